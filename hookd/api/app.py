@@ -1,0 +1,120 @@
+"""The application: guard, routing, and the one place where every failure becomes an answer.
+
+Must never: let an exception through as a 500 of the framework's making, or know what a route does.
+Called by: `daemon` through `listen`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+import structlog
+from aiohttp import web
+
+from hookd.api.connection import Connection
+from hookd.api.guard import Door
+from hookd.api.problem import Problem, unavailable
+from hookd.errors import EventRejected, IdConflict, PendingLimitReached, StoreUnavailable
+
+Route = Callable[[web.BaseRequest, Mapping[str, str]], Awaitable[web.Response]]
+"""A route: the request and the path's variables in, the answer out. May raise what `_refusal` knows."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Router:
+    """Finds the route of a method and path; `{name}` in a pattern is one percent-decoded segment."""
+
+    _exact: dict[str, dict[str, Route]] = field(default_factory=dict)
+    _patterns: list[tuple[tuple[str, ...], dict[str, Route]]] = field(default_factory=list)
+
+    def add(self, method: str, pattern: str, route: Route) -> None:
+        """Register a route."""
+        if "{" not in pattern:
+            self._exact.setdefault(pattern, {})[method] = route
+            return
+        steps = tuple(pattern.split("/"))
+        for known, methods in self._patterns:
+            if known == steps:
+                methods[method] = route
+                return
+        self._patterns.append((steps, {method: route}))
+
+    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+        """The route and its variables.
+
+        Raises:
+            Problem: 404 for an unknown path, 405 (with Allow) for a method it does not have.
+        """
+        methods, variables = self._methods(path)
+        if methods is None:
+            raise Problem(404, "there is nothing at this path; GET /v1/status tells what this is")
+        route = methods.get(method)
+        if route is None:
+            allowed = ", ".join(sorted(methods))
+            raise Problem(405, f"this path answers {allowed} only", headers={"Allow": allowed})
+        return route, variables
+
+    def _methods(self, path: str) -> tuple[Mapping[str, Route] | None, Mapping[str, str]]:
+        if (methods := self._exact.get(path)) is not None:
+            return methods, {}
+        given = path.split("/")
+        for steps, methods in self._patterns:
+            if (variables := _fit(steps, given)) is not None:
+                return methods, variables
+        return None, {}
+
+
+def _fit(steps: Sequence[str], given: Sequence[str]) -> Mapping[str, str] | None:
+    if len(steps) != len(given):
+        return None
+    variables = {}
+    for step, value in zip(steps, given, strict=True):
+        if step.startswith("{"):
+            variables[step[1:-1]] = unquote(value, errors="replace")
+        elif step != value:
+            return None
+    return variables
+
+
+class App:
+    """Serves requests of one listener: its door, then the routes."""
+
+    def __init__(self, router: Router, door: Door) -> None:
+        self._router = router
+        self._door = door
+
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, whatever happens."""
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.begun()
+        try:
+            self._door.check(request)
+            route, variables = self._router.find(request.method, request.rel_url.raw_path)
+            return await route(request, variables)
+        except Exception as exc:  # noqa: BLE001 - the boundary: every failure becomes an answer
+            response = _refusal(exc).answer()
+            if not request.content.is_eof() and response.status in (408, 413, 421, 403, 401):
+                response.force_close()
+            return response
+        finally:
+            connection.finished()
+
+
+def _refusal(exc: Exception) -> Problem:
+    match exc:
+        case Problem():
+            return exc
+        case EventRejected():
+            return Problem(exc.status, exc.detail, title=exc.title, faults=exc.faults)
+        case IdConflict():
+            return Problem(409, f"{exc} (item {exc.index})")
+        case PendingLimitReached():
+            return unavailable("too many deliveries are waiting (daemon.limits.pending); nothing was stored")
+        case StoreUnavailable():
+            return unavailable(f"the store cannot write now; nothing was stored: {exc}")
+        case _:
+            _log.error("request.failed", exc_info=exc)
+            return unavailable("hookd failed to serve this request; its log says more")

@@ -1,0 +1,93 @@
+"""Reading a request's body: content type, size and time are checked before its bytes are believed (spec 2, 14).
+
+Must never: parse. Called by: the routes that take a body.
+"""
+
+import asyncio
+
+from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from hookd.api.problem import Problem
+
+BODY_S = 30.0
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+
+
+def media_type(request: web.BaseRequest) -> str:
+    """The Content-Type without parameters, lower case; empty where there is none.
+
+    Raises:
+        Problem: 415 for any Content-Encoding, a repeated Content-Type, or a charset other than UTF-8.
+    """
+    if "Content-Encoding" in request.headers:
+        raise Problem(415, "no Content-Encoding is accepted; send the body as it is")
+    given = request.headers.getall("Content-Type", [])
+    if not given:
+        return ""
+    if len(given) > 1:
+        raise Problem(415, "one Content-Type is expected, several were sent")
+    kind, _, parameters = given[0].partition(";")
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset" and value.strip(' \t"').lower() not in ("utf-8", "utf8"):
+            raise Problem(415, "JSON is UTF-8 (RFC 8259); no other charset is accepted")
+    return kind.strip().lower()
+
+
+async def read(request: web.BaseRequest, limit: int) -> bytes:
+    """The whole body, at most `limit` bytes, within `BODY_S` seconds.
+
+    Raises:
+        Problem: 413 (before the rest is read), 408, 400 (broken framing).
+    """
+    length = request.content_length
+    if length is not None and length > limit:
+        raise _too_large(limit)
+    await _continue(request)
+    content = request.content
+    try:
+        if content.is_eof():
+            raw = content.read_nowait(-1)
+        else:
+            async with asyncio.timeout(BODY_S):
+                raw = await _read_up_to(content, limit)
+    except TimeoutError:
+        raise Problem(
+            408, f"the body did not arrive within {BODY_S:.0f} seconds", headers={"Connection": "close"}
+        ) from None
+    except (HttpProcessingError, web.RequestPayloadError):
+        raise Problem(400, "the body's framing is broken", headers={"Connection": "close"}) from None
+    if len(raw) > limit:
+        raise _too_large(limit)
+    return raw
+
+
+async def _read_up_to(content: StreamReader, limit: int) -> bytes:
+    raw = bytearray()
+    while chunk := await content.readany():
+        raw += chunk
+        if len(raw) > limit:
+            break
+    return bytes(raw)
+
+
+async def _continue(request: web.BaseRequest) -> None:
+    """Answer `Expect: 100-continue` (RFC 9110, 10.1.1) once the size is known to be acceptable."""
+    expected = request.headers.get("Expect")
+    if expected is None:
+        return
+    if expected.lower() != "100-continue":
+        raise Problem(417, "only 100-continue can be expected")
+    writer = request.writer
+    await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    writer.output_size = 0
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(
+        413,
+        f"the body is larger than {limit} bytes (daemon.limits.event_size)",
+        headers={"Connection": "close"},
+    )

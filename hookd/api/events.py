@@ -1,0 +1,108 @@
+"""The routes that take events in (spec 2).
+
+Must never: answer before the store has committed, or hold a rule about what an event is (`decode` does).
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from aiohttp import web
+
+from hookd import decode
+from hookd.api import body, views
+from hookd.api.app import Router
+from hookd.api.problem import Problem, answer, unavailable
+from hookd.api.services import Services
+from hookd.errors import EventRejected
+from hookd.model import Event
+
+
+class EventRoutes:
+    """`POST /v1/events` and `POST /v1/tasks/{name}/trigger`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._rejected = services.metrics.events.labels("rejected")
+
+    def register(self, router: Router) -> None:
+        """Add the routes."""
+        router.add("POST", "/v1/events", self.post)
+        router.add("POST", "/v1/tasks/{name}/trigger", self.trigger)
+
+    async def post(self, request: web.BaseRequest, _variables: Mapping[str, str]) -> web.Response:
+        """Take one event or a batch in."""
+        services = self._services
+        if services.stopping:
+            raise unavailable("hookd is stopping")
+        generation = services.holder.current
+        try:
+            events, batch = await self._events(request, generation.config.daemon.event_size)
+        except (EventRejected, Problem):
+            self._rejected.inc()
+            raise
+        receipts = await services.intake.accept(events, generation)
+        status = 200 if all(receipt.duplicate for receipt in receipts) else 202
+        if batch:
+            return answer({"events": [views.receipt(receipt) for receipt in receipts]}, status)
+        return answer(views.receipt(receipts[0]), status)
+
+    async def _events(self, request: web.BaseRequest, limit: int) -> tuple[list[Event], bool]:
+        kind = body.media_type(request)
+        if kind not in (body.JSON, body.NDJSON):
+            raise Problem(
+                415,
+                f"the Content-Type must be {body.JSON} or {body.NDJSON}",
+                headers={"Accept": f"{body.JSON}, {body.NDJSON}"},
+            )
+        raw = await body.read(request, limit)
+        types = self._services.holder.current.config.types
+        make_id = self._services.intake.make_event_id
+        key = _idempotency_key(request)
+        if kind == body.NDJSON:
+            return decode.decode_batch(decode.parse_ndjson(raw), types=types, make_id=make_id), True
+        value = decode.parse_json(raw)
+        if isinstance(value, list):
+            return decode.decode_batch(value, types=types, make_id=make_id), True
+        return [decode.decode_event(value, index=None, types=types, default_id=key, make_id=make_id)], False
+
+    async def trigger(self, request: web.BaseRequest, variables: Mapping[str, str]) -> web.Response:
+        """Run a task on demand."""
+        services = self._services
+        if services.stopping:
+            raise unavailable("hookd is stopping")
+        generation = services.holder.current
+        task = generation.config.tasks.get(variables["name"])
+        if task is None:
+            raise unknown("task", variables["name"], generation.config.tasks)
+        obj, data = decode.decode_trigger(await optional_json(request, generation.config.daemon.event_size))
+        return answer(views.receipt(await services.intake.trigger(task, obj, data, generation)), 202)
+
+
+def _idempotency_key(request: web.BaseRequest) -> str | None:
+    given = request.headers.getall("Idempotency-Key", [])
+    if len(given) > 1:
+        raise Problem(400, "one Idempotency-Key is expected, several were sent")
+    return given[0] if given else None
+
+
+async def optional_json(request: web.BaseRequest, limit: int) -> Any:
+    """The JSON body of a request that may have none; then an empty object.
+
+    Raises:
+        Problem: as `body.read`; 415 for a body of another type.
+        EventRejected: the body is not JSON.
+    """
+    kind = body.media_type(request)
+    raw = await body.read(request, limit)
+    if not raw and kind in ("", body.JSON):
+        return {}
+    if kind != body.JSON:
+        raise Problem(415, f"the Content-Type must be {body.JSON}")
+    return decode.parse_json(raw)
+
+
+def unknown(what: str, name: str, known: Mapping[str, object]) -> Problem:
+    """A 404 that names the near ones."""
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    return Problem(404, f"there is no {what} named {name!r}", near=near)

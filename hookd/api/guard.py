@@ -1,0 +1,96 @@
+"""Who may speak to the daemon: Host, Origin and token of a request (spec 12, 14).
+
+A web page in somebody's browser can send requests to localhost; it cannot forge the Host or hide the Origin.
+
+Must never: read a body. Called by: `app`, before any route.
+"""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from hookd.api.problem import Problem
+from hookd.defs import HttpListen, UnixListen
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What one listener demands.
+
+    Attributes:
+        tokens: bearer tokens, one of which a request must carry; none: no token is asked for.
+        hosts: good Host values besides the address itself and `localhost`, lower case.
+        any_host: on a Unix socket, which no web page can reach, the Host means nothing.
+    """
+
+    tokens: tuple[bytes, ...] = ()
+    hosts: frozenset[str] = frozenset()
+    any_host: bool = False
+
+    @classmethod
+    def of(cls, listen: UnixListen | HttpListen) -> "Door":
+        """The demands of a configured listener."""
+        if isinstance(listen, UnixListen):
+            return cls(any_host=True)
+        return cls(
+            tokens=tuple(token.value.encode() for token in listen.tokens),
+            hosts=frozenset(host.lower() for host in (*listen.allowed_hosts, listen.host)),
+        )
+
+    def check(self, request: web.BaseRequest) -> None:
+        """Refuse a request that may not enter.
+
+        Raises:
+            Problem: 421 (Host), 403 (Origin) or 401 (token).
+        """
+        headers = request.headers
+        if not self.any_host and not self._good_host(headers.getall("Host", []), request):
+            raise Problem(
+                421, "this Host is not served here; use the listener's address or add it to allowed_hosts"
+            )
+        origins = headers.getall("Origin", [])
+        if origins and not all(self._good_origin(origin, request) for origin in origins):
+            raise Problem(403, "requests from web pages of other origins are refused")
+        if self.tokens and not self._good_token(headers.getall("Authorization", [])):
+            raise Problem(
+                401,
+                "a bearer token of this listener is needed",
+                headers={"WWW-Authenticate": 'Bearer realm="hookd"'},
+            )
+
+    def _good_host(self, given: Sequence[str], request: web.BaseRequest) -> bool:
+        if len(given) != 1:
+            return False
+        host = given[0].strip().lower()
+        return host in self.hosts or self._is_own(_without_port(host), request)
+
+    def _good_origin(self, origin: str, request: web.BaseRequest) -> bool:
+        try:
+            parts = urlsplit(origin.strip().lower())
+        except ValueError:
+            return False
+        name = _without_port(parts.netloc)
+        return parts.scheme in ("http", "https") and (name in self.hosts or self._is_own(name, request))
+
+    def _is_own(self, name: str, request: web.BaseRequest) -> bool:
+        if name == "localhost" or name in self.hosts:
+            return True
+        transport = request.transport
+        own = transport.get_extra_info("sockname") if transport is not None else None
+        return isinstance(own, tuple) and name.strip("[]") == own[0]
+
+    def _good_token(self, given: Sequence[str]) -> bool:
+        if len(given) != 1:
+            return False
+        scheme, _, token = given[0].partition(" ")
+        raw = token.strip().encode("utf-8", "surrogateescape")
+        matches = [hmac.compare_digest(raw, good) for good in self.tokens]
+        return scheme.lower() == "bearer" and any(matches)
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host

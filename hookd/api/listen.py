@@ -1,0 +1,178 @@
+"""Opening the sockets of `daemon.listen` (spec 1, 12).
+
+A Unix socket is made under a private name with its final mode and owner and then renamed into place, so that there is no
+moment at which somebody else could connect; a stale socket is replaced, anything else at its path is left alone.
+
+Must never: speak HTTP. Called by: `daemon`.
+"""
+
+import asyncio
+import grp
+import os
+import socket
+import ssl
+import stat
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from hookd.api.app import App, Router
+from hookd.api.connection import Listener
+from hookd.api.guard import Door
+from hookd.defs import HttpListen, UnixListen
+from hookd.errors import ListenFailed
+
+BACKLOG = 1024
+
+
+@dataclass(slots=True)
+class Listeners:
+    """The open listeners of a daemon."""
+
+    router: Router
+    addresses: list[str] = field(default_factory=list)
+    _servers: list[asyncio.AbstractServer] = field(default_factory=list)
+    _listeners: list[Listener] = field(default_factory=list)
+    _sockets: list[tuple[str, int]] = field(default_factory=list)
+
+    async def open(self, listen: UnixListen | HttpListen) -> None:
+        """Bind one address and begin to serve.
+
+        Raises:
+            ListenFailed: the address cannot be bound; the message says why and what to do.
+        """
+        listener = Listener(App(self.router, Door.of(listen)).serve)
+        listener.start()
+        self._listeners.append(listener)
+        loop = asyncio.get_running_loop()
+        if isinstance(listen, UnixListen):
+            sock = bind_unix(listen)
+            self._sockets.append((listen.path, os.stat(listen.path).st_ino))
+            server: asyncio.AbstractServer = await loop.create_unix_server(
+                listener, sock=sock, backlog=BACKLOG
+            )
+            self.addresses.append(f"unix:{listen.path}")
+        else:
+            sock = bind_tcp(listen)
+            server = await loop.create_server(listener, sock=sock, backlog=BACKLOG, ssl=_tls(listen))
+            self.addresses.append(_url(listen, sock))
+        self._servers.append(server)
+
+    async def close(self) -> None:
+        """Stop accepting, finish what is being served, remove our own socket files."""
+        for server in self._servers:
+            server.close()
+        for path, inode in self._sockets:
+            with suppress(OSError):
+                if os.stat(path).st_ino == inode:
+                    os.unlink(path)
+        for listener in self._listeners:
+            await listener.stop()
+
+
+def bind_unix(listen: UnixListen) -> socket.socket:
+    """A listening Unix socket at its path with its mode and group.
+
+    Raises:
+        ListenFailed: something that is no socket stands there, another process listens there, or the directory refuses.
+    """
+    _clear_stale(listen.path)
+    private = f"{listen.path}.{os.getpid()}.new"
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with suppress(FileNotFoundError):
+            os.unlink(private)
+        previous = os.umask(0o777)
+        try:
+            sock.bind(private)
+        finally:
+            os.umask(previous)
+        if listen.group is not None:
+            os.chown(private, -1, grp.getgrnam(listen.group).gr_gid)
+        os.chmod(private, listen.mode)
+        sock.listen(BACKLOG)
+        os.rename(private, listen.path)
+    except (OSError, KeyError) as exc:
+        sock.close()
+        with suppress(OSError):
+            os.unlink(private)
+        raise ListenFailed(_why_not_unix(listen, exc)) from None
+    sock.setblocking(False)
+    return sock
+
+
+def _why_not_unix(listen: UnixListen, exc: Exception) -> str:
+    if isinstance(exc, KeyError):
+        return f"cannot listen on {listen.path}: there is no group {listen.group!r}"
+    if isinstance(exc, FileNotFoundError):
+        return f"cannot listen on {listen.path}: its directory does not exist; create it or set daemon.listen"
+    if isinstance(exc, PermissionError):
+        return (
+            f"cannot listen on {listen.path}: permission denied; make its directory writable for this user,"
+            " be a member of the configured group, or set daemon.listen"
+        )
+    return f"cannot listen on {listen.path}: {getattr(exc, 'strerror', None) or exc}"
+
+
+def _clear_stale(path: str) -> None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise ListenFailed(
+            f"cannot listen on {path}: something that is not a socket stands there; it is left as it is"
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return
+        except OSError as exc:
+            raise ListenFailed(
+                f"cannot listen on {path}: a socket stands there and asking it failed: {exc.strerror}"
+            ) from None
+    raise ListenFailed(f"cannot listen on {path}: another process is listening there")
+
+
+def bind_tcp(listen: HttpListen) -> socket.socket:
+    """A bound TCP socket.
+
+    Raises:
+        ListenFailed: the address is in use or not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+    except OSError as exc:
+        raise ListenFailed(f"cannot listen on {listen.host}:{listen.port}: {exc.strerror}") from None
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+    except OSError as exc:
+        sock.close()
+        raise ListenFailed(f"cannot listen on {listen.host}:{listen.port}: {exc.strerror}") from None
+    sock.setblocking(False)
+    return sock
+
+
+def _tls(listen: HttpListen) -> ssl.SSLContext | None:
+    if listen.cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(listen.cert, listen.key)
+    except (OSError, ssl.SSLError) as exc:
+        raise ListenFailed(f"cannot load the certificate {listen.cert}: {exc}") from None
+    return context
+
+
+def _url(listen: HttpListen, sock: socket.socket) -> str:
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    scheme = "https" if listen.cert else "http"
+    return f"{scheme}://{host}:{sock.getsockname()[1]}"

@@ -1,0 +1,53 @@
+"""What the API needs from the rest of the daemon, handed in by `daemon` so that no route reaches for a neighbour.
+
+Must never: hold logic. Called by: `daemon` (builds it), every route.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hookd.clock import Clock
+from hookd.generation import Holder
+from hookd.intake import Intake
+from hookd.lane import LaneState
+from hookd.metrics import Metrics
+from hookd.store.base import Store
+from hookd.verdict import Verdict
+
+
+class ReloadService(Protocol):
+    """The part of the reloader that the API uses."""
+
+    @property
+    def last(self) -> Verdict:
+        """The latest verdict."""
+        ...
+
+    async def request(self) -> Verdict:
+        """Reload now and wait for the verdict."""
+        ...
+
+
+@dataclass(slots=True)
+class Services:
+    """The daemon's parts, as the routes see them.
+
+    Attributes:
+        started_at: seconds since the epoch.
+        listening: the addresses in use, for `status`.
+        stopping: true from the moment hookd goes down: new work is answered 503.
+    """
+
+    intake: Intake
+    store: Store
+    holder: Holder
+    reload: ReloadService
+    clock: Clock
+    metrics: Metrics
+    lane_states: Callable[[], Mapping[str, LaneState]]
+    restart_needed: Callable[[], Sequence[str]]
+    store_path: str
+    started_at: float
+    listening: tuple[str, ...] = ()
+    stopping: bool = False

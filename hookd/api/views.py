@@ -1,0 +1,183 @@
+"""How records look in JSON (spec 9). Instants are RFC 3339 in UTC.
+
+Must never: decide anything, or show a secret. Called by: the routes.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from hookd.defs import Config, Secret
+from hookd.lane import LaneState, parked
+from hookd.model import Attempt, DeliveryRecord, DeliveryRef, EventObject, EventRecord, LaneStats, Receipt
+from hookd.verdict import Changes, Verdict
+
+JsonObject = dict[str, Any]
+
+
+def instant(at: float | None) -> str | None:
+    """Seconds since the epoch as RFC 3339 with milliseconds; None stays None."""
+    if at is None:
+        return None
+    try:
+        return datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def receipt(given: Receipt) -> JsonObject:
+    """The answer to one posted event (spec 2)."""
+    return {
+        "id": given.event_id,
+        "duplicate": given.duplicate,
+        "deliveries": [reference(delivery) for delivery in given.deliveries],
+    }
+
+
+def reference(given: DeliveryRef) -> JsonObject:
+    """A delivery as an event's answer names it."""
+    return {"id": given.id, "task": given.task, "webhook": given.webhook}
+
+
+def delivery(record: DeliveryRecord, config: Config) -> JsonObject:
+    """A delivery as a listing shows it."""
+    finished = record.finished_at is not None
+    why = None if finished else parked(config.webhooks.get(record.webhook))
+    return {
+        "id": record.id,
+        "event_id": record.event_id,
+        "task": record.task,
+        "webhook": record.webhook,
+        "state": record.state,
+        "parked": why,
+        "cause": {"kind": record.kind, "event_id": record.event_id, "rule": record.rule},
+        "attempt": record.attempt,
+        "failures": record.failures,
+        "created_at": instant(record.created_at),
+        "due_at": None if finished else instant(record.due_at),
+        "finished_at": instant(record.finished_at),
+        "detail": record.detail,
+        "last_status": record.last_status,
+        "last_error": record.last_error,
+    }
+
+
+def whole_delivery(record: DeliveryRecord, config: Config) -> JsonObject:
+    """A delivery with its body and attempts."""
+    body = (record.body or b"").decode("utf-8", "replace")
+    return {**delivery(record, config), "body": body, "attempts": [attempt(a) for a in record.attempts]}
+
+
+def attempt(given: Attempt) -> JsonObject:
+    """One attempt; `response` is the beginning of the answer's body, undecodable bytes replaced."""
+    return {
+        "number": given.number,
+        "started_at": instant(given.started_at),
+        "duration_s": round(given.duration_s, 6),
+        "status": given.status,
+        "reason": given.reason,
+        "error": given.error,
+        "response": given.response.decode("utf-8", "replace"),
+        "insecure": given.insecure,
+    }
+
+
+def event(record: EventRecord) -> JsonObject:
+    """A kept event."""
+    given = record.event
+    return {
+        "id": given.id,
+        "kind": given.kind,
+        "type": given.type,
+        "event": given.event,
+        "object": _object(given.object),
+        "time": given.time,
+        "data": dict(given.data),
+        "received_at": instant(record.received_at),
+        "deliveries": [reference(d) for d in record.deliveries],
+    }
+
+
+def _object(given: EventObject | None) -> JsonObject | None:
+    if given is None:
+        return None
+    return {"id": given.id, "name": given.name, "tags": list(given.tags)}
+
+
+def lane(state: LaneState, stats: LaneStats | None, config: Config, now: float) -> JsonObject:
+    """A webhook with what waits for it."""
+    webhook = config.webhooks.get(state.webhook)
+    oldest_at = stats.oldest_at if stats else None
+    last = state.last_result
+    return {
+        "name": state.webhook,
+        "description": webhook.description if webhook else "",
+        "parked": state.parked,
+        "pending": stats.pending if stats else 0,
+        "in_flight": state.in_flight,
+        "oldest_age_s": None if oldest_at is None else round(max(0.0, now - oldest_at), 3),
+        "held_until": instant(state.hold_until),
+        "insecure": bool(webhook and webhook.tls.insecure),
+        "last_result": None
+        if last is None
+        else {
+            "at": instant(last.at),
+            "status": last.status,
+            "reason": last.reason,
+            "error": last.error,
+            "duration_s": round(last.duration_s, 6),
+        },
+    }
+
+
+def verdict(given: Verdict) -> JsonObject:
+    """How the last reload ended."""
+    return {"ok": given.ok, "at": instant(given.at), "faults": list(given.faults)}
+
+
+def changes(given: Mapping[str, Changes]) -> JsonObject:
+    """What a reload changed, by section."""
+    return {
+        section: {"added": list(c.added), "changed": list(c.changed), "removed": list(c.removed)}
+        for section, c in given.items()
+    }
+
+
+def configuration(config: Config) -> JsonObject:
+    """The configuration in force, secrets masked, each definition with its place (`GET /v1/config`)."""
+    sections = {
+        "webhooks": config.webhooks,
+        "tasks": config.tasks,
+        "events": config.events,
+        "types": config.types or {},
+    }
+    return {
+        "path": config.path,
+        "hash": config.hash,
+        "daemon": plain(config.daemon),
+        **{
+            section: {
+                name: {**plain(each), "place": _place(config, f"{section}.{name}")}
+                for name, each in named.items()
+            }
+            for section, named in sections.items()
+        },
+    }
+
+
+def _place(config: Config, where: str) -> str | None:
+    place = config.places.get(where)
+    return f"{place.path}:{place.line}:{place.column}" if place else None
+
+
+def plain(value: Any) -> Any:
+    """A definition as JSON values; secrets by their reference only."""
+    if isinstance(value, Secret):
+        return {"secret": value.reference}
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return value

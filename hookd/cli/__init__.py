@@ -1,0 +1,135 @@
+"""The command line (spec 8): finds the command, builds its parser alone, runs it, returns its exit code.
+
+A new command is a module in `hookd.cli.commands` and a line in `COMMANDS`. Such a module has
+`DESCRIPTION`, `EXAMPLE`, `arguments(parser)` and `run(options) -> exit code`.
+
+Must never: import what a command needs before it is that command's turn; `hookd emit` starts through
+here. Called by: `hookd.__main__`.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from hookd import __version__
+from hookd.cli.failure import Failure
+from hookd.cli.options import Parser
+from hookd.cli.screen import visible
+
+COMMANDS = {
+    "run": "run the daemon in the foreground",
+    "check": "find what is wrong with a config",
+    "schema": "print the config's JSON Schema",
+    "emit": "post an event, or a file of events",
+    "trigger": "run a task now",
+    "status": "is everything all right, and if not, what to do",
+    "deliveries": "list deliveries",
+    "show": "show a delivery, its body and its attempts",
+    "reload": "make the daemon read its config again",
+    "receive": "a test receiver: print what arrives, answer as asked",
+    "demo": "show the whole thing working, on temporary state",
+    "version": "print the version",
+}
+"""Every command, in the order of `hookd --help`, and what it is for."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+
+PIPE_CLOSED = 141
+"""Exit code where the reader of our output went away: 128 + SIGPIPE."""
+
+
+class Command(Protocol):
+    """What a module of `hookd.cli.commands` offers."""
+
+    DESCRIPTION: str
+    EXAMPLE: str
+
+    def arguments(self, parser: Parser) -> None:
+        """Add the command's arguments."""
+        ...
+
+    def run(self, options: object) -> int:
+        """Do it; the exit code."""
+        ...
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command that `words` (default: the process's arguments) ask for and return its exit code.
+
+    Raises:
+        SystemExit: wrong usage (2), or help or the version were asked for (0).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(list(sys.argv[1:] if words is None else words))
+        sys.stdout.flush()
+    except Failure as failure:
+        return _said(failure)
+    except BrokenPipeError:
+        _silence()
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        return _said(Failure(str(error)))
+    return code
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] not in COMMANDS:
+        _end_at_top(words)
+    name = words[0]
+    command: Command = importlib.import_module(f"hookd.cli.commands.{name}")
+    parser = Parser(
+        prog=f"hookd {name}", description=command.DESCRIPTION, epilog=f"example:\n  {command.EXAMPLE}"
+    )
+    command.arguments(parser)
+    return command.run(parser.parse_args(words[1:]))
+
+
+def _end_at_top(words: list[str]) -> None:
+    """End with the help, the version, or what is wrong: no command stands first."""
+    listing = "\n".join(f"  {name:<12}{purpose}" for name, purpose in COMMANDS.items())
+    parser = Parser(
+        prog="hookd",
+        usage="hookd COMMAND [options]",
+        description="A durable webhook sender for one machine.",
+        epilog=f"commands:\n{listing}\n\n`hookd COMMAND --help` tells more about one.",
+    )
+    parser.add_argument("--version", action="version", version=f"hookd {__version__}")
+    _, others = parser.parse_known_args(words)
+    parser.error(_complaint(others))
+
+
+def _complaint(words: list[str]) -> str:
+    choices = f"one of {', '.join(COMMANDS)}"
+    if not words:
+        return f"a command is missing: {choices}"
+    if words[0].startswith("-"):
+        return f"a command comes first, its options after it: {choices}"
+    import difflib
+
+    near = difflib.get_close_matches(words[0], COMMANDS, n=2)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return (
+        f"unknown command {words[0]!r}{hint} It must be {choices}"
+        if near
+        else f"unknown command {words[0]!r}: {choices}"
+    )
+
+
+def _said(failure: Failure) -> int:
+    for number, line in enumerate(failure.lines):
+        print(f"hookd: {visible(line)}" if number == 0 else visible(line), file=sys.stderr)
+    return failure.code
+
+
+def _silence() -> None:
+    """Send what is still buffered nowhere, so that the interpreter does not complain at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())

@@ -1,0 +1,88 @@
+"""Where the daemon is: the options, the environment, the configuration, in that order (spec 8).
+
+The address is `--socket` or `--url`, else `$HOOKD_SOCKET`, else the configuration's first Unix socket,
+else `/run/hookd/hookd.sock`.
+
+Must never: import anything of the configuration unless it is needed for that. Called by: every command
+that talks to the daemon.
+"""
+
+import argparse
+import os
+
+from hookd.cli.client import Client
+from hookd.cli.failure import USAGE, Failure
+
+DEFAULT_SOCKET = "/run/hookd/hookd.sock"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the daemon is."""
+    group = parser.add_argument_group("where the daemon is")
+    address = group.add_mutually_exclusive_group()
+    address.add_argument(
+        "--socket", metavar="PATH", help="its Unix socket (default: $HOOKD_SOCKET, else the config's)"
+    )
+    address.add_argument(
+        "--url", metavar="URL", type=_url, help="its HTTP address, such as http://127.0.0.1:8420"
+    )
+    group.add_argument(
+        "--token-env", metavar="NAME", help="the environment variable that holds the bearer token"
+    )
+    group.add_argument("-c", "--config", metavar="PATH", help="the config whose first Unix socket is used")
+
+
+def _url(text: str) -> str:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if (
+        not good
+        or parts.username is not None
+        or parts.query
+        or parts.fragment
+        or not (text.isascii() and text.isprintable())
+    ):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address such as http://127.0.0.1:8420")
+    return text
+
+
+def from_options(options: argparse.Namespace) -> Client:
+    """The client that the options and the environment ask for.
+
+    Raises:
+        Failure: the token's variable is not set (2), or the config named by `--config` cannot be read (1).
+    """
+    token = _token(options.token_env)
+    if options.url:
+        return Client(options.url, token)
+    path = options.socket or os.environ.get("HOOKD_SOCKET") or _configured_socket(options.config)
+    return Client(path, token)
+
+
+def _token(name: str | None) -> str | None:
+    if name is None:
+        return None
+    token = os.environ.get(name, "")
+    if not token:
+        raise Failure(f"--token-env: the environment variable {name} is not set", code=USAGE)
+    if not (token.isascii() and token.isprintable()):
+        raise Failure(
+            f"--token-env: the value of {name} is not printable ASCII, so it cannot be a token", code=USAGE
+        )
+    return token
+
+
+def _configured_socket(config: str | None) -> str:
+    from pathlib import Path
+
+    from hookd.config import default_path, first_unix_socket
+
+    path = Path(config) if config else default_path()
+    if config and not path.exists():
+        raise Failure(f"{config}: no such config")
+    return (first_unix_socket(path) if path.exists() else None) or DEFAULT_SOCKET

@@ -1,0 +1,140 @@
+"""Posts a file of events in parts (spec 2: a batch is taken whole or refused whole).
+
+Must never: look into an event; a line is sent as it is. Called by: `emit --file`.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from hookd.cli.client import Client, Refusal, fault_line
+from hookd.cli.failure import Failure
+from hookd.cli.screen import as_json
+
+MOST_BYTES = 512 << 10
+MOST_EVENTS = 500
+
+Line = tuple[int, bytes]
+"""A line's number, from 1, and its bytes without the line end."""
+
+
+class Taken:
+    """What the daemon has taken so far.
+
+    Attributes:
+        answers: the answer for each event; only where they are to be kept.
+    """
+
+    def __init__(self, *, keep: bool) -> None:
+        self.answers: list[dict[str, Any]] = []
+        self._keep = keep
+        self._events = self._duplicates = self._deliveries = 0
+
+    def add(self, answers: list[dict[str, Any]]) -> None:
+        """Count the answers to one part."""
+        fresh = [answer for answer in answers if not answer["duplicate"]]
+        self._events += len(answers)
+        self._duplicates += len(answers) - len(fresh)
+        self._deliveries += sum(len(answer["deliveries"]) for answer in fresh)
+        if self._keep:
+            self.answers += answers
+
+    def __str__(self) -> str:
+        known = f" ({self._duplicates} of them taken before)" if self._duplicates else ""
+        made = counted(self._deliveries, "delivery", "deliveries")
+        return f"taken: {counted(self._events, 'event')}{known}, {made}"
+
+
+def post_file(client: Client, path: str, *, as_answer: bool) -> int:
+    """Post every line of the file at `path` (`-`: standard input) and say how many events were taken.
+
+    Raises:
+        Failure: the file cannot be read, or a part was refused; the lines concerned are named.
+    """
+    taken = Taken(keep=as_answer)
+    try:
+        for batch in batches(numbered_lines(path)):
+            _post(client, batch, taken)
+    finally:
+        print(as_json({"events": taken.answers}) if as_answer else taken)
+    return 0
+
+
+def numbered_lines(path: str) -> Iterator[Line]:
+    """The lines of a file that are not blank."""
+    try:
+        with _opened(path) as stream:
+            for number, line in enumerate(stream, start=1):
+                if content := line.strip():
+                    yield number, content
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}") from None
+
+
+def _opened(path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+    return contextlib.nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb")
+
+
+def batches(
+    lines: Iterable[Line], *, most_bytes: int = MOST_BYTES, most_events: int = MOST_EVENTS
+) -> Iterator[list[Line]]:
+    """Lines in parts below both bounds; a line longer than the bound is a part of its own."""
+    batch: list[Line] = []
+    size = 0
+    for number, content in lines:
+        if batch and (len(batch) == most_events or size + len(content) + 1 > most_bytes):
+            yield batch
+            batch, size = [], 0
+        batch.append((number, content))
+        size += len(content) + 1
+    if batch:
+        yield batch
+
+
+def _post(client: Client, batch: list[Line], taken: Taken) -> None:
+    """Post one part, in halves where it is larger than this daemon's `limits.event_size` allows."""
+    try:
+        body = b"".join(content + b"\n" for _, content in batch)
+        answer = client.send("/v1/events", body, media="application/x-ndjson")
+    except Refusal as refusal:
+        if refusal.status != 413 or len(batch) == 1:
+            raise _located(refusal, batch) from None
+        middle = len(batch) // 2
+        _post(client, batch[:middle], taken)
+        _post(client, batch[middle:], taken)
+    except Failure as failure:
+        raise Failure(
+            *failure.lines, f"{_lines(batch)} and what follows were not confirmed", code=failure.code
+        ) from None
+    else:
+        taken.add(answer["events"])
+
+
+def _located(refusal: Refusal, batch: list[Line]) -> Failure:
+    faults = refusal.problem.get("errors") or ()
+    return Failure(
+        f"{_lines(batch)} refused, and nothing after them was sent: {refusal.lines[0]}",
+        *(_fault_line(fault, batch) for fault in faults),
+        *refusal.lines[1 + len(faults) :],
+        code=refusal.code,
+    )
+
+
+def _fault_line(fault: dict[str, Any], batch: list[Line]) -> str:
+    """A fault whose pointer begins with the event's index in its part, told by the line it stands on."""
+    index, _, rest = str(fault.get("pointer", "")).removeprefix("/").partition("/")
+    if not (index.isdecimal() and int(index) < len(batch)):
+        return fault_line(fault)
+    return f"line {batch[int(index)][0]}: " + fault_line({**fault, "pointer": f"/{rest}" if rest else ""})
+
+
+def _lines(batch: list[Line]) -> str:
+    first, last = batch[0][0], batch[-1][0]
+    return f"line {first}" if first == last else f"lines {first} to {last}"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 event`, `2 events`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,1 @@
+"""One module a command; what each offers is said in `hookd.cli`."""

@@ -1,0 +1,89 @@
+"""`hookd check`: finds what is wrong with a configuration, and with a store.
+
+Must never: talk to the daemon, or change anything. Called by: `hookd.cli`.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hookd.cli.screen import as_json, visible
+
+if TYPE_CHECKING:
+    from hookd.config.finding import Finding
+    from hookd.defs import Config
+
+DESCRIPTION = """Find everything that is wrong with a config, each with its place.
+
+Ends with `ok:` and exit code 0 when there is no error. Warnings are told, and count only with --strict."""
+EXAMPLE = "hookd check --strict /etc/hookd"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take a path and how strict to be."""
+    path = parser.add_mutually_exclusive_group()
+    path.add_argument(
+        "path",
+        metavar="PATH",
+        nargs="?",
+        type=Path,
+        help="file or directory (default: $HOOKD_CONFIG, else ./hookd.yaml, else /etc/hookd/hookd.yaml)",
+    )
+    path.add_argument("-c", "--config", metavar="PATH", type=Path, help="the same as PATH")
+    parser.add_argument("--strict", action="store_true", help="warnings count as errors")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="text, or json for tools")
+    parser.add_argument(
+        "--store", action="store_true", help="also read the whole store and check it; hookd must be stopped"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check; 0 when there is nothing wrong."""
+    from hookd.config import default_path, load_aside
+
+    loaded = load_aside(options.path or options.config or default_path())
+    in_store = store_findings(loaded.config.daemon.store) if options.store and loaded.config else ()
+    found = [*loaded.findings, *in_store]
+    config = None if in_store else loaded.config
+    if options.format == "json":
+        print(as_json([_as_object(finding) for finding in found]))
+    else:
+        _print_text(found, config, store_checked=options.store)
+    return 1 if config is None or (options.strict and found) else 0
+
+
+def store_findings(path: str) -> "list[Finding]":
+    """What is wrong with the store, in the form of what is wrong with the config."""
+    from hookd.config.finding import Finding, Severity
+    from hookd.errors import StoreUnusable
+    from hookd.store.sqlite import deep_check
+
+    try:
+        faults = deep_check(Path(path))
+    except StoreUnusable as error:
+        faults = [str(error)]
+    return [Finding(path, 1, 1, "daemon.store", Severity.ERROR, fault) for fault in faults]
+
+
+def _print_text(found: "Sequence[Finding]", config: "Config | None", *, store_checked: bool) -> None:
+    from hookd.config import summary
+
+    for finding in found:
+        print(visible(str(finding)))
+    if config is None:
+        return
+    if store_checked:
+        print(visible(f"{config.daemon.store}: the store is sound"))
+    print(f"ok: {summary(config)}")
+
+
+def _as_object(finding: "Finding") -> dict[str, str | int]:
+    return {
+        "path": finding.path,
+        "line": finding.line,
+        "column": finding.column,
+        "where": finding.where,
+        "severity": finding.severity,
+        "message": finding.message,
+    }

@@ -1,0 +1,143 @@
+"""`hookd deliveries`: lists deliveries, newest first.
+
+Must never: hold more than a page in memory, so that a backlog of a million can be listed. Called by:
+`hookd.cli`.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from hookd.cli import address
+from hookd.cli.client import Client
+from hookd.cli.moments import parse_moment, to_the_second
+from hookd.cli.options import add_json, text, whole_number
+from hookd.cli.screen import Table, as_json_line, terminal_width
+
+DESCRIPTION = """List deliveries, newest first.
+
+--since and --until compare when a delivery was made; both take an instant (2026-01-02T03:04:05Z) or a
+duration back from now (10m, 2h, 7d)."""
+EXAMPLE = "hookd deliveries --state dead --webhook ops-slack --since 2h"
+
+STATES = ("pending", "sending", "delivered", "dead", "cancelled")
+FILTERS = ("state", "webhook", "task", "event", "since", "until")
+MOST_PER_PAGE = 200
+TITLES = ("ID", "STATE", "WEBHOOK", "TASK", "ATTEMPTS", "CREATED", "NEXT OR LAST")
+SHRINKABLE = (2, 3, 6)
+
+Delivery = Mapping[str, Any]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the filters of spec 8."""
+    parser.add_argument(
+        "--state", choices=STATES, help="only those in this state: %(choices)s", metavar="STATE"
+    )
+    parser.add_argument("--webhook", metavar="NAME", type=text, help="only those to this webhook")
+    parser.add_argument("--task", metavar="NAME", type=text, help="only those of this task")
+    parser.add_argument("--event", metavar="ID", type=text, help="only those of the event with this id")
+    parser.add_argument("--since", metavar="WHEN", type=_moment, help="only those made then or later")
+    parser.add_argument("--until", metavar="WHEN", type=_moment, help="only those made before")
+    parser.add_argument(
+        "--limit", metavar="N", type=whole_number, default=50, help="at most N (default 50; 0: all)"
+    )
+    add_json(parser)
+    address.add_options(parser)
+
+
+def _moment(value: str) -> str:
+    try:
+        return parse_moment(value, datetime.now(UTC))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def run(options: argparse.Namespace) -> int:
+    """List them."""
+    chosen = {name: getattr(options, name) for name in FILTERS if getattr(options, name) is not None}
+    listing = pages(address.from_options(options), chosen, limit=options.limit)
+    if options.json:
+        _print_json(listing)
+    else:
+        _print_table(listing)
+    return 0
+
+
+def pages(client: Client, chosen: Mapping[str, str], *, limit: int) -> Iterator[tuple[list[Delivery], bool]]:
+    """The matching deliveries page by page, up to `limit` (0: all), each page with whether there are more."""
+    left = limit or sys.maxsize
+    cursor: str | None = ""
+    while left and cursor is not None:
+        query = {**chosen, "limit": str(min(left, MOST_PER_PAGE)), **({"cursor": cursor} if cursor else {})}
+        answer = client.get("/v1/deliveries", query)
+        page, cursor = answer["deliveries"][:left], answer["cursor"]
+        left -= len(page)
+        yield page, cursor is not None
+
+
+def _print_json(listing: Iterator[tuple[list[Delivery], bool]]) -> None:
+    """Print a JSON array, an element a line."""
+    opening = "["
+    for page, _ in listing:
+        for delivery in page:
+            print(opening, as_json_line(delivery), sep="\n", end="")
+            opening = ","
+    print("[]" if opening == "[" else "\n]")
+
+
+def _print_table(listing: Iterator[tuple[list[Delivery], bool]]) -> None:
+    table: Table | None = None
+    more = False
+    for page, more in listing:  # noqa: B007 - what the last page says is told below
+        if page:
+            rows = [table_row(delivery) for delivery in page]
+            table = table or _headed(rows)
+            print("\n".join(map(table.row, rows)))
+    if table is None:
+        print("no deliveries match")
+    elif more:
+        print("there are more: --limit 0 lists all", file=sys.stderr)
+
+
+def _headed(rows: list[tuple[str, ...]]) -> Table:
+    """A table laid out for these rows, its head already printed."""
+    table = Table(TITLES, rows, shrinkable=SHRINKABLE, width=terminal_width())
+    print(table.head())
+    return table
+
+
+def table_row(delivery: Delivery) -> tuple[str, ...]:
+    """A delivery as a row under `TITLES`."""
+    state = delivery["state"] + (f" ({delivery['parked']})" if delivery["parked"] else "")
+    return (
+        delivery["id"],
+        state,
+        delivery["webhook"],
+        delivery["task"] or "-",
+        str(delivery["attempt"]),
+        to_the_second(delivery["created_at"]),
+        outlook(delivery),
+    )
+
+
+def outlook(delivery: Delivery) -> str:
+    """What comes next for a delivery, or how it ended, with the last answer."""
+    last = str(delivery["last_status"] or delivery["last_error"] or "")
+    match delivery["state"]:
+        case "pending" if delivery["parked"]:
+            return _joined("waits", last and f"last: {last}")
+        case "pending":
+            return _joined(f"next {to_the_second(delivery['due_at'])}", last and f"last: {last}")
+        case "sending":
+            return "under way"
+        case "dead":
+            return delivery["detail"] or last
+        case _:
+            return _joined(to_the_second(delivery["finished_at"]), last)
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(filter(None, parts))

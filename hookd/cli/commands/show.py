@@ -1,0 +1,80 @@
+"""`hookd show`: one delivery with its body and its attempts.
+
+Must never: print anything of a delivery that has not been made fit for a terminal. Called by: `hookd.cli`.
+"""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from hookd.cli import address
+from hookd.cli.moments import to_the_second
+from hookd.cli.options import add_json, text
+from hookd.cli.screen import as_json, pretty_body, visible, visible_block
+
+DESCRIPTION = (
+    "Show a delivery: what caused it, how it stands, each attempt and what was answered, and its body."
+)
+EXAMPLE = "hookd show 0198f2c7-6f0e-7c1b-9d55-0a8e5b7f3c21"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take a delivery's id."""
+    parser.add_argument(
+        "id",
+        metavar="ID",
+        type=text,
+        help="the delivery's id, as `hookd deliveries` and `hookd emit` print it",
+    )
+    add_json(parser)
+    address.add_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show it."""
+    from urllib.parse import quote
+
+    delivery = address.from_options(options).get(f"/v1/deliveries/{quote(options.id, safe='')}")
+    print(as_json(delivery) if options.json else "\n".join(delivery_lines(delivery)))
+    return 0
+
+
+def delivery_lines(delivery: Mapping[str, Any]) -> list[str]:
+    """A delivery for people."""
+    facts = [f"{name:<11}{visible(value)}" for name, value in _facts(delivery) if value]
+    attempts = [line for attempt in delivery["attempts"] for line in _attempt_lines(attempt)]
+    return [
+        *facts,
+        "",
+        "attempts" if attempts else "attempts   none yet",
+        *attempts,
+        "",
+        "body",
+        *visible_block(pretty_body(delivery["body"])),
+    ]
+
+
+def _facts(delivery: Mapping[str, Any]) -> list[tuple[str, str]]:
+    cause = delivery["cause"]
+    parked = f" (parked: {delivery['parked']})" if delivery["parked"] else ""
+    return [
+        ("delivery", delivery["id"]),
+        ("state", delivery["state"] + parked),
+        ("why", delivery["detail"]),
+        ("webhook", delivery["webhook"]),
+        ("task", delivery["task"]),
+        ("cause", " ".join(filter(None, (cause["kind"], cause["event_id"], cause["rule"])))),
+        ("created", to_the_second(delivery["created_at"])),
+        ("due", to_the_second(delivery["due_at"]) if delivery["due_at"] else ""),
+        ("finished", to_the_second(delivery["finished_at"]) if delivery["finished_at"] else ""),
+        ("counted", f"{delivery['failures']} of {delivery['attempt']} attempts count as failed"),
+    ]
+
+
+def _attempt_lines(attempt: Mapping[str, Any]) -> list[str]:
+    verdict = attempt["status"] if attempt["status"] is not None else attempt["reason"]
+    insecure = "  certificate not checked" if attempt["insecure"] else ""
+    begun = to_the_second(attempt["started_at"])
+    error = f"  {attempt['error']}" if attempt["error"] else ""
+    first = f"  {attempt['number']}  {begun}  {attempt['duration_s']:.3f}s  {verdict}{insecure}{error}"
+    return [visible(first), *(visible_block(attempt["response"], "     | ") if attempt["response"] else ())]

@@ -1,0 +1,83 @@
+"""`hookd status`: one page that answers "is everything all right, and if not, what do I do" (spec 8).
+
+Must never: be longer than 40 lines, however many webhooks and troubles there are. Called by: `hookd.cli`.
+"""
+
+import argparse
+
+from hookd.cli import address
+from hookd.cli.health import Lane, Status, by_gravity, concerns, lane_state, last_result
+from hookd.cli.moments import span, to_the_second
+from hookd.cli.options import add_json
+from hookd.cli.screen import Table, as_json, shortened, terminal_width, visible
+
+DESCRIPTION = "Tell how the daemon is: whether everything is all right, and if not, what to do about it."
+EXAMPLE = "hookd status"
+
+MOST_LANES = 14
+MOST_CONCERNS = 14
+TITLES = ("WEBHOOK", "STATE", "WAITING", "UNDER WAY", "OLDEST", "LAST RESULT")
+SHRINKABLE = (0, 5)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take where the daemon is."""
+    add_json(parser)
+    address.add_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask and tell."""
+    status = address.from_options(options).get("/v1/status")
+    print(as_json(status) if options.json else "\n".join(page(status, terminal_width())))
+    return 0
+
+
+def page(status: Status, width: int) -> list[str]:
+    """The page, 40 lines at most: the verdict, the facts, the webhooks."""
+    lines = [*_verdict(concerns(status)), "", *_facts(status)]
+    return [*(shortened(line) for line in lines), *_lanes(status["webhooks"], width)]
+
+
+def _verdict(found: list[str]) -> list[str]:
+    if not found:
+        return ["everything is all right"]
+    hidden = len(found) - MOST_CONCERNS
+    rest = [f"- and {hidden} more: `hookd status --json` has them all"] if hidden > 0 else []
+    return ["needs attention:", *(visible(f"- {concern}") for concern in found[:MOST_CONCERNS]), *rest]
+
+
+def _facts(status: Status) -> list[str]:
+    config, store = status["config"], status["store"]
+    size = store["size_bytes"]
+    counts = ", ".join(f"{number} {state}" for state, number in status["deliveries"].items())
+    facts = (
+        ("hookd", f"{status['version']}, pid {status['pid']}, up {span(status['uptime_s'])}"),
+        ("config", f"{config['path']}, number {config['number']}, hash {config['hash']}"),
+        ("loaded", to_the_second(config["loaded_at"])),
+        ("listen", ", ".join(status["listen"])),
+        ("store", store["path"] + (f", {size / (1 << 20):.1f} MiB" if size is not None else "")),
+        ("deliveries", counts),
+    )
+    return [f"{name:<12}{visible(value)}" for name, value in facts]
+
+
+def _lanes(lanes: list[Lane], width: int) -> list[str]:
+    if not lanes:
+        return []
+    rows = [_row(lane) for lane in by_gravity(lanes)[:MOST_LANES]]
+    table = Table(TITLES, rows, shrinkable=SHRINKABLE, width=width)
+    hidden = len(lanes) - MOST_LANES
+    rest = [f"and {hidden} more webhooks: `hookd status --json` has them all"] if hidden > 0 else []
+    return ["", table.head(), *map(table.row, rows), *rest]
+
+
+def _row(lane: Lane) -> tuple[str, ...]:
+    return (
+        lane["name"],
+        lane_state(lane) + (", insecure" if lane["insecure"] else ""),
+        str(lane["pending"]),
+        str(lane["in_flight"]),
+        "-" if lane["oldest_age_s"] is None else span(lane["oldest_age_s"]),
+        last_result(lane),
+    )

@@ -1,0 +1,34 @@
+"""`hookd trigger`: runs a task on demand.
+
+Must never: decide what the task sends. Called by: `hookd.cli`.
+"""
+
+import argparse
+
+from hookd.cli import address
+from hookd.cli.options import add_json, add_occurrence, occurrence, text
+from hookd.cli.receipts import receipt_lines
+from hookd.cli.screen import as_json
+
+DESCRIPTION = (
+    "Run a task now, whatever its rules say, even one that is not enabled. Prints the delivery it made."
+)
+EXAMPLE = 'hookd trigger nightly-report --data \'{"reason": "by hand"}\''
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take a task and what its message is filled with."""
+    parser.add_argument("task", metavar="TASK", type=text, help="the task's name")
+    add_occurrence(parser)
+    add_json(parser)
+    address.add_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trigger it."""
+    from urllib.parse import quote
+
+    path = f"/v1/tasks/{quote(options.task, safe='')}/trigger"
+    answer = address.from_options(options).send(path, occurrence(options))
+    print(as_json(answer) if options.json else "\n".join(receipt_lines(answer)))
+    return 0

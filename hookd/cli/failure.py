@@ -1,0 +1,28 @@
+"""The one exception by which a command ends early, with what to print and the exit code (spec 8).
+
+Must never: import anything; it is loaded on the way of `hookd emit`. Raised by: every command and the
+client; caught once, in `hookd.cli.main`.
+"""
+
+REFUSED = 1
+"""Refused or failed."""
+
+USAGE = 2
+"""Wrong usage."""
+
+UNREACHABLE = 3
+"""The daemon cannot be reached."""
+
+
+class Failure(Exception):  # noqa: N818 - it is an outcome for the user to read, "FailureError" would say nothing more
+    """A command cannot do what was asked.
+
+    Attributes:
+        lines: what is said on standard error, made fit for a terminal when it is printed.
+        code: the exit code.
+    """
+
+    def __init__(self, *lines: str, code: int = REFUSED) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+        self.code = code

@@ -1,0 +1,94 @@
+"""Judges the daemon's status: what is not all right, and what to do about each (spec 8, `status`).
+
+Must never: ask the daemon or print; values in, sentences out. Called by: `status`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hookd.cli.moments import span, to_the_second
+
+Status = Mapping[str, Any]
+Lane = Mapping[str, Any]
+
+LATE_S = 600.0
+"""From this age on, in seconds, a delivery that is still waiting is worth a word."""
+
+PARKED_REMEDIES = {
+    "disabled": "`enabled: false` in its config parks them; set it to true to send",
+    "paused": "it was paused by hand; it sends again when resumed",
+    "gone": "the webhook is no longer in the config; bring it back to send",
+}
+
+
+def concerns(status: Status) -> list[str]:
+    """What needs attention, the gravest first; each says what to do. Empty: everything is all right."""
+    return [
+        *_daemon_concerns(status),
+        *_config_concerns(status["config"]),
+        *_delivery_concerns(status),
+        *status["config"]["warnings"],
+    ]
+
+
+def _daemon_concerns(status: Status) -> Iterator[str]:
+    if status["stopping"]:
+        yield "hookd is stopping: it takes no events until it is started again"
+    if error := status["store"]["error"]:
+        yield f"the store cannot be written ({error}): no event is taken, nothing is sent"
+        yield "  make room on its disk, or mend it; hookd recovers by itself"
+
+
+def _config_concerns(config: Mapping[str, Any]) -> Iterator[str]:
+    last = config["last_reload"]
+    if last and not last["ok"]:
+        yield f"the config on disk was refused at {to_the_second(last['at'])}, the old one is in force"
+        yield "  mend these; `hookd check` finds them as well:"
+        yield from (f"  {fault}" for fault in last["faults"])
+    for name in config["restart_needed"]:
+        yield f"{name} changed: it takes effect after `systemctl restart hookd`"
+
+
+def _delivery_concerns(status: Status) -> Iterator[str]:
+    for lane in by_gravity(status["webhooks"]):
+        if trouble := lane_trouble(lane):
+            yield f"{lane['name']}: {trouble}"
+    if dead := status["deliveries"]["dead"]:
+        yield f"{dead} dead: `hookd deliveries --state dead` lists them, `hookd show ID` says why"
+
+
+def lane_trouble(lane: Lane) -> str:
+    """What keeps a webhook's deliveries waiting, and what helps; empty where nothing does."""
+    waiting = f"{lane['pending']} wait" + ("s" if lane["pending"] == 1 else "")
+    if lane["parked"]:
+        remedy = PARKED_REMEDIES.get(lane["parked"], lane["parked"])
+        return f"{waiting}, {remedy}" if lane["pending"] else ""
+    if lane["breaker"] != "closed":
+        return f"{waiting}, the receiver keeps failing ({last_result(lane)}); it is probed from time to time"
+    if lane["held_until"]:
+        return f"{waiting}, the receiver asked for quiet until {to_the_second(lane['held_until'])}"
+    if (lane["oldest_age_s"] or 0) >= LATE_S:
+        return f"{waiting}, the oldest for {span(lane['oldest_age_s'])}; last result: {last_result(lane)}"
+    return ""
+
+
+def last_result(lane: Lane) -> str:
+    """How the webhook's last attempt ended, in a few words."""
+    last = lane["last_result"]
+    if last is None:
+        return "none yet"
+    return str(last["status"] or last["error"] or last["reason"])
+
+
+def lane_state(lane: Lane) -> str:
+    """One word or two for the table."""
+    if lane["parked"]:
+        return str(lane["parked"])
+    if lane["breaker"] != "closed":
+        return f"breaker {lane['breaker']}"
+    return "held" if lane["held_until"] else "open"
+
+
+def by_gravity(lanes: list[Lane]) -> list[Lane]:
+    """Webhooks in trouble first, then those with the most waiting, then by name."""
+    return sorted(lanes, key=lambda lane: (not lane_trouble(lane), -lane["pending"], lane["name"]))

@@ -1,0 +1,89 @@
+"""Option types and groups of options that several commands share.
+
+A value that does not fit ends with argparse's message and exit code 2 (spec 8).
+
+Must never: import more than the start of `hookd emit` can bear. Called by: the commands, while their
+parser is built.
+"""
+
+import argparse
+import json
+from typing import Any, NoReturn
+
+from hookd.cli.screen import visible
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints cannot drive the terminal and whose options are not abbreviated."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        super().error(visible(message))
+
+
+def text(value: str) -> str:
+    """An argument that can be sent: what the shell handed over must have been UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("not valid UTF-8") from None
+    return value
+
+
+def json_object(value: str) -> str:
+    """The text of a JSON object. It is sent as it is written, so that numbers keep every digit."""
+    try:
+        content = json.loads(text(value), parse_constant=_no_constant)
+    except RecursionError:
+        raise argparse.ArgumentTypeError("nested too deeply") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise argparse.ArgumentTypeError('must be a JSON object, such as {"size": 3}')
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def whole_number(value: str) -> int:
+    """A number from 0 up."""
+    if not (value.isascii() and value.isdecimal() and len(value) < 10):
+        raise argparse.ArgumentTypeError(f"{value!r} is not a whole number from 0 up")
+    return int(value)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_occurrence(parser: argparse.ArgumentParser) -> None:
+    """Add the options that describe what an event happened to, and its data."""
+    parser.add_argument("--object", metavar="NAME", type=text, help="the name of the object it happened to")
+    parser.add_argument("--object-id", metavar="ID", type=text, help="the object's id")
+    parser.add_argument(
+        "--tag",
+        metavar="TAG",
+        type=text,
+        action="append",
+        default=[],
+        help="a tag of the object; may be repeated",
+    )
+    parser.add_argument(
+        "--data", metavar="JSON", type=json_object, help="a JSON object, for ${data.…} in messages"
+    )
+
+
+def occurrence(options: argparse.Namespace, **fields: str | None) -> bytes:
+    """The JSON body for `add_occurrence`'s options and further fields; what was not given is left out."""
+    about = {"id": options.object_id, "name": options.object, "tags": options.tag}
+    content = {**fields, "object": {name: value for name, value in about.items() if value}}
+    members = [f"{json.dumps(name)}:{json.dumps(value)}" for name, value in content.items() if value]
+    if options.data is not None:
+        members.append(f'"data":{options.data}')
+    return ("{" + ",".join(members) + "}").encode()

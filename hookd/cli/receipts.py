@@ -1,0 +1,24 @@
+"""How the answer to a taken event is shown.
+
+Must never: print. Called by: `emit`, `trigger`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hookd.cli.screen import visible
+
+
+def receipt_lines(answer: Mapping[str, Any]) -> list[str]:
+    """The event's id, then a line for each delivery it made."""
+    deliveries = [
+        f"  {visible(made['id'])}  {visible(made['task'] or '-')} → {visible(made['webhook'])}"
+        for made in answer["deliveries"]
+    ]
+    return [f"{visible(answer['id'])}{_remark(answer)}", *deliveries]
+
+
+def _remark(answer: Mapping[str, Any]) -> str:
+    if answer["duplicate"]:
+        return "  (taken before: nothing new is sent)"
+    return "" if answer["deliveries"] else "  (no rule matches: nothing is sent)"

@@ -1,0 +1,113 @@
+"""One HTTP request and its answer, over a Unix socket or a URL.
+
+Over a Unix socket the exchange is written out by hand, because `http.client` alone takes longer to
+import than all else that `hookd emit` does. It speaks HTTP/1.0 (RFC 1945): one request a connection, no
+chunks, the end of the answer is the end of the connection.
+
+Must never: interpret an answer, retry, follow a redirect or use a proxy. Called by: `hookd.cli.client`.
+"""
+
+import contextlib
+import socket
+from typing import NamedTuple
+
+
+class Request(NamedTuple):
+    """What is asked: a method, a path with its query in ASCII, headers, and a body that may be empty."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+class Answer(NamedTuple):
+    """What came back; names of headers are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class NoAnswer(Exception):  # noqa: N818 - the sentence it stands for
+    """The connection ended without a whole answer, or what came is not HTTP."""
+
+
+def over_unix(path: str, request: Request, timeout_s: float) -> Answer:
+    """Exchange over the Unix socket at `path`; no wait takes more than `timeout_s` seconds.
+
+    Raises:
+        OSError: the socket cannot be reached, or is silent for too long (`TimeoutError`).
+        NoAnswer: the connection ended early.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        connection.connect(path)
+        _send(connection, request)
+        return parse_answer(_read_all(connection))
+
+
+def _send(connection: socket.socket, request: Request) -> None:
+    headers = {"Host": "localhost", "Content-Length": str(len(request.body)), **request.headers}
+    lines = [
+        f"{request.method} {request.path} HTTP/1.0",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    head = "\r\n".join(lines) + "\r\n\r\n"
+    # A body that is too large is refused before it is read: the answer is there all the same.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.sendall(head.encode("ascii") + request.body)
+
+
+def _read_all(connection: socket.socket) -> bytes:
+    received = bytearray()
+    # A reset follows an answer that was given before the whole body was read.
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(1 << 16):
+            received += part
+    return bytes(received)
+
+
+def parse_answer(raw: bytes) -> Answer:
+    """Split a whole answer into its parts.
+
+    Raises:
+        NoAnswer: it is not HTTP, or shorter than it announced.
+    """
+    head, separator, body = raw.partition(b"\r\n\r\n")
+    status_line, *fields = head.decode("latin-1").split("\r\n")
+    version, _, rest = status_line.partition(" ")
+    if not separator or not version.startswith("HTTP/1.") or not rest[:3].isdecimal():
+        raise NoAnswer("the connection was closed without an answer" if not raw else "the answer is not HTTP")
+    headers = {
+        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in fields)
+    }
+    if len(body) < int(headers.get("content-length", "0")):
+        raise NoAnswer("the connection was closed in the middle of the answer")
+    return Answer(int(rest[:3]), headers, body)
+
+
+def over_url(url: str, request: Request, timeout_s: float) -> Answer:
+    """Exchange with the server at `url`, an http or https URL whose path is put before the request's.
+
+    Raises:
+        OSError: it cannot be reached, or its certificate is not trusted, or it is silent for too long.
+        NoAnswer: the connection ended early, or what came is not HTTP.
+    """
+    import http.client
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
+    try:
+        connection.request(
+            request.method, parts.path.rstrip("/") + request.path, request.body, request.headers
+        )
+        answer = connection.getresponse()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return Answer(answer.status, headers, answer.read())
+    except http.client.HTTPException as error:
+        raise NoAnswer(f"the answer is not a whole HTTP answer ({type(error).__name__})") from error
+    finally:
+        connection.close()

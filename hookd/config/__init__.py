@@ -1,0 +1,65 @@
+"""The configuration: YAML files to a frozen, compiled `Config`, or to findings that say what is wrong where (spec 1).
+
+Importing this package is cheap; the validator and TLS are imported by whoever loads, and the daemon loads in a
+child process (`load_aside`), so that a hostile or merely huge file can neither stop the intake nor kill the daemon
+(spec 7).
+
+Must never: fetch anything, or show the value of a secret. Called by: `cli`, `daemon`, `reload`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hookd.config.aside import load_aside
+from hookd.config.files import default_path
+from hookd.config.finding import Finding, Loaded, Severity, counted
+from hookd.config.peek import first_unix_socket
+from hookd.config.watching import tree_hash, watch_dirs
+from hookd.defs import Config
+
+__all__ = [
+    "Finding",
+    "Loaded",
+    "Severity",
+    "default_path",
+    "first_unix_socket",
+    "load",
+    "load_aside",
+    "schema_text",
+    "summary",
+    "tree_hash",
+    "watch_dirs",
+]
+
+
+def load(path: Path, *, env: Mapping[str, str]) -> Loaded:
+    """Loads the configuration at `path` in this process.
+
+    Args:
+        path: a file, or a directory with `*.yaml` and `*.yml` files.
+        env: the environment that `{env: …}`, `$CREDENTIALS_DIRECTORY` and the defaults are read from.
+
+    Returns:
+        The configuration, or None in its place where there are errors; and every finding, by file and line.
+    """
+    from hookd.config import loading  # noqa: PLC0415 - the validator and TLS cost start-up time
+
+    return loading.load(path, env=env)
+
+
+def schema_text() -> str:
+    """The JSON Schema of the configuration (draft 2020-12), as it is installed."""
+    from hookd.config import schema  # noqa: PLC0415 - likewise
+
+    return schema.schema_text()
+
+
+def summary(config: Config) -> str:
+    """`3 webhooks, 4 tasks, 5 events, 0 schedules` (spec 8)."""
+    sections = (
+        (config.webhooks, "webhook"),
+        (config.tasks, "task"),
+        (config.events, "event"),
+        ((), "schedule"),
+    )
+    return ", ".join(counted(len(section), noun) for section, noun in sections)

@@ -1,0 +1,151 @@
+"""Loads a configuration in a child process, so that no file can stop or kill the one that asked (spec 7).
+
+Must never: block the event loop (run it in a thread), wait longer than it was told to, or pass on what the child
+writes to its standard error. Called by: `daemon`, `reload`, `cli`, through `config.load_aside`.
+"""
+
+import os
+import pickle
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hookd.config.finding import Finding, Loaded, Severity, shown_path
+from hookd.config.watching import tree_hash
+
+_CODE = "import sys; sys.path.append(sys.argv.pop()); from hookd.config.child import main; main()"
+_PACKAGES = str(Path(__file__).parents[2])
+_CHUNK = 1 << 16
+_HEAD = struct.Struct("!I")
+
+
+def load_aside(path: Path, *, wall_s: float = 9.5) -> Loaded:
+    """Loads the configuration at `path` in a child process with this process's environment.
+
+    Args:
+        path: a file or directory.
+        wall_s: the child is ended after so many seconds; its CPU time is bounded by as many.
+
+    Returns:
+        What `load` returns; where the child dies, no configuration and one finding that says why.
+    """
+    cpu_s = max(1, int(wall_s))
+    # -P: a module in the current directory must not stand in for one of ours.
+    command = [sys.executable, "-P", "-c", _CODE, os.fspath(path), str(cpu_s), _PACKAGES]
+    with subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as child:
+        received = _Received()
+        try:
+            _receive(child, received, time.monotonic() + wall_s)
+        except TimeoutError:
+            return _dead(path, received, f"loading takes longer than {wall_s:g} seconds")
+        finally:
+            child.kill()
+        code = child.wait()
+    if received.end is not None:
+        return received.loaded(received.end)
+    return _dead(path, received, received.failure or _cause(code, cpu_s))
+
+
+@dataclass(slots=True)
+class _Received:
+    """What the child has sent so far."""
+
+    reading: str = ""
+    failure: str = ""
+    findings: list[Finding] = field(default_factory=list)
+    mappings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    end: Loaded | None = None
+
+    def take(self, kind: str, content: Any) -> None:
+        if kind == "reading":
+            self.reading = content
+        elif kind == "failed":
+            self.failure = content
+        elif kind == "findings":
+            self.findings.extend(content)
+        elif kind == "end":
+            self.end = content
+        else:
+            self.mappings.setdefault(kind, {}).update(content)
+
+    def loaded(self, end: Loaded) -> Loaded:
+        findings = tuple(self.findings)
+        if end.config is None:
+            return replace(end, findings=findings)
+        warnings = tuple(str(finding) for finding in findings)
+        config = replace(
+            end.config,
+            types=self.mappings.get("types"),
+            webhooks=self.mappings.get("webhooks", {}),
+            tasks=self.mappings.get("tasks", {}),
+            events=self.mappings.get("events", {}),
+            places=self.mappings.get("places", {}),
+            warnings=warnings,
+        )
+        return replace(end, config=config, findings=findings)
+
+
+def _receive(child: "subprocess.Popen[bytes]", received: _Received, deadline: float) -> None:
+    """Takes frames until the child closes its end or says that it is done.
+
+    Raises:
+        TimeoutError: it has done neither by the deadline (monotonic seconds).
+    """
+    for kind, content in _frames(child, deadline):
+        received.take(kind, content)
+        if received.end is not None:
+            return
+
+
+def _frames(child: "subprocess.Popen[bytes]", deadline: float) -> Iterator[tuple[str, Any]]:
+    assert child.stdout is not None
+    buffer = bytearray()
+    for chunk in _chunks(child.stdout.fileno(), deadline):
+        buffer += chunk
+        while len(buffer) >= _HEAD.size and len(buffer) >= (
+            size := _HEAD.size + _HEAD.unpack_from(buffer)[0]
+        ):
+            body = bytes(buffer[_HEAD.size : size])
+            del buffer[:size]
+            yield pickle.loads(body)  # noqa: S301 - written by our own child, from values it built itself
+
+
+def _chunks(pipe: int, deadline: float) -> Iterator[bytes]:
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    while True:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0 or not poll.poll(left_s * 1000):
+            raise TimeoutError
+        chunk = os.read(pipe, _CHUNK)
+        if not chunk:
+            return
+        yield chunk
+
+
+def _dead(path: Path, received: _Received, message: str) -> Loaded:
+    place = received.reading or shown_path(path)
+    finding = Finding(place, 1, 1, "file", Severity.ERROR, message)
+    return Loaded(None, (finding,), (), tree_hash(path))
+
+
+def _cause(code: int, cpu_s: int) -> str:
+    """Why a child that sent no result is gone."""
+    if code == -signal.SIGXCPU:
+        return f"loading takes more than {cpu_s} seconds of CPU time"
+    if code < 0:
+        return f"loading was ended by {signal.Signals(-code).name}"
+    return f"loading ended without a result (exit code {code})"

@@ -1,0 +1,85 @@
+"""`auth:` of a webhook to the one header that carries it (spec 1).
+
+Must never: put a credential into a finding. Used by `webhooks`.
+"""
+
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+
+from hookd.config.headers import CONTENT_TYPE, Header, name_fault, value_fault
+from hookd.config.secret import read_secret
+from hookd.config.view import View
+from hookd.defs import Secret
+
+_BEARER = "bearer "
+
+
+def read_auth(view: View | None) -> Header | None:
+    """The header of `auth:`, or None where there is none; what is wrong is reported."""
+    if view is None:
+        return None
+    return _KINDS[view.plain("type", "none")](view)
+
+
+def _none(_view: View) -> None:
+    return None
+
+
+def _bearer(view: View) -> Header | None:
+    token = _read(view, "token")
+    if token is None:
+        return None
+    value = token.value
+    if value.lower().startswith(_BEARER):
+        view.below(("token",)).warn('begins with "Bearer ", which hookd adds itself; it is dropped')
+        value = value[len(_BEARER) :].lstrip()
+    return "Authorization", Secret(f"Bearer {value}", token.reference)
+
+
+def _apikey(view: View) -> Header | None:
+    header, prefix = view.plain("header", "X-API-Key"), view.plain("prefix", "")
+    name_is_good = _check_header(view, header)
+    prefix_view = view.get("prefix")
+    if prefix_view is not None and (fault := value_fault(prefix)):
+        prefix_view.error(fault)
+    key = _read(view, "key")
+    if key is None or not name_is_good:
+        return None
+    return header, Secret((prefix + key.value).strip(" \t"), key.reference)
+
+
+def _check_header(view: View, header: str) -> bool:
+    fault = name_fault(header)
+    if header.lower() == CONTENT_TYPE:
+        fault = "Content-Type cannot carry a key"
+    if fault:
+        view.below(("header",)).error(fault)
+    return fault is None
+
+
+def _basic(view: View) -> Header | None:
+    username, password = view.get("username"), _read(view, "password", in_header=False)
+    if username is None or password is None:
+        return None
+    pair = f"{username.value}:{password.value}".encode()
+    return "Authorization", Secret("Basic " + b64encode(pair).decode("ascii"), password.reference)
+
+
+def _read(view: View, key: str, *, in_header: bool = True) -> Secret | None:
+    child = view.get(key)
+    secret = read_secret(child)
+    if child is None or secret is None:
+        return None
+    fault = value_fault(secret.value) if in_header else None
+    if fault:
+        child.error(fault)
+        return None
+    return secret
+
+
+_KINDS: Mapping[str, Callable[[View], Header | None]] = {
+    "none": _none,
+    "bearer": _bearer,
+    "apikey": _apikey,
+    "basic": _basic,
+}

@@ -1,0 +1,91 @@
+"""The child process that loads a configuration for `load_aside`, within bounds of memory and CPU (spec 7).
+
+It writes pickled frames to its standard output, each a kind and its content, and small, so that the parent never
+holds the interpreter lock for long. What it works on is announced first, so that its death can be explained.
+
+Must never: write a secret anywhere but into that pipe, or outlive its bounds. Started by: `aside`.
+"""
+
+import gc
+import os
+import pickle
+import resource
+import struct
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from hookd.config.finding import Loaded
+from hookd.config.loading import load
+
+MEMORY_BYTES = 1 << 30
+_BATCH = 100
+_MAPPINGS = ("types", "webhooks", "tasks", "events", "places")
+
+
+def main() -> None:
+    """Loads `argv[1]` with at most `argv[2]` seconds of CPU and writes the frames to standard output."""
+    path, cpu_s = Path(sys.argv[1]), int(sys.argv[2])
+    pipe = _private_stdout()
+    _limit(cpu_s)
+    # Nothing is freed before the end, so looking for garbage would only cost time.
+    gc.disable()
+    try:
+        loaded = load(path, env=os.environ, note=lambda shown: _send(pipe, "reading", shown))
+        for kind, content in _frames(loaded):
+            _send(pipe, kind, content)
+    except MemoryError:
+        _send(pipe, "failed", f"loading needs more than {MEMORY_BYTES >> 20} MiB of memory")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told to the parent instead of to the terminal
+        _send(pipe, "failed", f"loading failed inside hookd: {type(error).__name__} at {_origin(error)}")
+
+
+def _private_stdout() -> int:
+    """The pipe under a number of its own; what anything else prints goes nowhere."""
+    pipe = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return pipe
+
+
+def _limit(cpu_s: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for kind, wanted in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, cpu_s)):
+        _, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+def _frames(loaded: Loaded) -> Iterator[tuple[str, Any]]:
+    for findings in _batches(loaded.findings):
+        yield "findings", findings
+    config = loaded.config
+    if config is not None:
+        for name in _MAPPINGS:
+            for pairs in _batches((getattr(config, name) or {}).items()):
+                yield name, pairs
+        config = replace(config, types=None, webhooks={}, tasks={}, events={}, places={}, warnings=())
+    yield "end", Loaded(config, (), loaded.sources, loaded.hash)
+
+
+def _batches(values: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    rest = iter(values)
+    while batch := tuple(islice(rest, _BATCH)):
+        yield batch
+
+
+def _send(pipe: int, kind: str, content: Any) -> None:
+    body = pickle.dumps((kind, content), protocol=pickle.HIGHEST_PROTOCOL)
+    frame = memoryview(struct.pack("!I", len(body)) + body)
+    while frame:
+        frame = frame[os.write(pipe, frame) :]
+
+
+def _origin(error: Exception) -> str:
+    """Where it was raised: never with its message, which may quote what it choked on."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"

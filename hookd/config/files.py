@@ -1,0 +1,163 @@
+"""Which files a configuration consists of, and how one is read without being caught by what is no plain file.
+
+Must never: open what is not a regular file, block, read past the size limit, or read what anybody may write to.
+Used by `loading`, `secret`, `tls` and `watching`.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_CONFIG_BYTES = 16 << 20
+"""The largest YAML file that is read."""
+MAX_SOURCE_BYTES = 1 << 20
+"""The largest file that is read because the configuration refers to it (a secret, a certificate)."""
+_MAX_ENTRIES = 100_000
+_DEFAULT_NAME = "hookd.yaml"
+_SYSTEM_PATH = Path("/etc/hookd/hookd.yaml")
+
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class Unreadable(Exception):
+    """A file that is not read.
+
+    Attributes:
+        reason: why, as the end of a sentence that begins with the file's name.
+        token: what stands for its content in a hash, so that a change of the file changes the hash.
+    """
+
+    def __init__(self, reason: str, *, token: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.token = f"{reason} {token}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a configuration.
+
+    Attributes:
+        files: what is to be read, in sorted order.
+        directories: every directory that was looked into.
+        refused: what bears a configuration's name but cannot be one, or cannot be looked into, and why.
+    """
+
+    files: tuple[Path, ...]
+    directories: tuple[Path, ...] = ()
+    refused: tuple[tuple[Path, Unreadable], ...] = ()
+
+
+def default_path(env: Mapping[str, str] = os.environ) -> Path:
+    """Where the configuration is without `--config` (spec 1).
+
+    `$HOOKD_CONFIG`, else `./hookd.yaml`, else `/etc/hookd/hookd.yaml`.
+    """
+    if named := env.get("HOOKD_CONFIG"):
+        return Path(named)
+    here = Path(_DEFAULT_NAME)
+    return here if here.exists() else _SYSTEM_PATH
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Reads a whole regular file that is not world-writable and has at most `limit` bytes (spec 7).
+
+    Raises:
+        Unreadable: it is anything else; it was then not opened, or closed unread.
+    """
+    try:
+        _refuse(path.stat(), limit)
+        return _read(path, limit)
+    except OSError as error:
+        raise Unreadable(_why(path, error)) from None
+    except ValueError:
+        raise Unreadable("has a NUL in its name") from None
+
+
+def list_tree(path: Path) -> Listing:
+    """The files a load of `path` reads: itself, or every `*.yaml` and `*.yml` below it, in sorted order (spec 1).
+
+    Names that begin with a dot and `*.test.yaml` are skipped. A symlink to a directory is followed, each directory
+    once.
+    """
+    if not path.is_dir():
+        return Listing(files=(path,), directories=(path.parent,))
+    files: list[Path] = []
+    directories: list[Path] = []
+    refused: list[tuple[Path, Unreadable]] = []
+    seen: set[tuple[int, int]] = set()
+    waiting = [path]
+    entries = 0
+    while waiting:
+        directory = waiting.pop()
+        try:
+            names = _enter(directory, seen)
+        except Unreadable as error:
+            refused.append((directory, error))
+            continue
+        directories.append(directory)
+        entries += len(names)
+        if entries > _MAX_ENTRIES:
+            refused.append((path, Unreadable(f"holds more than {_MAX_ENTRIES} files and directories")))
+            break
+        for name in names:
+            _sort_in(directory / name, files, waiting)
+    files.sort(key=lambda file: file.parts)
+    return Listing(tuple(files), tuple(directories), tuple(refused))
+
+
+def _enter(directory: Path, seen: set[tuple[int, int]]) -> list[str]:
+    try:
+        facts = directory.stat()
+        if (facts.st_dev, facts.st_ino) in seen:
+            return []
+        seen.add((facts.st_dev, facts.st_ino))
+        return [entry.name for entry in directory.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        raise Unreadable(_why(directory, error)) from None
+
+
+def _sort_in(entry: Path, files: list[Path], waiting: list[Path]) -> None:
+    if entry.name.endswith(".test.yaml"):
+        return
+    if entry.suffix in {".yaml", ".yml"}:
+        files.append(entry)
+    elif entry.is_dir():
+        waiting.append(entry)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        # The name may point elsewhere since the first look; what counts is what was opened.
+        _refuse(os.fstat(descriptor), limit)
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise Unreadable(f"is larger than {limit} bytes", token=str(len(data)))
+    return data
+
+
+def _refuse(facts: os.stat_result, limit: int) -> None:
+    for is_kind, kind in _KINDS:
+        if is_kind(facts.st_mode):
+            raise Unreadable(f"is {kind}, not a regular file")
+    if facts.st_mode & stat.S_IWOTH:
+        raise Unreadable("is world-writable, so anybody could change it; remove that permission (chmod o-w)")
+    if facts.st_size > limit:
+        raise Unreadable(f"is larger than {limit} bytes", token=f"{facts.st_size} {facts.st_mtime_ns}")
+
+
+def _why(path: Path, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "is a symlink to nothing" if path.is_symlink() else "does not exist"
+    if isinstance(error, PermissionError):
+        return "cannot be read: permission denied"
+    return f"cannot be read: {(error.strerror or type(error).__name__).lower()}"

@@ -1,0 +1,122 @@
+"""What a load has to say: findings with their places, and the result of a load.
+
+Must never: hold the value of a secret, or text that could forge a line or drive a terminal. Used by all of
+`config`.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hookd.defs import Config
+
+Steps = tuple[str | int, ...]
+"""The way from the top of the configuration to a value: keys and list indexes."""
+
+_BARE = re.compile(r"[\w-]+")
+_SHOWN_MAX = 60
+
+
+class Severity(StrEnum):
+    """Whether a finding stops the load."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing the configuration's author should know.
+
+    Attributes:
+        path: the file, as shown to people.
+        line: from 1.
+        column: from 1, in characters.
+        where: the dotted place, such as `webhooks.ops-slack.timeout`; `file` or `yaml` where there is none.
+        message: one sentence: what is wrong and what is allowed.
+    """
+
+    path: str
+    line: int
+    column: int
+    where: str
+    severity: Severity
+    message: str
+
+    def __str__(self) -> str:
+        """The line `hookd check` prints (spec 1 and 8)."""
+        mark = "warning: " if self.severity is Severity.WARNING else ""
+        return f"{self.path}:{self.line}:{self.column}: {mark}{self.where}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The result of a load.
+
+    Attributes:
+        config: the configuration, or None where there is an error among the findings.
+        findings: every problem of every file, sorted by file and line.
+        sources: absolute paths of the files read besides the YAML (secrets, certificates).
+        hash: `tree_hash(path, sources)` at the moment of the load, 12 hex digits: while it stays the same,
+            loading again gives the same result (the environment apart). `Config.hash` is the same value.
+    """
+
+    config: Config | None
+    findings: tuple[Finding, ...]
+    sources: tuple[str, ...] = ()
+    hash: str = ""
+
+
+def printable(text: str) -> str:
+    """Text that stays on one line and sends nothing to the terminal: what is not printable is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def quoted(text: str) -> str:
+    """Text in double quotes for a message: printable, and cut where it is long."""
+    shown = text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "…"
+    return printable(json.dumps(shown, ensure_ascii=False))
+
+
+def dotted(steps: Steps) -> str:
+    """The place as people write it: `events.e.task[0]`, `webhooks."my hook".url` (spec 1, WHERE)."""
+    text = ""
+    for step in steps:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += ("." if text else "") + (step if _BARE.fullmatch(step) else quoted(step))
+    return text
+
+
+def shown_path(path: str | os.PathLike[str]) -> str:
+    """The path relative to the current directory where it lies inside it, else as given."""
+    given = os.fspath(path)
+    relative = _inside_cwd(given)
+    return printable(given if relative is None else relative)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listed(choices: Sequence[str], *, most: int = 20) -> str:
+    """`a, b, c`; a long list is cut and counted."""
+    shown = ", ".join(printable(choice) for choice in choices[:most])
+    return shown if len(choices) <= most else f"{shown}, … ({len(choices)} in all)"
+
+
+def _escape(char: str) -> str:
+    return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
+
+
+def _inside_cwd(given: str) -> str | None:
+    relative = os.path.relpath(given)
+    outside = relative == os.curdir or relative.split(os.sep, 1)[0] == os.pardir
+    return None if outside else relative

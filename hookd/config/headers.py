@@ -1,0 +1,138 @@
+"""A webhook's headers: a mapping or a text block of lines, with the default Content-Type and the authorization (spec 1, 5).
+
+Must never: let CR, LF, NUL or another control character pass, or repeat a value in a message. Used by `webhooks`.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hookd.config.secret import PLAIN, read_secret
+from hookd.config.view import View
+from hookd.defs import Secret
+
+Header = tuple[str, Secret]
+
+CONTENT_TYPE = "content-type"
+DEFAULT_CONTENT_TYPE: Header = ("Content-Type", Secret("application/json"))
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_BAD_VALUE = re.compile(r"[^\t\x20-\x7e\xa0-\xff]")
+_RESERVED = frozenset(
+    {
+        "content-length", "host", "transfer-encoding", "connection",
+        "webhook-id", "webhook-timestamp", "webhook-signature",
+    }
+)  # fmt: skip
+_SENSITIVE = re.compile(r"authorization|token|secret|password|cookie|key", re.IGNORECASE)
+_JSON_TYPE = re.compile(r"application/json|[^/\s]+/[^/\s]+\+json", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """What the user wrote: headers in order, and whether the default Content-Type was removed."""
+
+    written: tuple[Header, ...] = ()
+    removed: bool = False
+
+    def with_defaults(self, authorization: Header | None) -> tuple[Header, ...]:
+        """All headers to send: the default Content-Type, the user's, the authorization; the user's replace the others."""
+        names = {name.lower() for name, _ in self.written}
+        default = () if self.removed or CONTENT_TYPE in names else (DEFAULT_CONTENT_TYPE,)
+        replaced = authorization is None or authorization[0].lower() in names
+        return (*default, *self.written, *(() if replaced else (authorization,)))
+
+
+def sends_json(headers: tuple[Header, ...]) -> bool:
+    """Whether the Content-Type is a JSON type: `application/json` or `…+json`, parameters apart (spec 4)."""
+    for name, secret in headers:
+        if name.lower() == CONTENT_TYPE:
+            return _JSON_TYPE.fullmatch(secret.value.split(";", 1)[0].strip()) is not None
+    return False
+
+
+def read_headers(view: View | None) -> Headers:
+    """The headers of `headers:`, in either form; what is wrong is reported and left out."""
+    if view is None:
+        return Headers()
+    found = list(_of_block(view) if isinstance(view.value, str) else _of_mapping(view))
+    written = tuple((name, secret) for name, secret in found if secret is not None)
+    if sum(name.lower() == CONTENT_TYPE for name, _ in written) > 1:
+        view.error("Content-Type can be sent only once")
+    return Headers(written, removed=any(secret is None for _, secret in found))
+
+
+def name_fault(name: str) -> str | None:
+    """What is wrong with a header's name, or None."""
+    if not _TOKEN.fullmatch(name):
+        return "this is not a header name; one holds letters, digits and !#$%&'*+-.^_`|~ only"
+    if name.lower() in _RESERVED:
+        return f"{name} is set by hookd itself and cannot be replaced"
+    return None
+
+
+def value_fault(value: str) -> str | None:
+    """What is wrong with a header's value, as the end of a sentence that begins with the header, or None."""
+    if _BAD_VALUE.search(value) is None:
+        return None
+    if any(char in value for char in "\r\n"):
+        return "holds a line break"
+    return "holds a character that a header cannot carry (control characters, or outside Latin-1)"
+
+
+def _of_mapping(view: View) -> Iterator[tuple[str, Secret | None]]:
+    for name, value in view.entries():
+        if fault := name_fault(name):
+            value.error_at_key(fault)
+        elif value.value is None:
+            yield from _removal(name, value)
+        else:
+            yield from _values(name, value)
+
+
+def _removal(name: str, view: View) -> Iterator[tuple[str, None]]:
+    if name.lower() == CONTENT_TYPE:
+        yield name, None
+    else:
+        view.error('has no value; only Content-Type can be removed (an empty value is written "")')
+
+
+def _values(name: str, view: View) -> Iterator[Header]:
+    for item in view.items() if isinstance(view.value, list) else (view,):
+        secret = read_secret(item, sensitive=_SENSITIVE.search(name) is not None, may_be_empty=True)
+        if secret is None:
+            continue
+        if fault := value_fault(secret.value):
+            item.error(fault if secret.reference == PLAIN else f"{secret.reference} {fault}")
+        else:
+            yield name, Secret(secret.value.strip(" \t"), secret.reference)
+
+
+def _of_block(view: View) -> Iterator[tuple[str, Secret | None]]:
+    sensitive = False
+    for index, line in enumerate(view.value.split("\n")):
+        if not line.strip():
+            continue
+        name, colon, value = line.partition(":")
+        value = value.strip(" \t\r")
+        if fault := _line_fault(name, colon, value):
+            view.error_in_text(index, fault)
+        else:
+            sensitive = sensitive or (_SENSITIVE.search(name) is not None and bool(value))
+            yield name, Secret(value) if value else None
+    if sensitive and view.document.in_work_tree:
+        view.warn(
+            "a plain secret in a git work tree; write the headers as a mapping and refer to it by {env: NAME}"
+        )
+
+
+def _line_fault(name: str, colon: str, value: str) -> str | None:
+    if not colon:
+        # The line is not repeated: it may be the rest of a secret.
+        return 'this line is not of the form "Name: value"'
+    if fault := name_fault(name):
+        return fault
+    if not value and name.lower() != CONTENT_TYPE:
+        return f'{name} has no value; only Content-Type can be removed (in a mapping an empty value is written "")'
+    fault = value_fault(value)
+    return f"{name} {fault}" if fault else None

@@ -1,0 +1,226 @@
+"""A load from beginning to end: files, YAML, schema, meaning; every problem of every file at once (spec 1).
+
+Must never: stop at the first problem, keep state between loads, or write anything. Called by: `config.load`, and `child`
+on behalf of `config.load_aside`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hookd.config.daemon import build_daemon
+from hookd.config.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
+from hookd.config.finding import Finding, Loaded, Severity, listed, shown_path
+from hookd.config.nodes import Node, parse, read_as
+from hookd.config.rules import Known, Names, build_event, build_task, build_type
+from hookd.config.schema import Validators
+from hookd.config.view import Document, Scope, View
+from hookd.config.watching import digest
+from hookd.config.webhooks import Built, build_webhook
+from hookd.config.wording import Spot, meant
+from hookd.defs import Config, DaemonDef, EventDef, Place, TaskDef, TypeDef, WebhookDef
+
+Note = Callable[[str], None]
+"""Is told the file that is worked on next."""
+
+DAEMON = "daemon"
+_KINDS = {"types": "type", "webhooks": "webhook", "tasks": "task", "events": "event"}
+_KNOWN = sorted([DAEMON, *_KINDS])
+_LONGEST_NAME = {"types": 128, "webhooks": 128, "tasks": 64, "events": 128}
+
+
+def load(path: Path, *, env: Mapping[str, str], note: Note = lambda _shown: None) -> Loaded:
+    """Loads the configuration at `path`; see `hookd.config.load`."""
+    return _Load(path, env, note).run()
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The definitions as they are found in the files, by section and name."""
+
+    daemon: View | None = None
+    sections: dict[str, dict[str, View]] = field(default_factory=lambda: {section: {} for section in _KINDS})
+
+
+class _Load:
+    """One load; `run` is called once."""
+
+    def __init__(self, path: Path, env: Mapping[str, str], note: Note) -> None:
+        self._path = path
+        self._env = env
+        self._note = note
+        self._scope = Scope(env)
+        self._contents: list[tuple[Path, bytes]] = []
+        self._complete = True
+        self._parts = _Parts()
+
+    def run(self) -> Loaded:
+        for document in list(self._documents()):
+            self._gather(document)
+        self._validate()
+        daemon = build_daemon(self._parts.daemon, self._env)
+        definitions = self._build()
+        return self._result(daemon, definitions)
+
+    def _documents(self) -> Iterator[Document]:
+        listing = list_tree(self._path)
+        for place, error in listing.refused:
+            self._refuse(place, error)
+        for file in listing.files:
+            self._note(shown_path(file))
+            try:
+                content = read_regular(file, MAX_CONFIG_BYTES)
+            except Unreadable as error:
+                self._refuse(file, error)
+                continue
+            self._contents.append((file, content))
+            document = Document(file, parse(content))
+            self._report_yaml(document)
+            yield document
+        if not listing.files and not listing.refused:
+            self._find(self._path, "holds no *.yaml or *.yml file")
+
+    def _refuse(self, file: Path, error: Unreadable) -> None:
+        self._complete = False
+        self._contents.append((file, error.token))
+        self._find(file, error.reason)
+
+    def _find(self, file: Path, message: str) -> None:
+        self._scope.findings.append(Finding(shown_path(file), 1, 1, "file", Severity.ERROR, message))
+
+    def _report_yaml(self, document: Document) -> None:
+        top = View(self._scope, document, Spot(Node({}, 1, 1), ("yaml",), (1, 1)))
+        for line, column, steps, message in document.tree.problems:
+            top.report(line, column, steps or ("yaml",), message)
+        self._complete = self._complete and document.tree.complete
+
+    def _gather(self, document: Document) -> None:
+        root = document.tree.root
+        if root is None or root.broken or (root.value is None and not root.text):
+            return
+        top = View(self._scope, document, Spot(root, (), (root.line, root.column)))
+        if not isinstance(root.value, dict):
+            top.report(root.line, root.column, ("file",), f"must be a mapping with the keys {listed(_KNOWN)}")
+            return
+        for name, view in top.entries():
+            if name == DAEMON:
+                self._gather_daemon(view)
+            elif name in _KINDS:
+                self._gather_section(name, view)
+            else:
+                view.error_at_key(f"unknown key{meant(name, _KNOWN)} (known here: {listed(_KNOWN)})")
+
+    def _gather_daemon(self, view: View) -> None:
+        if self._parts.daemon is not None:
+            view.error_at_key(
+                f"stands in one file only; it already stands at {_shown_place(self._parts.daemon)}"
+            )
+        elif view.value is not None:
+            self._parts.daemon = view
+
+    def _gather_section(self, section: str, view: View) -> None:
+        if view.value is None and not view.node.text:
+            return
+        if not isinstance(view.value, dict):
+            hint = f"; {read_as(view.node)}" if view.node.text else ""
+            view.error(f"must be a mapping of names to {section}{hint}")
+            return
+        names = self._parts.sections[section]
+        for name, definition in view.entries():
+            _check_name(section, name, definition)
+            if name in names:
+                definition.error_at_key(f"already defined at {_shown_place(names[name])}")
+            else:
+                names[name] = definition
+
+    def _validate(self) -> None:
+        validators = Validators()
+        if self._parts.daemon is not None:
+            _validate(validators, DAEMON, self._parts.daemon)
+        for section, names in self._parts.sections.items():
+            for view in self._noted(names.values()):
+                _validate(validators, _KINDS[section], view)
+
+    def _build(self) -> dict[str, dict[str, Any]]:
+        sections = self._parts.sections
+        webhooks: dict[str, Built] = {
+            name: build_webhook(name, view) for name, view in self._sound("webhooks")
+        }
+        types: dict[str, TypeDef | None] = dict.fromkeys(sections["types"])
+        types |= {name: build_type(name, view) for name, view in self._sound("types")}
+        names = Names(
+            webhooks=Known(sections["webhooks"], "webhooks") if self._complete else None,
+            tasks=Known(sections["tasks"], "tasks") if self._complete else None,
+            json_types={name: built.sends_json for name, built in webhooks.items()},
+            types=types if types and self._complete else None,
+        )
+        return {
+            "types": types,
+            "webhooks": {name: built.webhook for name, built in webhooks.items()},
+            "tasks": {name: build_task(name, view, names) for name, view in self._sound("tasks")},
+            "events": {name: build_event(name, view, names) for name, view in self._sound("events")},
+        }
+
+    def _sound(self, section: str) -> Iterator[tuple[str, View]]:
+        """The definitions of a section that are at least mappings."""
+        names = self._parts.sections[section]
+        for name, view in zip(names, self._noted(names.values()), strict=True):
+            if not view.node.broken:
+                yield name, view
+
+    def _noted(self, views: Iterable[View]) -> Iterator[View]:
+        file = ""
+        for view in views:
+            if view.document.shown != file:
+                file = view.document.shown
+                self._note(file)
+            yield view
+
+    def _result(self, daemon: DaemonDef, definitions: Mapping[str, Mapping[str, Any]]) -> Loaded:
+        findings = tuple(sorted(set(self._scope.findings), key=_order))
+        sources = tuple(sorted(self._scope.sources))
+        whole = digest(self._path, self._contents, sources)
+        if any(finding.severity is Severity.ERROR for finding in findings):
+            return Loaded(None, findings, sources, whole)
+        types: dict[str, TypeDef] = dict(definitions["types"])
+        webhooks: dict[str, WebhookDef] = dict(definitions["webhooks"])
+        tasks: dict[str, TaskDef] = dict(definitions["tasks"])
+        events: dict[str, EventDef] = dict(definitions["events"])
+        config = Config(
+            path=str(self._path.absolute()),
+            hash=whole,
+            daemon=daemon,
+            types=types or None,
+            webhooks=webhooks,
+            tasks=tasks,
+            events=events,
+            places=dict(self._places()),
+            warnings=tuple(str(finding) for finding in findings),
+            sources=sources,
+        )
+        return Loaded(config, findings, sources, whole)
+
+    def _places(self) -> Iterator[tuple[str, Place]]:
+        for section in ("webhooks", "tasks", "events"):
+            for name, view in self._parts.sections[section].items():
+                yield f"{section}.{name}", Place(str(view.document.absolute), *view.home)
+
+
+def _validate(validators: Validators, kind: str, view: View) -> None:
+    validators.check(kind, view.spot, view.report)
+
+
+def _check_name(section: str, name: str, view: View) -> None:
+    most = _LONGEST_NAME[section]
+    if not 1 <= len(name) <= most or not name.isprintable() or name != name.strip():
+        view.error_at_key(f"a name has 1 to {most} printable characters and no space at either end")
+
+
+def _shown_place(view: View) -> str:
+    line, column = view.home
+    return f"{view.document.shown}:{line}:{column}"
+
+
+def _order(finding: Finding) -> tuple[str, int, int, str, str]:
+    return finding.path, finding.line, finding.column, finding.where, finding.message

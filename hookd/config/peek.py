@@ -1,0 +1,42 @@
+"""The configuration's first Unix socket, found without a load of the configuration: `hookd emit` is quick (spec 8).
+
+Must never: import the validator, read secrets, or fail; where anything is odd, nothing is found. Used by `cli`.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hookd.config.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
+from hookd.config.nodes import parse
+
+_BLOCK = re.compile(rb"^daemon:.*(?:\n(?:[ \t#-].*|\r?)?$)*", re.MULTILINE)
+_MAX_EXCERPT = 64 << 10
+"""As much is parsed: the lines of `daemon:`, or the whole file where it does not begin a line."""
+
+
+def first_unix_socket(path: Path) -> str | None:
+    """The absolute path of the first `unix` entry of `daemon.listen`, or None where none can be found."""
+    for file in list_tree(path).files:
+        for found in _sockets(file):
+            return os.path.normpath(file.absolute().parent / found)
+    return None
+
+
+def _sockets(file: Path) -> Iterator[str]:
+    with suppress(Unreadable, AttributeError, TypeError):
+        for listener in _listeners(read_regular(file, MAX_CONFIG_BYTES)):
+            unix = listener.get("unix")
+            if isinstance(unix, str) and unix:
+                yield unix
+
+
+def _listeners(content: bytes) -> list[Any]:
+    block = _BLOCK.search(content)
+    excerpt = block[0] if block else content
+    root = parse(excerpt if len(excerpt) <= _MAX_EXCERPT else b"").root
+    listeners: list[Any] = ((root.plain() if root else {}).get("daemon") or {}).get("listen") or []
+    return listeners

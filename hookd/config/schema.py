@@ -1,0 +1,63 @@
+"""The JSON Schema of the configuration, and the validators built from it, one for each kind of definition.
+
+Must never: fetch a `$ref`; every reference is local and is replaced by what it names before it validates anything.
+Used by `loading`, and by the command line for `hookd schema`.
+"""
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from hookd.config.wording import Report, Spot, word_errors
+
+Schema = dict[str, Any]
+
+_FILE = "hookd.schema.json"
+_DEFS = "#/$defs/"
+
+
+def schema_text() -> str:
+    """The text of `schema/hookd.schema.json`, from the installed package or from a checkout."""
+    installed = resources.files("hookd") / "schema" / _FILE
+    if installed.is_file():
+        return installed.read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "schema" / _FILE).read_text(encoding="utf-8")
+
+
+class Validators:
+    """Checks definitions against the schema. Building it takes some milliseconds; do it once for a load."""
+
+    def __init__(self) -> None:
+        schema = json.loads(schema_text())
+        self._kinds: Mapping[str, Draft202012Validator] = {
+            name: Draft202012Validator(_inlined(definition, schema["$defs"]))
+            for name, definition in schema["$defs"].items()
+        }
+
+    def check(self, kind: str, spot: Spot, report: Report) -> None:
+        """Reports what the schema finds wrong with a definition, and marks the places as broken.
+
+        Args:
+            kind: a name in the schema's `$defs`, such as `webhook`.
+            spot: the definition.
+            report: takes each finding.
+        """
+        errors = list(self._kinds[kind].iter_errors(spot.node.plain()))
+        if errors:
+            word_errors(errors, spot, report)
+
+
+def _inlined(schema: Any, definitions: Mapping[str, Schema]) -> Any:
+    """The schema with every `$ref` replaced by its target; what stands beside the `$ref` wins."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        beside = {key: value for key, value in schema.items() if key != "$ref"}
+        return _inlined(definitions[schema["$ref"].removeprefix(_DEFS)] | beside, definitions)
+    return {key: _inlined(value, definitions) for key, value in schema.items()}

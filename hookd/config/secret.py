@@ -1,0 +1,86 @@
+"""Secrets: plain, from the environment, from a file, or from a systemd credential (spec 1, Secrets).
+
+Must never: put a value into a finding; what is missing is named by its reference. Used by all that read secrets.
+"""
+
+from pathlib import Path
+
+from hookd.config.files import Unreadable
+from hookd.config.view import View
+from hookd.defs import Secret
+
+PLAIN = "plain"
+
+
+def read_secret(view: View | None, *, sensitive: bool = True, may_be_empty: bool = False) -> Secret | None:
+    """The secret at this place, or None where it is missing or wrong; what is wrong is reported.
+
+    Args:
+        view: a text, or a mapping with one of `env`, `file`, `credential`.
+        sensitive: whether a plain text in a git work tree deserves a warning.
+        may_be_empty: whether a plain text may be empty.
+    """
+    if view is None:
+        return None
+    if isinstance(view.value, str):
+        secret: Secret | None = _plain(view, sensitive=sensitive)
+    else:
+        secret = _referred(view)
+    if secret is not None and not secret.value and not (may_be_empty and secret.reference == PLAIN):
+        view.error("must not be empty" if secret.reference == PLAIN else f"{secret.reference} is empty")
+        return None
+    return secret
+
+
+def _plain(view: View, *, sensitive: bool) -> Secret:
+    if sensitive and view.document.in_work_tree:
+        view.warn(
+            "a plain secret in a git work tree; write {env: NAME}, {file: PATH} or {credential: NAME} instead"
+        )
+    return Secret(view.value)
+
+
+def _referred(view: View) -> Secret | None:
+    for kind, read in (("env", _from_env), ("file", _from_file), ("credential", _from_credential)):
+        reference = view.get(kind)
+        if reference is not None:
+            value = read(reference)
+            return None if value is None else Secret(value, f"{kind} {reference.value}")
+    return None
+
+
+def _from_env(view: View) -> str | None:
+    value = view.scope.env.get(view.value)
+    if value is None:
+        view.error(f"the environment variable {view.value} is not set")
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        view.error(f"the environment variable {view.value} is not UTF-8 text")
+        return None
+    return value
+
+
+def _from_file(view: View) -> str | None:
+    return _content(view, view.file_of(view.value), f"the file {view.value}")
+
+
+def _from_credential(view: View) -> str | None:
+    directory = view.scope.env.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        view.error(f"the credential {view.value} cannot be read: $CREDENTIALS_DIRECTORY is not set")
+        return None
+    return _content(view, Path(directory).absolute() / view.value, f"the credential {view.value}")
+
+
+def _content(view: View, path: Path, named: str) -> str | None:
+    try:
+        text = view.scope.read(path).decode()
+    except Unreadable as error:
+        view.error(f"{named} {error.reason}")
+        return None
+    except UnicodeDecodeError:
+        view.error(f"{named} is not UTF-8 text")
+        return None
+    return text.removesuffix("\n").removesuffix("\r")

@@ -1,0 +1,102 @@
+"""Certificates and keys the configuration refers to: readable, and proven by building a TLS context of them.
+
+Must never: ask for a passphrase on the terminal, or put key material into a finding. Used by `webhooks`, `daemon`.
+"""
+
+import hashlib
+import ssl
+from pathlib import Path
+
+from hookd.config.files import Unreadable
+from hookd.config.view import View
+from hookd.defs import Tls
+
+
+class _PassphraseWanted(Exception):
+    """The key is encrypted."""
+
+
+def read_tls(view: View | None, *, insecure: bool) -> Tls:
+    """`tls:` of a webhook; what is wrong is reported."""
+    if view is None:
+        return Tls(insecure=insecure)
+    ca = _read_ca(view.get("ca"))
+    cert, key = read_chain(view)
+    digest = hashlib.sha256()
+    for path in (ca, cert, key):
+        digest.update(hashlib.sha256(_content(view, path)).digest())
+    return Tls(insecure, ca, cert, key, digest.hexdigest())
+
+
+def read_chain(view: View) -> tuple[str | None, str | None]:
+    """The absolute paths of `cert` and `key`, proven to belong together; None where missing or wrong."""
+    cert_view, key_view = view.get("cert"), view.get("key")
+    cert, key = _readable(cert_view), _readable(key_view)
+    if cert_view is None or cert is None or (key_view is not None and key is None):
+        return None, None
+    if fault := _chain_fault(view, cert, key):
+        cert_view.error(fault)
+        return None, None
+    return cert, key
+
+
+def _read_ca(view: View | None) -> str | None:
+    path = _readable(view)
+    if view is None or path is None:
+        return None
+    proven = view.scope.proven
+    if path not in proven:
+        proven[path] = _ca_fault(path)
+    if fault := proven[path]:
+        view.error(fault)
+        return None
+    return path
+
+
+def _readable(view: View | None) -> str | None:
+    if view is None:
+        return None
+    path = view.file_of(view.value)
+    try:
+        view.scope.read(path)
+    except Unreadable as error:
+        view.error(f"the file {view.value} {error.reason}")
+        return None
+    return str(path)
+
+
+def _content(view: View, path: str | None) -> bytes:
+    return b"" if path is None else view.scope.read(Path(path))
+
+
+def _ca_fault(path: str) -> str | None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except (ssl.SSLError, OSError):
+        return "holds no certificate in PEM form"
+    return None
+
+
+def _chain_fault(view: View, cert: str, key: str | None) -> str | None:
+    proven = view.scope.proven
+    if (cert, key) not in proven:
+        proven[cert, key] = _try_chain(cert, key)
+    return proven[cert, key]
+
+
+def _try_chain(cert: str, key: str | None) -> str | None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, password=_refuse_passphrase)
+    except _PassphraseWanted:
+        return "needs a key without a passphrase; hookd has nobody to ask for it"
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return "does not belong to the key"
+        return "cannot be loaded: a certificate and its key in PEM form are needed"
+    except OSError:
+        return "cannot be loaded"
+    return None
+
+
+def _refuse_passphrase() -> str:
+    raise _PassphraseWanted

@@ -1,0 +1,93 @@
+"""Durations, sizes and rates as they are written in the configuration (spec 1).
+
+Must never: accept a truth value as a number. Used by `webhooks` and `daemon`.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hookd.config.finding import quoted
+from hookd.config.view import View
+from hookd.defs import RateLimit
+
+_DURATION = re.compile(r"((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"([1-9][0-9]*)(KiB|MiB|GiB)")
+_RATE = re.compile(r"([1-9][0-9]*)/([smh])")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def parse_duration(value: float | str) -> float:
+    """Seconds of a number, or of `250ms`, `10s`, `5m`, `2h`, `7d`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not isinstance(value, str):
+        return float(value)
+    match = _DURATION.fullmatch(value)
+    if match is None:
+        raise ValueError(value)
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_size(value: int | str) -> int:
+    """Bytes of a number, or of `64KiB`, `1MiB`, `1GiB`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not isinstance(value, str):
+        return int(value)
+    match = _SIZE.fullmatch(value)
+    if match is None:
+        raise ValueError(value)
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def parse_rate(value: str) -> RateLimit:
+    """The rate of `20/s`, `100/m`, `1000/h`.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    match = _RATE.fullmatch(value)
+    if match is None:
+        raise ValueError(value)
+    return RateLimit(count=int(match[1]), period_s=_SECONDS[match[2]])
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The least and the greatest value allowed, and how a message names them: `a duration from 3 to 120 seconds`."""
+
+    least: float
+    most: float
+    expected: str
+
+
+def read_duration(view: View | None, default_s: float, bounds: Bounds) -> float:
+    """Seconds of a duration within bounds; reports one that is out of them."""
+    return _read(view, default_s, parse_duration, bounds)
+
+
+def read_size(view: View | None, default: int, bounds: Bounds) -> int:
+    """Bytes of a size within bounds; reports one that is out of them."""
+    return int(_read(view, default, parse_size, bounds))
+
+
+def _read(view: View | None, default: float, parse: Callable[[Any], float], bounds: Bounds) -> float:
+    if view is None:
+        return default
+    try:
+        value = parse(view.value)
+    except (ValueError, OverflowError):
+        value = math.nan
+    if bounds.least <= value <= bounds.most:
+        return value
+    given = quoted(view.value) if isinstance(view.value, str) else str(view.value)
+    view.error(f"must be {bounds.expected}, not {given}")
+    return default

@@ -1,0 +1,74 @@
+"""What a webhook's URL must be: http or https, a host, nothing that cannot be called byte for byte (spec 1).
+
+Must never: change the URL, or repeat it in a message (it may hold a token). Used by `webhooks`.
+"""
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit
+
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_MAX_PORT = 65535
+_MAX_HOST = 253
+
+
+def url_fault(url: str) -> str | None:
+    """What is wrong with a URL, as the end of a sentence that begins "the URL", or None."""
+    if any(char.isspace() or not char.isprintable() for char in url):
+        return "holds a space or a control character; write a space as %20"
+    if "${" in url:
+        return "holds ${; variables are filled in messages only"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "has no valid host and port"
+    return (
+        _scheme_fault(parts)
+        or _place_fault(url, parts)
+        or _port_fault(port)
+        or _host_fault(parts.hostname or "")
+    )
+
+
+def _scheme_fault(parts: SplitResult) -> str | None:
+    return None if parts.scheme in {"http", "https"} else "must begin with http:// or https://"
+
+
+def _place_fault(url: str, parts: SplitResult) -> str | None:
+    if "\\" in url:
+        return "holds a backslash"
+    if "@" in parts.netloc:
+        return "holds user:password@; write it as auth: {type: basic, …}"
+    if "#" in url:
+        return "has a fragment (#…), which is never sent; write # as %23"
+    if not all(char.isascii() for char in url.replace(parts.netloc, "", 1)):
+        return "holds a character outside ASCII; write it in percent-encoding"
+    return None
+
+
+def _port_fault(port: int | None) -> str | None:
+    return None if port is None or 1 <= port <= _MAX_PORT else f"has no port from 1 to {_MAX_PORT}"
+
+
+def _host_fault(host: str) -> str | None:
+    if not host:
+        return "names no host"
+    if ":" in host:
+        return _ipv6_fault(host)
+    try:
+        ascii_host = host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        return "has a host that is no valid name"
+    labels = ascii_host.removesuffix(".").split(".")
+    if len(ascii_host) <= _MAX_HOST and all(_LABEL.fullmatch(label) for label in labels):
+        return None
+    return "has a host that is no valid name"
+
+
+def _ipv6_fault(host: str) -> str | None:
+    try:
+        ipaddress.IPv6Address(host.replace("%25", "%", 1))
+    except ValueError:
+        return "has a host that is no valid IPv6 address"
+    return None

@@ -1,0 +1,179 @@
+"""A way to walk the YAML tree that knows where it is, so that whoever reads a value can say what is wrong with it.
+
+Must never: raise for what is in the files; a value with a finding is simply not there any more. Used by every
+module of `config` that turns YAML into definitions.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hookd.config.files import MAX_SOURCE_BYTES, Unreadable, read_regular
+from hookd.config.finding import Finding, Severity, Steps, dotted, shown_path
+from hookd.config.nodes import Node, Tree, lines_of
+from hookd.config.wording import Spot, meant
+
+_MAX_SUGGESTIONS = 100
+
+
+@dataclass(frozen=True)
+class Document:
+    """One YAML file that was read."""
+
+    path: Path
+    tree: Tree
+
+    @cached_property
+    def shown(self) -> str:
+        """The path as findings show it."""
+        return shown_path(self.path)
+
+    @cached_property
+    def absolute(self) -> Path:
+        """The file's absolute path; symlinks stay as they are."""
+        return self.path.absolute()
+
+    @property
+    def directory(self) -> Path:
+        """The directory to which relative paths in the file are relative (spec 1)."""
+        return self.absolute.parent
+
+    @cached_property
+    def in_work_tree(self) -> bool:
+        """Whether the file stands in a git work tree, where a plain secret would be published with it."""
+        return any((parent / ".git").exists() for parent in self.path.resolve().parents)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The file's lines."""
+        return lines_of(self.tree.text)
+
+
+class Scope:
+    """What one load knows and collects: the environment, findings, and the files it was referred to."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = env
+        self.findings: list[Finding] = []
+        self.sources: set[str] = set()
+        self.proven: dict[Any, str | None] = {}
+        self._contents: dict[Path, bytes | Unreadable] = {}
+        self._suggestions = 0
+
+    def read(self, path: Path) -> bytes:
+        """The content of a file the configuration refers to; each is read once a load.
+
+        Raises:
+            Unreadable: it is not a regular file that can be read.
+        """
+        self.sources.add(str(path))
+        if path not in self._contents:
+            try:
+                self._contents[path] = read_regular(path, MAX_SOURCE_BYTES)
+            except Unreadable as error:
+                self._contents[path] = error
+        content = self._contents[path]
+        if isinstance(content, Unreadable):
+            raise content
+        return content
+
+    def meant(self, word: str, choices: Iterable[str]) -> str:
+        """`; did you mean "x"?`, for the first hundred names: looking for near ones among thousands is slow."""
+        self._suggestions += 1
+        return meant(word, choices) if self._suggestions <= _MAX_SUGGESTIONS else ""
+
+
+class View:
+    """One value of one document, with its place.
+
+    Attributes:
+        home: line and column of the key that holds it (of itself in a list).
+    """
+
+    __slots__ = ("document", "home", "node", "scope", "steps")
+
+    def __init__(self, scope: Scope, document: Document, spot: Spot) -> None:
+        self.scope = scope
+        self.document = document
+        self.node, self.steps, self.home = spot
+
+    @property
+    def value(self) -> Any:
+        """The value itself; a mapping or list is one of nodes."""
+        return self.node.value
+
+    @property
+    def spot(self) -> Spot:
+        """What the schema's validators take."""
+        return Spot(self.node, self.steps, self.home)
+
+    def get(self, key: str) -> "View | None":
+        """The value of a key, or None where it is missing or has a finding."""
+        child: Node | None = self.node.value.get(key)
+        if child is None or child.broken:
+            return None
+        return self._child(key, child, self.node.keys[key])
+
+    def plain(self, key: str, default: Any) -> Any:
+        """The value of a scalar, or the default where it is missing or has a finding."""
+        child = self.get(key)
+        return default if child is None else child.value
+
+    def entries(self) -> Iterator[tuple[str, "View"]]:
+        """The mapping's keys and values that have no finding."""
+        for key, child in self.node.value.items():
+            if not child.broken:
+                yield key, self._child(key, child, self.node.keys[key])
+
+    def items(self) -> Iterator["View"]:
+        """The list's items that have no finding."""
+        for index, child in enumerate(self.node.value):
+            if not child.broken:
+                yield self._child(index, child, (child.line, child.column))
+
+    def below(self, steps: Steps) -> "View":
+        """The value at this way below, findings or not."""
+        view = self
+        for step in steps:
+            child = view.node.value[step]
+            home = view.node.keys[step] if isinstance(step, str) else (child.line, child.column)
+            view = view._child(step, child, home)
+        return view
+
+    def error(self, message: str) -> None:
+        """Reports what is wrong with the value."""
+        self.report(self.node.line, self.node.column, self.steps, message)
+
+    def error_at_key(self, message: str) -> None:
+        """Reports what is wrong with the key, or with the definition as a whole."""
+        self.report(*self.home, self.steps, message)
+
+    def error_in_text(self, index: int, message: str) -> None:
+        """Reports what is wrong with a line (from 0) of a text; exact where it is a `|` block."""
+        number = self.node.line + 1 + index
+        if self.node.style != "|" or number > len(self.document.lines):
+            self.error(message)
+            return
+        line = self.document.lines[number - 1]
+        self.report(number, len(line) - len(line.lstrip()) + 1, self.steps, message)
+
+    def warn(self, message: str) -> None:
+        """Reports what the author should know, but what stops nothing."""
+        self.report(self.node.line, self.node.column, self.steps, message, Severity.WARNING)
+
+    def report(
+        self, line: int, column: int, steps: Steps, message: str, severity: Severity = Severity.ERROR
+    ) -> None:
+        """Adds a finding about this document."""
+        finding = Finding(self.document.shown, line, column, dotted(steps), severity, message)
+        self.scope.findings.append(finding)
+
+    def file_of(self, text: str) -> Path:
+        """The absolute path that a path in this file means."""
+        return Path(os.path.normpath(self.document.directory / text))
+
+    def _child(self, step: str | int, node: Node, home: tuple[int, int]) -> "View":
+        return View(self.scope, self.document, Spot(node, (*self.steps, step), home))

@@ -1,0 +1,113 @@
+"""Tells whether a configuration changed, and which directories would say so.
+
+Must never: block on what is not a regular file, read a huge one, or raise because a file vanished meanwhile.
+Used by `loading` and by the daemon's reload.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from hookd.config.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
+
+_MAX_LINKS = 40
+
+
+def tree_hash(path: Path, extra: Iterable[str | Path] = ()) -> str:
+    """A hash over the names and bytes of the files a load of `path` would read.
+
+    With the `sources` of a `Loaded` or a `Config` it equals their `hash` for as long as nothing changed.
+
+    Args:
+        path: the configuration's file or directory.
+        extra: files the configuration refers to. Of these only identity, size and times count: a hash that is
+            logged must not let anybody test guesses of a secret.
+
+    Returns:
+        12 hex digits.
+    """
+    listing = list_tree(path)
+    contents = [(file, _content(file)) for file in listing.files]
+    contents += [(place, error.token) for place, error in listing.refused]
+    return digest(path, contents, extra)
+
+
+def digest(path: Path, contents: Iterable[tuple[Path, bytes]], extra: Iterable[str | Path] = ()) -> str:
+    """The hash of `tree_hash` for contents that have already been read."""
+    whole = hashlib.sha256()
+    for file, content in sorted(contents):
+        name = file.name if file == path else os.path.relpath(file, path)
+        _add(whole, os.fsencode(name))
+        _add(whole, hashlib.sha256(content).digest())
+    for source in sorted({os.fspath(source) for source in extra}):
+        _add(whole, os.fsencode(source))
+        _add(whole, _identity(source))
+    return whole.hexdigest()[:12]
+
+
+def watch_dirs(path: Path) -> tuple[Path, ...]:
+    """The directories in which a change may mean a changed configuration; none need be watched recursively.
+
+    These are the file's directory, or each directory of the tree; and wherever a symlink on the way stands or
+    points to, so that swapping a link (`..data` of Kubernetes, a `current` release) is seen. They may differ after
+    each load.
+    """
+    listing = list_tree(path)
+    found: set[Path] = set()
+    for place in (path, *listing.files, *listing.directories):
+        found.update(_link_places(place))
+    found.update(directory.absolute() for directory in listing.directories)
+    found.discard(Path("/"))
+    return tuple(sorted(directory for directory in found if directory.is_dir()))
+
+
+def _add(whole: "hashlib._Hash", part: bytes) -> None:
+    whole.update(len(part).to_bytes(8, "big") + part)
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return read_regular(file, MAX_CONFIG_BYTES)
+    except Unreadable as error:
+        return error.token
+
+
+def _identity(source: str) -> bytes:
+    try:
+        facts = Path(source).stat()
+    except (OSError, ValueError):
+        return b"none"
+    return f"{facts.st_dev} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}".encode()
+
+
+def _link_places(path: Path) -> set[Path]:
+    """The directories of every symlink that is passed on the way to `path`, and the one it ends in."""
+    found: set[Path] = set()
+    current = Path("/")
+    waiting = list(reversed(path.absolute().parts[1:]))
+    links = 0
+    while waiting:
+        part = waiting.pop()
+        if part == os.pardir:
+            current = current.parent
+            continue
+        step = current / part
+        target = _target(step)
+        if target is None or links == _MAX_LINKS:
+            current = step
+            continue
+        links += 1
+        found.add(current)
+        if target.is_absolute():
+            current = Path("/")
+        waiting.extend(reversed([part for part in target.parts if part != "/"]))
+    found.add(current if current.is_dir() else current.parent)
+    return found
+
+
+def _target(step: Path) -> Path | None:
+    try:
+        return step.readlink()
+    except OSError:
+        return None

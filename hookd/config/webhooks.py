@@ -1,0 +1,128 @@
+"""`webhooks:` to `WebhookDef`s (spec 1).
+
+Must never: put a URL or a secret into a finding. Used by `loading`.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from hookd.config.auth import read_auth
+from hookd.config.headers import read_headers, sends_json
+from hookd.config.secret import read_secret
+from hookd.config.tls import read_tls
+from hookd.config.units import Bounds, parse_rate, read_duration
+from hookd.config.url import url_fault
+from hookd.config.view import View
+from hookd.defs import Method, RateLimit, Secret, Signing, SigningStyle, WebhookDef
+
+_STANDARD_PREFIX = "whsec_"
+_STANDARD_BYTES = range(24, 65)
+_TIMEOUT = Bounds(3, 120, "a duration from 3 to 120 seconds")
+_PAUSE = Bounds(0.001, 366 * 86400, "a duration from 1ms to 366d")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A webhook as far as it could be built.
+
+    Attributes:
+        webhook: None where it has no usable URL.
+        sends_json: known even then, since the messages depend on it.
+    """
+
+    webhook: WebhookDef | None
+    sends_json: bool
+
+
+def build_webhook(name: str, view: View) -> Built:
+    """One entry of `webhooks:`; what is wrong is reported, and then the result is not to be used."""
+    headers = read_headers(view.get("headers")).with_defaults(read_auth(view.get("auth")))
+    json_type = sends_json(headers)
+    url = _read_url(view.get("url"))
+    insecure = view.plain("allow_insecure_certificates", default=False)
+    tls = read_tls(view.get("tls"), insecure=insecure)
+    if insecure:
+        _warn_of_insecurity(view)
+    defaults = WebhookDef(name, url or Secret(""))
+    webhook = WebhookDef(
+        name,
+        defaults.url,
+        description=view.plain("description", ""),
+        method=Method(view.plain("method", defaults.method)),
+        headers=headers,
+        sends_json=json_type,
+        tls=tls,
+        timeout_s=_read_timeout(view.get("timeout"), defaults.timeout_s),
+        retries=int(view.plain("retries", defaults.retries)),
+        backoff_s=_read_backoff(view.get("backoff"), defaults.backoff_s),
+        concurrency=int(view.plain("concurrency", defaults.concurrency)),
+        rate_limit=_read_rate(view.get("rate_limit")),
+        signing=_read_signing(view.get("signing")),
+        enabled=view.plain("enabled", default=True),
+    )
+    return Built(None if url is None else webhook, json_type)
+
+
+def _read_url(view: View | None) -> Secret | None:
+    url = read_secret(view, sensitive=False)
+    if view is None or url is None:
+        return None
+    if fault := url_fault(url.value):
+        view.error(f"the URL {fault}")
+        return None
+    return url
+
+
+def _warn_of_insecurity(view: View) -> None:
+    flag = view.below(("allow_insecure_certificates",))
+    flag.warn(
+        "the receiver's certificate is not checked; whoever is on the way can read and change what is sent"
+    )
+    tls = view.get("tls")
+    if tls is not None and tls.get("ca") is not None:
+        tls.below(("ca",)).warn("has no effect while allow_insecure_certificates is true")
+
+
+def _read_timeout(view: View | None, default_s: float) -> float:
+    return read_duration(view, default_s, _TIMEOUT)
+
+
+def _read_backoff(view: View | None, default_s: tuple[float, ...]) -> tuple[float, ...]:
+    if view is None:
+        return default_s
+    return tuple(read_duration(pause, 1.0, _PAUSE) for pause in view.items())
+
+
+def _read_rate(view: View | None) -> RateLimit | None:
+    return None if view is None else parse_rate(view.value.strip())
+
+
+def _read_signing(view: View | None) -> Signing | None:
+    if view is None:
+        return None
+    style = SigningStyle(view.plain("style", SigningStyle.STANDARD))
+    listed = view.get("secrets")
+    places = [view.get("secret")] if listed is None else list(listed.items())
+    secrets = []
+    for place in places:
+        secret = read_secret(place)
+        if place is None or secret is None:
+            continue
+        if style is SigningStyle.STANDARD and (fault := _standard_fault(secret.value)):
+            place.error(fault)
+        secrets.append(secret)
+    return Signing(tuple(secrets), style)
+
+
+def _standard_fault(secret: str) -> str | None:
+    """What is wrong with a `whsec_` secret (Standard Webhooks 1.0: 24 to 64 bytes in base64)."""
+    if not secret.startswith(_STANDARD_PREFIX):
+        return None
+    try:
+        size = len(base64.b64decode(secret.removeprefix(_STANDARD_PREFIX), validate=True))
+    except (binascii.Error, ValueError):
+        return "a secret that begins with whsec_ must go on in base64"
+    if size not in _STANDARD_BYTES:
+        return f"a secret that begins with whsec_ must hold 24 to 64 bytes in base64, not {size}"
+    return None

@@ -1,0 +1,214 @@
+"""The validator's errors in hookd's own words: what is wrong, what is allowed, and what was probably meant.
+
+Must never: show a value where the schema says `writeOnly` (a secret may stand there). Used by `schema`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
+
+from jsonschema.exceptions import ValidationError
+
+from hookd.config.finding import Steps, listed, quoted
+from hookd.config.nodes import Node, read_as
+
+Report = Callable[[int, int, Steps, str], None]
+"""Takes a finding: line, column, place, message."""
+
+
+class Spot(NamedTuple):
+    """A value to be checked, the way to it, and the line and column of the key that holds it."""
+
+    node: Node
+    steps: Steps
+    home: tuple[int, int]
+
+
+_TYPES = {
+    "string": "text",
+    "object": "a mapping",
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "null": "null",
+}
+_NUMERIC = frozenset({"number", "integer"})
+_VALUE_RULES = frozenset(
+    {
+        "type", "enum", "const", "pattern", "minimum", "maximum", "exclusiveMinimum",
+        "minLength", "maxLength", "minItems",
+    }
+)  # fmt: skip
+
+
+def word_errors(errors: Iterable[ValidationError], top: Spot, report: Report) -> None:
+    """Reports each error of a definition at its place in the file, one for each value at most."""
+    said: set[tuple[Any, ...]] = set()
+    for error in sorted(errors, key=lambda error: error.validator != "type"):
+        path = tuple(error.absolute_path)
+        at, home = _find(top.node, path, top.home)
+        breach = _Breach(cast("Schema", error.schema), error.validator_value, error.instance)
+        rule = None if error.validator in _VALUE_RULES else _RULES[str(error.validator)]
+        once = (path, rule, () if rule is None else tuple(error.absolute_schema_path))
+        if once in said:
+            continue
+        said.add(once)
+        for place, more, message in (rule or _wrong_value)(breach, at, home):
+            report(*place, (*top.steps, *path, *more), message)
+
+
+def meant(word: str, choices: Iterable[str]) -> str:
+    """`; did you mean "x"?`, or nothing where no choice is near."""
+    return _meant(word, tuple(choices))
+
+
+@lru_cache(maxsize=256)
+def _meant(word: str, choices: tuple[str, ...]) -> str:
+    by_folded = {choice.casefold(): choice for choice in choices}
+    near = get_close_matches(word[:128].casefold(), by_folded, n=1, cutoff=0.6)
+    return f"; did you mean {quoted(by_folded[near[0]])}?" if near else ""
+
+
+Schema = Mapping[str, Any]
+_Place = tuple[int, int]
+_Said = Iterator[tuple[_Place, Steps, str]]
+
+
+class _Breach(NamedTuple):
+    """What an error is about: the schema that is not met, the value of its keyword, and what was found."""
+
+    schema: Schema
+    wanted: Any
+    given: Any
+
+
+def _find(top: Node, path: Iterable[str | int], home: _Place) -> tuple[Node, _Place]:
+    """The value at this way below `top`, and the place of the key (or item) that holds it."""
+    at = top
+    for step in path:
+        child = at.value[step]
+        home = at.keys[step] if isinstance(step, str) else (child.line, child.column)
+        at = child
+    return at, home
+
+
+def _wrong_value(breach: _Breach, at: Node, _home: _Place) -> _Said:
+    at.broken = True
+    yield (at.line, at.column), (), _word_value(breach.schema, at)
+
+
+def _word_value(schema: Schema, at: Node) -> str:
+    message = f"must be {_expected(schema)}, not {_given(at, secret=bool(schema.get('writeOnly')))}"
+    if isinstance(at.value, str):
+        return message + meant(at.value, map(str, schema.get("enum", ())))
+    return message + _quote_hint(schema, at)
+
+
+def _expected(schema: Schema) -> str:
+    if "x-expected" in schema:
+        return str(schema["x-expected"])
+    if "enum" in schema:
+        return "one of " + listed(schema["enum"])
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    text = " or ".join(_TYPES[kind] for kind in types if kind != "null")
+    if "minimum" in schema:
+        text += f" from {schema['minimum']} to {schema['maximum']}"
+    if "minItems" in schema:
+        return f"{text} with at least one entry"
+    return f"{text} that is not empty" if "minLength" in schema else text
+
+
+def _given(at: Node, *, secret: bool) -> str:
+    value = at.value
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    if value is None:
+        return f"{at.text} (null)" if at.text else "empty"
+    if isinstance(value, str):
+        return "empty text" if not value else "this text" if secret else quoted(value)
+    if secret:
+        return "true or false" if isinstance(value, bool) else "a number"
+    return str(value).lower()
+
+
+def _quote_hint(schema: Schema, at: Node) -> str:
+    """Says to quote what YAML 1.1 did not read as the text that it looks like (spec 1)."""
+    text_allowed = "enum" in schema or "string" in schema.get("type", ())
+    if not text_allowed or not at.text or at.value is None:
+        return ""
+    if schema.get("writeOnly"):
+        return "; quote it"
+    if at.text == str(at.value) and not _NUMERIC.isdisjoint(schema.get("type", ())):
+        return ""
+    return f"; {read_as(at)}, so quote it: {quoted(at.text)}"
+
+
+def _unknown_keys(breach: _Breach, at: Node, _home: _Place) -> _Said:
+    known = sorted(breach.schema.get("properties", {}))
+    for key in breach.given:
+        if key in known:
+            continue
+        at.value[key].broken = True
+        near = meant(key, known)
+        # Unquoted text in braces is a key; where a secret is expected, it is not repeated.
+        more = () if "maxProperties" in breach.schema and not near else (key,)
+        yield at.keys[key], more, f"unknown key{near} (known here: {listed(known)})"
+
+
+def _missing_keys(breach: _Breach, at: Node, home: _Place) -> _Said:
+    for key in breach.wanted:
+        if key not in at.value:
+            yield home, (), f"{key} is missing"
+
+
+def _either(breach: _Breach, at: Node, home: _Place) -> _Said:
+    if at.broken:
+        return
+    at.broken = True
+    choices = " or ".join(branch["required"][0] for branch in breach.wanted)
+    yield home, (), f"takes either {choices}, {'not both' if at.value else 'and has neither'}"
+
+
+def _one_property(breach: _Breach, at: Node, home: _Place) -> _Said:
+    if not at.broken:
+        at.broken = True
+        choices = ", ".join(breach.schema["properties"])
+        yield home, (), f"takes exactly one of {choices}"
+
+
+def _lonely_keys(breach: _Breach, at: Node, _home: _Place) -> _Said:
+    for key, needed in breach.wanted.items():
+        missing = [other for other in needed if other not in at.value]
+        if key in at.value and missing:
+            at.value[key].broken = True
+            yield at.keys[key], (key,), f"stands only together with {listed(missing)}"
+
+
+def _excluded(breach: _Breach, at: Node, _home: _Place) -> _Said:
+    first, second = breach.wanted["required"]
+    at.value[first].broken = at.value[second].broken = True
+    yield at.keys[second], (second,), f"{first} and {second} exclude each other; give one of them, or neither"
+
+
+def _twice(_breach: _Breach, at: Node, _home: _Place) -> _Said:
+    seen: list[Any] = []
+    for index, item in enumerate(at.value):
+        if item.value in seen:
+            yield (item.line, item.column), (index,), f"{quoted(str(item.value))} stands in the list twice"
+        seen.append(item.value)
+
+
+_RULES: Mapping[str, Callable[[_Breach, Node, _Place], _Said]] = {
+    "additionalProperties": _unknown_keys,
+    "required": _missing_keys,
+    "oneOf": _either,
+    "minProperties": _one_property,
+    "maxProperties": _one_property,
+    "dependentRequired": _lonely_keys,
+    "not": _excluded,
+    "uniqueItems": _twice,
+}

@@ -1,0 +1,212 @@
+"""Builds the daemon from its parts and keeps the order of starting and stopping.
+
+Start: configuration, store, sender, worker, listeners, READY. Stop: no new work (503), attempts get their grace, results
+are recorded, listeners, client and store are closed.
+
+Must never: hold logic of intake or delivery. Called by: the `run` command.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from hookd import __version__, log, prune
+from hookd import config as configuration
+from hookd.api.app import Router
+from hookd.api.events import EventRoutes
+from hookd.api.listen import Listeners
+from hookd.api.operate import OperatorRoutes
+from hookd.api.services import Services
+from hookd.clock import Clock
+from hookd.defs import Config, UnixListen
+from hookd.errors import ListenFailed, StoreUnusable
+from hookd.generation import Generation, Holder
+from hookd.intake import Intake
+from hookd.metrics import Metrics
+from hookd.reload import Reloader
+from hookd.send import Sender
+from hookd.store.sqlite import SqliteStore
+from hookd.systemd import Notifier
+from hookd.worker import Worker
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_STORE = 74
+EXIT_CONFIG = 78
+
+_log = structlog.get_logger()
+
+
+def run(path: Path) -> int:
+    """Run the daemon until SIGTERM or SIGINT.
+
+    Returns:
+        The process's exit code: 0 after a clean stop, 78 for an invalid configuration, 74 for an unusable store, 1 when
+        an address cannot be listened on (spec 8).
+    """
+    loaded = configuration.load_aside(path)
+    for finding in loaded.findings:
+        sys.stderr.write(f"{finding}\n")
+    if loaded.config is None:
+        return EXIT_CONFIG
+    log.configure(level=loaded.config.daemon.log_level, form=loaded.config.daemon.log_format)
+    try:
+        return uvloop.run(Daemon(path, loaded.config).main())
+    except StoreUnusable as exc:
+        return _fail(exc, EXIT_STORE)
+    except ListenFailed as exc:
+        return _fail(exc, EXIT_FAILED)
+
+
+def _fail(exc: Exception, code: int) -> int:
+    sys.stderr.write(f"hookd: {exc}\n")
+    return code
+
+
+class Daemon:
+    """One running hookd."""
+
+    def __init__(self, path: Path, config: Config, env: Mapping[str, str] = os.environ) -> None:
+        self._clock = Clock()
+        self._path = path
+        self._metrics = Metrics(__version__)
+        self._holder = Holder(Generation.of(config, number=1, now=self._clock.now()))
+        self._notify = Notifier(env)
+        self._stop = asyncio.Event()
+        self._config = config
+
+    async def main(self) -> int:
+        """Start, serve, stop. Raises StoreUnusable or ListenFailed when it cannot start."""
+        store = await SqliteStore.open(
+            Path(self._config.daemon.store), on_commit=self._metrics.commit_duration.observe
+        )
+        sender = Sender(self._clock)
+        try:
+            await sender.open()
+            await asyncio.to_thread(sender.prepare, self._config.webhooks.values())
+            await self._serve(store, sender)
+        finally:
+            await sender.close()
+            await store.close()
+        _log.info("daemon.stopped")
+        return EXIT_OK
+
+    async def _serve(self, store: SqliteStore, sender: Sender) -> None:
+        worker = Worker(store, sender, self._holder, self._clock, self._metrics)
+        reloader = Reloader(
+            self._path,
+            self._holder,
+            self._clock,
+            self._metrics,
+            lambda c: sender.prepare(c.webhooks.values()),
+        )
+        services = Services(
+            intake=Intake(store, self._clock, self._metrics),
+            store=store,
+            holder=self._holder,
+            reload=reloader,
+            clock=self._clock,
+            metrics=self._metrics,
+            lane_states=worker.lane_states,
+            restart_needed=reloader.restart_needed,
+            store_path=self._config.daemon.store,
+            started_at=self._clock.now(),
+        )
+        listeners = Listeners(_routes(services))
+        self._holder.on_swap(self._logging_changed)
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(worker.run())
+            try:
+                await self._open_listeners(listeners)
+                services.listening = tuple(listeners.addresses)
+                background = [
+                    group.create_task(reloader.run()),
+                    group.create_task(prune.run(store, self._holder, self._clock)),
+                    group.create_task(self._feed_watchdog(store)),
+                ]
+                self._watch_signals(group, reloader)
+                self._say_ready(listeners)
+                await self._stop.wait()
+            except BaseException:
+                working.cancel()
+                raise
+            self._notify.stopping()
+            services.stopping = True
+            for task in background:
+                task.cancel()
+            await self._drain(worker)
+            await listeners.close()
+            await working
+
+    async def _open_listeners(self, listeners: Listeners) -> None:
+        try:
+            for listen in self._config.daemon.listen:
+                if isinstance(listen, UnixListen):
+                    with suppress(OSError):
+                        os.mkdir(os.path.dirname(listen.path), 0o755)
+                await listeners.open(listen)
+        except ListenFailed:
+            await listeners.close()
+            raise
+
+    async def _drain(self, worker: Worker) -> None:
+        grace_s = self._holder.current.config.daemon.shutdown_grace_s
+        _log.info("daemon.stopping", grace_s=grace_s)
+        interrupted = await worker.drain(grace_s)
+        if interrupted:
+            _log.warning("attempts.interrupted", count=interrupted)
+
+    def _say_ready(self, listeners: Listeners) -> None:
+        config = self._holder.current.config
+        _log.info(
+            "daemon.ready",
+            version=__version__,
+            pid=os.getpid(),
+            listen=listeners.addresses,
+            config=config.path,
+            hash=config.hash,
+            store=config.daemon.store,
+        )
+        self._notify.ready(f"serving {configuration.summary(config)}")
+
+    def _logging_changed(self) -> None:
+        daemon = self._holder.current.config.daemon
+        log.configure(level=daemon.log_level, form=daemon.log_format)
+
+    def _watch_signals(self, group: asyncio.TaskGroup, reloader: Reloader) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        loop.add_signal_handler(signal.SIGINT, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: group.create_task(self._reload(reloader)))
+
+    async def _reload(self, reloader: Reloader) -> None:
+        self._notify.reloading()
+        verdict = await reloader.request()
+        if verdict.ok:
+            self._notify.ready(f"serving {configuration.summary(self._holder.current.config)}")
+        else:
+            self._notify.ready(
+                f"the configuration on disk is refused, the old one is in force: {verdict.faults[0]}"
+            )
+
+    async def _feed_watchdog(self, store: SqliteStore) -> None:
+        """Feed systemd's watchdog from the event loop, and only while the store's thread answers too."""
+        interval_s = self._notify.watchdog_interval_s()
+        while interval_s is not None:
+            await store.totals()
+            self._notify.alive()
+            await asyncio.sleep(interval_s)
+
+
+def _routes(services: Services) -> Router:
+    router = Router()
+    EventRoutes(services).register(router)
+    OperatorRoutes(services).register(router)
+    return router

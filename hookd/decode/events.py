@@ -1,0 +1,222 @@
+"""Events out of parsed JSON: every field checked, every fault collected, nothing accepted in part (spec 2).
+
+Values are taken as `strictjson` returns them: every text in them is valid UTF-8.
+
+Must never: stop at the first fault, or change what was posted. Called by: `api`.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Any
+
+from hookd.decode.faults import Faults, kind
+from hookd.decode.rfc3339 import LONGEST, is_date_time
+from hookd.defs import TypeDef
+from hookd.model import Event, EventObject
+
+_EVENT_FIELDS = ("type", "event", "object", "id", "time", "data")
+_OBJECT_FIELDS = ("id", "name", "tags")
+_RESERVED = "hookd."
+_NOTHING: Mapping[str, Any] = {}
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+Types = Mapping[str, TypeDef] | None
+"""The catalogue, or None where the configuration has none."""
+
+
+def decode_event(
+    value: Any, *, index: int | None, types: Types, default_id: str | None, make_id: Callable[[], str]
+) -> Event:
+    """One posted event.
+
+    Args:
+        value: as `parse_json` returned it.
+        index: its position in a batch, from 0; leads the pointers. None for a single event.
+        types: the catalogue.
+        default_id: the `Idempotency-Key`, which serves as id where the body has none.
+        make_id: makes an id where the client gave none.
+
+    Raises:
+        EventRejected: 422, with every fault.
+    """
+    faults = Faults("Invalid event")
+    pointer = "" if index is None else f"/{index}"
+    event = _event(value, pointer, types, default_id, make_id, faults)
+    faults.raise_any()
+    return event
+
+
+def decode_batch(values: list[Any], *, types: Types, make_id: Callable[[], str]) -> list[Event]:
+    """Every event of a batch, in order; arguments as `decode_event`.
+
+    Raises:
+        EventRejected: 422, with every fault of every event; the batch is empty.
+    """
+    faults = Faults("Invalid event")
+    if not values:
+        faults.add("", "there is no event in the batch")
+    events = []
+    for index, value in enumerate(values):
+        events.append(_event(value, f"/{index}", types, None, make_id, faults))
+        if faults.full:
+            break
+    faults.raise_any()
+    return events
+
+
+def decode_trigger(value: Any) -> tuple[EventObject | None, dict[str, Any]]:
+    """The body of a trigger request: the object, if any, and the data.
+
+    Raises:
+        EventRejected: 422, with every fault.
+    """
+    faults = Faults("Invalid request")
+    body = faults.mapping("", value)
+    faults.fields("", body, ("object", "data"))
+    decoded = _object(body, "", faults), _data(body, "", faults)
+    faults.raise_any()
+    return decoded
+
+
+def decode_send(value: Any) -> Any:
+    """The body of a send request: the message, a string, object or array.
+
+    Raises:
+        EventRejected: 422, with every fault.
+    """
+    faults = Faults("Invalid request")
+    body = faults.mapping("", value)
+    faults.fields("", body, ("message",))
+    message = body.get("message", {"text": "Webhook"})
+    if not isinstance(message, str | dict | list):
+        faults.add("/message", f"must be a string, an object or an array, not {kind(message)}")
+    faults.raise_any()
+    return message
+
+
+def _event(
+    value: Any,
+    pointer: str,
+    types: Types,
+    default_id: str | None,
+    make_id: Callable[[], str],
+    faults: Faults,
+) -> Event:
+    if not isinstance(value, dict):
+        faults.add(pointer, f"an event must be an object, not {kind(value)}")
+        return Event("")
+    faults.fields(pointer, value, _EVENT_FIELDS)
+    type_name = _name(value, "type", pointer, faults)
+    event_name = _name(value, "event", pointer, faults)
+    if type_name.startswith(_RESERVED):
+        faults.add(
+            f"{pointer}/type", f"types that begin with {_RESERVED} are hookd's own and cannot be posted"
+        )
+    elif types is not None and type_name:
+        _check_catalogue(type_name, event_name, types, pointer, faults, has_object="object" in value)
+    obj = _object(value, pointer, faults)
+    time = _time(value, pointer, faults)
+    data = _data(value, pointer, faults)
+    given_id = _given_id(value, pointer, default_id, faults)
+    return Event(
+        id=make_id() if given_id is None else given_id,
+        type=type_name,
+        event=event_name,
+        object=obj,
+        time=time,
+        data=data,
+        digest=None if given_id is None else _digest(type_name, event_name, obj, time, data),
+    )
+
+
+def _name(value: dict[str, Any], field: str, pointer: str, faults: Faults) -> str:
+    if field in value:
+        return faults.text(f"{pointer}/{field}", value[field], 128, trimmed=True)
+    faults.add(f"{pointer}/{field}", "is required")
+    return ""
+
+
+def _check_catalogue(
+    type_name: str,
+    event_name: str,
+    types: Mapping[str, TypeDef],
+    pointer: str,
+    faults: Faults,
+    *,
+    has_object: bool,
+) -> None:
+    known = types.get(type_name)
+    if known is None:
+        faults.add(f"{pointer}/type", faults.unknown("type", type_name, types))
+        return
+    if event_name and event_name not in known.events:
+        faults.add(f"{pointer}/event", faults.unknown(f"event of {type_name}", event_name, known.events))
+    if has_object and not known.objects:
+        faults.add(f"{pointer}/object", f"the type {type_name} is generic: it has neither object nor tags")
+
+
+def _object(value: dict[str, Any], pointer: str, faults: Faults) -> EventObject | None:
+    if "object" not in value:
+        return None
+    pointer, obj = f"{pointer}/object", value["object"]
+    if isinstance(obj, str):
+        return EventObject(name=faults.text(pointer, obj, 256))
+    if not isinstance(obj, dict):
+        faults.add(pointer, f"must be a name or an object with id, name and tags, not {kind(obj)}")
+        return None
+    faults.fields(pointer, obj, _OBJECT_FIELDS)
+    if "id" not in obj and "name" not in obj:
+        faults.add(pointer, "must have an id or a name")
+    return EventObject(
+        id=faults.text(f"{pointer}/id", obj["id"], 256) if "id" in obj else None,
+        name=faults.text(f"{pointer}/name", obj["name"], 256) if "name" in obj else None,
+        tags=_tags(obj.get("tags", []), f"{pointer}/tags", faults),
+    )
+
+
+def _tags(tags: Any, pointer: str, faults: Faults) -> tuple[str, ...]:
+    if not isinstance(tags, list):
+        faults.add(pointer, f"must be an array of strings, not {kind(tags)}")
+        return ()
+    seen: dict[str, None] = {}
+    for index, item in enumerate(tags):
+        tag = faults.text(f"{pointer}/{index}", item, 128)
+        if tag and tag in seen:
+            faults.add(f"{pointer}/{index}", f'the tag "{tag}" is there twice')
+        seen[tag] = None
+    return tuple(seen)
+
+
+def _time(value: dict[str, Any], pointer: str, faults: Faults) -> str | None:
+    if "time" not in value:
+        return None
+    time = faults.text(f"{pointer}/time", value["time"], LONGEST)
+    if time and not is_date_time(time):
+        message = "must be an RFC 3339 date-time with an offset, such as 2026-01-02T03:04:05Z"
+        faults.add(f"{pointer}/time", message)
+    return time
+
+
+def _data(value: dict[str, Any], pointer: str, faults: Faults) -> dict[str, Any]:
+    return faults.mapping(f"{pointer}/data", value["data"]) if "data" in value else {}
+
+
+def _given_id(value: dict[str, Any], pointer: str, default_id: str | None, faults: Faults) -> str | None:
+    """The id the client chose, or None."""
+    if "id" in value:
+        return faults.text(f"{pointer}/id", value["id"], 256)
+    if default_id is None:
+        return None
+    if not (1 <= len(default_id) <= 256 and default_id.isprintable()):
+        faults.add(pointer, "the Idempotency-Key must be 1 to 256 printable characters")
+    return default_id
+
+
+def _digest(
+    type_name: str, event_name: str, obj: EventObject | None, time: str | None, data: dict[str, Any]
+) -> bytes:
+    """SHA-256 over the content as JSON with sorted keys: the order of keys and the form of the object do not count."""
+    parts = None if obj is None else [obj.id, obj.name, obj.tags]
+    return sha256(_canonical([type_name, event_name, parts, time, data]).encode()).digest()

@@ -1,0 +1,111 @@
+"""Collects what is wrong with a request, each fault at its JSON pointer, and checks the plain kinds of values.
+
+Must never: stop at the first fault. Called by: `events`.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from hookd.errors import EventRejected, Fault
+from hookd.wording import guess, shown
+
+MOST_FAULTS = 1000
+"""The most that are listed in one refusal: an answer is never much larger than its request."""
+
+_MOST_HINTS = 20
+"""Faults that say what was meant; finding it costs time in proportion to the choices."""
+
+_KINDS: Mapping[type, str] = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+
+
+class Faults:
+    """The faults of one request. Checks return a stand-in for what is wrong, so that checking goes on."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._found: list[Fault] = []
+        self._more = False
+
+    @property
+    def full(self) -> bool:
+        """Whether the list is full: further faults are not listed."""
+        return len(self._found) >= MOST_FAULTS
+
+    def add(self, pointer: str, message: str) -> None:
+        """Note a fault at an RFC 6901 JSON pointer."""
+        if self.full:
+            self._more = True
+        else:
+            self._found.append(Fault(pointer, message))
+
+    def raise_any(self) -> None:
+        """Raise `EventRejected` (422) if there is any fault."""
+        if not self._found:
+            return
+        first, others = self._found[0], len(self._found) - 1
+        detail = f"{shown(first.pointer, 100) or 'The body'}: {first.message}"
+        if others:
+            detail += f" (and {'at least ' if self._more else ''}{others} more)"
+        raise EventRejected(422, self._title, detail, tuple(self._found))
+
+    def text(self, pointer: str, value: Any, longest: int, *, trimmed: bool = False) -> str:
+        """A string of 1 to `longest` printable characters; with `trimmed`, no space at either end."""
+        if not isinstance(value, str):
+            self.add(pointer, f"must be a string, not {kind(value)}")
+        elif not 1 <= len(value) <= longest:
+            self.add(pointer, f"must have 1 to {longest} characters, not {len(value)}")
+        elif not value.isprintable():
+            self.add(pointer, f'must be printable characters only: "{shown(value)}"')
+        elif trimmed and value != value.strip():
+            self.add(pointer, "must not begin or end with a space")
+        else:
+            return value
+        return ""
+
+    def mapping(self, pointer: str, value: Any) -> dict[str, Any]:
+        """An object."""
+        if isinstance(value, dict):
+            return value
+        self.add(pointer, f"must be an object, not {kind(value)}")
+        return {}
+
+    def fields(self, pointer: str, value: dict[str, Any], known: Collection[str]) -> None:
+        """No field but the known ones."""
+        for key in value:
+            if key not in known:
+                self.add(f"{pointer}/{escaped(key)}", self.unknown("field", key, known))
+
+    def unknown(self, what: str, word: str, choices: Collection[str]) -> str:
+        """A sentence about a word that is not among the choices, naming the near one and the valid ones."""
+        said = f'unknown {what} "{shown(word)}"'
+        if len(self._found) >= _MOST_HINTS:
+            return said
+        near = guess(word, choices)
+        hint = f'; did you mean "{near}"?' if near else ";"
+        return (
+            f"{said}{hint} Valid: {_listed(choices)}" if near else f"{said}{hint} valid: {_listed(choices)}"
+        )
+
+
+def kind(value: Any) -> str:
+    """What a JSON value is, with its article."""
+    return _KINDS[type(value)]
+
+
+def escaped(key: str) -> str:
+    """A key as a step of a JSON pointer (RFC 6901, section 3)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _listed(choices: Collection[str], most: int = 20) -> str:
+    names = sorted(choices)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

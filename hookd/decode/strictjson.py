@@ -1,0 +1,120 @@
+"""Strict JSON (RFC 8259 in the bounds of RFC 7493): what two readers could understand differently is refused.
+
+The standard library's parser takes NaN, duplicate keys, lone surrogates and other encodings than UTF-8, and
+answers deep nesting and long integers with exceptions of other kinds; all of it becomes one kind of refusal here.
+
+Must never: raise anything but `EventRejected`. Called by: `api`.
+"""
+
+import json
+import math
+import re
+from itertools import accumulate
+from typing import Any, NoReturn
+
+from hookd.errors import EventRejected
+from hookd.wording import shown
+
+MAX_DEPTH = 100
+"""Objects and arrays inside one another (spec 2)."""
+
+_BOM = b"\xef\xbb\xbf"
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+
+def parse_json(raw: bytes) -> Any:
+    """Parse one JSON text.
+
+    Raises:
+        EventRejected: 400; it is not JSON, or not strict JSON.
+    """
+    return _parse(raw, None)
+
+
+def parse_ndjson(raw: bytes) -> list[Any]:
+    """Parse one JSON text per line; blank lines are skipped.
+
+    Raises:
+        EventRejected: 400; a line, which is named, is not strict JSON.
+    """
+    return [_parse(line, number) for number, line in enumerate(raw.split(b"\n"), 1) if line.strip()]
+
+
+class _NotStrictError(ValueError):
+    """Our own objection to what the parser would accept."""
+
+
+def _parse(raw: bytes, line: int | None) -> Any:
+    where = "" if line is None else f" in line {line}"
+    try:
+        return _strict(raw)
+    except json.JSONDecodeError as problem:
+        reason = f"{problem.msg} at line {line or problem.lineno}, column {problem.colno}"
+    except UnicodeDecodeError as problem:
+        reason = f"it is not UTF-8, from byte {problem.start} on{where}"
+    except _NotStrictError as problem:
+        reason = f"{problem}{where}"
+    except ValueError:  # what `int` raises, with advice for programmers
+        reason = f"an integer has too many digits{where}"
+    raise EventRejected(400, "Malformed JSON", f"The body is not strict JSON: {reason}.")
+
+
+def _strict(raw: bytes) -> Any:
+    if raw.startswith(_BOM):
+        raise _NotStrictError("it begins with a byte-order mark")
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
+        raise _NotStrictError(f"it is nested deeper than {MAX_DEPTH}")
+    value = _parser.decode(raw.decode())
+    if _SURROGATE_ESCAPE.search(raw):
+        _require_no_surrogates(value)
+    return value
+
+
+def _depth(raw: bytes) -> int:
+    """How deep the parser would go at most, up to the first error; in time proportional to the length.
+
+    Without its escapes a text's quotes alternate between opening and closing, so every second stretch between
+    them is outside the strings.
+    """
+    structure = _ESCAPE.sub(b"", raw).translate(None, _NOT_STRUCTURE)
+    brackets = b"".join(structure.split(b'"')[::2])
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+
+
+def _require_no_surrogates(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as problem:
+        escape = ascii(problem.object[problem.start])[1:-1]
+        raise _NotStrictError(f"it holds the lone surrogate {escape}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise _NotStrictError(f'the key "{shown(_twice(pairs))}" stands twice in one object')
+    return value
+
+
+def _twice(pairs: list[tuple[str, Any]]) -> str:
+    """The first key that had been there before; there is one."""
+    keys = [key for key, _ in pairs]
+    order = {key: index for index, key in reversed(list(enumerate(keys)))}
+    return next(key for index, key in enumerate(keys) if order[key] < index)
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise _NotStrictError(f"the number {shown(text, 20)} is too large")
+    return value
+
+
+def _constant(word: str) -> NoReturn:
+    raise _NotStrictError(f"{word} is no JSON number")
+
+
+_parser = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)

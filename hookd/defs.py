@@ -1,0 +1,274 @@
+"""What the operator declared: webhooks, tasks, event rules and the daemon's settings, as frozen values.
+
+Every value here is already validated and normalised by `config`. Instances are picklable (the configuration is loaded
+in a child process) and never show a secret in `repr()`.
+
+Must never: read files, the environment or a clock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that must never be logged, stored, listed or printed (spec 1, Secrets).
+
+    Attributes:
+        value: the secret itself; only `request`, `sign` and the listener's token check read it.
+        reference: what may be shown instead: `env NAME`, `file PATH`, `credential NAME`, or `plain` for a literal.
+    """
+
+    value: str = field(repr=False)
+    reference: str = "plain"
+
+    def __str__(self) -> str:
+        return f"<secret: {self.reference}>"
+
+
+class Method(StrEnum):
+    """HTTP methods a webhook may use (spec 1)."""
+
+    POST = "POST"
+    PUT = "PUT"
+    PATCH = "PATCH"
+    GET = "GET"
+    DELETE = "DELETE"
+
+
+class SigningStyle(StrEnum):
+    """How a delivery is signed (spec 5)."""
+
+    STANDARD = "standard"
+    GITHUB = "github"
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """`signing:` of a webhook. `secrets` are tried by the receiver in any order; new ones come first.
+
+    A `standard` secret's `value` is the operator's text: `whsec_` + base64, or any other text used as raw UTF-8 bytes.
+    """
+
+    secrets: tuple[Secret, ...]
+    style: SigningStyle = SigningStyle.STANDARD
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS settings of a webhook; equal values may share connections, different ones never do (spec 1, 5).
+
+    Attributes:
+        insecure: true: the receiver's certificate is not checked.
+        ca: absolute path of a PEM bundle to trust instead of the system's, or None.
+        cert: absolute path of the client certificate (PEM), or None.
+        key: absolute path of the client certificate's key (PEM), or None when `cert` holds it too.
+        digest: SHA-256 (hex) over the contents of those files, so that a renewed file makes a different value.
+    """
+
+    insecure: bool = False
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """`rate_limit: COUNT/PERIOD`: at most `count` attempts begun per `period_s` seconds (1, 60 or 3600)."""
+
+    count: int
+    period_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookDef:
+    """A destination (spec 1, `webhooks`).
+
+    Attributes:
+        url: called byte for byte; http or https.
+        headers: what is sent besides hookd's own three `webhook-*` headers, in the order and case written: the user's
+            headers, the default `Content-Type: application/json` (first, unless removed or replaced in place), the
+            authorization header (last). `user-agent` only where the user set one. Values may be secret.
+        sends_json: whether the Content-Type is a JSON type (decides how text messages are rendered, spec 4).
+        timeout_s: seconds for one whole attempt, 3 to 120.
+        retries: reattempts after the first attempt, 0 to 100.
+        backoff_s: seconds before the n-th retry; the last repeats. Never empty.
+        concurrency: attempts in flight to this webhook, 1 to 1000.
+    """
+
+    name: str
+    url: Secret
+    description: str = ""
+    method: Method = Method.POST
+    headers: tuple[tuple[str, Secret], ...] = (("Content-Type", Secret("application/json")),)
+    sends_json: bool = True
+    tls: Tls = Tls()
+    timeout_s: float = 15.0
+    retries: int = 11
+    backoff_s: tuple[float, ...] = (5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+    concurrency: int = 10
+    rate_limit: RateLimit | None = None
+    signing: Signing | None = None
+    enabled: bool = True
+
+
+class Fill(StrEnum):
+    """How a variable's value is written into a message (spec 4)."""
+
+    TEXT = "text"  # as text, byte for byte (a message that is not JSON)
+    IN_STRING = "in_string"  # as text inside a JSON string: escaped for it
+    VALUE = "value"  # as a JSON value: data keeps its type, TIMESTAMP and RANDOM are numbers, the rest are strings
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One `${…}` of a message.
+
+    Attributes:
+        name: `DATE`, `NAME`, … or `data`.
+        path: the steps after `data.`; empty for other variables.
+        default: the text after `:-`, or None.
+        fill: how the value is written.
+    """
+
+    name: str
+    fill: Fill
+    path: tuple[str, ...] = ()
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A compiled message: literal text and slots, alternating in any order; joined and encoded as UTF-8 they are the body."""
+
+    parts: tuple[str | Slot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDef:
+    """What to send (spec 1, `tasks`)."""
+
+    name: str
+    webhook: str
+    template: Template
+    description: str = ""
+    enabled: bool = True
+    delete_after_running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventDef:
+    """A rule: an occurrence of this type and event, on this object or tag, activates these tasks (spec 1, 3).
+
+    `object` and `tag` exclude each other; neither means any object of the type.
+    """
+
+    name: str
+    type: str
+    event: str
+    tasks: tuple[str, ...]
+    description: str = ""
+    object: str | None = None
+    tag: str | None = None
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TypeDef:
+    """An entry of the catalogue (spec 1, `types`). `objects` false: generic, without object or tag."""
+
+    name: str
+    events: tuple[str, ...]
+    description: str = ""
+    objects: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class UnixListen:
+    """A Unix socket to listen on. `mode` is the socket's permission bits, `group` its owning group or None."""
+
+    path: str
+    mode: int = 0o660
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpListen:
+    """A TCP address to listen on.
+
+    Attributes:
+        host: an IP address without brackets, or `localhost`.
+        tokens: bearer tokens, one of which a request must carry; empty only on a loopback address.
+        allowed_hosts: Host header values accepted besides the address itself.
+        cert: absolute path of the TLS certificate chain, or None for plain HTTP.
+        key: absolute path of its key, or None.
+    """
+
+    host: str
+    port: int
+    tokens: tuple[Secret, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    cert: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonDef:
+    """`daemon:` (spec 1). Sizes in bytes, durations in seconds.
+
+    Attributes:
+        listen: where to take events in.
+        store: absolute path of the SQLite file.
+        timezone: IANA name.
+        event_size: largest request body.
+        pending: most deliveries that may wait at once.
+        in_flight: attempts under way over all webhooks (spec 14, Seats).
+        log_format: `auto`, `console` or `json`.
+    """
+
+    listen: tuple[UnixListen | HttpListen, ...]
+    store: str
+    timezone: str = "UTC"
+    event_size: int = 1 << 20
+    pending: int = 1_000_000
+    in_flight: int = 200
+    keep_delivered_s: float = 7 * 86400.0
+    keep_dead_s: float = 30 * 86400.0
+    shutdown_grace_s: float = 20.0
+    log_level: str = "info"
+    log_format: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands: file, line and column, both from 1."""
+
+    path: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One generation of the configuration: frozen, whole, already compiled. Swapped by reference on reload.
+
+    Attributes:
+        path: what was loaded, absolute.
+        hash: 12 hex digits over the content of the YAML files, and over identity and times of `sources`.
+        places: `webhooks.NAME`, `tasks.NAME`, … to where each stands.
+        warnings: findings that did not stop the load, as they are shown.
+        sources: absolute paths of the files read besides the YAML: secrets, certificates.
+    """
+
+    path: str
+    hash: str
+    daemon: DaemonDef
+    types: Mapping[str, TypeDef] | None = None
+    webhooks: Mapping[str, WebhookDef] = field(default_factory=dict)
+    tasks: Mapping[str, TaskDef] = field(default_factory=dict)
+    events: Mapping[str, EventDef] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()

@@ -1,0 +1,73 @@
+"""The exceptions that are our own fault or our caller's; what a remote does is a value (`Outcome`), never one of these.
+
+Must never: import anything of hookd. Used by every layer.
+"""
+
+from dataclasses import dataclass
+
+
+class HookdError(Exception):
+    """Base of every exception hookd raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a request: an RFC 6901 JSON pointer into its body and a sentence (spec 2)."""
+
+    pointer: str
+    message: str
+
+
+class EventRejected(HookdError):
+    """A posted event or request that is refused; becomes an RFC 9457 problem (spec 2).
+
+    Attributes:
+        status: HTTP status, 400 to 499.
+        title: short, the same for every refusal of this kind.
+        detail: one sentence for this occurrence.
+        faults: where in the body, may be empty.
+    """
+
+    def __init__(self, status: int, title: str, detail: str, faults: tuple[Fault, ...] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.faults = faults
+
+
+class StoreUnavailable(HookdError):
+    """The store cannot record anything now (full or failing disk); nothing was half done. Answered 503."""
+
+
+class PendingLimitReached(HookdError):
+    """`daemon.limits.pending` would be passed; nothing was stored. Answered 503."""
+
+
+class IdConflict(HookdError):
+    """An event id that is already kept with other content. Answered 409.
+
+    Attributes:
+        event_id: the id in question.
+        index: its position in the batch, from 0.
+    """
+
+    def __init__(self, event_id: str, index: int) -> None:
+        super().__init__(f"event id {event_id!r} is already taken by an event with other content")
+        self.event_id = event_id
+        self.index = index
+
+
+class StoreUnusable(HookdError):
+    """The store cannot be opened at start: held by another process, damaged, newer, unreadable. Exit code 74.
+
+    The message says what to do and is fit to be shown to an operator.
+    """
+
+
+class ConfigInvalid(HookdError):
+    """The configuration has errors; the findings say where. Exit code 78 at start."""
+
+
+class ListenFailed(HookdError):
+    """An address of `daemon.listen` cannot be used; the message says why and what to do."""

@@ -1,0 +1,126 @@
+"""From an event to stored deliveries: match, render, one `enqueue`.
+
+Must never: speak HTTP, send anything, or answer before the store has committed. Called by: `api`.
+"""
+
+import os
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from hookd import render
+from hookd.clock import Clock
+from hookd.defs import TaskDef, Template
+from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable
+from hookd.generation import Generation
+from hookd.ids import new_id
+from hookd.match import firings
+from hookd.metrics import Metrics
+from hookd.model import Event, EventObject, Kind, NewDelivery, Receipt, Submission
+from hookd.store.base import Store
+
+_log = structlog.get_logger()
+
+
+class Intake:
+    """Takes events in. One instance for a daemon."""
+
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics) -> None:
+        self._store = store
+        self._clock = clock
+        self._accepted = metrics.events.labels("accepted")
+        self._duplicate = metrics.events.labels("duplicate")
+        self._conflict = metrics.events.labels("conflict")
+        self._unavailable = metrics.events.labels("unavailable")
+
+    def make_event_id(self) -> str:
+        """A fresh event id."""
+        return new_id("evt_", now_ms=int(self._clock.now() * 1000), entropy=os.urandom(10))
+
+    async def accept(self, events: Sequence[Event], generation: Generation) -> tuple[Receipt, ...]:
+        """Match, render and store a batch of events, whole or not at all.
+
+        Returns:
+            One receipt per event, after the commit is on disk.
+
+        Raises:
+            IdConflict, PendingLimitReached, StoreUnavailable: as `Store.enqueue`.
+        """
+        now = self._clock.now()
+        batch = tuple(
+            Submission(event, tuple(self._fire(event, _tasks(event, generation), generation, now)))
+            for event in events
+        )
+        return await self._enqueue(batch, generation, now)
+
+    async def trigger(
+        self, task: TaskDef, obj: EventObject | None, data: Mapping[str, Any], generation: Generation
+    ) -> Receipt:
+        """Run one task on demand, enabled or not (spec 2, 13). Raises as `accept`."""
+        now = self._clock.now()
+        event = Event(id=self.make_event_id(), kind=Kind.TRIGGER, object=obj, data=data)
+        batch = (Submission(event, tuple(self._fire(event, ((task, ""),), generation, now))),)
+        return (await self._enqueue(batch, generation, now))[0]
+
+    def _fire(
+        self, event: Event, tasks: Iterable[tuple[TaskDef, str]], generation: Generation, now: float
+    ) -> Iterable[NewDelivery]:
+        for task, rule in tasks:
+            yield self._delivery(event, task.name, task.webhook, task.template, rule, generation, now)
+
+    def _delivery(
+        self,
+        event: Event,
+        task: str,
+        webhook: str,
+        template: Template,
+        rule: str,
+        generation: Generation,
+        now: float,
+    ) -> NewDelivery:
+        values = render.Values(
+            event=event,
+            task=task,
+            webhook=webhook,
+            now=now,
+            timezone=generation.timezone,
+            random=random.getrandbits(31),  # noqa: S311 - ${RANDOM} is a number for messages, not a secret
+        )
+        return NewDelivery(
+            id=new_id("dlv_", now_ms=int(now * 1000), entropy=os.urandom(10)),
+            task=task,
+            webhook=webhook,
+            body=render.fill(template, values),
+            rule=rule,
+        )
+
+    async def _enqueue(
+        self, batch: tuple[Submission, ...], generation: Generation, now: float
+    ) -> tuple[Receipt, ...]:
+        try:
+            receipts = await self._store.enqueue(batch, now=now, limit=generation.config.daemon.pending)
+        except IdConflict:
+            self._conflict.inc(len(batch))
+            raise
+        except (PendingLimitReached, StoreUnavailable):
+            self._unavailable.inc(len(batch))
+            raise
+        for receipt in receipts:
+            (self._duplicate if receipt.duplicate else self._accepted).inc()
+            _log.debug(
+                "event.accepted",
+                event_id=receipt.event_id,
+                duplicate=receipt.duplicate,
+                deliveries=len(receipt.deliveries),
+            )
+        return receipts
+
+
+def _tasks(event: Event, generation: Generation) -> Iterable[tuple[TaskDef, str]]:
+    tasks = generation.config.tasks
+    for name, rule in firings(generation.matcher.match(event)):
+        task = tasks[name]
+        if task.enabled:
+            yield task, f"events.{rule}"

@@ -1,0 +1,104 @@
+"""A lane: the seats, rate and hold of one webhook, and the rule by which lanes share the daemon's seats.
+
+Pure bookkeeping: instants come in as arguments. Must never: do I/O, read a clock, or know of other lanes.
+Called by: `worker`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hookd.defs import RateLimit, WebhookDef
+from hookd.model import Reason
+
+SHARE = 2
+"""A lane may hold at most this many times the seats that are still free (dynamic thresholds, Choudhury and Hahne 1998):
+lanes that hang are squeezed as others come, and free seats always remain for those who come next."""
+
+BURST_S = 0.05
+"""A rate-limited lane may catch up on this many seconds at once; more would be a burst its receiver did not ask for."""
+
+
+class Parked(StrEnum):
+    """Why a lane's deliveries wait without being attempted (spec 0, parked)."""
+
+    GONE = "gone"  # the webhook is not in the configuration
+    DISABLED = "disabled"  # `enabled: false`
+
+
+@dataclass(frozen=True, slots=True)
+class LastResult:
+    """How the lane's latest attempt ended; `at` in seconds since the epoch."""
+
+    at: float
+    reason: Reason
+    status: int | None
+    error: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """A lane as `GET /v1/webhooks` shows it."""
+
+    webhook: str
+    parked: Parked | None
+    in_flight: int
+    hold_until: float | None
+    last_result: LastResult | None
+
+
+class Lane:
+    """One webhook's lane. Created when its first delivery is seen; lives as long as the daemon."""
+
+    __slots__ = ("_tokens", "_tokens_at", "hold_until", "in_flight", "last_result", "webhook")
+
+    def __init__(self, webhook: str, hold_until: float = 0.0) -> None:
+        self.webhook = webhook
+        self.in_flight = 0
+        self.hold_until = hold_until
+        self.last_result: LastResult | None = None
+        self._tokens = 1.0
+        self._tokens_at: float | None = None
+
+    def seats(self, webhook: WebhookDef, *, free: int, mono: float) -> int:
+        """How many deliveries the lane may claim now, with `free` seats left in the daemon (spec 14, Seats).
+
+        A lane without any attempt under way gets one seat even where none is free.
+        """
+        share = max(SHARE * free - self.in_flight, 0 if self.in_flight else 1)
+        room = min(webhook.concurrency - self.in_flight, min(share, max(free, 1)))
+        if webhook.rate_limit is not None:
+            room = min(room, int(self._refill(webhook.rate_limit, mono)))
+        return max(room, 0)
+
+    def rate_wait_s(self, limit: RateLimit, mono: float) -> float:
+        """Seconds until the rate admits one more attempt; 0 when it does now."""
+        return max(0.0, (1.0 - self._refill(limit, mono)) * limit.period_s / limit.count)
+
+    def began(self, count: int) -> None:
+        """Note attempts that have been claimed."""
+        self.in_flight += count
+        self._tokens -= count
+
+    def ended(self, result: LastResult) -> None:
+        """Note an attempt's end: its seat is free again."""
+        self.in_flight -= 1
+        self.last_result = result
+
+    def hold(self, until: float) -> None:
+        """Make the whole lane wait until an instant (seconds since the epoch); an earlier one changes nothing."""
+        self.hold_until = max(self.hold_until, until)
+
+    def _refill(self, limit: RateLimit, mono: float) -> float:
+        per_s = limit.count / limit.period_s
+        elapsed_s = 0.0 if self._tokens_at is None else mono - self._tokens_at
+        self._tokens = min(max(1.0, per_s * BURST_S), self._tokens + elapsed_s * per_s)
+        self._tokens_at = mono
+        return self._tokens
+
+
+def parked(webhook: WebhookDef | None) -> Parked | None:
+    """Whether and why a lane with this definition (None: not in the configuration) waits."""
+    if webhook is None:
+        return Parked.GONE
+    return None if webhook.enabled else Parked.DISABLED

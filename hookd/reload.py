@@ -1,0 +1,209 @@
+"""Keeps the configuration in force equal to the files: watch, load aside, look twice, swap (spec 7).
+
+A reload is all or nothing. Directories are watched, never single files; the events only ring a bell, what counts is the
+content. Half-written files that are valid YAML are told from final ones by the quiet time and the second look.
+
+Must never: touch deliveries, or apply a tree that is still changing. Called by: `daemon` (run, SIGHUP), `api` (request).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import structlog
+from watchfiles import awatch
+
+from hookd import config as configuration
+from hookd.clock import Clock
+from hookd.config import Severity
+from hookd.defs import Config, DaemonDef
+from hookd.generation import Generation, Holder
+from hookd.metrics import Metrics
+from hookd.verdict import Changes, Verdict
+
+QUIET_S = 0.5
+"""A tree is read when it has been quiet this long, and read again this long after."""
+
+LONGEST_QUIET_S = 5.0
+"""A tree that never gets quiet is looked at this often all the same; the second look decides."""
+
+REHASH_S = 30.0
+"""The content is compared this often without any sign of a change (inotify can overflow in silence)."""
+
+RESTART_KEYS = ("listen", "store")
+
+_log = structlog.get_logger()
+
+
+class Reloader:
+    """Applies changes of the configuration's files. One instance for a daemon."""
+
+    def __init__(
+        self,
+        path: Path,
+        holder: Holder,
+        clock: Clock,
+        metrics: Metrics,
+        prepare: Callable[[Config], None],
+    ) -> None:
+        """Watch `path` on behalf of `holder`; `prepare` readies a configuration in a thread before it is swapped in."""
+        self._path = path
+        self._holder = holder
+        self._clock = clock
+        self._metrics = metrics
+        self._prepare = prepare
+        self._started_with = holder.current.config.daemon
+        self._last = Verdict(at=holder.current.loaded_at)
+        self._seen = holder.current.config.hash
+        self._sources = holder.current.config.sources
+        self._bell = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
+        metrics.config_applied(holder.current.config.hash, holder.current.loaded_at)
+
+    @property
+    def last(self) -> Verdict:
+        """The latest verdict; at first, that of the start."""
+        return self._last
+
+    async def run(self) -> None:
+        """Watch and rehash until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            group.create_task(self._follow())
+
+    async def request(self) -> Verdict:
+        """Reload now, whatever the watcher has seen, and return the verdict."""
+        async with self._one_at_a_time:
+            return await self._reload()
+
+    def restart_needed(self) -> tuple[str, ...]:
+        """Keys of `daemon:` on disk that only a restart puts into force."""
+        return _restart_needed(self._started_with, self._holder.current.config.daemon)
+
+    async def _watch(self) -> None:
+        """Ring the bell whenever anything below the watched directories changes."""
+        while True:
+            directories = [d for d in configuration.watch_dirs(self._path) if d.is_dir()]
+            if directories:
+                with suppress(OSError, RuntimeError):
+                    await self._watch_once(directories)
+                self._bell.set()
+            await asyncio.sleep(QUIET_S)
+
+    async def _watch_once(self, directories: Sequence[Path]) -> None:
+        """Watch until the set of directories to watch is no longer this one."""
+        watching = False
+        async for changes in awatch(
+            *directories,
+            watch_filter=None,
+            debounce=int(LONGEST_QUIET_S * 1000),
+            step=int(QUIET_S * 1000),
+            rust_timeout=int(QUIET_S * 1000),
+            yield_on_timeout=True,
+            recursive=False,
+        ):
+            if watching and not changes:
+                continue
+            watching = True  # what changed before the watch began is seen by the comparison that the bell asks for
+            self._bell.set()
+            if not _same_directories(directories, configuration.watch_dirs(self._path)):
+                return
+
+    async def _follow(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REHASH_S):
+                    await self._bell.wait()
+            self._bell.clear()
+            async with self._one_at_a_time:
+                if await self._hash() != self._seen:
+                    await self._reload()
+
+    async def _hash(self) -> str:
+        return await asyncio.to_thread(configuration.tree_hash, self._path, self._sources)
+
+    async def _reload(self) -> Verdict:
+        """Load aside until two looks agree, then judge."""
+        while True:
+            loaded = await asyncio.to_thread(configuration.load_aside, self._path)
+            await asyncio.sleep(QUIET_S)
+            again = await asyncio.to_thread(configuration.tree_hash, self._path, loaded.sources)
+            if again == loaded.hash:
+                break
+        self._seen, self._sources = again, loaded.sources
+        if loaded.config is None:
+            self._last = self._refuse([str(f) for f in loaded.findings if f.severity is Severity.ERROR])
+        else:
+            self._last = await self._apply(loaded.config)
+        return self._last
+
+    def _refuse(self, faults: Sequence[str]) -> Verdict:
+        now = self._clock.now()
+        self._metrics.reloads.labels("rejected").inc()
+        self._metrics.config_rejected(now)
+        _log.error("config.rejected", path=str(self._path), faults=list(faults))
+        return Verdict(at=now, faults=tuple(faults))
+
+    async def _apply(self, config: Config) -> Verdict:
+        old = self._holder.current
+        number = old.number + 1
+        generation = await asyncio.to_thread(self._ready, config, number)
+        changes = compare(old.config, config)
+        restart = _restart_needed(self._started_with, config.daemon)
+        now = self._clock.now()
+        if any(changes.values()) or config.hash != old.config.hash:
+            self._holder.swap(generation)
+            _log.info(
+                "config.reloaded",
+                number=number,
+                hash=config.hash,
+                **{section: str(change) for section, change in changes.items() if change},
+            )
+        self._metrics.reloads.labels("applied").inc()
+        self._metrics.config_applied(config.hash, now)
+        for warning in config.warnings:
+            _log.warning("config.warning", finding=warning)
+        if restart:
+            _log.warning("config.restart_needed", keys=list(restart))
+        return Verdict(at=now, changes=changes, restart_needed=restart)
+
+    def _ready(self, config: Config, number: int) -> Generation:
+        self._prepare(config)
+        return Generation.of(config, number=number, now=self._clock.now())
+
+
+def _same_directories(watched: Sequence[Path], wanted: Sequence[Path]) -> bool:
+    """Whether the watched directories are still the ones to watch, and still there."""
+    return set(watched) == {d for d in wanted if d.is_dir()}
+
+
+def _restart_needed(started_with: DaemonDef, wanted: DaemonDef) -> tuple[str, ...]:
+    return tuple(
+        f"daemon.{key}" for key in RESTART_KEYS if getattr(started_with, key) != getattr(wanted, key)
+    )
+
+
+def compare(old: Config, new: Config) -> Mapping[str, Changes]:
+    """What differs between two configurations, by section and name; `daemon` by key."""
+    return {
+        "webhooks": _compare(old.webhooks, new.webhooks),
+        "tasks": _compare(old.tasks, new.tasks),
+        "events": _compare(old.events, new.events),
+        "types": _compare(old.types or {}, new.types or {}),
+        "daemon": _compare(_by_key(old.daemon), _by_key(new.daemon)),
+    }
+
+
+def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
+    return Changes(
+        added=tuple(name for name in new if name not in old),
+        changed=tuple(name for name in new if name in old and new[name] != old[name]),
+        removed=tuple(name for name in old if name not in new),
+    )
+
+
+def _by_key(daemon: DaemonDef) -> Mapping[str, Any]:
+    return {field.name: getattr(daemon, field.name) for field in fields(daemon)}

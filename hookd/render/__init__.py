@@ -1,0 +1,14 @@
+"""Messages: compiled once when the configuration is loaded, filled once when an event is taken in (spec 4).
+
+A JSON message is compiled into literal JSON with slots between; a value can only ever become the inside of a
+JSON string or one whole JSON value. So no value can break or inject JSON, and none is scanned for `${` again.
+
+Must never: do I/O, read a clock or draw a random number; they come in as `Values`.
+Called by: `config` (`compile_message`), `intake` (`fill`).
+"""
+
+from hookd.render.compiling import compile_message
+from hookd.render.filling import Values, fill
+from hookd.render.source import TemplateError
+
+__all__ = ["TemplateError", "Values", "compile_message", "fill"]

@@ -1,0 +1,96 @@
+"""The first half: a task's message into a template.
+
+Must never: accept what could not be sent later; whatever is wrong is a `TemplateError`. Called by: `config`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from hookd.defs import Fill, Slot, Template
+from hookd.render.filling import inside, json_string
+from hookd.render.jsontext import MAX_DEPTH, json_text
+from hookd.render.source import Source, TemplateError, is_utf8, split
+from hookd.wording import shown
+
+
+def compile_message(message: Any, *, json_type: bool) -> Template:
+    """Compile a task's message.
+
+    Args:
+        message: a mapping or list (becomes JSON, key order kept), or a text.
+        json_type: whether the webhook's Content-Type is a JSON type; a text is then a JSON template.
+
+    Raises:
+        TemplateError: a variable is unknown or does not end, the text cannot become valid JSON, or a mapping
+            holds something JSON has no word for.
+    """
+    if not isinstance(message, str):
+        return _template(_tree(message, ()))
+    source = Source(message)
+    if json_type:
+        return _template(json_text(source))
+    return _template(split(source, Fill.TEXT))
+
+
+def _template(parts: Iterable[str | Slot]) -> Template:
+    """Join neighbouring literals."""
+    joined: list[str | Slot] = []
+    for literal, run in groupby(parts, key=lambda part: isinstance(part, str)):
+        if literal:
+            joined.append("".join(map(str, run)))
+        else:
+            joined.extend(run)
+    return Template(tuple(part for part in joined if part))
+
+
+def _tree(node: Any, path: tuple[str | int, ...]) -> Iterator[str | Slot]:
+    """The JSON of a message's node, in the style of `json.dumps`, with slots inside."""
+    if len(path) >= MAX_DEPTH and isinstance(node, Mapping | list | tuple):
+        raise TemplateError(f"the message is nested deeper than {MAX_DEPTH}", path)
+    if isinstance(node, str):
+        yield from _tree_string(Source(node, path))
+    elif isinstance(node, Mapping):
+        yield from _tree_object(node, path)
+    elif isinstance(node, list | tuple):
+        yield "["
+        for index, item in enumerate(node):
+            yield ", " if index else ""
+            yield from _tree(item, (*path, index))
+        yield "]"
+    else:
+        yield _scalar(node, path)
+
+
+def _tree_object(node: Mapping[Any, Any], path: tuple[str | int, ...]) -> Iterator[str | Slot]:
+    yield "{"
+    for index, (key, value) in enumerate(node.items()):
+        if not isinstance(key, str):
+            raise TemplateError(f"the key {shown(str(key))} is not text; put it in quotes", path)
+        if not is_utf8(key):
+            raise TemplateError(f"the key {shown(key)} holds a lone surrogate", path)
+        yield f"{', ' if index else ''}{json_string(key)}: "
+        yield from _tree(value, (*path, key))
+    yield "}"
+
+
+def _tree_string(source: Source) -> Iterator[str | Slot]:
+    parts = [part for part in split(source, Fill.IN_STRING) if part]
+    match parts:
+        case [Slot(name="data") as alone]:
+            yield replace(alone, fill=Fill.VALUE)
+        case _:
+            yield '"'
+            for part in parts:
+                yield inside(part) if isinstance(part, str) else part
+            yield '"'
+
+
+def _scalar(node: Any, path: tuple[str | int, ...]) -> str:
+    try:
+        return json.dumps(node, allow_nan=False)
+    except (TypeError, ValueError):
+        kind = type(node).__name__
+        raise TemplateError(f"JSON has no word for this value ({kind}); put it in quotes", path) from None

@@ -1,0 +1,122 @@
+"""A message written as JSON text: variables inside its strings, and variables in place of whole values.
+
+Must never: change a byte of the author's text between the variables. Called by: `compiling`.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+
+from hookd.defs import Fill, Slot
+from hookd.render.source import Source, TemplateError, split, variable
+from hookd.wording import shown
+
+MAX_DEPTH = 100
+"""Objects and arrays inside one another in a message; the same bound as for posted JSON (spec 2)."""
+
+
+_TOKEN = re.compile(
+    r"""
+    (?P<string>"[^"\\]*(?:\\.[^"\\]*)*(?P<close>"?))
+    | (?P<variable>\$\{(?P<spec>[^}]*)(?P<end>\}?))
+    | (?P<bracket>[\[\]{}])
+    | (?P<constant>NaN|Infinity)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COLON = re.compile(r"[ \t\n\r]*:")
+
+
+def json_text(source: Source) -> list[str | Slot]:
+    """Compile one JSON template.
+
+    Raises:
+        TemplateError: a variable is wrong, or the text is not valid JSON with any value in its place.
+    """
+    parts = list(_JsonText(source).parts())
+    try:
+        json.loads("".join(map(_stand_in, parts)), parse_int=str, parse_float=str)
+    except json.JSONDecodeError as problem:
+        raise TemplateError(
+            f"the message is not valid JSON: {problem.msg}", source.path, problem.lineno - 1
+        ) from None
+    return parts
+
+
+class _JsonText:
+    """Walks over one JSON template; that it is valid is checked afterwards, on what this walk yields."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._open: list[set[str]] = []  # for each open bracket, the keys seen in it
+
+    def parts(self) -> Iterator[str | Slot]:
+        """Literals and slots in order."""
+        source, done = self._source, 0
+        for token in _TOKEN.finditer(source.text):
+            yield source.text[done : token.start()]
+            done = token.end()
+            match token.lastgroup:
+                case "string":
+                    yield from self._string(token)
+                case "variable":
+                    yield variable(source, token, Fill.VALUE)
+                case "bracket":
+                    self._nest(token)
+                    yield token[0]
+                case _:
+                    source.fail(f"the message is not valid JSON: {token[0]} is no JSON number", token.start())
+        yield source.text[done:]
+
+    def _string(self, token: re.Match[str]) -> Iterator[str | Slot]:
+        source = self._source
+        if not token["close"]:
+            source.fail("the message is not valid JSON: a string does not end", token.start())
+        if _COLON.match(source.text, token.end()):
+            self._add_key(token)
+            yield token[0]
+            return
+        yield '"'
+        yield from split(source, Fill.IN_STRING, token.start() + 1, token.end() - 1, _unescaped)
+        yield '"'
+
+    def _add_key(self, token: re.Match[str]) -> None:
+        try:
+            key = _unescaped(token[0][1:-1])
+        except ValueError as problem:
+            self._source.fail(str(problem), token.start())
+        if not self._open:
+            return
+        if key in self._open[-1]:
+            self._source.fail(f'the message has the key "{shown(key)}" twice in one object', token.start())
+        self._open[-1].add(key)
+
+    def _nest(self, token: re.Match[str]) -> None:
+        if token[0] in "[{":
+            self._open.append(set())
+        elif self._open:
+            self._open.pop()
+        if len(self._open) > MAX_DEPTH:
+            self._source.fail(f"the message is nested deeper than {MAX_DEPTH}", token.start())
+
+
+def _stand_in(part: str | Slot) -> str:
+    r"""What takes a slot's place while the text around it is checked.
+
+    `null` next to a letter or digit, and `_` after a backslash or inside a `\u` escape, are never valid: so
+    what is valid with them is valid with any value. Line ends inside a variable are kept for the parser's
+    line numbers.
+    """
+    if isinstance(part, str):
+        return part
+    if part.fill is Fill.IN_STRING:
+        return "_"
+    return "null" + "\n" * "".join((*part.path, part.default or "")).count("\n")
+
+
+def _unescaped(text: str) -> str:
+    """The inside of a JSON string as text. Raises ValueError with a sentence for people."""
+    try:
+        return str(json.loads(f'"{text}"'))
+    except json.JSONDecodeError as problem:
+        raise ValueError(f"the message is not valid JSON: {problem.msg}") from None

@@ -1,0 +1,78 @@
+"""The HTTP request of one attempt, exactly as it goes out: method, URL, headers in order and case, body (spec 5).
+
+Here and nowhere else it is decided what a receiver sees, so that `send` and `explain` can never differ. `Host` and
+`Content-Length` belong to the connection and are added by `send`.
+
+Must never: show a secret in `repr()`, or change a byte of the URL or the body. Called by: `send`, `cli`.
+
+- GET sends no body, hence no `Content-Type`, and its signature is over nothing; every other method sends the body.
+- `user-agent: hookd/VERSION` comes first, unless the webhook has its own, which then stands where it was written.
+- Then the webhook's headers, then `webhook-id`, `webhook-timestamp` and the signature.
+- Header values are text; `send` writes them as UTF-8.
+"""
+
+from dataclasses import dataclass, field
+
+from hookd import __version__
+from hookd.defs import Method, Signing, WebhookDef
+from hookd.sign import signature_headers
+
+USER_AGENT = f"hookd/{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `headers` are (name, value) pairs as on the wire; neither they nor the URL appear in `repr()`."""
+
+    method: Method
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is the same in every request to a webhook; made once for a definition, filled for each attempt."""
+
+    method: Method
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    signing: Signing | None
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the method sends one."""
+        return self.method is not Method.GET
+
+    def fill(self, *, delivery_id: str, body: bytes, now: float) -> Request:
+        """Make the request of one attempt.
+
+        Args:
+            delivery_id: becomes `webhook-id`.
+            body: the rendered message.
+            now: seconds since the epoch; becomes `webhook-timestamp`, rounded down.
+        """
+        sent = body if self.has_body else b""
+        timestamp = int(now)
+        own = (("webhook-id", delivery_id), ("webhook-timestamp", str(timestamp)))
+        signature: list[tuple[str, str]] = []
+        if self.signing is not None:
+            signature = signature_headers(
+                self.signing, delivery_id=delivery_id, timestamp=timestamp, body=sent
+            )
+        return Request(self.method, self.url, (*self.headers, *own, *signature), sent)
+
+
+def draft(webhook: WebhookDef) -> Draft:
+    """Make what every request to a webhook shares."""
+    headers = [(name, secret.value) for name, secret in webhook.headers]
+    if webhook.method is Method.GET:
+        headers = [(name, value) for name, value in headers if name.lower() != "content-type"]
+    if not any(name.lower() == "user-agent" for name, _ in headers):
+        headers.insert(0, ("user-agent", USER_AGENT))
+    return Draft(webhook.method, webhook.url.value, tuple(headers), webhook.signing)
+
+
+def build(webhook: WebhookDef, *, delivery_id: str, body: bytes, now: float) -> Request:
+    """Make the request of one attempt; see `Draft.fill`."""
+    return draft(webhook).fill(delivery_id=delivery_id, body=body, now=now)

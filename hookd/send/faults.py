@@ -1,0 +1,150 @@
+"""What went wrong in an attempt, as a reason and a sentence for people.
+
+Nothing here prints an exception as aiohttp words it: those texts may hold the URL, or bytes of the receiver's choice.
+
+Must never: hold a secret, a control character, or a judgement about retries. Called by: `sender`.
+"""
+
+import errno
+import os
+import re
+import socket
+import ssl
+from dataclasses import dataclass
+from enum import StrEnum
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from hookd.model import Reason
+
+LACKS = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN}
+)
+"""Error numbers that speak of this machine, never of the receiver (spec 14, Lane state)."""
+
+REMOTE = (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError)
+"""Everything a connection may raise. `TimeoutError` is an `OSError`; uvloop raises `RuntimeError` for some of them."""
+
+_JOINED_ERRNO = re.compile(r"\[Errno (\d+)\]")
+_TLS_ALERT = re.compile(r"\[SSL: (\w+)\]")
+
+
+class Phase(StrEnum):
+    """How far an attempt came."""
+
+    RESOLVING = "looking up the name"
+    CONNECTING = "connecting"
+    WAITING = "waiting for the answer"
+    READING = "reading the answer"
+
+
+class TlsUnusable(Exception):  # noqa: N818 - named for the state it tells of, as those in hookd.errors are
+    """A TLS context cannot be built from the webhook's files; the message is a sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why there is no answer."""
+
+    reason: Reason
+    sentence: str
+
+
+def is_local_lack(exc: OSError) -> bool:
+    """Whether an error is hookd's own lack of descriptors, memory, ports or threads."""
+    if isinstance(exc, (ssl.SSLError, socket.gaierror)):  # their numbers are not the system's
+        return False
+    if exc.errno is not None:
+        return exc.errno in LACKS
+    # Of several addresses that failed differently, the numbers survive in the joined text alone.
+    numbers = {int(number) for number in _JOINED_ERRNO.findall(str(exc))}
+    return bool(numbers) and numbers <= LACKS
+
+
+def explain(exc: Exception, *, host: str, port: int | None, phase: Phase, timeout_s: float) -> Fault:
+    """Say why an attempt that ended in `exc` got no answer.
+
+    Args:
+        exc: one of `REMOTE`, or `TlsUnusable`.
+        host: of the URL.
+        port: of the URL.
+        phase: how far the attempt came.
+        timeout_s: of the webhook, for the sentence.
+    """
+    place = f"{host}:{port}"
+    match exc:
+        case TlsUnusable():
+            return Fault(Reason.TLS, str(exc))
+        case aiohttp.ClientConnectorCertificateError():
+            return Fault(Reason.TLS, f"the certificate of {place} was refused: {_verify_text(exc)}")
+        case aiohttp.ClientConnectorError():
+            return _not_connected(exc, host, place)
+        case aiohttp.InvalidURL():
+            return Fault(Reason.CONNECT, f"{host} is not a host that can be called")
+        case HttpProcessingError():
+            return Fault(Reason.PROTOCOL, _not_http(exc))
+        case TimeoutError():
+            return Fault(Reason.TIMEOUT, f"timed out after {timeout_s:g} s while {phase}")
+        case OSError() if is_local_lack(exc):
+            return _lack(exc)
+    return _cut(exc, place)
+
+
+def _not_connected(exc: aiohttp.ClientConnectorError, host: str, place: str) -> Fault:
+    cause = exc.os_error
+    if is_local_lack(cause):
+        return _lack(cause)
+    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return Fault(Reason.DNS, f"the name {host} does not resolve: {_os_text(cause)}")
+    if isinstance(cause, ssl.SSLError):
+        return Fault(Reason.TLS, f"TLS with {place} failed: {_words(cause.reason)}")
+    if isinstance(cause, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)) and isinstance(
+        exc.ssl, ssl.SSLContext
+    ):
+        return Fault(Reason.TLS, f"{place} closed the connection during the TLS handshake")
+    return Fault(Reason.CONNECT, f"cannot connect to {place}: {_os_text(cause)}")
+
+
+def _lack(exc: OSError) -> Fault:
+    return Fault(Reason.LOCAL, f"hookd itself lacks resources: {_os_text(exc)}")
+
+
+def _cut(exc: Exception, place: str) -> Fault:
+    """Closed or reset before a whole head; TLS 1.3 servers refuse a client certificate only then."""
+    alert = _TLS_ALERT.search(str(exc))
+    if alert:
+        return Fault(Reason.TLS, f"TLS with {place} failed: {_words(alert[1])}")
+    if isinstance(exc, aiohttp.ServerDisconnectedError):
+        return Fault(Reason.DISCONNECTED, f"{place} closed the connection before its answer was complete")
+    return Fault(Reason.DISCONNECTED, f"the connection to {place} broke before an answer: {_os_text(exc)}")
+
+
+def _verify_text(exc: aiohttp.ClientConnectorCertificateError) -> str:
+    cause = exc.certificate_error
+    return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else "not valid"
+
+
+def _os_text(exc: Exception) -> str:
+    if isinstance(exc, socket.gaierror):
+        return str(exc.strerror)
+    number = exc.errno if isinstance(exc, OSError) else None
+    return os.strerror(number) if number is not None else printable(str(exc)) or type(exc).__name__
+
+
+def _not_http(exc: HttpProcessingError) -> str:
+    if isinstance(exc.__cause__, LineTooLong):
+        return "the answer's head has a line that is too long"
+    # Later lines of the parser's message quote the receiver's bytes.
+    first, _, _ = exc.message.partition("\n")
+    return f"the answer is not valid HTTP: {printable(first.rstrip(':'))}"
+
+
+def _words(reason: str | None) -> str:
+    """`TLSV1_ALERT_PROTOCOL_VERSION` as people read it."""
+    return (reason or "unknown reason").replace("_", " ").lower()
+
+
+def printable(text: str) -> str:
+    """Text of unknown origin, fit for a log line and a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)[:200]

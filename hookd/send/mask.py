@@ -1,0 +1,142 @@
+"""Keeps a webhook's secrets out of what is stored and shown of an attempt (spec 14, Echoed secrets).
+
+Receivers echo what they got, and in other spellings than they got it: escaped for JSON, percent-encoded, only the
+token without its scheme. Every such form is masked.
+
+Must never: show what it masks. Called by: `sender`.
+"""
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+
+from hookd.defs import Secret, WebhookDef
+
+EXCERPT_BYTES = 4096
+"""At most this much of an answer is kept (spec 5)."""
+
+_MASK = b"***"
+
+_SHORTEST = 4
+"""Shorter texts are not masked: they occur by chance, and every word would be torn."""
+
+_SHORTEST_SEGMENT = 8
+"""Shorter parts of a URL's path are words such as `hooks`, not tokens."""
+
+_CREDENTIAL = re.compile("auth|key|token|secret|password|cookie|credential|signature", re.IGNORECASE)
+"""Names of headers whose value is a secret even when it stands in the configuration as plain text."""
+
+
+class Mask:
+    """Masks one webhook's secrets. Made once for a definition."""
+
+    def __init__(self, webhook: WebhookDef) -> None:
+        texts = {text for text in _secret_texts(webhook) if len(text) >= _SHORTEST}
+        needles = {form for text in texts for form in _forms(text)}
+        self._needles = sorted(needles, key=len, reverse=True)
+        self.window = EXCERPT_BYTES + (len(self._needles[0]) if self._needles else 0)
+        """Bytes of an answer that must be kept so that no secret is cut in two at the excerpt's end."""
+
+    def __repr__(self) -> str:
+        return f"Mask({len(self._needles)} forms)"
+
+    def excerpt(self, body: bytes, *, whole: bool) -> bytes:
+        """Return what may be stored of an answer's body, at most 4 KiB.
+
+        Args:
+            body: its first bytes, up to `window`.
+            whole: false: more followed, or should have; a secret may be cut off at the end.
+        """
+        if not self._needles:
+            return body[:EXCERPT_BYTES]
+        masked = self._masked(body)
+        if not whole:
+            masked = self._without_cut_secret(masked)
+        return masked[:EXCERPT_BYTES]
+
+    def sentence(self, text: str) -> str:
+        """Return an error's text without secrets."""
+        return self._masked(text.encode(errors="replace")).decode(errors="replace")
+
+    def _masked(self, data: bytes) -> bytes:
+        for needle in self._needles:
+            if needle in data:
+                data = data.replace(needle, _MASK)
+        return data
+
+    def _without_cut_secret(self, data: bytes) -> bytes:
+        """Mask the beginning of a secret at the end of data."""
+        for needle in self._needles:
+            for length in range(min(len(needle) - 1, len(data)), _SHORTEST - 1, -1):
+                if data.endswith(needle[:length]):
+                    return data[:-length] + _MASK
+        return data
+
+
+def _secret_texts(webhook: WebhookDef) -> Iterator[str]:
+    if webhook.url.reference != "plain":
+        yield from _url_texts(webhook.url.value)
+    for name, secret in webhook.headers:
+        if _is_secret(name, secret):
+            yield from _header_texts(secret.value)
+    for secret in webhook.signing.secrets if webhook.signing else ():
+        yield secret.value
+        yield secret.value.removeprefix("whsec_")
+
+
+def _is_secret(name: str, secret: Secret) -> bool:
+    return secret.reference != "plain" or _CREDENTIAL.search(name) is not None
+
+
+def _url_texts(url: str) -> Iterator[str]:
+    """The whole, its path and query, and the parts that may be tokens; the host is not secret (spec 8, explain)."""
+    parts = urlsplit(url)
+    yield url
+    yield parts.path.removesuffix("/")
+    if parts.query:
+        yield f"{parts.path}?{parts.query}"
+        yield parts.query
+    for segment in parts.path.split("/"):
+        if len(segment) >= _SHORTEST_SEGMENT:
+            yield segment
+            yield unquote(segment)
+    for _, value in parse_qsl(parts.query):
+        yield value
+
+
+def _header_texts(value: str) -> Iterator[str]:
+    """The value, what follows a scheme or prefix, and a Basic password."""
+    yield value
+    for separator in (" ", "=", ":"):
+        yield value.partition(separator)[2]
+    scheme, _, credentials = value.partition(" ")
+    if scheme.lower() == "basic":
+        yield from _basic_texts(credentials)
+
+
+def _basic_texts(credentials: str) -> Iterator[str]:
+    try:
+        pair = base64.b64decode(credentials).decode()
+    except ValueError:
+        return
+    yield pair
+    yield pair.partition(":")[2]
+
+
+def _forms(text: str) -> set[bytes]:
+    """The spellings in which a receiver may echo a text."""
+    escaped = json.dumps(text)[1:-1]
+    spellings = {
+        text,
+        escaped,
+        escaped.replace("/", "\\/"),
+        json.dumps(text, ensure_ascii=False)[1:-1],
+        quote(text, safe="", errors="replace"),
+        quote(text, errors="replace"),
+        quote_plus(text, errors="replace"),
+        html.escape(text),
+    }
+    return {spelling.encode(errors="surrogateescape") for spelling in spellings}

@@ -1,0 +1,186 @@
+"""Makes one attempt: builds the request, sends it within its time, and says what came of it.
+
+Must never: know that retries exist, raise for the remote's sake, or let a secret into an `Outcome`.
+Called by: `worker` (attempt), `daemon` and `reload` (open, prepare, close).
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from hookd.clock import Clock
+from hookd.defs import WebhookDef
+from hookd.model import Outcome, Reason
+from hookd.request import Draft, draft
+from hookd.resolve import ThreadResolver
+from hookd.retry import retry_after
+from hookd.send.faults import REMOTE, Fault, Phase, TlsUnusable, explain
+from hookd.send.mask import Mask
+from hookd.send.tls import Contexts
+from hookd.send.wire import Answer, Peer, Wire
+
+_ASKING_FOR_TIME: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What every attempt of a webhook shares, made once for a definition."""
+
+    webhook: WebhookDef
+    draft: Draft
+    mask: Mask
+    peer: Peer
+    opening: str
+
+    def message(self, delivery_id: str, body: bytes, now: float) -> bytes:
+        """Write a whole request; header values go out as UTF-8, and bytes that were no text as they came."""
+        request = self.draft.fill(delivery_id=delivery_id, body=body, now=now)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in request.headers])
+        length = f"Content-Length: {len(request.body)}\r\n" if self.draft.has_body else ""
+        return f"{self.opening}{lines}{length}\r\n".encode(errors="surrogateescape") + request.body
+
+
+class Sender:
+    """Sends; holds connections, TLS contexts and what can be prepared for each webhook.
+
+    Between `open` and `close` it belongs to one event loop. How many attempts run at once is the caller's affair.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or Clock()
+        self._resolver = ThreadResolver()
+        self._contexts = Contexts()
+        self._routes: dict[str, _Route] = {}
+        self._wire: Wire | None = None
+
+    async def open(self) -> None:
+        """Make ready for attempts."""
+        self._wire = Wire(self._resolver)
+
+    async def close(self) -> None:
+        """Close every connection. No attempt may be under way."""
+        if self._wire is not None:
+            await self._wire.close()
+        self._wire = None
+        self._routes = {}
+
+    def prepare(self, webhooks: Iterable[WebhookDef]) -> None:
+        """Build these webhooks' TLS contexts and forget what others needed. Blocks: call it in a thread."""
+        kept = {webhook.name: webhook for webhook in webhooks}
+        self._contexts.prepare(webhook.tls for webhook in kept.values() if _is_https(webhook))
+        self._routes = {name: route for name, route in list(self._routes.items()) if name in kept}
+
+    async def attempt(self, webhook: WebhookDef, *, delivery_id: str, body: bytes, now: float) -> Outcome:
+        """Make one attempt (spec 5). Over at `webhook.timeout_s`, whatever the receiver does.
+
+        Args:
+            webhook: the definition in force now.
+            delivery_id: becomes `webhook-id`.
+            body: the rendered message.
+            now: seconds since the epoch; becomes `webhook-timestamp`.
+
+        Returns:
+            What the receiver said; a status line and head are an answer, also when the body breaks or drips (spec 14).
+
+        Raises:
+            asyncio.CancelledError: cancelled; the connection is closed.
+        """
+        begun_at = self._clock.monotonic()
+        answer = Answer()
+        fault: Fault | None = None
+        route: _Route | None = None
+        try:
+            async with asyncio.timeout(webhook.timeout_s):
+                route = await self._route(webhook)
+                message = route.message(delivery_id, body, now)
+                await self._opened.exchange(route.peer, message, answer, keep=route.mask.window)
+        except (TlsUnusable, *REMOTE) as exc:
+            fault = self._fault(webhook, route, exc, answer.phase)
+        duration_s = self._clock.monotonic() - begun_at
+        if route is None or answer.status is None:
+            assert fault is not None
+            return Outcome(
+                fault.reason, error=fault.sentence, duration_s=duration_s, insecure=_is_insecure(webhook)
+            )
+        return _answered(route, answer, answer.status, now, duration_s)
+
+    @property
+    def _opened(self) -> Wire:
+        if self._wire is None:
+            raise RuntimeError("the sender is not open")
+        return self._wire
+
+    async def _route(self, webhook: WebhookDef) -> _Route:
+        route = self._routes.get(webhook.name)
+        if route is None or route.webhook is not webhook:
+            route = await self._new_route(webhook)
+            self._routes[webhook.name] = route
+        return route
+
+    async def _new_route(self, webhook: WebhookDef) -> _Route:
+        origin, target = _split(webhook.url.value)
+        context = await self._contexts.get(webhook.tls) if _is_https(webhook) else None
+        opening = f"{webhook.method} {target} HTTP/1.1\r\nHost: {origin.host_port_subcomponent}\r\n"
+        return _Route(webhook, draft(webhook), Mask(webhook), self._opened.peer(origin, context), opening)
+
+    def _fault(self, webhook: WebhookDef, route: _Route | None, exc: Exception, phase: Phase) -> Fault:
+        if route is None:
+            return explain(exc, host="", port=None, phase=phase, timeout_s=webhook.timeout_s)
+        host = route.peer.host
+        if phase is Phase.CONNECTING and self._resolver.looks_up(host):
+            phase = Phase.RESOLVING
+        fault = explain(exc, host=host, port=route.peer.port, phase=phase, timeout_s=webhook.timeout_s)
+        return replace(fault, sentence=route.mask.sentence(fault.sentence))
+
+
+def _answered(route: _Route, answer: Answer, status: int, now: float, duration_s: float) -> Outcome:
+    delivered = 200 <= status <= 299
+    asked_s = None
+    if status in _ASKING_FOR_TIME and answer.headers is not None:
+        asked_s = retry_after(answer.headers.getall("Retry-After", ()), now=now + duration_s)
+    return Outcome(
+        Reason.OK if delivered else Reason.STATUS,
+        status,
+        error="" if delivered else _status_text(status),
+        response=route.mask.excerpt(bytes(answer.body), whole=answer.whole),
+        duration_s=duration_s,
+        retry_after_s=asked_s,
+        insecure=_is_insecure(route.webhook),
+    )
+
+
+def _status_text(status: int) -> str:
+    """The status in words of our own; the receiver's reason phrase may say anything."""
+    note = "; redirects are not followed" if 300 <= status <= 399 else ""
+    return f"HTTP {status} {_PHRASES.get(status, '')}".rstrip() + note
+
+
+def _split(url: str) -> tuple[URL, str]:
+    """Part a URL into its origin and its request target, which stays as it is byte for byte.
+
+    Raises:
+        aiohttp.InvalidURL: the host or port is not one.
+    """
+    scheme, _, rest = url.partition("://")
+    end = next((place for place, char in enumerate(rest) if char in "/?"), len(rest))
+    authority, target = rest[:end], rest[end:]
+    try:
+        origin = URL(f"{scheme}://{authority}/")
+    except ValueError:
+        raise aiohttp.InvalidURL(authority) from None
+    return origin, target if target.startswith("/") else f"/{target}"
+
+
+def _is_https(webhook: WebhookDef) -> bool:
+    return webhook.url.value[:6].lower() == "https:"
+
+
+def _is_insecure(webhook: WebhookDef) -> bool:
+    return webhook.tls.insecure and _is_https(webhook)

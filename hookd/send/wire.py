@@ -1,0 +1,257 @@
+"""The bytes: connections from aiohttp's pool, a message written as it stands, an answer read within bounds.
+
+aiohttp's connector (pool, names, happy eyeballs, TLS) and its response parser do the work. Its `ClientSession` is left
+out: it reorders and adds headers, requotes the URL, and costs twice as much as all the rest of an attempt. The few
+names used here that aiohttp does not document are `ResponseHandler`, its `set_response_params`, and the connector's
+`_factory`; nothing else in hookd touches them.
+
+Must never: know webhooks, retries or secrets; send one message twice, except where a kept-alive connection turns out
+to have been closed before. Called by: `sender`.
+"""
+
+import asyncio
+import functools
+import ssl
+from dataclasses import dataclass, field
+from typing import cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.streams import StreamReader
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from hookd.resolve import ThreadResolver
+from hookd.send.faults import Phase
+
+BODY_BYTES = 64 * 1024
+"""At most this much of an answer's body is read (spec 5)."""
+
+HEAD_BYTES = 64 * 1024
+"""At most this much head, interim answers included."""
+
+KEEPALIVE_S = 4.0
+"""How long an idle connection is kept: less than the five seconds of Node.js, Apache and uvicorn, so that hookd is
+mostly the first to close and seldom meets a connection that the receiver has just closed."""
+
+_ANSWER_BYTES = 1024 * 1024
+"""Beyond this an answer is cut whatever it consists of: chunk extensions and trailers are no body, but cost as much."""
+
+_INTERIM_ANSWERS = 16
+"""Answers 1xx that are passed over before the final one."""
+
+_HEAD_END = b"\r\n\r\n"
+_NO_LIMITS = aiohttp.ClientTimeout()
+
+Peer = aiohttp.ClientRequest
+"""Where to connect and with which TLS context; aiohttp's own type for it. Never sent, and holds no path."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What has been received so far; filled in as it comes, so that it can be judged wherever the attempt is cut off.
+
+    Attributes:
+        status: of the final answer, once its head is complete.
+        headers: of the same.
+        body: its first bytes.
+        whole: the body was received to its end.
+    """
+
+    phase: Phase = Phase.CONNECTING
+    status: int | None = None
+    headers: CIMultiDictProxy[str] | None = None
+    body: bytearray = field(default_factory=bytearray)
+    whole: bool = False
+
+
+class Wire:
+    """The pool of connections. Belongs to the event loop it is made in."""
+
+    def __init__(self, resolver: ThreadResolver) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pool = _Connector(resolver, keep_s=KEEPALIVE_S)
+        self._unpooled = _Connector(resolver, keep_s=None)
+
+    def peer(self, origin: URL, context: ssl.SSLContext | None) -> Peer:
+        """Describe a receiver.
+
+        Args:
+            origin: scheme, host and port.
+            context: for https; its identity decides which connections may be shared.
+
+        Raises:
+            aiohttp.InvalidURL: there is no host.
+        """
+        return aiohttp.ClientRequest("GET", origin, loop=self._loop, ssl=context or True)
+
+    async def exchange(self, peer: Peer, message: bytes, answer: Answer, *, keep: int) -> None:
+        """Send a message and receive its answer.
+
+        Where a connection from the pool is found closed before one byte of answer came, the message goes out once more
+        on a new one (spec 5); nothing else is sent twice.
+
+        Args:
+            peer: the receiver.
+            message: head and body as they go out.
+            answer: filled in meanwhile; keeps what came when this raises or is cancelled.
+            keep: bytes of the answer's body to keep.
+
+        Raises:
+            aiohttp.ClientError, HttpProcessingError, OSError: see `faults.explain`.
+        """
+        connection = await self._pool.connect(peer, [], _NO_LIMITS)
+        protocol = _protocol(connection)
+        reused = protocol.exchanges > 0
+        try:
+            await _converse(connection, message, answer, keep)
+        except (aiohttp.ClientConnectionError, OSError):
+            if not reused or protocol.heard:
+                raise
+            answer.phase = Phase.CONNECTING
+        else:
+            return
+        await _converse(await self._unpooled.connect(peer, [], _NO_LIMITS), message, answer, keep)
+
+    async def close(self) -> None:
+        """Close every connection, at once."""
+        await self._pool.close()
+        await self._unpooled.close()
+
+
+class _Protocol(ResponseHandler):
+    """aiohttp's end of a connection, which also tells what was heard and bounds an answer as a whole.
+
+    Attributes:
+        exchanges: messages sent on this connection so far.
+        heard: bytes received since the last one.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.exchanges = 0
+        self.heard = 0
+        self._answer_body: StreamReader | None = None
+
+    def begin(self) -> None:
+        """Make ready for the answer to the next message."""
+        self.exchanges += 1
+        self._answer_body = None
+        self.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=BODY_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse heads apart from what follows them: a fault in a body must not take its head along."""
+        self.heard += len(data)
+        while self._answer_body is None and self.exception() is None:
+            head, end, rest = data.partition(_HEAD_END)
+            if not (end and rest):
+                break
+            super().data_received(head + end)
+            data = rest
+        super().data_received(data)
+        self._bound()
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Take a parsed head from the parser."""
+        message, body = data
+        if _is_final(message.code):
+            self._answer_body = body
+        super().feed_data(data, size)
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        """Fail whoever waits; aiohttp's tells the reader of a head alone, and one of a body would wait on."""
+        super().set_exception(exc, *cause)
+        if self._answer_body is not None and not self._answer_body.is_eof():
+            self._answer_body.set_exception(exc)
+
+    def _bound(self) -> None:
+        if self._answer_body is None and self.heard > HEAD_BYTES:
+            self.set_exception(BadHttpMessage("its head is longer than 64 KiB"))
+        elif self.heard <= _ANSWER_BYTES:
+            return
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """aiohttp's pool, making connections of our kind."""
+
+    def __init__(self, resolver: ThreadResolver, *, keep_s: float | None) -> None:
+        """Make a pool that keeps idle connections for `keep_s` seconds; None: it keeps none."""
+        super().__init__(
+            resolver=resolver,
+            keepalive_timeout=keep_s,
+            force_close=keep_s is None,
+            limit=0,  # how many attempts run at once is the worker's affair
+        )
+        make = functools.partial(_Protocol, loop=self._loop)
+        self._factory = cast("functools.partial[ResponseHandler]", make)
+
+
+async def _converse(connection: Connection, message: bytes, answer: Answer, keep: int) -> None:
+    """One message and its answer; the connection is back in the pool or closed afterwards, whatever happens."""
+    try:
+        await _talk(_protocol(connection), message, answer, keep)
+    finally:
+        _let_go(connection, reusable=answer.whole)
+
+
+async def _talk(protocol: _Protocol, message: bytes, answer: Answer, keep: int) -> None:
+    protocol.heard = 0
+    if (
+        protocol.exchanges and protocol.should_close
+    ):  # what came while it lay in the pool answers nothing of ours
+        raise aiohttp.ServerDisconnectedError
+    protocol.begin()
+    if protocol.transport is not None and not protocol.transport.is_closing():
+        protocol.transport.write(message)
+    answer.phase = Phase.WAITING
+    head, body = await _final_head(protocol)
+    answer.status, answer.headers, answer.phase = head.code, head.headers, Phase.READING
+    await _read_body(body, answer, keep)
+
+
+async def _final_head(protocol: _Protocol) -> tuple[RawResponseMessage, StreamReader]:
+    for _ in range(_INTERIM_ANSWERS):
+        message, body = await protocol.read()
+        if _is_final(message.code):
+            return message, body
+    raise BadHttpMessage("too many interim answers")
+
+
+async def _read_body(body: StreamReader, answer: Answer, keep: int) -> None:
+    size = 0
+    while size <= BODY_BYTES:
+        chunk = await body.readany()
+        if not chunk:
+            answer.whole = True
+            return
+        size += len(chunk)
+        answer.body += chunk[: max(0, keep - len(answer.body))]
+
+
+def _is_final(status: int) -> bool:
+    """101 ends HTTP on the connection, so nothing else can follow it."""
+    return status >= 200 or status == 101
+
+
+def _let_go(connection: Connection, *, reusable: bool) -> None:
+    """Give a connection back where the message is out and the answer in; else drop it without waiting for the peer."""
+    protocol = _protocol(connection)
+    transport = protocol.transport
+    if transport is None:
+        connection.close()
+    elif reusable and not protocol.should_close and not transport.get_write_buffer_size():
+        connection.release()
+    else:
+        transport.abort()
+        connection.close()
+
+
+def _protocol(connection: Connection) -> _Protocol:
+    protocol = connection.protocol
+    assert isinstance(protocol, _Protocol)
+    return protocol

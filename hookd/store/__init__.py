@@ -1,0 +1,1 @@
+"""Durable storage of events, deliveries and attempts: the contract (`base`) and its engines."""

@@ -1,0 +1,50 @@
+"""The record of attempts, and the token that names one: what claiming and settling share.
+
+Must never: begin or end a transaction. Called by: `claim` and `settle`.
+"""
+
+from typing import Any
+
+from hookd.model import Attempt, Reason
+from hookd.store.sqlite.rows import ManyRows, micros
+
+INSERT_ATTEMPTS = ManyRows(
+    """INSERT INTO attempts (
+           delivery_seq, number, started_at, duration_s, status, reason, error, response, insecure)
+       SELECT * FROM ({values}) WHERE column1 IS NOT NULL""",
+    width=9,
+)
+
+_TOKEN_SHIFT = 32
+_INTERRUPTED = "interrupted: the answer was not recorded"
+
+
+def token_of(seq: int, number: int) -> int:
+    """The lease's token: the delivery's key and the attempt's number in one integer."""
+    return seq << _TOKEN_SHIFT | number
+
+
+def seq_of(token: int) -> int:
+    """The delivery's key in a token."""
+    return token >> _TOKEN_SHIFT
+
+
+def attempt_row(seq: int, number: int, attempt: Attempt) -> tuple[Any, ...]:
+    """The row of a finished attempt."""
+    return (
+        seq,
+        number,
+        micros(attempt.started_at),
+        attempt.duration_s,
+        attempt.status,
+        attempt.reason.value,
+        attempt.error,
+        attempt.response,
+        int(attempt.insecure),
+    )
+
+
+def interrupted_row(seq: int, number: int, *, started_at: int, ended_at: int) -> tuple[Any, ...]:
+    """The row of an attempt whose lease ended before its answer was recorded; instants in microseconds."""
+    duration_s = max(0, ended_at - started_at) / 1_000_000
+    return (seq, number, started_at, duration_s, None, Reason.INTERRUPTED.value, _INTERRUPTED, b"", 0)

@@ -1,0 +1,105 @@
+"""What a committed transaction changed, and the picture of what waits that is kept in memory.
+
+The picture is never the truth: it is read from the file at open and follows each commit, so that counts and
+the earliest due instants cost no query. Instants here are the microseconds that are stored.
+
+Must never: touch the database. Called by: the writer's thread fills a `Change`, the event loop applies it
+to its `Picture`.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hookd.model import State
+from hookd.store.sqlite.rows import STATES
+
+
+@dataclass(slots=True)
+class Change:
+    """The difference one transaction makes, collected while it runs.
+
+    Attributes:
+        unfinished: by webhook, how many more deliveries are unfinished.
+        sending: by webhook, how many more are being sent.
+        finished: by state number, how many more deliveries are in it.
+        sooner: by webhook, instants at which something more can be claimed.
+        earliest: by webhook, the first instant at which anything can be claimed, seen after a claim; None:
+            nothing is left.
+        holds: by webhook, until when it waits as a whole.
+    """
+
+    unfinished: Counter[str] = field(default_factory=Counter)
+    sending: Counter[str] = field(default_factory=Counter)
+    finished: Counter[int] = field(default_factory=Counter)
+    sooner: dict[str, int] = field(default_factory=dict)
+    earliest: dict[str, int | None] = field(default_factory=dict)
+    holds: dict[str, int] = field(default_factory=dict)
+
+    def due(self, webhook: str, due_at: int) -> None:
+        """Note that a delivery of this webhook can be claimed from `due_at` on."""
+        known = self.sooner.get(webhook)
+        if known is None or due_at < known:
+            self.sooner[webhook] = due_at
+
+    def hold(self, webhook: str, until: int) -> None:
+        """Note that this webhook waits as a whole."""
+        self.holds[webhook] = max(until, self.holds.get(webhook, until))
+
+
+@dataclass(slots=True)
+class Picture:
+    """What waits, by webhook, and how many deliveries are in each finished state."""
+
+    unfinished: dict[str, int] = field(default_factory=dict)
+    sending: dict[str, int] = field(default_factory=dict)
+    earliest: dict[str, int] = field(default_factory=dict)
+    finished: Counter[int] = field(default_factory=Counter)
+    holds: dict[str, int] = field(default_factory=dict)
+    total: int = 0
+
+    def apply(self, change: Change) -> bool:
+        """Follow a commit.
+
+        Returns:
+            Whether something may now be claimed sooner than was known before.
+        """
+        self.finished.update(change.finished)
+        self.total += change.unfinished.total()
+        _add(self.unfinished, change.unfinished)
+        _add(self.sending, change.sending)
+        for webhook, until in change.holds.items():
+            self.holds[webhook] = max(until, self.holds.get(webhook, until))
+        rings = self._follow_due(change)
+        for webhook in change.unfinished:
+            if webhook not in self.unfinished:
+                self.earliest.pop(webhook, None)
+        return rings
+
+    def _follow_due(self, change: Change) -> bool:
+        rings = False
+        for webhook, due_at in change.sooner.items():
+            known = self.earliest.get(webhook)
+            if known is None or due_at < known:
+                self.earliest[webhook] = due_at
+                rings = True
+        for webhook, seen in change.earliest.items():
+            if seen is None:
+                self.earliest.pop(webhook, None)
+            else:
+                self.earliest[webhook] = seen
+        return rings
+
+    def totals(self) -> dict[State, int]:
+        """How many deliveries are in each state."""
+        sending = sum(self.sending.values())
+        counts = (self.total - sending, sending, *(self.finished[code] for code in range(2, len(STATES))))
+        return dict(zip(STATES, counts, strict=True))
+
+
+def _add(counts: dict[str, int], differences: Counter[str]) -> None:
+    for webhook, difference in differences.items():
+        count = counts.get(webhook, 0) + difference
+        if count:
+            counts[webhook] = count
+        else:
+            counts.pop(webhook, None)

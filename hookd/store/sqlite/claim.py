@@ -1,0 +1,118 @@
+"""Leasing due deliveries.
+
+A claim is the write-ahead record of an attempt: number and lease end are in the row before any connection
+is opened. The number rises with every claim and is never given twice, so it is also what fences the
+settling.
+
+Must never: begin or end a transaction. Called by: `Engine`, on the writer's thread.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from hookd.model import Lease, Want
+from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row, token_of
+from hookd.store.sqlite.change import Change
+from hookd.store.sqlite.operations import Claim
+from hookd.store.sqlite.recent import Fresh, Recent
+from hookd.store.sqlite.rows import SENDING, ManyRows, micros, to_json
+
+_AT_MOST = 1000
+
+NEXT_DUE = """
+    SELECT json_group_array(json_array(seq, due_at, state, attempt, failures, claimed_at)) FROM (
+        SELECT seq, due_at, state, attempt, failures, claimed_at
+        FROM deliveries INDEXED BY deliveries_due
+        WHERE webhook = ? AND due_at IS NOT NULL
+        ORDER BY due_at LIMIT ?)
+"""
+"""The deliveries of one webhook that are due first, as one row of JSON."""
+
+_LEASE = ManyRows(
+    """UPDATE deliveries SET state = 1, attempt = attempt + 1, due_at = v.column2, claimed_at = v.column3
+       FROM ({values}) AS v WHERE seq = v.column1""",
+    width=3,
+)
+_READ_BACK = """
+    SELECT d.seq, d.id, e.id, d.task, m.body
+    FROM json_each(?) AS wanted
+    JOIN deliveries AS d ON d.seq = wanted.value
+    JOIN events AS e ON e.seq = d.event_seq
+    JOIN messages AS m ON m.seq = d.seq
+"""
+
+
+class Leasing:
+    """Runs the claims of one transaction.
+
+    Args:
+        connection: inside a transaction.
+        recent: the bodies that need not be read back.
+        change: collects what the transaction changes.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, recent: Recent, change: Change) -> None:
+        self._connection = connection
+        self._recent = recent
+        self._change = change
+
+    def run(self, calls: list[Claim]) -> None:
+        """Lease what each call wants and fill in the leases."""
+        for call in calls:
+            call.result = self._claim(call.wants, call.now)
+
+    def _claim(self, wants: Sequence[Want], now: float) -> tuple[Lease, ...]:
+        now_us = micros(now)
+        taken: list[tuple[Want, list[Any]]] = []
+        updates: list[Any] = []
+        interrupted: list[Any] = []
+        for want in wants:
+            lease_end = micros(now + want.lease_s)
+            for row in self._due(want, min(want.seats, _AT_MOST - len(taken)), now_us, lease_end):
+                seq, due_at, state, attempt, _, claimed_at = row
+                taken.append((want, row))
+                updates += (seq, lease_end, now_us)
+                if state == SENDING:
+                    interrupted += interrupted_row(seq, attempt, started_at=claimed_at, ended_at=due_at)
+        INSERT_ATTEMPTS.run(self._connection, interrupted)
+        _LEASE.run(self._connection, updates)
+        fresh = self._fresh([row[0] for _, row in taken])
+        return tuple(_lease(want, row, fresh[row[0]], now) for want, row in taken)
+
+    def _due(self, want: Want, seats: int, now: int, lease_end: int) -> list[list[Any]]:
+        """The rows to lease for one want; one row more is looked at, to know when the next is due."""
+        if seats <= 0:
+            return []
+        (text,) = self._connection.execute(NEXT_DUE, (want.webhook, seats + 1)).fetchone()
+        rows: list[list[Any]] = json.loads(text)
+        due = [row for row in rows[:seats] if row[1] <= now]
+        left = [row[1] for row in rows[len(due) :]]
+        self._change.earliest[want.webhook] = min(left + [lease_end] * bool(due), default=None)
+        self._change.sending[want.webhook] += sum(row[2] != SENDING for row in due)
+        return due
+
+    def _fresh(self, seqs: list[int]) -> dict[int, Fresh]:
+        known = {seq: fresh for seq in seqs if (fresh := self._recent.take(seq)) is not None}
+        missing = [seq for seq in seqs if seq not in known]
+        if missing:
+            for seq, *rest in self._connection.execute(_READ_BACK, (to_json(missing),)):
+                known[seq] = Fresh(*rest)
+        return known
+
+
+def _lease(want: Want, row: list[Any], fresh: Fresh, now: float) -> Lease:
+    seq, _, _, attempt, failures, _ = row
+    return Lease(
+        delivery_id=fresh.delivery_id,
+        event_id=fresh.event_id,
+        task=fresh.task,
+        webhook=want.webhook,
+        body=fresh.body,
+        token=token_of(seq, attempt + 1),
+        attempt=attempt + 1,
+        failures=failures,
+        started_at=now,
+        expires_at=now + want.lease_s,
+    )

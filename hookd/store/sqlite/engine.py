@@ -1,0 +1,150 @@
+"""One open database and the transactions over it: a batch of operations becomes one commit, or nothing.
+
+Must never: run on two threads, or keep using a connection whose commit or sync has failed.
+Called by: `Writer`, on its thread.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hookd.store.sqlite.change import Change, Picture
+from hookd.store.sqlite.claim import Leasing
+from hookd.store.sqlite.enqueue import Intake, Keys
+from hookd.store.sqlite.opening import open_database, unusable
+from hookd.store.sqlite.operations import Claim, Enqueue, Operation, Probe, Prune, Settle, Vacuum
+from hookd.store.sqlite.prune import prune, vacuum
+from hookd.store.sqlite.recent import Recent
+from hookd.store.sqlite.rows import SENDING, ManyRows
+from hookd.store.sqlite.settle import Settling
+
+_UNFINISHED = """
+    SELECT webhook, count(*), sum(state), min(due_at) FROM deliveries INDEXED BY deliveries_due
+    WHERE due_at IS NOT NULL GROUP BY webhook
+"""
+_NEXT_KEYS = """
+    SELECT coalesce((SELECT max(seq) FROM events), 0) + 1, coalesce((SELECT max(seq) FROM deliveries), 0) + 1
+"""
+assert SENDING == 1, "sum(state) counts the deliveries being sent"
+
+_TALLY = ManyRows(
+    """UPDATE tallies SET count = count + v.column2 FROM ({values}) AS v WHERE state = v.column1""", width=2
+)
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """A batch by kind of operation."""
+
+    settles: list[Settle] = field(default_factory=list)
+    enqueues: list[Enqueue] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    others: list[Prune | Vacuum | Probe] = field(default_factory=list)
+
+
+class Engine:
+    """The open database.
+
+    Args:
+        path: the file; it is opened and checked here.
+        again: the file was in use by this process until its disk failed.
+
+    Attributes:
+        connection: for bounded reads between transactions.
+        picture: what the file held when it was opened; whoever takes it keeps it up to date.
+
+    Raises:
+        StoreUnusable: the file cannot be used.
+    """
+
+    def __init__(self, path: Path, *, again: bool = False) -> None:
+        self.connection = open_database(path, again=again)
+        try:
+            self.picture = _read_picture(self.connection)
+            self._keys = Keys(*self.connection.execute(_NEXT_KEYS).fetchone())
+        except sqlite3.Error as error:
+            self.connection.close()
+            raise unusable(path, error) from error
+        self._unfinished = self.picture.total
+        self._recent = Recent()
+
+    def commit(self, batch: Sequence[Operation], *, check_all: bool = False) -> Change:
+        """Run a batch in one transaction and fill in the results; after an exception nothing has happened.
+
+        Raises:
+            sqlite3.Error: the database's refusal.
+        """
+        change = Change()
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            self._run(_sort(batch), change, check_all=check_all)
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        self._unfinished += change.unfinished.total()
+        return change
+
+    def close(self) -> None:
+        """Move the write-ahead log into the file and close it."""
+        self.connection.close()
+
+    def _run(self, batch: _Sorted, change: Change, *, check_all: bool) -> None:
+        """Settles come first, they make room; claims after the enqueues, to find what was just stored."""
+        if batch.settles:
+            Settling(self.connection, change).run(batch.settles)
+        if batch.enqueues:
+            unfinished = self._unfinished + change.unfinished.total()
+            intake = Intake(self.connection, self._keys, self._recent, unfinished, change)
+            intake.run(batch.enqueues, check_all=check_all)
+        if batch.claims:
+            Leasing(self.connection, self._recent, change).run(batch.claims)
+        for call in batch.others:
+            self._run_other(call, change)
+        _TALLY.run(self.connection, [value for item in change.finished.items() for value in item])
+
+    def _run_other(self, call: Prune | Vacuum | Probe, change: Change) -> None:
+        match call:
+            case Prune():
+                prune(self.connection, call, change)
+            case Vacuum():
+                call.result = vacuum(self.connection, call.pages)
+            case Probe():
+                (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+                self.connection.execute(f"PRAGMA user_version = {version:d}")
+
+    def _roll_back(self) -> None:
+        self._recent.clear()
+        with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back on its own
+            self.connection.execute("ROLLBACK")
+
+
+def _sort(batch: Sequence[Operation]) -> _Sorted:
+    """Part the calls by kind: each kind takes few statements, however many calls there are."""
+    by_kind = _Sorted()
+    for call in batch:
+        match call:
+            case Settle():
+                by_kind.settles.append(call)
+            case Enqueue():
+                by_kind.enqueues.append(call)
+            case Claim():
+                by_kind.claims.append(call)
+            case Prune() | Vacuum() | Probe():
+                by_kind.others.append(call)
+    return by_kind
+
+
+def _read_picture(connection: sqlite3.Connection) -> Picture:
+    picture = Picture()
+    for webhook, count, sending, earliest in connection.execute(_UNFINISHED):
+        picture.unfinished[webhook] = count
+        picture.total += count
+        picture.earliest[webhook] = earliest
+        if sending:
+            picture.sending[webhook] = sending
+    picture.finished.update(dict(connection.execute("SELECT state, count FROM tallies").fetchall()))
+    picture.holds.update(connection.execute("SELECT webhook, hold_until FROM lanes").fetchall())
+    return picture

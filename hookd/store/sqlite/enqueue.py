@@ -1,0 +1,175 @@
+"""Storing events with their deliveries, many calls in few statements.
+
+Every call is planned against what is kept and against the calls before it in the same transaction; a
+refused call leaves nothing behind and does not touch its neighbours.
+
+Must never: begin or end a transaction. Called by: `Engine`, on the writer's thread.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hookd.errors import IdConflict, PendingLimitReached
+from hookd.model import DeliveryRef, EventObject, Receipt, Submission
+from hookd.store.sqlite.change import Change
+from hookd.store.sqlite.operations import Enqueue
+from hookd.store.sqlite.recent import Fresh, Recent
+from hookd.store.sqlite.refs import refs_of
+from hookd.store.sqlite.rows import ManyRows, to_json
+
+_INSERT_EVENTS = ManyRows(
+    """INSERT INTO events (
+           seq, id, kind, type, event, object, time, data, digest, received_at, first_delivery, deliveries)
+       SELECT * FROM ({values}) WHERE column1 IS NOT NULL""",
+    width=12,
+)
+_INSERT_DELIVERIES = ManyRows(
+    """INSERT INTO deliveries (seq, id, event_seq, task, webhook, rule, created_at, due_at)
+       SELECT * FROM ({values}) WHERE column1 IS NOT NULL""",
+    width=8,
+)
+_INSERT_MESSAGES = ManyRows(
+    "INSERT INTO messages (seq, body) SELECT * FROM ({values}) WHERE column1 IS NOT NULL", width=2
+)
+_KEPT = """
+    SELECT id, digest, seq, first_delivery, deliveries FROM events
+    WHERE id IN (SELECT value FROM json_each(?))
+"""
+
+
+@dataclass(slots=True)
+class Keys:
+    """The next keys to give out; they only rise, so that a key that was rolled back is never given again."""
+
+    event: int
+    delivery: int
+
+
+@dataclass(slots=True)
+class _Kept:
+    """An event that is stored already, or will be by this transaction."""
+
+    digest: bytes | None
+    deliveries: tuple[DeliveryRef, ...]
+
+
+_Fresh = tuple[Submission, str | None, str | None]
+"""A submission to be stored, with its event's object and data as JSON."""
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The rows to insert, one after the other."""
+
+    events: list[Any] = field(default_factory=list)
+    deliveries: list[Any] = field(default_factory=list)
+    messages: list[Any] = field(default_factory=list)
+
+
+class Intake:
+    """Plans and inserts the enqueues of one transaction.
+
+    Args:
+        connection: inside a transaction.
+        keys: where new keys come from.
+        recent: takes the bodies that a claim will want soon.
+        unfinished: unfinished deliveries in this transaction before any enqueue.
+        change: collects what the transaction changes.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, keys: Keys, recent: Recent, unfinished: int, change: Change
+    ) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._recent = recent
+        self._unfinished = unfinished
+        self._change = change
+        self._kept: dict[str, _Kept] = {}
+        self._rows = _Rows()
+
+    def run(self, calls: list[Enqueue], *, check_all: bool) -> None:
+        """Store what the calls ask for and fill in their receipts, or the refusal of a call.
+
+        Args:
+            calls: in the order they were made.
+            check_all: look for duplicates of events without a digest too (their ids are hookd's own and new).
+        """
+        self._look_up(
+            submission.event.id
+            for call in calls
+            for submission in call.batch
+            if check_all or submission.event.digest is not None
+        )
+        for call in calls:
+            try:
+                self._plan(call)
+            except Exception as error:  # noqa: BLE001  the failure belongs to this call's caller alone
+                call.error = error
+        _INSERT_EVENTS.run(self._connection, self._rows.events)
+        _INSERT_DELIVERIES.run(self._connection, self._rows.deliveries)
+        _INSERT_MESSAGES.run(self._connection, self._rows.messages)
+
+    def _look_up(self, ids: Iterable[str]) -> None:
+        wanted = list(ids)
+        if not wanted:
+            return
+        found = self._connection.execute(_KEPT, (to_json(wanted),)).fetchall()
+        for event_id, digest, seq, first, count in found:
+            self._kept[event_id] = _Kept(digest, refs_of(self._connection, seq, first, count))
+
+    def _plan(self, call: Enqueue) -> None:
+        planned: dict[str, _Kept] = {}
+        fresh: list[_Fresh] = []
+        receipts: list[Receipt] = []
+        for index, submission in enumerate(call.batch):
+            event = submission.event
+            kept = planned.get(event.id) or self._kept.get(event.id)
+            if kept is None:
+                refs = tuple([DeliveryRef(d.id, d.task, d.webhook) for d in submission.deliveries])
+                planned[event.id] = _Kept(event.digest, refs)
+                fresh.append((submission, _object_text(event.object), _data_text(event.data)))
+                receipts.append(Receipt(event.id, False, refs))
+            elif event.digest is None or kept.digest != event.digest:
+                raise IdConflict(event.id, index)
+            else:
+                receipts.append(Receipt(event.id, True, kept.deliveries))
+        self._take_room(sum([len(submission.deliveries) for submission, _, _ in fresh]), call.limit)
+        for submission, object_text, data_text in fresh:
+            self._add(submission, object_text, data_text, call.now)
+        self._kept.update(planned)
+        call.result = tuple(receipts)
+
+    def _take_room(self, more: int, limit: int) -> None:
+        unfinished = self._unfinished + more
+        if more and unfinished > limit:
+            raise PendingLimitReached(f"{unfinished} deliveries would be waiting; the limit is {limit}")
+        self._unfinished = unfinished
+
+    def _add(self, submission: Submission, object_text: str | None, data_text: str | None, now: int) -> None:
+        event, keys, rows = submission.event, self._keys, self._rows
+        event_seq, seq = keys.event, keys.delivery
+        rows.events += (
+            event_seq, event.id, event.kind.value, event.type, event.event, object_text, event.time,
+            data_text, event.digest, now, seq, len(submission.deliveries),
+        )  # fmt: skip
+        for delivery in submission.deliveries:
+            webhook, body = delivery.webhook, delivery.body
+            rows.deliveries += (seq, delivery.id, event_seq, delivery.task, webhook, delivery.rule, now, now)
+            rows.messages += (seq, body)
+            self._recent.put(seq, Fresh(delivery.id, event.id, delivery.task, body))
+            self._change.unfinished[webhook] += 1
+            self._change.due(webhook, now)
+            seq += 1
+        keys.event = event_seq + 1
+        keys.delivery = seq
+
+
+def _object_text(obj: EventObject | None) -> str | None:
+    return None if obj is None else to_json({"id": obj.id, "name": obj.name, "tags": obj.tags})
+
+
+def _data_text(data: Mapping[str, Any]) -> str | None:
+    return to_json(dict(data)) if data else None

@@ -1,0 +1,134 @@
+"""What callers ask of the writer's thread: one object per call, with the future its caller awaits.
+
+Must never: touch the database. Called by: `SqliteStore` makes them, the writer's thread fills in results.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hookd.model import Attempt, Lease, Receipt, Settlement, Submission, Want
+
+
+class Operation:
+    """A call on its way through the writer's thread.
+
+    Attributes:
+        future: what the caller awaits; touched in the event loop only.
+        result: what the call returns.
+        error: what it raises instead, or None.
+    """
+
+    __slots__ = ("error", "future", "result")
+
+    def __init__(self, future: asyncio.Future[Any]) -> None:
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def resolve(self) -> None:
+        """Hand the outcome to the caller, who may have gone meanwhile."""
+        if self.future.done():
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+
+class Enqueue(Operation):
+    """Store a batch of submissions; the result is a tuple of receipts."""
+
+    __slots__ = ("batch", "limit", "now")
+    result: tuple[Receipt, ...]
+
+    def __init__(
+        self, future: asyncio.Future[Any], batch: Sequence[Submission], *, now: int, limit: int
+    ) -> None:
+        super().__init__(future)
+        self.batch = batch
+        self.now = now
+        self.limit = limit
+
+
+class Claim(Operation):
+    """Lease due deliveries; the result is a tuple of leases. `now` is in seconds, as the leases want it."""
+
+    __slots__ = ("now", "wants")
+    result: tuple[Lease, ...]
+
+    def __init__(self, future: asyncio.Future[Any], wants: Sequence[Want], *, now: float) -> None:
+        super().__init__(future)
+        self.wants = wants
+        self.now = now
+
+
+class Settle(Operation):
+    """Record an attempt and what follows; the result is whether the lease was still held."""
+
+    __slots__ = ("attempt", "lease", "now", "settlement")
+    result: bool
+
+    def __init__(
+        self,
+        future: asyncio.Future[Any],
+        lease: Lease,
+        attempt: Attempt,
+        settlement: Settlement,
+        *,
+        now: int,
+    ) -> None:
+        super().__init__(future)
+        self.lease = lease
+        self.attempt = attempt
+        self.settlement = settlement
+        self.now = now
+
+
+class Prune(Operation):
+    """Delete finished deliveries; the result is how many rows went."""
+
+    __slots__ = ("dead_before", "delivered_before", "limit")
+    result: int
+
+    def __init__(
+        self, future: asyncio.Future[Any], *, delivered_before: int, dead_before: int, limit: int
+    ) -> None:
+        super().__init__(future)
+        self.delivered_before = delivered_before
+        self.dead_before = dead_before
+        self.limit = limit
+
+
+class Vacuum(Operation):
+    """Give a bounded number of free pages back; the result is how many free pages are left."""
+
+    __slots__ = ("pages",)
+    result: int
+
+    def __init__(self, future: asyncio.Future[Any], *, pages: int) -> None:
+        super().__init__(future)
+        self.pages = pages
+
+
+class Probe(Operation):
+    """Write something tiny durably."""
+
+    __slots__ = ()
+
+
+class Echo(Operation):
+    """Come back when everything asked before is done; needs no database."""
+
+    __slots__ = ()
+
+
+class Read(Operation):
+    """Run a bounded query between two transactions."""
+
+    __slots__ = ("query",)
+
+    def __init__(self, future: asyncio.Future[Any], query: Callable[[sqlite3.Connection], Any]) -> None:
+        super().__init__(future)
+        self.query = query

@@ -1,0 +1,214 @@
+"""Queries for people: single records and listings, each bounded in time so that writing is not held up.
+
+A listing looks at a few thousand rows in a step; its caller asks for step after step.
+
+Must never: write, or put a value into SQL text. Called by: `SqliteStore`, on the writer's thread.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from hookd.model import (
+    Attempt,
+    DeliveryFilter,
+    DeliveryRecord,
+    Event,
+    EventObject,
+    EventRecord,
+    Kind,
+    Reason,
+    State,
+)
+from hookd.store.sqlite.refs import refs_of
+from hookd.store.sqlite.rows import CODES, STATES, micros, optional_seconds, seconds, to_json
+
+STEP = 5_000
+"""How many rows a listing looks at in one step."""
+
+END = 1 << 62
+"""A key above all keys: where a listing begins."""
+
+_COLUMNS = """
+    d.seq, d.id, e.id, e.kind, d.rule, d.task, d.webhook, d.state, d.attempt, d.failures, d.created_at,
+    d.due_at, d.finished_at, d.detail, d.last_status, d.last_error
+"""
+_DELIVERY = f"SELECT {_COLUMNS} FROM deliveries AS d JOIN events AS e ON e.seq = d.event_seq WHERE d.id = ?"  # noqa: S608  constants
+_ATTEMPTS = """
+    SELECT number, started_at, duration_s, status, reason, error, response, insecure
+    FROM attempts WHERE delivery_seq = ? ORDER BY number
+"""
+_EVENT_COLUMNS = """
+    seq, id, kind, type, event, object, time, data, digest, received_at, first_delivery, deliveries
+"""
+_EVENT = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = ?"  # noqa: S608  constants
+_EVENTS = f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608  constants
+_OLDEST = """
+    SELECT json_group_array(json_array(wanted.value, (
+        SELECT created_at FROM deliveries INDEXED BY deliveries_waiting
+        WHERE webhook = wanted.value AND due_at IS NOT NULL ORDER BY seq LIMIT 1)))
+    FROM json_each(?) AS wanted
+"""
+
+
+class _Way(NamedTuple):
+    """The way through the table that a filter allows: an index, a range of keys, or all rows.
+
+    Attributes:
+        source: what stands after FROM.
+        condition: what the way requires.
+        values: the condition's parameters.
+    """
+
+    source: str
+    condition: str
+    values: tuple[Any, ...]
+
+
+class Step(NamedTuple):
+    """What one step of a listing found.
+
+    Attributes:
+        rows: the records with their keys, newest first.
+        before: where the next step goes on, or None at the end.
+    """
+
+    rows: list[tuple[int, DeliveryRecord]]
+    before: int | None
+
+
+def delivery(connection: sqlite3.Connection, delivery_id: str) -> DeliveryRecord | None:
+    """One delivery with its body and attempts, or None."""
+    row = connection.execute(_DELIVERY, (delivery_id,)).fetchone()
+    if row is None:
+        return None
+    (body,) = connection.execute("SELECT body FROM messages WHERE seq = ?", row[:1]).fetchone()
+    attempts = connection.execute(_ATTEMPTS, row[:1]).fetchall()
+    return _delivery_record(row, body=body, attempts=tuple(_attempt(attempt) for attempt in attempts))
+
+
+def event(connection: sqlite3.Connection, event_id: str) -> EventRecord | None:
+    """One kept event, or None."""
+    row = connection.execute(_EVENT, (event_id,)).fetchone()
+    return None if row is None else _event_record(connection, row)
+
+
+def events(connection: sqlite3.Connection, before: int, limit: int) -> list[tuple[int, EventRecord]]:
+    """Kept events with their keys, newest first."""
+    rows = connection.execute(_EVENTS, (before, limit)).fetchall()
+    return [(row[0], _event_record(connection, row)) for row in rows]
+
+
+def oldest(connection: sqlite3.Connection, webhooks: Sequence[str]) -> dict[str, int | None]:
+    """When the oldest unfinished delivery of each webhook was taken in."""
+    (text,) = connection.execute(_OLDEST, (to_json(webhooks),)).fetchone()
+    return dict(json.loads(text))
+
+
+def deliveries(
+    connection: sqlite3.Connection, where: DeliveryFilter, before: int, limit: int, step: int = STEP
+) -> Step:
+    """Look at the next `step` rows below the key `before` and return at most `limit` that match."""
+    way = _way(connection, where)
+    floor, count = connection.execute(
+        f"SELECT min(seq), count(*) FROM (SELECT d.seq FROM {way.source}"  # noqa: S608  constants
+        f" WHERE {way.condition} AND d.seq < ? ORDER BY d.seq DESC LIMIT ?)",
+        (*way.values, before, step),
+    ).fetchone()
+    condition, values = _condition(where)
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM {way.source} JOIN events AS e ON e.seq = d.event_seq"  # noqa: S608  constants
+        f" WHERE {way.condition} AND d.seq >= ? AND d.seq < ?{condition} ORDER BY d.seq DESC LIMIT ?",
+        (*way.values, floor, before, *values, limit),
+    ).fetchall()
+    return Step([(row[0], _delivery_record(row)) for row in rows], floor if count == step else None)
+
+
+def _way(connection: sqlite3.Connection, where: DeliveryFilter) -> _Way:
+    if where.event_id is not None:
+        row = connection.execute(
+            "SELECT seq, first_delivery, first_delivery + deliveries FROM events WHERE id = ?",
+            (where.event_id,),
+        ).fetchone()
+        return _Way("deliveries AS d", "d.event_seq = ? AND d.seq >= ? AND d.seq < ?", row or (0, 0, 0))
+    if where.webhook is not None and where.state in (State.PENDING, State.SENDING):
+        source = "deliveries AS d INDEXED BY deliveries_waiting"
+        return _Way(source, "d.webhook = ? AND d.due_at IS NOT NULL", (where.webhook,))
+    if where.state is State.DEAD:
+        return _Way("deliveries AS d INDEXED BY deliveries_dead", "d.state = 3", ())
+    return _Way("deliveries AS d", "true", ())
+
+
+def _condition(where: DeliveryFilter) -> tuple[str, list[Any]]:
+    """What the filter asks for, as SQL and its parameters."""
+    tests: list[tuple[str, Any]] = [
+        (" AND d.state = ?", None if where.state is None else CODES[where.state]),
+        (" AND d.webhook = ?", where.webhook),
+        (" AND d.task = ?", where.task),
+        (" AND d.created_at >= ?", None if where.since is None else micros(where.since)),
+        (" AND d.created_at < ?", None if where.until is None else micros(where.until)),
+    ]
+    asked = [(test, value) for test, value in tests if value is not None]
+    return "".join(test for test, _ in asked), [value for _, value in asked]
+
+
+def _delivery_record(
+    row: Sequence[Any], *, body: bytes | None = None, attempts: tuple[Attempt, ...] = ()
+) -> DeliveryRecord:
+    (
+        _, delivery_id, event_id, kind, rule, task, webhook, state, attempt, failures, created_at, due_at,
+        finished_at, detail, last_status, last_error,
+    ) = row  # fmt: skip
+    return DeliveryRecord(
+        id=delivery_id,
+        event_id=event_id,
+        kind=Kind(kind),
+        rule=rule,
+        task=task,
+        webhook=webhook,
+        state=STATES[state],
+        attempt=attempt,
+        failures=failures,
+        created_at=seconds(created_at),
+        due_at=optional_seconds(due_at),
+        finished_at=optional_seconds(finished_at),
+        detail=detail,
+        last_status=last_status,
+        last_error=last_error,
+        body=body,
+        attempts=attempts,
+    )
+
+
+def _attempt(row: Sequence[Any]) -> Attempt:
+    number, started_at, duration_s, status, reason, error, response, insecure = row
+    return Attempt(
+        number=number,
+        started_at=seconds(started_at),
+        duration_s=duration_s,
+        status=status,
+        reason=Reason(reason),
+        error=error,
+        response=response,
+        insecure=bool(insecure),
+    )
+
+
+def _event_record(connection: sqlite3.Connection, row: Sequence[Any]) -> EventRecord:
+    seq, event_id, kind, type_, name, obj, time, data, digest, received_at, first, count = row
+    kept = Event(
+        id=event_id,
+        kind=Kind(kind),
+        type=type_,
+        event=name,
+        object=None if obj is None else _object(json.loads(obj)),
+        time=time,
+        data={} if data is None else json.loads(data),
+        digest=digest,
+    )
+    return EventRecord(kept, seconds(received_at), refs_of(connection, seq, first, count))
+
+
+def _object(value: dict[str, Any]) -> EventObject:
+    return EventObject(id=value["id"], name=value["name"], tags=tuple(value["tags"]))

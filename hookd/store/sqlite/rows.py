@@ -1,0 +1,71 @@
+"""How values stand in the database's rows, and statements over many rows at once.
+
+Every step of a statement gives up the interpreter's lock and waits to get it back, so the statements here
+carry many rows each, in a few fixed sizes that the connection keeps prepared.
+
+Must never: decide anything about deliveries. Called by: the other modules of this package.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hookd.model import State
+
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+STATES = (State.PENDING, State.SENDING, State.DELIVERED, State.DEAD, State.CANCELLED)
+"""The states in the order of their numbers in the database."""
+
+CODES: Mapping[State, int] = {state: code for code, state in enumerate(STATES)}
+"""The number of each state in the database."""
+
+PENDING, SENDING, DELIVERED, DEAD, CANCELLED = range(5)
+
+
+def micros(instant: float) -> int:
+    """Seconds since the epoch as the whole microseconds that are stored."""
+    return round(instant * 1_000_000)
+
+
+def seconds(instant: int) -> float:
+    """Stored microseconds as seconds since the epoch."""
+    return instant / 1_000_000
+
+
+def optional_seconds(instant: int | None) -> float | None:
+    """Like `seconds`, for a column that may be null."""
+    return None if instant is None else instant / 1_000_000
+
+
+to_json: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Compact JSON, keys in the order they have. Made once: `json.dumps` makes an encoder for every call."""
+
+
+class ManyRows:
+    """A statement with a `{values}` place for rows of bound values.
+
+    The last statement of a series is filled up with rows of nulls; the statement must ignore rows whose
+    `column1` is null.
+
+    Args:
+        sql: the statement, with `{values}` where `VALUES (…), (…)` belongs.
+        width: values in a row.
+    """
+
+    def __init__(self, sql: str, width: int) -> None:
+        self._width = width
+        row = f"({','.join('?' * width)})"
+        self._by_size = tuple(
+            (size * width, sql.format(values=f"VALUES {','.join([row] * size)}")) for size in _SIZES
+        )
+
+    def run(self, connection: sqlite3.Connection, values: list[Any]) -> None:
+        """Run the statement over `values`, the rows' values one after the other."""
+        largest = self._by_size[-1][0]
+        for start in range(0, len(values), largest):
+            part = values[start : start + largest]
+            capacity, sql = next(sized for sized in self._by_size if sized[0] >= len(part))
+            part.extend([None] * (capacity - len(part)))
+            connection.execute(sql, part)

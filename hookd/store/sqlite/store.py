@@ -1,0 +1,221 @@
+"""The SQLite store as callers see it: coroutines of the event loop over the writer's thread.
+
+Must never: touch the database itself, or block the loop. Called by: `daemon` opens it; intake, worker, api
+and prune use it.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from hookd.model import (
+    Attempt,
+    DeliveryFilter,
+    DeliveryRecord,
+    EventRecord,
+    LaneStats,
+    Lease,
+    Page,
+    Receipt,
+    Settlement,
+    State,
+    Submission,
+    Want,
+)
+from hookd.store.sqlite import reading
+from hookd.store.sqlite.change import Picture
+from hookd.store.sqlite.operations import Claim, Echo, Enqueue, Operation, Probe, Prune, Read, Settle, Vacuum
+from hookd.store.sqlite.rows import micros, optional_seconds, seconds
+from hookd.store.sqlite.settle import refuse_unfit
+from hookd.store.sqlite.writer import Report, Writer
+
+T = TypeVar("T")
+
+_LANES_STEP = 500
+_VACUUM_STEP = 1_000
+
+
+class SqliteStore:
+    """A `Store` in one SQLite file. Made by `open`; all methods are for the loop it was opened in."""
+
+    def __init__(self, path: Path, on_commit: Callable[[float], None] | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._writer = Writer(path, self._loop, self._take_over)
+        self._on_commit = on_commit
+        self._picture = Picture()
+        self._doorbell = asyncio.Event()
+        self._fault: str | None = None
+
+    @classmethod
+    async def open(cls, path: Path, *, on_commit: Callable[[float], None] | None = None) -> Self:
+        """Open the file, or make it where there is none or an empty one.
+
+        Args:
+            path: the database file; its directory must exist.
+            on_commit: called in the loop after each commit with the seconds it took.
+
+        Raises:
+            StoreUnusable: held by another process, damaged, newer, or not writable; the message says what
+            to do.
+        """
+        store = cls(path, on_commit)
+        store._picture = await store._writer.open()
+        return store
+
+    async def enqueue(self, batch: Sequence[Submission], *, now: float, limit: int) -> tuple[Receipt, ...]:
+        """See `Store.enqueue`."""
+        receipts: tuple[Receipt, ...] = await self._do(
+            Enqueue(self._future(), batch, now=micros(now), limit=limit)
+        )
+        return receipts
+
+    async def claim(self, wants: Sequence[Want], *, now: float) -> tuple[Lease, ...]:
+        """See `Store.claim`."""
+        if len({want.webhook for want in wants}) < len(wants):
+            raise ValueError("two wants for one webhook")
+        now_us = micros(now)
+        earliest = self._picture.earliest
+        likely = [want for want in wants if earliest.get(want.webhook, now_us + 1) <= now_us]
+        return await self._do(Claim(self._future(), likely, now=now)) if likely else ()
+
+    async def settle(self, lease: Lease, attempt: Attempt, settlement: Settlement, *, now: float) -> bool:
+        """See `Store.settle`."""
+        refuse_unfit(settlement)
+        held: bool = await self._do(Settle(self._future(), lease, attempt, settlement, now=micros(now)))
+        return held
+
+    async def earliest_due(self) -> Mapping[str, float]:
+        """See `Store.earliest_due`."""
+        return {webhook: seconds(due_at) for webhook, due_at in self._picture.earliest.items()}
+
+    async def wait_for_work(self) -> None:
+        """See `Store.wait_for_work`."""
+        await self._doorbell.wait()
+        self._doorbell.clear()
+
+    async def holds(self) -> Mapping[str, float]:
+        """See `Store.holds`."""
+        return {webhook: seconds(until) for webhook, until in self._picture.holds.items()}
+
+    async def delivery(self, delivery_id: str) -> DeliveryRecord | None:
+        """See `Store.delivery`."""
+        return await self._read(partial(reading.delivery, delivery_id=delivery_id))
+
+    async def deliveries(
+        self, where: DeliveryFilter, *, limit: int, cursor: str | None = None
+    ) -> Page[DeliveryRecord]:
+        """See `Store.deliveries`."""
+        before: int | None = _key(cursor)
+        found: list[tuple[int, DeliveryRecord]] = []
+        while before is not None and len(found) <= limit:
+            wanted = limit + 1 - len(found)
+            step = await self._read(partial(reading.deliveries, where=where, before=before, limit=wanted))
+            found += step.rows
+            before = step.before
+        return _page(found, limit)
+
+    async def event(self, event_id: str) -> EventRecord | None:
+        """See `Store.event`."""
+        return await self._read(partial(reading.event, event_id=event_id))
+
+    async def events(self, *, limit: int, cursor: str | None = None) -> Page[EventRecord]:
+        """See `Store.events`."""
+        before = _key(cursor)
+        return _page(await self._read(partial(reading.events, before=before, limit=limit + 1)), limit)
+
+    async def lanes(self) -> Mapping[str, LaneStats]:
+        """See `Store.lanes`."""
+        oldest: dict[str, int | None] = {}
+        for webhooks in _chunks(list(self._picture.unfinished), _LANES_STEP):
+            oldest.update(await self._read(partial(reading.oldest, webhooks=webhooks)))
+        picture = self._picture
+        return {
+            webhook: LaneStats(count, picture.sending.get(webhook, 0), optional_seconds(oldest.get(webhook)))
+            for webhook, count in picture.unfinished.items()
+        }
+
+    async def totals(self) -> Mapping[State, int]:
+        """See `Store.totals`."""
+        await self._do(Echo(self._future()))
+        return self._picture.totals()
+
+    def pending_count(self) -> int:
+        """See `Store.pending_count`."""
+        return self._picture.total
+
+    def fault(self) -> str | None:
+        """See `Store.fault`."""
+        return self._fault
+
+    async def probe(self) -> None:
+        """See `Store.probe`."""
+        await self._do(Probe(self._future()))
+
+    async def prune(self, *, delivered_before: float, dead_before: float, limit: int) -> int:
+        """See `Store.prune`."""
+        gone: int = await self._do(
+            Prune(
+                self._future(),
+                delivered_before=micros(delivered_before),
+                dead_before=micros(dead_before),
+                limit=limit,
+            )
+        )
+        while gone and await self._do(Vacuum(self._future(), pages=_VACUUM_STEP)):
+            pass
+        return gone
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        await self._writer.close()
+
+    def _future(self) -> asyncio.Future[Any]:
+        return self._loop.create_future()
+
+    async def _do(self, operation: Operation) -> Any:
+        self._writer.submit(operation)
+        return await operation.future
+
+    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        result: T = await self._do(Read(self._future(), query))
+        return result
+
+    def _take_over(self, report: Report) -> None:
+        """Bring the picture up to the commit, ring, and let the callers go on: in this order."""
+        rings = report.picture is not None
+        if report.picture is not None:
+            self._picture = report.picture
+        for change in report.changes:
+            rings |= self._picture.apply(change)
+        if report.wrote:
+            rings |= self._fault is not None and report.fault is None
+            self._fault = report.fault
+        if rings:
+            self._doorbell.set()
+        for operation in report.done:
+            operation.resolve()
+        if report.commit_s is not None and self._on_commit is not None:
+            self._on_commit(report.commit_s)
+
+
+def _key(cursor: str | None) -> int:
+    """The key a listing goes on below."""
+    if cursor is None:
+        return reading.END
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise ValueError(f"not a cursor: {cursor!r}")
+    return int(cursor)
+
+
+def _page(found: list[tuple[int, T]], limit: int) -> Page[T]:
+    """A page of at most `limit` records; one more found shows that the listing goes on."""
+    shown = found[:limit]
+    cursor = str(shown[-1][0]) if shown and len(found) > limit else None
+    return Page(tuple(record for _, record in shown), cursor)
+
+
+def _chunks(values: list[str], size: int) -> list[list[str]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]

@@ -1,0 +1,257 @@
+"""The one thread that owns the database: it takes whatever has been asked for and commits it together.
+
+The event loop appends operations and awaits their futures; the thread runs all that are queued in one
+transaction and answers with one call back into the loop. A failed transaction fails the operations that
+write, and nothing is half done. After any failure but a full disk the connection is closed and the file
+opened and checked anew before the next use.
+
+Must never: die silently, or run user code. Called by: `SqliteStore`.
+"""
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hookd.errors import StoreUnavailable, StoreUnusable
+from hookd.store.sqlite.change import Change, Picture
+from hookd.store.sqlite.engine import Engine
+from hookd.store.sqlite.opening import lock_database, primary_code
+from hookd.store.sqlite.operations import Echo, Operation, Read
+
+_REOPEN_PAUSE_S = 1.0
+
+_FAULTS = frozenset(
+    {
+        sqlite3.SQLITE_AUTH,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERNAL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""Result codes that tell of the file or the disk; any other error is the fault of one operation."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What one batch came to, for the event loop.
+
+    Attributes:
+        done: operations with their results, to be resolved.
+        picture: the picture read anew because the file was opened again; taken over before `changes`.
+        changes: what was committed, in order.
+        commit_s: seconds the commits took; None when nothing was committed.
+        fault: why writing failed, None when it works; meaningful only where `wrote`.
+        wrote: whether a commit was tried that tells about the disk.
+    """
+
+    done: Sequence[Operation]
+    picture: Picture | None = None
+    changes: list[Change] = field(default_factory=list)
+    commit_s: float | None = None
+    fault: str | None = None
+    wrote: bool = False
+
+
+class Writer:
+    """The thread and its queue.
+
+    Args:
+        path: the database file.
+        loop: where results are delivered.
+        deliver: called in the loop with the report of each batch.
+    """
+
+    def __init__(
+        self, path: Path, loop: asyncio.AbstractEventLoop, deliver: Callable[[Report], None]
+    ) -> None:
+        self._path = path
+        self._loop = loop
+        self._deliver = deliver
+        self._inbox: list[Operation] = []
+        self._queue: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
+        self._opened: asyncio.Future[Picture] = loop.create_future()
+        self._ended: asyncio.Future[None] = loop.create_future()
+        self._closing = False
+        self._engine: Engine | None = None
+        self._reopen_at = 0.0
+        self._reason = ""
+
+    async def open(self) -> Picture:
+        """Start the thread and open the file; raises StoreUnusable."""
+        threading.Thread(target=self._run, name="hookd-store", daemon=True).start()
+        return await self._opened
+
+    def submit(self, operation: Operation) -> None:
+        """Queue an operation; those of one turn of the loop reach the thread together."""
+        if self._closing:
+            raise StoreUnavailable("the store is closed")
+        self._inbox.append(operation)
+        if len(self._inbox) == 1:
+            self._loop.call_soon(self._hand_over)
+
+    async def close(self) -> None:
+        """Let the thread finish what was asked and release the file."""
+        if not self._closing:
+            self._closing = True
+            self._hand_over()
+            self._queue.put(None)
+        await asyncio.shield(self._ended)
+
+    def _hand_over(self) -> None:
+        if self._inbox:
+            self._queue.put(self._inbox)
+            self._inbox = []
+
+    # From here on: on the thread.
+
+    def _run(self) -> None:
+        try:
+            lock = lock_database(self._path)
+            try:
+                self._engine = Engine(self._path)
+                self._in_loop(_resolve, self._opened, self._engine.picture)
+                while batch := self._take():
+                    self._in_loop(self._deliver, self._work(batch))
+            finally:
+                self._drop_engine()
+                lock.release()
+        except BaseException as error:  # noqa: BLE001  whoever opens or closes the store must learn of it
+            self._in_loop(_fail, self._opened, error)
+        finally:
+            self._in_loop(_resolve, self._ended, None)
+
+    def _take(self) -> list[Operation]:
+        """All that is queued, waiting for something; empty when the store is to close."""
+        batch: list[Operation] = []
+        part = self._queue.get()
+        while part is not None:
+            batch += part
+            if self._queue.empty():
+                return batch
+            part = self._queue.get()
+        if batch:
+            self._queue.put(None)
+        return batch
+
+    def _work(self, batch: list[Operation]) -> Report:
+        report = Report(batch)
+        try:
+            self._write([call for call in batch if not isinstance(call, Read | Echo)], report)
+            for call in batch:
+                if isinstance(call, Read):
+                    self._read(call, report)
+        except BaseException as error:  # noqa: BLE001  no caller may wait for ever
+            self._drop_engine()
+            for call in batch:
+                call.error = call.error or error
+        return report
+
+    def _write(self, calls: list[Operation], report: Report) -> None:
+        if not calls:
+            return
+        started_at = time.monotonic()
+        try:
+            self._commit(calls, report)
+        except StoreUnavailable as error:
+            _refuse(calls, error, report)
+        except Exception:  # noqa: BLE001  one of them cannot be done; which, shows when each goes alone
+            self._write_each(calls, report)
+        if report.changes:
+            report.commit_s = time.monotonic() - started_at
+
+    def _write_each(self, calls: list[Operation], report: Report) -> None:
+        for call in calls:
+            call.error = None
+            try:
+                self._commit([call], report, check_all=True)
+            except StoreUnavailable as error:
+                _refuse([call], error, report)
+            except sqlite3.Error as error:
+                call.error = ValueError(f"cannot be stored: {error}")
+            except Exception as error:  # noqa: BLE001  it belongs to this call's caller
+                call.error = error
+
+    def _commit(self, calls: list[Operation], report: Report, *, check_all: bool = False) -> None:
+        engine = self._usable(report)
+        try:
+            report.changes.append(engine.commit(calls, check_all=check_all))
+            report.wrote, report.fault = True, None
+        except sqlite3.Error as error:
+            if primary_code(error) not in _FAULTS:
+                raise
+            raise self._give_up(error) from error
+
+    def _read(self, call: Read, report: Report) -> None:
+        try:
+            call.result = call.query(self._usable(report).connection)
+        except sqlite3.Error as error:
+            call.error = self._give_up(error)
+        except Exception as error:  # noqa: BLE001  it belongs to this call's caller
+            call.error = error
+
+    def _usable(self, report: Report) -> Engine:
+        """The open database, opened and checked again after a failure; raises StoreUnavailable."""
+        if self._engine is None:
+            self._engine = self._reopen()
+            report.picture = self._engine.picture
+            report.changes.clear()
+        return self._engine
+
+    def _reopen(self) -> Engine:
+        now = time.monotonic()
+        if now < self._reopen_at:
+            raise StoreUnavailable(self._reason)
+        try:
+            return Engine(self._path, again=True)
+        except StoreUnusable as error:
+            self._reopen_at = now + _REOPEN_PAUSE_S
+            self._reason = str(error)
+            raise StoreUnavailable(self._reason) from error
+
+    def _give_up(self, error: sqlite3.Error) -> StoreUnavailable:
+        """What callers are told; a connection whose disk failed, not merely ran full, is never used again."""
+        if primary_code(error) != sqlite3.SQLITE_FULL:
+            self._drop_engine()
+        self._reason = f"{self._path} cannot be written: {error}"
+        return StoreUnavailable(self._reason)
+
+    def _drop_engine(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            with contextlib.suppress(sqlite3.Error):
+                engine.close()
+
+    def _in_loop(self, call: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+
+def _refuse(calls: list[Operation], error: StoreUnavailable, report: Report) -> None:
+    report.wrote, report.fault = True, str(error)
+    for call in calls:
+        call.error = StoreUnavailable(report.fault)
+
+
+def _resolve(future: asyncio.Future[Any], value: object) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

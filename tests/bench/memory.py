@@ -1,0 +1,62 @@
+"""Resident memory of the idle daemon, and with 100,000 pending deliveries of 1 KiB."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from tests.bench.load import flood, request_bytes
+from tests.e2e.daemon_process import DaemonProcess
+
+PENDING = 100_000
+
+_CONFIG = """
+daemon:
+  listen: [{{unix: h.sock}}]
+  store: h.db
+webhooks:
+  w: {{url: "http://127.0.0.1:{port}/", timeout: 120}}
+tasks:
+  t: {{webhook: w, message: {{text: "${{data.text}}"}}}}
+events:
+  e: {{type: bench, event: tick, task: t}}
+"""
+
+
+def main() -> dict[str, Any]:
+    """MiB."""
+    return uvloop.run(_measure())
+
+
+async def _measure() -> dict[str, Any]:
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)  # never answers
+    port = server.sockets[0].getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="hookd-bench-") as name:
+        directory = Path(name)
+        (directory / "hookd.yaml").write_text(_CONFIG.format(port=port))
+        event = {"type": "bench", "event": "tick", "data": {"text": "x" * 1010}}
+        async with DaemonProcess(directory) as daemon:
+            await daemon.get("/v1/status")
+            idle = _rss_mib(daemon.pid)
+            await flood(str(daemon.socket), request_bytes(event), count=PENDING, connections=16)
+            totals = (await daemon.get("/v1/status"))["deliveries"]
+            full = _rss_mib(daemon.pid)
+        async with DaemonProcess(directory) as daemon:
+            await daemon.get("/v1/status")
+            restarted = _rss_mib(daemon.pid)
+    return {
+        "pending": totals["pending"] + totals["sending"],
+        "idle_mib": idle,
+        "with_backlog_mib": full,
+        "difference_mib": round(full - idle, 1),
+        "restarted_with_backlog_mib": restarted,
+    }
+
+
+def _rss_mib(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return round(int(line.split()[1]) / 1024, 1)
+    raise AssertionError

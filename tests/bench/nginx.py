@@ -1,0 +1,53 @@
+"""A local nginx that answers 204, for as long as a benchmark runs."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CONF = """
+worker_processes 1; daemon off; pid {d}/nginx.pid; error_log {d}/nginx.err;
+events {{ worker_connections 2048; }}
+http {{
+  access_log off; keepalive_requests 10000000; keepalive_timeout 60s;
+  client_body_temp_path {d}/body; proxy_temp_path {d}/p; fastcgi_temp_path {d}/f; uwsgi_temp_path {d}/u; scgi_temp_path {d}/s;
+  server {{ listen 127.0.0.1:{port}; location / {{ return 204; }} }}
+}}
+"""
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def nginx(directory: Path) -> Iterator[str]:
+    """Run nginx; yields its URL."""
+    program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+    if program is None:
+        raise SystemExit("nginx is needed: apt-get install nginx-light")
+    port = free_port()
+    conf = directory / "nginx.conf"
+    conf.write_text(_CONF.format(d=directory, port=port))
+    process = subprocess.Popen([program, "-c", str(conf), "-e", str(directory / "nginx.err")], cwd=directory)
+    try:
+        _wait_until_listening(port)
+        yield f"http://127.0.0.1:{port}/hook"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_until_listening(port: int) -> None:
+    for _ in range(500):
+        with socket.socket() as probe:
+            probe.settimeout(0.02)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+    raise SystemExit("nginx did not start")

@@ -1,0 +1,116 @@
+"""Signatures: made as an independent verifier expects them, checked as a receiver would."""
+
+import base64
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from hookd.defs import Secret, Signing, SigningStyle
+from hookd.sign import Verdict, Verification, signature_headers, signing_key, verify
+
+ENCODED = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+NOW = int(datetime.now(UTC).timestamp())
+BODY = b'{"text": "Webhook"}'
+
+
+def standard(*secrets: str) -> Signing:
+    return Signing(tuple(Secret(secret) for secret in secrets))
+
+
+def signed(signing: Signing, *, body: bytes = BODY, timestamp: int = NOW) -> dict[str, str]:
+    made = signature_headers(signing, delivery_id="dlv_1", timestamp=timestamp, body=body)
+    return {"webhook-id": "dlv_1", "webhook-timestamp": str(timestamp), **dict(made)}
+
+
+def test_the_example_of_the_specification() -> None:
+    # The test vector of the Standard Webhooks libraries.
+    made = signature_headers(
+        standard(ENCODED),
+        delivery_id="msg_p5jXN8AQM9LWM0D4loKWxJek",
+        timestamp=1614265330,
+        body=b'{"test": 2432232314}',
+    )
+    assert made == [("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")]
+
+
+@pytest.mark.parametrize("secret", [ENCODED, OTHER])
+def test_an_independent_verifier_accepts_each_of_several_secrets(secret: str) -> None:
+    headers = signed(standard(ENCODED, OTHER))
+    assert Webhook(secret).verify(BODY, headers) == json.loads(BODY)
+
+
+def test_an_independent_verifier_refuses_a_changed_body() -> None:
+    with pytest.raises(WebhookVerificationError):
+        Webhook(ENCODED).verify(b'{"text": "Other"}', signed(standard(ENCODED)))
+
+
+def test_any_other_text_is_a_raw_utf_8_key() -> None:
+    headers = signed(standard("geheim-ü"))
+    content = f"dlv_1.{NOW}.".encode() + BODY
+    digest = hmac.new("geheim-ü".encode(), content, hashlib.sha256).digest()
+    assert headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
+
+
+def test_github_uses_the_first_secret_as_it_stands() -> None:
+    signing = Signing((Secret(ENCODED), Secret(OTHER)), SigningStyle.GITHUB)
+    made = signature_headers(signing, delivery_id="dlv_1", timestamp=NOW, body=BODY)
+    digest = hmac.new(ENCODED.encode(), BODY, hashlib.sha256).hexdigest()
+    assert made == [("X-Hub-Signature-256", f"sha256={digest}")]
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_***", "whsec_abc", "whsec_ü"])
+def test_a_whsec_secret_that_is_not_base64_is_refused_without_naming_it(secret: str) -> None:
+    with pytest.raises(ValueError, match="whsec_") as caught:
+        signing_key(secret)
+    assert secret == "whsec_" or secret not in str(caught.value)
+
+
+@given(st.binary(max_size=200), st.sampled_from([ENCODED, "plain", OTHER]), st.sampled_from(SigningStyle))
+def test_what_is_signed_verifies(body: bytes, secret: str, style: SigningStyle) -> None:
+    headers = signed(Signing((Secret(secret),), style), body=body)
+    expected = Verification(Verdict.VALID, style)
+    assert verify(headers, body, ["wrong", secret], now=NOW) == expected
+    assert verify(headers, body + b"x", [secret], now=NOW).verdict is Verdict.INVALID
+
+
+STANDARD = signed(standard(ENCODED))
+GITHUB = dict(
+    signature_headers(Signing((Secret("s"),), SigningStyle.GITHUB), delivery_id="x", timestamp=NOW, body=BODY)
+)
+
+
+@pytest.mark.parametrize(
+    ("headers", "now", "verdict", "reason"),
+    [
+        (STANDARD, NOW + 300, Verdict.VALID, ""),
+        (STANDARD, NOW - 300, Verdict.VALID, ""),
+        ({name.upper(): value for name, value in STANDARD.items()}, NOW, Verdict.VALID, ""),
+        (STANDARD | {"webhook-signature": f"v2,x {STANDARD['webhook-signature']}"}, NOW, Verdict.VALID, ""),
+        (STANDARD, NOW + 301, Verdict.INVALID, "more than 300 seconds"),
+        (STANDARD, NOW - 301, Verdict.INVALID, "more than 300 seconds"),
+        (STANDARD | {"webhook-timestamp": "soon"}, NOW, Verdict.INVALID, "not a number"),
+        (STANDARD | {"webhook-timestamp": "9" * 5000}, NOW, Verdict.INVALID, "not a number"),
+        (STANDARD | {"webhook-timestamp": ""}, NOW, Verdict.INVALID, "webhook-timestamp is missing"),
+        (STANDARD | {"webhook-id": ""}, NOW, Verdict.INVALID, "webhook-id is missing"),
+        (STANDARD | {"webhook-id": "other"}, NOW, Verdict.INVALID, "no signature matches"),
+        (STANDARD | {"webhook-signature": ""}, NOW, Verdict.INVALID, "no signature matches"),
+        (STANDARD | {"webhook-signature": "v1,ü"}, NOW, Verdict.INVALID, "no signature matches"),
+        (GITHUB, NOW, Verdict.VALID, ""),
+        ({"x-hub-signature-256": GITHUB["X-Hub-Signature-256"].upper()}, NOW, Verdict.INVALID, "sha256="),
+        ({"x-hub-signature-256": "sha256=00"}, NOW, Verdict.INVALID, "matches no secret"),
+        ({"x-hub-signature-256": "sha1=00"}, NOW, Verdict.INVALID, "does not begin with sha256="),
+        ({"content-type": "text/plain"}, NOW, Verdict.ABSENT, "no signature"),
+    ],
+)
+def test_verdicts(headers: dict[str, str], now: float, verdict: Verdict, reason: str) -> None:
+    found = verify(headers, BODY, ["s", ENCODED], now=now)
+    assert found.verdict is verdict
+    assert reason in found.reason
+    assert bool(found.reason) is (verdict is not Verdict.VALID)

@@ -1,0 +1,164 @@
+"""A real hookd process for tests: started, observed through sd_notify and its listeners, killed."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+START_S = 20.0
+
+
+class Notifications:
+    """The service manager's end of `$NOTIFY_SOCKET`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.seen: list[dict[str, str]] = []
+        path.unlink(missing_ok=True)
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sock.bind(str(path))
+        self._sock.setblocking(False)
+
+    async def wait_for(
+        self, key: str, value: str | None = None, *, within_s: float = START_S
+    ) -> dict[str, str]:
+        """The next datagram that carries the field."""
+        async with asyncio.timeout(within_s):
+            while True:
+                raw = await asyncio.get_running_loop().sock_recv(self._sock, 65536)
+                fields = dict(line.split("=", 1) for line in raw.decode().splitlines())
+                self.seen.append(fields)
+                if key in fields and value in (None, fields[key]):
+                    return fields
+
+    def close(self) -> None:
+        self._sock.close()
+        self.path.unlink(missing_ok=True)
+
+
+class DaemonProcess:
+    """One hookd on a configuration in `directory` (file `hookd.yaml`, unless `config` names another path)."""
+
+    def __init__(
+        self, directory: Path, *, config: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.directory = directory
+        self.config = config or directory / "hookd.yaml"
+        self.socket = directory / "h.sock"
+        self.log = directory / "daemon.log"
+        self.process: asyncio.subprocess.Process | None = None
+        self.notifications = Notifications(directory / "notify.sock")
+        self._env = dict(env or {})
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    async def launch(self) -> None:
+        """Start the process without waiting for it to be ready."""
+        env = {**os.environ, **self._env, "NOTIFY_SOCKET": str(self.notifications.path)}
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "hookd", "run", "-c", str(self.config),
+                cwd=self.directory, env=env, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    async def start(self) -> Self:
+        """Start it and wait for READY."""
+        await self.launch()
+        assert self.process is not None
+        ready = asyncio.ensure_future(self.notifications.wait_for("READY"))
+        ended = asyncio.ensure_future(self.process.wait())
+        await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            ready.cancel()
+            raise AssertionError(f"the daemon ended with {ended.result()}:\n{self.log.read_text()}")
+        ended.cancel()
+        await ready
+        return self
+
+    async def kill(self) -> None:
+        """SIGKILL and reap."""
+        assert self.process is not None
+        await self._close_session()
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+    async def stop(self) -> int:
+        """SIGTERM and the exit code."""
+        assert self.process is not None
+        await self._close_session()
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(40):
+            return await self.process.wait()
+
+    async def ended(self) -> int:
+        """The exit code of a process that ends by itself."""
+        assert self.process is not None
+        async with asyncio.timeout(START_S):
+            return await self.process.wait()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        if self.process is not None:
+            await self.kill()
+        self.notifications.close()
+
+    async def request(
+        self, method: str, path: str, *, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """One request over the Unix socket; a JSON answer is decoded."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.UnixConnector(path=str(self.socket), limit=0)
+            )
+        raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        given = {"Content-Type": "application/json"} if raw is not None else {}
+        async with self._session.request(
+            method, f"http://localhost{path}", data=raw, headers={**given, **(headers or {})}
+        ) as response:
+            answer = await response.read()
+            return response.status, json.loads(answer) if "json" in response.content_type else answer
+
+    async def post(self, event: Any) -> tuple[int, Any]:
+        """Post one event or a batch."""
+        return await self.request("POST", "/v1/events", body=event)
+
+    async def get(self, path: str) -> Any:
+        """A GET that must succeed."""
+        status, answer = await self.request("GET", path)
+        assert status == 200, answer
+        return answer
+
+    async def delivery_when(self, delivery_id: str, *states: str, within_s: float = 15.0) -> Any:
+        """The delivery once it is in one of the states; asked for again and again, since nothing announces it."""
+        async with asyncio.timeout(within_s):
+            while True:
+                found = await self.get(f"/v1/deliveries/{delivery_id}")
+                if found["state"] in states:
+                    return found
+                await asyncio.sleep(0.02)
+
+    async def _close_session(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None

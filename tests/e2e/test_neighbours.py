@@ -1,0 +1,108 @@
+"""Parts nobody here wrote: Debian's webhook receiver, nginx, curl. Each is skipped, visibly, where it is not installed."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.bench.nginx import free_port, nginx
+from tests.e2e.conftest import Running
+
+PATH = os.environ["PATH"] + ":/usr/sbin:/usr/bin"
+RULES = """
+tasks:
+  t: {webhook: w}
+events:
+  e: {type: vm, event: "on", task: t}
+"""
+EVENT = {"type": "vm", "event": "on"}
+
+
+def need(program: str) -> str:
+    found = shutil.which(program, path=PATH)
+    if found is None:
+        pytest.skip(f"{program} is not installed")
+    return found
+
+
+@asynccontextmanager
+async def debian_webhook(directory: Path, secret: str) -> AsyncIterator[str]:
+    """Debian's `webhook` with its payload-hmac-sha256 rule."""
+    program, port = need("webhook"), free_port()
+    hooks = [
+        {
+            "id": "ops",
+            "execute-command": "/bin/true",
+            "response-message": "accepted",
+            "trigger-rule": {
+                "match": {
+                    "type": "payload-hmac-sha256",
+                    "secret": secret,
+                    "parameter": {"source": "header", "name": "X-Hub-Signature-256"},
+                }
+            },
+        }
+    ]
+    (directory / "hooks.json").write_text(json.dumps(hooks))
+    process = await asyncio.create_subprocess_exec(
+        program, "-hooks", str(directory / "hooks.json"), "-ip", "127.0.0.1", "-port", str(port),
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(10):
+            while not _listens(port):
+                await asyncio.sleep(0.02)
+        yield f"http://127.0.0.1:{port}/hooks/ops"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize(("secret", "wanted"), [("s3cret", "delivered"), ("wrong", "dead")])
+async def test_debian_webhook_checks_the_github_signature(
+    running: Running, tmp_path: Path, secret: str, wanted: str
+) -> None:
+    async with debian_webhook(tmp_path, "s3cret") as url:
+        signing = f"signing: {{style: github, secret: {secret}}}"
+        daemon = await running(f"webhooks:\n  w: {{url: '{url}', retries: 0, {signing}}}\n{RULES}")
+        _, receipt = await daemon.post(EVENT)
+        record = await daemon.delivery_when(receipt["deliveries"][0]["id"], "delivered", "dead")
+        assert record["state"] == wanted
+        assert (record["last_status"] == 200) == (wanted == "delivered")
+
+
+async def test_nginx_receives(running: Running, tmp_path: Path) -> None:
+    need("nginx")
+    with nginx(tmp_path) as url:
+        daemon = await running(f"webhooks:\n  w: {{url: '{url}'}}\n{RULES}")
+        _, receipt = await daemon.post(EVENT)
+        record = await daemon.delivery_when(receipt["deliveries"][0]["id"], "delivered")
+        assert record["last_status"] == 204
+
+
+async def test_curl_posts_on_both_listeners(running: Running, tmp_path: Path) -> None:
+    curl, port = need("curl"), free_port()
+    daemon = await running(
+        "", daemon=f"daemon: {{listen: [{{unix: h.sock}}, {{http: '127.0.0.1:{port}'}}], store: h.db}}\n"
+    )
+    big = tmp_path / "big.json"
+    big.write_text(json.dumps({**EVENT, "data": {"text": "x" * 900_000}}))
+    for target in (["--unix-socket", str(daemon.socket), "http://localhost/v1/events"], [f"http://127.0.0.1:{port}/v1/events"]):
+        for data in ('{"type": "vm", "event": "on"}', f"@{big}"):
+            process = await asyncio.create_subprocess_exec(
+                curl, "-sS", "-w", "%{http_code}", "-H", "Content-Type: application/json", "-d", data, *target,
+                stdout=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            out, _ = await process.communicate()
+            assert out.endswith(b"202"), out

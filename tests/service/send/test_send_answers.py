@@ -1,0 +1,278 @@
+"""What a receiver may answer, whole, broken or hostile, and what becomes of it."""
+
+import asyncio
+import gzip
+
+import pytest
+
+from hookd.defs import Method
+from hookd.model import Reason
+from tests.service.receivers import Receiver, Script, answer, close, endless, hang, raw, reset, response
+from tests.service.send.attempts import Attempts
+
+OK_HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 226, 299])
+async def test_2xx_is_delivered(send: Attempts, status: int) -> None:
+    async with Receiver(answer(status)) as receiver:
+        outcome = await send(receiver.url())
+    assert (outcome.reason, outcome.status, outcome.error) == (Reason.OK, status, "")
+    assert not outcome.insecure
+    assert 0 < outcome.duration_s < 5
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (304, "HTTP 304 Not Modified; redirects are not followed"),
+        (400, "HTTP 400 Bad Request"),
+        (410, "HTTP 410 Gone"),
+        (429, "HTTP 429 Too Many Requests"),
+        (500, "HTTP 500 Internal Server Error"),
+        (599, "HTTP 599"),
+        (799, "HTTP 799"),
+    ],
+)
+async def test_any_other_status_fails_in_our_own_words(send: Attempts, status: int, sentence: str) -> None:
+    async with Receiver(
+        raw(f"HTTP/1.1 {status} \x1b[31mOdd\r\nContent-Length: 3\r\n\r\nwhy".encode())
+    ) as receiver:
+        outcome = await send(receiver.url())
+    assert (outcome.reason, outcome.status, outcome.error) == (Reason.STATUS, status, sentence)
+    assert outcome.response == (b"" if status == 304 else b"why")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(send: Attempts, status: int) -> None:
+    async with Receiver() as other, Receiver(answer(status, b"", f"Location: {other.url()}")) as receiver:
+        outcome = await send(receiver.url())
+        assert (outcome.reason, outcome.status) == (Reason.STATUS, status)
+        assert not other.requests
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "asked_s"),
+    [(429, "5", 5), (503, "100000", 86_400), (503, "soon", None), (500, "5", None), (200, "5", None)],
+)
+async def test_retry_after(send: Attempts, status: int, header: str, asked_s: float | None) -> None:
+    async with Receiver(answer(status, b"", f"retry-after: {header}")) as receiver:
+        assert (await send(receiver.url())).retry_after_s == asked_s
+
+
+async def test_of_repeated_retry_after_the_largest_counts(send: Attempts) -> None:
+    async with Receiver(answer(503, b"", "Retry-After: 5", "Retry-After: 9")) as receiver:
+        assert (await send(receiver.url())).retry_after_s == 9
+
+
+async def test_a_compressed_answer_is_not_expanded(send: Attempts) -> None:
+    packed = gzip.compress(bytes(10_000_000))
+    async with Receiver(answer(200, packed, "Content-Encoding: gzip")) as receiver:
+        outcome = await send(receiver.url())
+    assert outcome.reason is Reason.OK
+    assert outcome.response == packed[:4096]
+
+
+async def test_cookies_are_not_sent_back(send: Attempts) -> None:
+    async with Receiver(answer(200, b"", "Set-Cookie: a=b")) as receiver:
+        await send(receiver.url())
+        await send(receiver.url())
+        assert receiver.requests[1].values("cookie") == []
+
+
+async def test_interim_answers_are_passed_over(send: Attempts) -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    async with Receiver(raw(interim + response(201, b"made")), raw(interim, response(202))) as receiver:
+        assert (await send(receiver.url())).status == 201
+        assert (await send(receiver.url())).status == 202
+        assert receiver.connections == 1
+
+
+@pytest.mark.parametrize("size", [4096, 4097, 65_536])
+async def test_at_most_4_kib_are_kept(send: Attempts, size: int) -> None:
+    async with Receiver(answer(200, b"x" * size)) as receiver:
+        outcome = await send(receiver.url())
+        assert outcome.response == b"x" * 4096
+        await send(receiver.url())
+        assert receiver.connections == 1
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("framing", ["length", "chunks", "close"])
+async def test_a_huge_body_is_not_read_on(send: Attempts, status: int, framing: str) -> None:
+    head = f"HTTP/1.1 {status} X\r\n".encode()
+    opening, piece = {
+        "length": (b"Content-Length: 100000000000\r\n\r\n", b"x" * 4000),
+        "chunks": (b"Transfer-Encoding: chunked\r\n\r\n", b"fa0\r\n" + b"x" * 4000 + b"\r\n"),
+        "close": (b"\r\n", b"x" * 4000),
+    }[framing]
+    async with Receiver(endless(head + opening, piece)) as receiver:
+        outcome = await send(receiver.url())
+        await receiver.quiet()
+    assert outcome.status == status
+    assert outcome.reason is (Reason.OK if status == 200 else Reason.STATUS)
+    assert outcome.response == b"x" * 4096
+
+
+# Of a 2xx whose body goes wrong: delivered, and the connection is not used again (spec 14).
+BROKEN_BODIES: dict[str, Script] = {
+    "half": raw(OK_HEAD + b"Content-Length: 10\r\n\r\nhalf", then_close=True),
+    "half, in pieces": raw(OK_HEAD, b"Content-Length: 10\r\n\r\n", b"half", then_close=True, pause_s=0.01),
+    "reset": reset(OK_HEAD + b"Content-Length: 10\r\n\r\nhalf"),
+    "chunk that is none": raw(CHUNKED + b"zzz\r\n"),
+    "chunk that is none, later": raw(CHUNKED, b"4\r\nhalf\r\n", b"zzz\r\n", pause_s=0.01),
+    "chunk cut off": raw(CHUNKED + b"a\r\nhalf", then_close=True),
+    "trailer that is none": raw(CHUNKED + b"0\r\n\x00: x\r\n\r\n"),
+    "more than its length": raw(OK_HEAD + b"Content-Length: 4\r\n\r\nhalf and more"),
+    "after interim answers": raw(b"HTTP/1.1 100 Continue\r\n\r\n" + CHUNKED + b"zzz\r\n"),
+    "endless chunk extension": endless(CHUNKED + b"4;x=", b"y" * 60_000),
+    "endless trailers": endless(CHUNKED + b"0\r\n", b"x: y\r\n" * 1000),
+}
+
+
+@pytest.mark.parametrize("script", BROKEN_BODIES.values(), ids=BROKEN_BODIES)
+async def test_a_2xx_with_a_broken_body_is_delivered(send: Attempts, script: Script) -> None:
+    async with Receiver(script, answer(204)) as receiver:
+        outcome = await send(receiver.url())
+        assert (outcome.reason, outcome.status, outcome.error) == (Reason.OK, 200, "")
+        assert outcome.duration_s < 2
+        assert (await send(receiver.url())).status == 204
+        assert receiver.connections == 2
+
+
+@pytest.mark.parametrize(("status", "reason"), [(200, Reason.OK), (500, Reason.STATUS)])
+async def test_a_dripping_body_ends_at_the_timeout_with_its_status(
+    send: Attempts, status: int, reason: Reason
+) -> None:
+    opening = f"HTTP/1.1 {status} X\r\nContent-Length: 100000\r\n\r\n".encode()
+    async with Receiver(endless(opening, b"x", pause_s=0.02)) as receiver:
+        outcome = await send(receiver.url(), timeout_s=0.3)
+        await receiver.quiet()
+    assert (outcome.reason, outcome.status) == (reason, status)
+    assert outcome.response.startswith(b"x")
+    assert 0.3 <= outcome.duration_s < 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        hang(),
+        endless(OK_HEAD + b"x: ", b"y", pause_s=0.02),
+        endless(b"", b"HTTP/1.1 100 C\r\n\r\n", pause_s=0.03),
+    ],
+    ids=["silence", "dripping head", "dripping interim answers"],
+)
+async def test_no_whole_head_by_the_timeout(send: Attempts, script: Script) -> None:
+    async with Receiver(script) as receiver:
+        outcome = await send(receiver.url(), timeout_s=0.3)
+        await receiver.quiet()
+    assert (outcome.reason, outcome.status) == (Reason.TIMEOUT, None)
+    assert outcome.error == "timed out after 0.3 s while waiting for the answer"
+    assert 0.3 <= outcome.duration_s < 1
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        (close(), "closed the connection before its answer was complete"),
+        (reset(), "broke before an answer: Connection reset by peer"),
+        (raw(OK_HEAD, then_close=True), "closed the connection before its answer was complete"),
+        (raw(OK_HEAD + b"X: y\r\n", then_close=True), "closed the connection before its answer was complete"),
+        (
+            raw(b"HTTP/1.1 100 C\r\n\r\n", then_close=True),
+            "closed the connection before its answer was complete",
+        ),
+    ],
+    ids=["closed", "reset", "status line alone", "half a head", "interim answer alone"],
+)
+async def test_disconnected(send: Attempts, script: Script, sentence: str) -> None:
+    async with Receiver(script) as receiver:
+        outcome = await send(receiver.url())
+        assert (outcome.reason, outcome.status) == (Reason.DISCONNECTED, None)
+        assert sentence in outcome.error
+        assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        raw(b"SSH-2.0-OpenSSH_9.2p1\r\n"),
+        raw(b"\x15\x03\x03\x00\x02\x02\x16\r\n\r\n"),
+        raw(b"HTTP/1.1 abc OK\r\n\r\n"),
+        raw(OK_HEAD + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
+        raw(OK_HEAD + b"Content-Length: -1\r\n\r\n"),
+        raw(OK_HEAD + b"X: " + b"y" * 9000 + b"\r\n\r\n"),
+        raw(b"HTTP/1.1 200 " + b"y" * 9000 + b"\r\n\r\n"),
+        raw(OK_HEAD + b"X: y\r\n" * 200 + b"\r\n"),
+        endless(OK_HEAD, b"X: y\r\n" * 100),
+        endless(OK_HEAD + b"X: ", b"y" * 1000),
+        endless(b"", b"HTTP/1.1 100 C\r\n\r\n"),
+        endless(b"", b"HTTP/1.1 100 C\r\nX: " + b"y" * 8000 + b"\r\n\r\n"),
+    ],
+    ids=[
+        "ssh",
+        "tls alert",
+        "status not a number",
+        "two lengths",
+        "negative length",
+        "long header",
+        "long status line",
+        "many headers",
+        "endless headers",
+        "endless header",
+        "endless interim answers",
+        "endless fat interim answers",
+    ],
+)
+async def test_what_is_not_http_or_passes_the_bounds(send: Attempts, script: Script) -> None:
+    async with Receiver(script) as receiver:
+        outcome = await send(receiver.url())
+        await receiver.quiet()
+    assert (outcome.reason, outcome.status) == (Reason.PROTOCOL, None)
+    assert outcome.error.isprintable()
+    assert outcome.duration_s < 2
+
+
+async def test_switching_protocols_unasked_is_a_status_like_any_other(send: Attempts) -> None:
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n\x00\x01"
+    async with Receiver(raw(switch), answer()) as receiver:
+        assert (await send(receiver.url())).status == 101
+        assert (await send(receiver.url())).status == 200
+        assert receiver.connections == 2
+
+
+async def test_a_receiver_that_speaks_first_is_no_http_server() -> None:
+    """A banner sent before the request, as mail servers do, is taken for the answer."""
+
+
+async def test_an_early_answer_to_a_body_that_is_not_read(send: Attempts) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(response(413, b"too much"))
+        await asyncio.Event().wait()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    outcome = await send(f"http://127.0.0.1:{port}/", body=bytes(20_000_000))
+    assert (outcome.status, outcome.response) == (413, b"too much")
+    server.close()
+
+
+async def test_cancelling_closes_the_connection(send: Attempts) -> None:
+    async with Receiver(hang()) as receiver:
+        attempt = asyncio.create_task(send(receiver.url()))
+        await receiver.received(1)
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        await receiver.quiet()
+
+
+@pytest.mark.parametrize("method", Method)
+async def test_methods(send: Attempts, method: Method) -> None:
+    async with Receiver() as receiver:
+        assert (await send(receiver.url("/a"), method=method)).reason is Reason.OK
+        (request,) = receiver.requests
+    assert request.line == f"{method} /a HTTP/1.1"
+    assert request.values("content-length") == ([] if method is Method.GET else ["19"])

@@ -1,0 +1,220 @@
+"""`hookd emit`, `hookd trigger`: what is posted, and what is said about the answer."""
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookd.cli import main
+from hookd.cli.batches import batches
+from tests.service.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
+
+DELIVERIES = [
+    {"id": "d1", "task": "page", "webhook": "ops"},
+    {"id": "d2", "task": "keep\x1b[2J", "webhook": "archive"},
+]
+RECEIPT = {"id": "e1", "duplicate": False, "deliveries": DELIVERIES}
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
+    with serving(tmp_path / "d.sock") as stub:
+        monkeypatch.setenv("HOOKD_SOCKET", stub.socket)
+        yield stub
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        ([], {}),
+        (["--object", "web-01"], {"object": {"name": "web-01"}}),
+        (["--object-id", "7", "--tag", "a", "--tag", "b"], {"object": {"id": "7", "tags": ["a", "b"]}}),
+        (["--tag", "a"], {"object": {"tags": ["a"]}}),
+        (["--id", "x-1", "--data", '{"n": 1}'], {"id": "x-1", "data": {"n": 1}}),
+        (["--object", "ü\n"], {"object": {"name": "ü\n"}}),
+        (["--data", "{}"], {"data": {}}),
+    ],
+)
+def test_the_options_become_an_event(words: list[str], body: dict[str, Any], daemon: FakeDaemon) -> None:
+    daemon.answers["POST /v1/events"] = Canned(202, RECEIPT)
+    assert main(["emit", "vm", "on", *words]) == 0
+    assert daemon.asked[0].json == {"type": "vm", "event": "on", **body}
+    assert daemon.asked[0].headers["Content-Type"] == "application/json"
+
+
+def test_data_is_sent_as_it_is_written(daemon: FakeDaemon) -> None:
+    daemon.answers["POST /v1/events"] = Canned(202, RECEIPT)
+    data = '{"a": 1.10000000000000000001, "a": 2e999}'
+    assert main(["emit", "vm", "on", "--data", data]) == 0
+    assert daemon.asked[0].body.endswith(b'"data":' + data.encode() + b"}")
+
+
+def test_the_id_and_the_deliveries_are_printed(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.answers["POST /v1/events"] = Canned(202, RECEIPT)
+    assert main(["emit", "vm", "on"]) == 0
+    said = "e1\n  d1  page → ops\n  d2  keep\\x1b[2J → archive\n"
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    ("receipt", "said"),
+    [
+        ({"id": "e1", "duplicate": False, "deliveries": []}, "e1  (no rule matches: nothing is sent)\n"),
+        ({"id": "e1", "duplicate": True, "deliveries": []}, "e1  (taken before: nothing new is sent)\n"),
+    ],
+)
+def test_what_is_special_about_an_event_is_told(
+    receipt: dict[str, Any], said: str, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.answers["POST /v1/events"] = Canned(200, receipt)
+    assert main(["emit", "vm", "on"]) == 0
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("words", [["emit", "vm", "on"], ["trigger", "nightly report/1"]])
+def test_json_prints_the_answer_in_ascii(
+    words: list[str], daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.answers["POST /v1/events"] = Canned(202, RECEIPT)
+    daemon.answers["POST /v1/tasks/nightly%20report%2F1/trigger"] = Canned(202, RECEIPT)
+    assert main([*words, "--json"]) == 0
+    out = capsys.readouterr().out
+    assert json.loads(out) == RECEIPT
+    assert "\x1b" not in out
+
+
+def test_trigger_sends_what_the_message_is_filled_with(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.answers["POST /v1/tasks/t%C3%BC/trigger"] = Canned(202, RECEIPT)
+    assert main(["trigger", "tü", "--object", "o", "--data", '{"a": 1}']) == 0
+    assert daemon.asked[0].json == {"object": {"name": "o"}, "data": {"a": 1}}
+    assert capsys.readouterr().out.startswith("e1\n  d1  page → ops\n")
+
+
+class TestFile:
+    def test_the_lines_are_posted_as_they_are(
+        self, daemon: FakeDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["POST /v1/events"] = _taking
+        path = tmp_path / "events.ndjson"
+        path.write_bytes(b'{"n": 1}\r\n\n  \n{"n":2}')
+        assert main(["emit", "--file", str(path)]) == 0
+        assert daemon.asked[0].body == b'{"n": 1}\n{"n":2}\n'
+        assert daemon.asked[0].headers["Content-Type"] == "application/x-ndjson"
+        assert capsys.readouterr().out == "taken: 2 events, 4 deliveries\n"
+
+    def test_standard_input(
+        self, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["POST /v1/events"] = _taking
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"{}\n")))
+        assert main(["emit", "--file", "-", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"events": [RECEIPT]}
+
+    def test_a_large_file_goes_in_parts(
+        self, daemon: FakeDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["POST /v1/events"] = _taking
+        path = _lines(tmp_path, 1201)
+        assert main(["emit", "--file", str(path)]) == 0
+        assert [asked.body.count(b"\n") for asked in daemon.asked] == [500, 500, 201]
+        assert capsys.readouterr().out == "taken: 1201 events, 2402 deliveries\n"
+
+    def test_duplicates_are_counted(
+        self, daemon: FakeDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["POST /v1/events"] = Canned(200, {"events": [RECEIPT, {**RECEIPT, "duplicate": True}]})
+        assert main(["emit", "--file", str(_lines(tmp_path, 2))]) == 0
+        assert capsys.readouterr().out == "taken: 2 events (1 of them taken before), 2 deliveries\n"
+
+    def test_a_refused_part_is_told_by_its_lines_and_ends_it(
+        self, daemon: FakeDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def answer(asked: Asked) -> Canned:
+            if b'"n": 700' not in asked.body:
+                return _taking(asked)
+            errors = [
+                {"pointer": "/199/type", "message": "unknown"},
+                {"pointer": "/200", "message": "not JSON"},
+                {"pointer": "/type", "message": "odd"},
+            ]
+            return problem(422, "2 of 500 events are invalid", errors=errors)
+
+        daemon.answers["POST /v1/events"] = answer
+        path = _lines(tmp_path, 1500)
+        assert main(["emit", "--file", str(path)]) == 1
+        assert len(daemon.asked) == 2
+        said = capsys.readouterr()
+        assert said.out == "taken: 500 events, 1000 deliveries\n"
+        assert said.err.splitlines() == [
+            "hookd: lines 501 to 1000 refused, and nothing after them was sent: 2 of 500 events are invalid",
+            "line 700: /type: unknown",
+            "line 701: not JSON",
+            "/type: odd",
+        ]
+
+    def test_a_part_that_is_too_large_for_this_daemon_is_halved(
+        self, daemon: FakeDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def answer(asked: Asked) -> Canned:
+            return problem(413, "too large") if asked.body.count(b"\n") > 3 else _taking(asked)
+
+        daemon.answers["POST /v1/events"] = answer
+        assert main(["emit", "--file", str(_lines(tmp_path, 10))]) == 0
+        assert [asked.body.count(b"\n") for asked in daemon.asked] == [10, 5, 2, 3, 5, 2, 3]
+        assert capsys.readouterr().out == "taken: 10 events, 20 deliveries\n"
+
+    def test_a_single_event_that_is_too_large_is_refused(
+        self, daemon: FakeDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["POST /v1/events"] = problem(413, "too large")
+        assert main(["emit", "--file", str(_lines(tmp_path, 1))]) == 1
+        assert "line 1 refused, and nothing after them" in capsys.readouterr().err
+
+    def test_an_unreachable_daemon_is_told_with_the_lines_in_doubt(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["emit", "--file", str(_lines(tmp_path, 3)), "--socket", str(tmp_path / "none")]
+        assert main(words) == 3
+        said = capsys.readouterr()
+        assert said.out == "taken: 0 events, 0 deliveries\n"
+        assert "lines 1 to 3 and what follows were not confirmed" in said.err
+
+    def test_a_file_that_is_not_there_fails(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["emit", "--file", str(tmp_path / "none")]) == 1
+        assert "No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("sizes", "parts"),
+    [
+        ([], []),
+        ([4, 4], [[4, 4]]),
+        ([4, 4, 1], [[4, 4], [1]]),
+        ([1, 1, 1, 1], [[1, 1, 1], [1]]),
+        ([20], [[20]]),
+        ([1, 20, 1], [[1], [20], [1]]),
+    ],
+)
+def test_parts_stay_below_both_bounds(sizes: list[int], parts: list[list[int]]) -> None:
+    lines = [(number, b"x" * size) for number, size in enumerate(sizes, start=1)]
+    made = list(batches(lines, most_bytes=10, most_events=3))
+    assert [[len(content) for _, content in part] for part in made] == parts
+    assert [line for part in made for line in part] == lines
+
+
+def _taking(asked: Asked) -> Canned:
+    return Canned(202, {"events": [RECEIPT] * asked.body.count(b"\n")})
+
+
+def _lines(tmp_path: Path, count: int) -> Path:
+    path = tmp_path / "events.ndjson"
+    path.write_text("".join(f'{{"n": {number}}}\n' for number in range(1, count + 1)))
+    return path

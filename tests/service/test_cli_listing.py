@@ -1,0 +1,448 @@
+"""`hookd status`, `deliveries`, `show`, `reload`: how the daemon's answers are shown."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookd.cli import main
+from hookd.cli.health import concerns
+from hookd.cli.moments import parse_duration, parse_moment, span
+from hookd.cli.screen import columns_of
+from tests.service.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
+    with serving(tmp_path / "d.sock") as stub:
+        monkeypatch.setenv("HOOKD_SOCKET", stub.socket)
+        yield stub
+
+
+def delivery(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": "0198f2c7-6f0e-7c1b-9d55-0a8e5b7f3c21",
+        "event_id": "e1",
+        "task": "page",
+        "webhook": "ops",
+        "state": "delivered",
+        "parked": None,
+        "cause": {"kind": "event", "event_id": "e1", "rule": "events.prod"},
+        "attempt": 1,
+        "failures": 0,
+        "created_at": "2026-01-02T03:04:05.123456Z",
+        "due_at": None,
+        "finished_at": "2026-01-02T03:04:06.5Z",
+        "detail": "",
+        "last_status": 200,
+        "last_error": "",
+        **changes,
+    }
+
+
+def lane(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "ops",
+        "parked": None,
+        "pending": 0,
+        "in_flight": 0,
+        "oldest_age_s": None,
+        "held_until": None,
+        "breaker": "closed",
+        "insecure": False,
+        "last_result": {
+            "at": "2026-01-02T03:04:05Z",
+            "status": 200,
+            "reason": "ok",
+            "error": "",
+            "duration_s": 1,
+        },
+        **changes,
+    }
+
+
+def status(**changes: Any) -> dict[str, Any]:
+    whole = {
+        "version": "0.1.0",
+        "pid": 42,
+        "started_at": "2026-01-02T03:04:05Z",
+        "uptime_s": 90061.5,
+        "config": {
+            "path": "/etc/hookd",
+            "number": 3,
+            "hash": "0123456789ab",
+            "loaded_at": "2026-01-02T03:04:05.5Z",
+            "last_reload": None,
+            "warnings": [],
+            "restart_needed": [],
+        },
+        "listen": ["unix:/run/hookd/hookd.sock", "http://127.0.0.1:8420"],
+        "store": {"path": "/var/lib/hookd/hookd.db", "size_bytes": 3 << 20, "error": None},
+        "deliveries": {"pending": 0, "sending": 0, "delivered": 7, "dead": 0, "cancelled": 0},
+        "webhooks": [lane()],
+        "stopping": False,
+    }
+    for place, value in changes.items():
+        section, _, key = place.partition("__")
+        if key:
+            whole[section] = {**whole[section], key: value}  # type: ignore[dict-item]
+        else:
+            whole[section] = value
+    return whole
+
+
+class TestStatus:
+    def test_a_healthy_daemon(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+        daemon.answers["GET /v1/status"] = Canned(200, status())
+        assert main(["status"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "everything is all right",
+            "",
+            "hookd       0.1.0, pid 42, up 1d 1h",
+            "config      /etc/hookd, number 3, hash 0123456789ab",
+            "loaded      2026-01-02T03:04:05Z",
+            "listen      unix:/run/hookd/hookd.sock, http://127.0.0.1:8420",
+            "store       /var/lib/hookd/hookd.db, 3.0 MiB",
+            "deliveries  0 pending, 0 sending, 7 delivered, 0 dead, 0 cancelled",
+            "",
+            "WEBHOOK  STATE  WAITING  UNDER WAY  OLDEST  LAST RESULT",
+            "ops      open   0        0          -       200",
+        ]
+
+    @pytest.mark.parametrize(
+        ("changes", "told"),
+        [
+            ({"stopping": True}, "hookd is stopping"),
+            ({"store__error": "disk full"}, "the store cannot be written (disk full)"),
+            (
+                {
+                    "config__last_reload": {
+                        "ok": False,
+                        "at": "2026-01-02T03:04:05Z",
+                        "faults": ["a.yaml:1:2: w: no"],
+                    }
+                },
+                "a.yaml:1:2: w: no",
+            ),
+            ({"config__restart_needed": ["daemon.store"]}, "daemon.store changed: it takes effect after"),
+            ({"config__warnings": ["a.yaml:1:1: warning: x"]}, "a.yaml:1:1: warning: x"),
+            ({"deliveries__dead": 2}, "2 dead: `hookd deliveries --state dead`"),
+            ({"webhooks": [lane(pending=1, parked="gone")]}, "ops: 1 waits, the webhook is no longer"),
+            ({"webhooks": [lane(pending=2, parked="disabled")]}, "ops: 2 wait, `enabled: false`"),
+            ({"webhooks": [lane(pending=2, breaker="open")]}, "the receiver keeps failing (200)"),
+            (
+                {"webhooks": [lane(pending=2, held_until="2026-01-02T03:04:05.9Z")]},
+                "the receiver asked for quiet until 2026-01-02T03:04:05Z",
+            ),
+            (
+                {"webhooks": [lane(pending=2, oldest_age_s=7260.0, last_result=None)]},
+                "the oldest for 2h 1m; last result: none yet",
+            ),
+        ],
+    )
+    def test_what_is_not_all_right_is_told(self, changes: dict[str, Any], told: str) -> None:
+        assert any(told in line for line in concerns(status(**changes)))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"config__last_reload": {"ok": True, "at": "2026-01-02T03:04:05Z", "faults": []}},
+            {"webhooks": [lane(parked="disabled")]},
+            {"webhooks": [lane(pending=5, in_flight=5, oldest_age_s=3.0)]},
+        ],
+    )
+    def test_what_is_usual_is_no_concern(self, changes: dict[str, Any]) -> None:
+        assert concerns(status(**changes)) == []
+
+    def test_it_never_takes_more_than_40_lines(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "60")
+        lanes = [lane(name=f"hook-{n}-{'x' * 80}\x1b", pending=n, breaker="open") for n in range(300)]
+        daemon.answers["GET /v1/status"] = Canned(
+            200, status(webhooks=lanes, store__size_bytes=None, config__warnings=["a\nb" * 90] * 50)
+        )
+        assert main(["status"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 40
+        assert all(len(line) <= 400 and line.isprintable() for line in lines)
+        assert all(columns_of(line) <= 60 for line in lines[-16:])
+        assert any("hook-299-" in line for line in lines)
+        assert lines[-1].startswith("and 286 more webhooks")
+
+    def test_json_is_the_answer(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+        daemon.answers["GET /v1/status"] = Canned(200, status())
+        assert main(["status", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == status()
+
+
+class TestDeliveries:
+    def test_a_table(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+        waiting = {"state": "pending", "finished_at": None}
+        listed = [
+            delivery(),
+            delivery(id="d2", **waiting, due_at="2026-01-02T03:05:00.1Z", last_status=503, attempt=2),
+            delivery(id="d3", **waiting, parked="gone", last_status=None, attempt=0, task=""),
+            delivery(id="d4", state="dead", detail="410 Gone\x1b[2J\nd9  delivered"),
+            delivery(id="d5", state="sending", finished_at=None),
+        ]
+        daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": listed, "cursor": None})
+        assert main(["deliveries"]) == 0
+        said = capsys.readouterr()
+        made = "2026-01-02T03:04:05Z"
+        assert [re.split(r" {2,}", line) for line in said.out.splitlines()] == [
+            ["ID", "STATE", "WEBHOOK", "TASK", "ATTEMPTS", "CREATED", "NEXT OR LAST"],
+            [listed[0]["id"], "delivered", "ops", "page", "1", made, "2026-01-02T03:04:06Z, 200"],
+            ["d2", "pending", "ops", "page", "2", made, "next 2026-01-02T03:05:00Z, last: 503"],
+            ["d3", "pending (gone)", "ops", "-", "0", made, "waits"],
+            ["d4", "dead", "ops", "page", "1", made, r"410 Gone\x1b[2J\nd9", "delivered"],
+            ["d5", "sending", "ops", "page", "1", made, "under way"],
+        ]
+        assert said.err == ""
+
+    def test_the_filters_go_to_the_daemon(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": [], "cursor": None})
+        words = ["--state", "dead", "--webhook", "ops & co", "--task", "tü", "--event", "e", "--limit", "7"]
+        until = ["--until", "2026-01-02T04:04:05.25+01:00", "--since", "2h"]
+        assert main(["deliveries", *words, *until]) == 0
+        asked = daemon.asked[0].query
+        since = datetime.fromisoformat(asked.pop("since"))
+        assert 7200 <= (datetime.now(UTC) - since).total_seconds() < 7260
+        assert asked == {
+            "state": "dead",
+            "webhook": "ops & co",
+            "task": "tü",
+            "event": "e",
+            "until": "2026-01-02T03:04:05.250000Z",
+            "limit": "7",
+        }
+        assert capsys.readouterr().out == "no deliveries match\n"
+
+    @pytest.mark.parametrize(
+        ("words", "limits", "listed"),
+        [
+            ([], ["50"], 50),
+            (["--limit", "250"], ["200", "50"], 250),
+            (["--limit", "0"], ["200", "200", "200"], 450),
+            (["--limit", "450"], ["200", "200", "50"], 450),
+        ],
+    )
+    def test_it_pages_up_to_the_limit(
+        self,
+        words: list[str],
+        limits: list[str],
+        listed: int,
+        daemon: FakeDaemon,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        daemon.answers["GET /v1/deliveries"] = _paged(450)
+        assert main(["deliveries", *words]) == 0
+        said = capsys.readouterr()
+        assert [asked.query["limit"] for asked in daemon.asked] == limits
+        assert [line.split()[0] for line in said.out.splitlines()[1:]] == [f"d{n}" for n in range(listed)]
+        assert said.err == ("there are more: --limit 0 lists all\n" if listed < 450 else "")
+
+    @pytest.mark.parametrize("count", [0, 1, 450])
+    def test_json_is_one_list(
+        self, count: int, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["GET /v1/deliveries"] = _paged(count)
+        assert main(["deliveries", "--limit", "0", "--json"]) == 0
+        assert [item["id"] for item in json.loads(capsys.readouterr().out)] == [f"d{n}" for n in range(count)]
+
+
+def _paged(count: int) -> Any:
+    """An answer that lists `count` deliveries in pages, as the daemon does."""
+
+    def answer(asked: Asked) -> Canned:
+        start = int(asked.query.get("cursor", "0"))
+        end = min(count, start + int(asked.query["limit"]))
+        listed = [delivery(id=f"d{number}") for number in range(start, end)]
+        return Canned(200, {"deliveries": listed, "cursor": str(end) if end < count else None})
+
+    return answer
+
+
+class TestShow:
+    ATTEMPT: Mapping[str, Any] = {
+        "number": 1,
+        "started_at": "2026-01-02T03:04:05.1Z",
+        "duration_s": 0.25,
+        "status": 503,
+        "reason": "status",
+        "error": "answered 503",
+        "response": "busy\nstate      delivered\x1b]0;x\x07",
+        "insecure": True,
+    }
+
+    def test_a_delivery_with_its_attempts(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        late = {"number": 2, "status": None, "reason": "timeout", "error": "late", "response": ""}
+        attempts = [self.ATTEMPT, {**self.ATTEMPT, **late, "insecure": False}]
+        ending = {"state": "dead", "attempt": 2, "failures": 2, "detail": "retries used up"}
+        shown = delivery(**ending, body=json.dumps({"text": "ü"}), attempts=attempts)
+        daemon.answers["GET /v1/deliveries/d%2F1"] = Canned(200, shown)
+        assert main(["show", "d/1"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "delivery   0198f2c7-6f0e-7c1b-9d55-0a8e5b7f3c21",
+            "state      dead",
+            "why        retries used up",
+            "webhook    ops",
+            "task       page",
+            "cause      event e1 events.prod",
+            "created    2026-01-02T03:04:05Z",
+            "finished   2026-01-02T03:04:06Z",
+            "counted    2 of 2 attempts count as failed",
+            "",
+            "attempts",
+            "  1  2026-01-02T03:04:05Z  0.250s  503  certificate not checked  answered 503",
+            "     | busy",
+            r"     | state      delivered\x1b]0;x\x07",
+            "  2  2026-01-02T03:04:05Z  0.250s  timeout  late",
+            "",
+            "body",
+            "  | {",
+            '  |   "text": "ü"',
+            "  | }",
+        ]
+
+    def test_one_that_has_not_been_tried(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        due = {"state": "pending", "parked": "paused", "due_at": "2026-01-02T03:04:05Z", "finished_at": None}
+        waiting = delivery(**due, body="plain\x1b\ntext", attempts=[])
+        daemon.answers["GET /v1/deliveries/d1"] = Canned(200, waiting)
+        assert main(["show", "d1"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert "state      pending (parked: paused)" in lines
+        assert "due        2026-01-02T03:04:05Z" in lines
+        assert "attempts   none yet" in lines
+        assert lines[-2:] == [r"  | plain\x1b", "  | text"]
+
+    def test_json_is_the_answer(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+        shown = delivery(body="\x1b\x9b", attempts=[self.ATTEMPT])
+        daemon.answers["GET /v1/deliveries/d1"] = Canned(200, shown)
+        assert main(["show", "d1", "--json"]) == 0
+        out = capsys.readouterr().out
+        assert json.loads(out) == shown
+        assert all(line.isascii() and line.isprintable() for line in out.splitlines())
+
+    def test_no_such_id(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+        daemon.answers["GET /v1/deliveries/d1"] = problem(404, "there is no delivery 'd1'")
+        assert main(["show", "d1"]) == 1
+        assert capsys.readouterr() == ("", "hookd: there is no delivery 'd1'\n")
+
+
+class TestReload:
+    NOTHING: Mapping[str, Any] = {"added": [], "changed": [], "removed": []}
+
+    def test_what_changed_is_named(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+        changes = {
+            "webhooks": {"added": ["new\x1b"], "changed": ["a", "b"], "removed": []},
+            "tasks": self.NOTHING,
+            "events": {"added": [], "changed": [], "removed": ["old"]},
+        }
+        answer = {"number": 4, "hash": "0123456789ab", "changes": changes, "restart_needed": ["daemon.store"]}
+        daemon.answers["POST /v1/reload"] = Canned(200, answer)
+        assert main(["reload"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "in force: config number 4, hash 0123456789ab",
+            "webhooks +1 ~2 -0",
+            r"  + new\x1b",
+            "  ~ a",
+            "  ~ b",
+            "events +0 ~0 -1",
+            "  - old",
+            "restart needed for daemon.store: `systemctl restart hookd`",
+        ]
+        assert main(["reload", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == answer
+
+    def test_nothing_changed(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+        answer = {
+            "number": 4,
+            "hash": "0123456789ab",
+            "changes": {"tasks": self.NOTHING},
+            "restart_needed": [],
+        }
+        daemon.answers["POST /v1/reload"] = Canned(200, answer)
+        assert main(["reload"]) == 0
+        assert capsys.readouterr().out.splitlines()[1] == "nothing changed"
+
+    def test_a_refused_config_is_told_with_its_places(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        faults = ["a.yaml:3:5: tasks.t.webhook: no such webhook", "b.yaml:1:1: yaml: \x1bbroken"]
+        daemon.answers["POST /v1/reload"] = problem(
+            422,
+            "the configuration was refused",
+            errors=[{"pointer": "", "message": fault} for fault in faults],
+        )
+        assert main(["reload"]) == 1
+        assert capsys.readouterr().err.splitlines() == [
+            "hookd: the configuration was refused",
+            "a.yaml:3:5: tasks.t.webhook: no such webhook",
+            r"b.yaml:1:1: yaml: \x1bbroken",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("10", 10), ("1.5s", 1.5), ("250ms", 0.25), ("5m", 300), ("2h", 7200), ("7d", 604800), (" 1s ", 1)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "-5s", "1h30m", "5 m", "1w", "1e3", "٣s", "99999999999d"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2h", "2026-01-02T01:04:05Z"),
+        ("0s", "2026-01-02T03:04:05Z"),
+        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+        ("2026-01-02t03:04:05.5z", "2026-01-02T03:04:05.500000Z"),
+        ("2026-01-02 03:04:05-05:00", "2026-01-02T08:04:05Z"),
+    ],
+)
+def test_moments(text: str, instant: str) -> None:
+    assert parse_moment(text, NOW) == instant
+
+
+@pytest.mark.parametrize(
+    "text", ["now", "2026-01-02", "2026-01-02T03:04:05", "2026-13-02T03:04:05Z", "999999999d"]
+)
+def test_what_is_no_moment(text: str) -> None:
+    with pytest.raises(ValueError, match="neither an instant"):
+        parse_moment(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.9, "0s"),
+        (59, "59s"),
+        (60, "1m"),
+        (3605, "1h 5s"),
+        (7260, "2h 1m"),
+        (90061, "1d 1h"),
+        (-5, "0s"),
+    ],
+)
+def test_spans(seconds: float, text: str) -> None:
+    assert span(seconds) == text
