@@ -1,12 +1,14 @@
-"""The HTTP request of one attempt, exactly as it goes out: method, URL, headers in order and case, body (spec 5).
+"""The HTTP request of one attempt, exactly as it goes out: method, URL, headers in order, body (spec 5).
 
-Here and nowhere else it is decided what a receiver sees, so that `send` and `explain` can never differ. `Host` and
-`Content-Length` belong to the connection and are added by `send`.
+Here and nowhere else it is decided what a receiver sees, so that `send` and `explain` can never differ.
+`Host` and `Content-Length` belong to the connection and are added by `send`.
 
 Must never: show a secret in `repr()`, or change a byte of the URL or the body. Called by: `send`, `cli`.
 
-- GET sends no body, hence no `Content-Type`, and its signature is over nothing; every other method sends the body.
-- `user-agent: hookd/VERSION` comes first, unless the webhook has its own, which then stands where it was written.
+- GET sends no body, hence no `Content-Type`, and its signature is over nothing; every other method sends the
+  body.
+- `user-agent: hookd/VERSION` comes first, unless the webhook has its own, which then stands where it was
+  written.
 - Then the webhook's headers, then `webhook-id`, `webhook-timestamp` and the signature.
 - Header values are text; `send` writes them as UTF-8.
 """
@@ -22,7 +24,7 @@ USER_AGENT = f"hookd/{__version__}"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `headers` are (name, value) pairs as on the wire; neither they nor the URL appear in `repr()`."""
+    """One request; `headers` are (name, value) pairs as on the wire. `repr()` shows the method alone."""
 
     method: Method
     url: str = field(repr=False)

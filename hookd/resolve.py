@@ -1,11 +1,12 @@
 """Name resolution in daemon threads of its own, one lookup at a time for each name.
 
-A shared pool of threads lets a few dead names delay every healthy one; here each name that is being looked up has its
-own thread, and all who ask for it meanwhile wait for the same answer (spec 5: resolution neither blocks the loop nor
-lets a dead name server for one host delay others). The threads are daemons: a lookup that hangs never delays the exit.
+A shared pool of threads lets a few dead names delay every healthy one; here each name that is being looked up
+has its own thread, and all who ask for it meanwhile wait for the same answer (spec 5: resolution neither
+blocks the loop nor lets a dead name server for one host delay others). The threads are daemons: a lookup that
+hangs never delays the exit.
 
-Must never: block the event loop. Called by: `send`, through aiohttp's connector, which asks for names only, never for
-literal addresses, and keeps answers for a few seconds.
+Must never: block the event loop. Called by: `send`, through aiohttp's connector, which asks for names only,
+never for literal addresses, and keeps answers for a few seconds.
 """
 
 import asyncio

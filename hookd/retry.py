@@ -1,7 +1,7 @@
 """What follows from an attempt's outcome: delivered, again later, or dead (spec 5).
 
-Pure: the instant and the randomness come in, a `Settlement` goes out. Must never: be asked about anything but one
-delivery; lanes, seats and holds are the worker's. Called by: `worker` (decide), `send` (retry_after).
+Pure: the instant and the randomness come in, a `Settlement` goes out. Must never: be asked about anything but
+one delivery; lanes, seats and holds are the worker's. Called by: `worker` (decide), `send` (retry_after).
 """
 
 import re
@@ -18,7 +18,7 @@ LONGEST_RETRY_AFTER_S = 86_400.0
 """A receiver may ask for at most a day (spec 5)."""
 
 JITTER = 0.2
-"""The share of a pause that is added at random, so that deliveries which failed together do not return together."""
+"""The share of a pause added at random: deliveries that failed together do not return together."""
 
 LOCAL_PAUSE_S = 1.0
 """Pause after hookd's own lack (descriptors, memory): long enough for some to come free."""
@@ -39,8 +39,8 @@ _HTTP_DATES = (
 def retry_after(values: Sequence[str], *, now: float) -> float | None:
     """Read `Retry-After` (RFC 9110, 10.2.3) as seconds from now, 0 to 86,400; None where no value is valid.
 
-    Valid is a whole, non-negative number of seconds or an HTTP-date; a date that has passed is 0. Of several values the
-    largest counts, so that the receiver is not called before any instant it named.
+    Valid is a whole, non-negative number of seconds or an HTTP-date; a date that has passed is 0. Of several
+    values the largest counts, so that the receiver is not called before any instant it named.
 
     Args:
         values: every `Retry-After` header of the answer, as received.

@@ -1,10 +1,11 @@
 """Signatures over a delivery: making them for the receiver, and checking them for `hookd receive`.
 
-Two styles: Standard Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md)
-and GitHub's `X-Hub-Signature-256` (spec 5).
+Two styles: Standard Webhooks 1.0
+(https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md) and GitHub's
+`X-Hub-Signature-256` (spec 5).
 
-Must never: put a secret or a correct signature into an error text. Called by: `request`, `config` (checks secrets at
-load), `cli` (`receive`).
+Must never: put a secret or a correct signature into an error text. Called by: `request`, `config` (checks
+secrets at load), `cli` (`receive`).
 """
 
 import base64
@@ -47,11 +48,9 @@ def signature_headers(
 ) -> list[tuple[str, str]]:
     """Return the signature headers of one attempt, as (name, value) in wire order.
 
-    Args:
-        signing: style and secrets; `standard` makes one entry per secret, `github` uses the first (newest) alone.
-        delivery_id: the value of `webhook-id`.
-        timestamp: the value of `webhook-timestamp`, whole seconds since the epoch.
-        body: exactly the bytes that are sent.
+    Args: signing: style and secrets; `standard` makes one entry per secret, `github` uses the first (newest)
+        alone. delivery_id: the value of `webhook-id`. timestamp: the value of `webhook-timestamp`, whole
+        seconds since the epoch. body: exactly the bytes that are sent.
     """
     match signing.style:
         case SigningStyle.STANDARD:
@@ -74,7 +73,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The result of `verify`; `style` is None where no signature was found, `reason` is empty where it is valid."""
+    """The result of `verify`; `style` is None where there is no signature, `reason` empty where it is valid."""
 
     verdict: Verdict
     style: SigningStyle | None = None

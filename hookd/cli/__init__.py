@@ -66,18 +66,24 @@ def main(words: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _run(list(sys.argv[1:] if words is None else words))
-        sys.stdout.flush()
+        code = _exit_code(list(sys.argv[1:] if words is None else words))
+        print(end="", flush=True)
+    except BrokenPipeError:
+        code = PIPE_CLOSED
+        _discard_output()
+    except OSError as error:
+        code = _said(Failure(str(error)))
+        _discard_output()
+    return code
+
+
+def _exit_code(words: list[str]) -> int:
+    try:
+        return _run(words)
     except Failure as failure:
         return _said(failure)
-    except BrokenPipeError:
-        _silence()
-        return PIPE_CLOSED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except OSError as error:
-        return _said(Failure(str(error)))
-    return code
 
 
 def _run(words: list[str]) -> int:
@@ -129,7 +135,7 @@ def _said(failure: Failure) -> int:
     return failure.code
 
 
-def _silence() -> None:
+def _discard_output() -> None:
     """Send what is still buffered nowhere, so that the interpreter does not complain at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

@@ -113,13 +113,14 @@ def _post(client: Client, batch: list[Line], taken: Taken) -> None:
 
 
 def _located(refusal: Refusal, batch: list[Line]) -> Failure:
+    """The refusal of a part, told by the lines of the file."""
+    headline = f"{_lines(batch)} refused, nothing after them was sent"
     faults = refusal.problem.get("errors") or ()
-    return Failure(
-        f"{_lines(batch)} refused, and nothing after them was sent: {refusal.lines[0]}",
-        *(_fault_line(fault, batch) for fault in faults),
-        *refusal.lines[1 + len(faults) :],
-        code=refusal.code,
-    )
+    if faults:
+        return Failure(headline, *(_fault_line(fault, batch) for fault in faults), code=refusal.code)
+    counting = f"a line named in that message counts from line {batch[0][0]} on, without blank ones"
+    hints = (*refusal.lines[1:], *([counting] if len(batch) > 1 else []))
+    return Failure(f"{headline}: {refusal.lines[0]}", *hints, code=refusal.code)
 
 
 def _fault_line(fault: dict[str, Any], batch: list[Line]) -> str:

@@ -106,8 +106,9 @@ def judged(answer: wire.Answer, address: str) -> Any:
 
 
 def _lines(answer: wire.Answer, problem: dict[str, Any]) -> list[str]:
-    lines = [str(problem["detail"])]
-    lines += [fault_line(fault) for fault in problem.get("errors") or ()]
+    detail = str(problem["detail"])
+    faults = (fault_line(fault) for fault in problem.get("errors") or ())
+    lines = [detail, *(line for line in faults if line != detail)]
     if near := problem.get("near"):
         lines.append("did you mean: " + ", ".join(map(str, near)))
     if wait := answer.headers.get("retry-after"):

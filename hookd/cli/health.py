@@ -15,8 +15,8 @@ LATE_S = 600.0
 """From this age on, in seconds, a delivery that is still waiting is worth a word."""
 
 PARKED_REMEDIES = {
-    "disabled": "`enabled: false` in its config parks them; set it to true to send",
-    "paused": "it was paused by hand; it sends again when resumed",
+    "disabled": "`enabled: false` parks what is for it; set it to true to send",
+    "paused": "it was paused by hand and sends again when it is resumed",
     "gone": "the webhook is no longer in the config; bring it back to send",
 }
 
@@ -63,8 +63,6 @@ def lane_trouble(lane: Lane) -> str:
     if lane["parked"]:
         remedy = PARKED_REMEDIES.get(lane["parked"], lane["parked"])
         return f"{waiting}, {remedy}" if lane["pending"] else ""
-    if lane["breaker"] != "closed":
-        return f"{waiting}, the receiver keeps failing ({last_result(lane)}); it is probed from time to time"
     if lane["held_until"]:
         return f"{waiting}, the receiver asked for quiet until {to_the_second(lane['held_until'])}"
     if (lane["oldest_age_s"] or 0) >= LATE_S:
@@ -84,8 +82,6 @@ def lane_state(lane: Lane) -> str:
     """One word or two for the table."""
     if lane["parked"]:
         return str(lane["parked"])
-    if lane["breaker"] != "closed":
-        return f"breaker {lane['breaker']}"
     return "held" if lane["held_until"] else "open"
 
 

@@ -26,7 +26,7 @@ def visible(text: str) -> str:
 
 def visible_block(text: str, margin: str = "  | ") -> list[str]:
     """Text of several lines, each behind a margin, so that none can pass for a line of ours."""
-    return [margin + visible(line) for line in text.split("\n")]
+    return [margin + visible(line) for line in text.removesuffix("\n").split("\n")]
 
 
 def as_json(value: Any) -> str:

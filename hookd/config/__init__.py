@@ -1,8 +1,8 @@
-"""The configuration: YAML files to a frozen, compiled `Config`, or to findings that say what is wrong where (spec 1).
+"""The configuration: YAML files to a frozen, compiled `Config`, or to findings with their places (spec 1).
 
-Importing this package is cheap; the validator and TLS are imported by whoever loads, and the daemon loads in a
-child process (`load_aside`), so that a hostile or merely huge file can neither stop the intake nor kill the daemon
-(spec 7).
+Importing this package is cheap; the validator and TLS are imported by whoever loads, and the daemon loads in
+a child process (`load_aside`), so that a hostile or merely huge file can neither stop the intake nor kill the
+daemon (spec 7).
 
 Must never: fetch anything, or show the value of a secret. Called by: `cli`, `daemon`, `reload`.
 """

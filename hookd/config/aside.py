@@ -1,7 +1,7 @@
 """Loads a configuration in a child process, so that no file can stop or kill the one that asked (spec 7).
 
-Must never: block the event loop (run it in a thread), wait longer than it was told to, or pass on what the child
-writes to its standard error. Called by: `daemon`, `reload`, `cli`, through `config.load_aside`.
+Must never: block the event loop (run it in a thread), wait longer than it was told to, or pass on what the
+child writes to its standard error. Called by: `daemon`, `reload`, `cli`, through `config.load_aside`.
 """
 
 import os
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hookd.config.finding import Finding, Loaded, Severity, shown_path
+from hookd.config.finding import Finding, Loaded, Severity, counted, shown_path
 from hookd.config.watching import tree_hash
 
 _CODE = "import sys; sys.path.append(sys.argv.pop()); from hookd.config.child import main; main()"
@@ -26,19 +26,20 @@ _CHUNK = 1 << 16
 _HEAD = struct.Struct("!I")
 
 
-def load_aside(path: Path, *, wall_s: float = 9.5) -> Loaded:
+def load_aside(path: Path, *, wall_s: float = 9.5, memory_bytes: int = 1 << 30) -> Loaded:
     """Loads the configuration at `path` in a child process with this process's environment.
 
     Args:
         path: a file or directory.
         wall_s: the child is ended after so many seconds; its CPU time is bounded by as many.
+        memory_bytes: how much memory the child may use.
 
     Returns:
         What `load` returns; where the child dies, no configuration and one finding that says why.
     """
     cpu_s = max(1, int(wall_s))
     # -P: a module in the current directory must not stand in for one of ours.
-    command = [sys.executable, "-P", "-c", _CODE, os.fspath(path), str(cpu_s), _PACKAGES]
+    command = [sys.executable, "-P", "-c", _CODE, os.fspath(path), str(cpu_s), str(memory_bytes), _PACKAGES]
     with subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command,
         stdin=subprocess.DEVNULL,
@@ -145,7 +146,7 @@ def _dead(path: Path, received: _Received, message: str) -> Loaded:
 def _cause(code: int, cpu_s: int) -> str:
     """Why a child that sent no result is gone."""
     if code == -signal.SIGXCPU:
-        return f"loading takes more than {cpu_s} seconds of CPU time"
+        return f"loading takes more than {counted(cpu_s, 'second')} of CPU time"
     if code < 0:
         return f"loading was ended by {signal.Signals(-code).name}"
     return f"loading ended without a result (exit code {code})"

@@ -1,7 +1,8 @@
 """The child process that loads a configuration for `load_aside`, within bounds of memory and CPU (spec 7).
 
-It writes pickled frames to its standard output, each a kind and its content, and small, so that the parent never
-holds the interpreter lock for long. What it works on is announced first, so that its death can be explained.
+It writes pickled frames to its standard output, each a kind and its content, and small, so that the parent
+never holds the interpreter lock for long. What it works on is announced first, so that its death can be
+explained.
 
 Must never: write a secret anywhere but into that pipe, or outlive its bounds. Started by: `aside`.
 """
@@ -22,26 +23,37 @@ from typing import Any
 from hookd.config.finding import Loaded
 from hookd.config.loading import load
 
-MEMORY_BYTES = 1 << 30
 _BATCH = 100
 _MAPPINGS = ("types", "webhooks", "tasks", "events", "places")
 
 
 def main() -> None:
-    """Loads `argv[1]` with at most `argv[2]` seconds of CPU and writes the frames to standard output."""
-    path, cpu_s = Path(sys.argv[1]), int(sys.argv[2])
+    """Loads `argv[1]` and writes the frames to standard output.
+
+    `argv[2]` is how many seconds of CPU it may take, `argv[3]` how many bytes of memory.
+    """
+    path, cpu_s, memory_bytes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     pipe = _private_stdout()
-    _limit(cpu_s)
+    _limit(cpu_s, memory_bytes)
     # Nothing is freed before the end, so looking for garbage would only cost time.
     gc.disable()
+    failure = _try(path, pipe)
+    # Said only here, when what filled the memory is gone.
+    if failure is not None:
+        _send(pipe, "failed", failure)
+
+
+def _try(path: Path, pipe: int) -> str | None:
+    """Loads and sends; what went wrong where it could not."""
     try:
         loaded = load(path, env=os.environ, note=lambda shown: _send(pipe, "reading", shown))
         for kind, content in _frames(loaded):
             _send(pipe, kind, content)
     except MemoryError:
-        _send(pipe, "failed", f"loading needs more than {MEMORY_BYTES >> 20} MiB of memory")
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told to the parent instead of to the terminal
-        _send(pipe, "failed", f"loading failed inside hookd: {type(error).__name__} at {_origin(error)}")
+        return f"loading needs more than {resource.getrlimit(resource.RLIMIT_AS)[0] >> 20} MiB of memory"
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told to the parent, not to the terminal
+        return f"loading failed inside hookd: {type(error).__name__} at {_origin(error)}"
+    return None
 
 
 def _private_stdout() -> int:
@@ -53,9 +65,9 @@ def _private_stdout() -> int:
     return pipe
 
 
-def _limit(cpu_s: int) -> None:
+def _limit(cpu_s: int, memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for kind, wanted in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, cpu_s)):
+    for kind, wanted in ((resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_CPU, cpu_s)):
         _, hard = resource.getrlimit(kind)
         resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 

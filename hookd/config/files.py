@@ -1,7 +1,7 @@
 """Which files a configuration consists of, and how one is read without being caught by what is no plain file.
 
-Must never: open what is not a regular file, block, read past the size limit, or read what anybody may write to.
-Used by `loading`, `secret`, `tls` and `watching`.
+Must never: open what is not a regular file, block, read past the size limit, or read what anybody may write
+to. Used by `loading`, `secret`, `tls` and `watching`.
 """
 
 import os
@@ -83,10 +83,10 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def list_tree(path: Path) -> Listing:
-    """The files a load of `path` reads: itself, or every `*.yaml` and `*.yml` below it, in sorted order (spec 1).
+    """The files a load of `path` reads: itself, or every `*.yaml` and `*.yml` below it, sorted (spec 1).
 
-    Names that begin with a dot and `*.test.yaml` are skipped. A symlink to a directory is followed, each directory
-    once.
+    Names that begin with a dot and `*.test.yaml` are skipped. A symlink to a directory is followed, but no
+    directory is entered twice.
     """
     if not path.is_dir():
         return Listing(files=(path,), directories=(path.parent,))
@@ -150,7 +150,7 @@ def _refuse(facts: os.stat_result, limit: int) -> None:
         if is_kind(facts.st_mode):
             raise Unreadable(f"is {kind}, not a regular file")
     if facts.st_mode & stat.S_IWOTH:
-        raise Unreadable("is world-writable, so anybody could change it; remove that permission (chmod o-w)")
+        raise Unreadable("is world-writable, so anybody could change it (mend it by chmod o-w)")
     if facts.st_size > limit:
         raise Unreadable(f"is larger than {limit} bytes", token=f"{facts.st_size} {facts.st_mtime_ns}")
 

@@ -1,6 +1,7 @@
-"""A webhook's headers: a mapping or a text block of lines, with the default Content-Type and the authorization (spec 1, 5).
+"""A webhook's headers: what the user wrote, the default Content-Type, the authorization (spec 1, 5).
 
-Must never: let CR, LF, NUL or another control character pass, or repeat a value in a message. Used by `webhooks`.
+Must never: let CR, LF, NUL or another control character pass, or repeat a value in a message. Used by
+`webhooks`.
 """
 
 import re
@@ -36,7 +37,10 @@ class Headers:
     removed: bool = False
 
     def with_defaults(self, authorization: Header | None) -> tuple[Header, ...]:
-        """All headers to send: the default Content-Type, the user's, the authorization; the user's replace the others."""
+        """All headers to send, in order: the default Content-Type, the user's, the authorization.
+
+        The user's replace the other two, whatever the case of their names (spec 5).
+        """
         names = {name.lower() for name, _ in self.written}
         default = () if self.removed or CONTENT_TYPE in names else (DEFAULT_CONTENT_TYPE,)
         replaced = authorization is None or authorization[0].lower() in names
@@ -133,6 +137,6 @@ def _line_fault(name: str, colon: str, value: str) -> str | None:
     if fault := name_fault(name):
         return fault
     if not value and name.lower() != CONTENT_TYPE:
-        return f'{name} has no value; only Content-Type can be removed (in a mapping an empty value is written "")'
+        return f'{name} has no value; only Content-Type can be removed (in a mapping, "" is an empty value)'
     fault = value_fault(value)
     return f"{name} {fault}" if fault else None

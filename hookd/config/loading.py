@@ -1,7 +1,7 @@
 """A load from beginning to end: files, YAML, schema, meaning; every problem of every file at once (spec 1).
 
-Must never: stop at the first problem, keep state between loads, or write anything. Called by: `config.load`, and `child`
-on behalf of `config.load_aside`.
+Must never: stop at the first problem, keep state between loads, or write anything. Called by: `config.load`,
+and `child` on behalf of `config.load_aside`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -97,7 +97,7 @@ class _Load:
 
     def _gather(self, document: Document) -> None:
         root = document.tree.root
-        if root is None or root.broken or (root.value is None and not root.text):
+        if root is None or root.broken or root.value is None:
             return
         top = View(self._scope, document, Spot(root, (), (root.line, root.column)))
         if not isinstance(root.value, dict):
@@ -120,7 +120,7 @@ class _Load:
             self._parts.daemon = view
 
     def _gather_section(self, section: str, view: View) -> None:
-        if view.value is None and not view.node.text:
+        if view.value is None:
             return
         if not isinstance(view.value, dict):
             hint = f"; {read_as(view.node)}" if view.node.text else ""

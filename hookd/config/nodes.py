@@ -1,11 +1,11 @@
 """YAML text to a tree of values that know their places, built from parser events one by one.
 
-PyYAML's own composer recurses (deep nesting ends the process) and expands nothing but forgets places; here depth, aliases
-and tags are bounded, and duplicate keys, keys that are not text and second documents are refused (spec 1). Merge keys
-(`<<`) are supported.
+PyYAML's own composer recurses (deep nesting ends the process) and expands nothing but forgets places; here
+depth, aliases and tags are bounded, and duplicate keys, keys that are not text and second documents are
+refused (spec 1). Merge keys (`<<`) are supported.
 
-Must never: recurse over the input, expand an alias bomb, build an object of any other kind, or raise for bad input.
-Used by `loading` and `peek`.
+Must never: recurse over the input, expand an alias bomb, build an object of any other kind, or raise for bad
+input. Used by `loading` and `peek`.
 """
 
 import re
@@ -29,9 +29,9 @@ _SCALAR_TAGS = frozenset({"str", "int", "float", "bool", "null"})
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _TEXT_PER_COST = 64
 _HINTS = {
-    "found a tab": "; indent with spaces",
-    "found character that cannot start any token": "; indent with spaces, not tabs; quote text that begins with @, ` or %",
-    "mapping values are not allowed": "; quote text that holds a colon and a space, and check the indentation",
+    "found a tab": "indent with spaces",
+    "found character that cannot start": "indent with spaces, not tabs; quote text that begins with @ ` %",
+    "mapping values are not allowed": "quote text that holds a colon and a space, and check the indentation",
 }
 
 
@@ -67,7 +67,7 @@ class Node:
         self.column = column
         self.text = text
         self.style = style
-        self.keys: dict[str, tuple[int, int]] = {}
+        self.keys: dict[str, tuple[int, int]] = {} if isinstance(value, dict) else _NO_KEYS
         self.broken = False
         self.cost = 1
         self.height = 0
@@ -79,6 +79,10 @@ class Node:
         if isinstance(self.value, list):
             return [child.plain() for child in self.value if not child.broken]
         return self.value
+
+
+_NO_KEYS: dict[str, tuple[int, int]] = {}
+"""Shared by all that is not a mapping: a large file has hundreds of thousands of scalars."""
 
 
 class Tree(NamedTuple):
@@ -249,7 +253,11 @@ class _Builder:
 
     def _bad_alias(self, event: Any, node: Node | None) -> None:
         # The alias is not repeated: it may be the beginning of a password.
-        said = "has no anchor before it; quote text that begins with *" if node is None else "stands inside its own anchor"
+        said = (
+            "has no anchor before it; quote text that begins with *"
+            if node is None
+            else "stands inside its own anchor"
+        )
         line, column = event.start_mark.line + 1, event.start_mark.column + 1
         self._problem(line, column, f"this alias {said}")
         stand_in = Node(None, line, column)
@@ -380,7 +388,7 @@ def _syntax_problem(error: yaml.YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None)
     context_mark = getattr(error, "context_mark", None)
     said = f"not valid YAML: {getattr(error, 'problem', None) or 'it cannot be read'}"
-    said += next((hint for sign, hint in _HINTS.items() if sign in said), "")
+    said += next((f"; {hint}" for sign, hint in _HINTS.items() if sign in said), "")
     context = getattr(error, "context", None)
     if context and context_mark is not None:
         said += f" ({context} that begins in line {context_mark.line + 1})"

@@ -1,6 +1,7 @@
-"""The configuration's first Unix socket, found without a load of the configuration: `hookd emit` is quick (spec 8).
+"""The configuration's first Unix socket, found without loading the rest: `hookd emit` is quick (spec 8).
 
-Must never: import the validator, read secrets, or fail; where anything is odd, nothing is found. Used by `cli`.
+Must never: import the validator, read secrets, or fail; where anything is odd, nothing is found. Used by
+`cli`.
 """
 
 import os

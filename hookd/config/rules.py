@@ -153,7 +153,7 @@ def _compile(view: View, json_type: bool | None) -> Template | None:
 
 
 def _report_faults(view: View, message: Any, first: render.TemplateError) -> None:
-    """Reports what stopped the compilation, and what would stop it next: one fault for each line or string."""
+    """Reports what stopped the compilation and what would stop it next, one fault a line or string."""
     faults = {(first.path, first.line): first.message}
     for path, line, piece in _pieces(message):
         try:

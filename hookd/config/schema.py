@@ -1,7 +1,7 @@
 """The JSON Schema of the configuration, and the validators built from it, one for each kind of definition.
 
-Must never: fetch a `$ref`; every reference is local and is replaced by what it names before it validates anything.
-Used by `loading`, and by the command line for `hookd schema`.
+Must never: fetch a `$ref`; every reference is local and is replaced by what it names before it validates
+anything. Used by `loading`, and by the command line for `hookd schema`.
 """
 
 import json

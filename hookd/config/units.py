@@ -62,7 +62,7 @@ def parse_rate(value: str) -> RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The least and the greatest value allowed, and how a message names them: `a duration from 3 to 120 seconds`."""
+    """The least and the greatest value allowed; `expected` names them: `a duration from 3 to 120 seconds`."""
 
     least: float
     most: float

@@ -23,12 +23,7 @@ def url_fault(url: str) -> str | None:
         port = parts.port
     except ValueError:
         return "has no valid host and port"
-    return (
-        _scheme_fault(parts)
-        or _place_fault(url, parts)
-        or _port_fault(port)
-        or _host_fault(parts.hostname or "")
-    )
+    return _scheme_fault(parts) or _place_fault(url, parts) or _port_fault(port) or _host_fault(parts)
 
 
 def _scheme_fault(parts: SplitResult) -> str | None:
@@ -51,11 +46,14 @@ def _port_fault(port: int | None) -> str | None:
     return None if port is None or 1 <= port <= _MAX_PORT else f"has no port from 1 to {_MAX_PORT}"
 
 
-def _host_fault(host: str) -> str | None:
+def _host_fault(parts: SplitResult) -> str | None:
+    host = parts.hostname or ""
     if not host:
         return "names no host"
-    if ":" in host:
-        return _ipv6_fault(host)
+    return _ipv6_fault(host) if "[" in parts.netloc else _name_fault(host)
+
+
+def _name_fault(host: str) -> str | None:
     try:
         ascii_host = host if host.isascii() else host.encode("idna").decode()
     except UnicodeError:

@@ -1,4 +1,4 @@
-"""A way to walk the YAML tree that knows where it is, so that whoever reads a value can say what is wrong with it.
+"""A way to walk the YAML tree that knows its place, so that who reads a value can say what is wrong with it.
 
 Must never: raise for what is in the files; a value with a finding is simply not there any more. Used by every
 module of `config` that turns YAML into definitions.
@@ -81,7 +81,7 @@ class Scope:
         return content
 
     def meant(self, word: str, choices: Iterable[str]) -> str:
-        """`; did you mean "x"?`, for the first hundred names: looking for near ones among thousands is slow."""
+        """`; did you mean "x"?`, for the first hundred names: to find the near ones of thousands is slow."""
         self._suggestions += 1
         return meant(word, choices) if self._suggestions <= _MAX_SUGGESTIONS else ""
 

@@ -50,8 +50,8 @@ def watch_dirs(path: Path) -> tuple[Path, ...]:
     """The directories in which a change may mean a changed configuration; none need be watched recursively.
 
     These are the file's directory, or each directory of the tree; and wherever a symlink on the way stands or
-    points to, so that swapping a link (`..data` of Kubernetes, a `current` release) is seen. They may differ after
-    each load.
+    points to, so that swapping a link (`..data` of Kubernetes, a `current` release) is seen. They may differ
+    after each load.
     """
     listing = list_tree(path)
     found: set[Path] = set()

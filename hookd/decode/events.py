@@ -7,6 +7,7 @@ Must never: stop at the first fault, or change what was posted. Called by: `api`
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -18,7 +19,6 @@ from hookd.model import Event, EventObject
 _EVENT_FIELDS = ("type", "event", "object", "id", "time", "data")
 _OBJECT_FIELDS = ("id", "name", "tags")
 _RESERVED = "hookd."
-_NOTHING: Mapping[str, Any] = {}
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -41,10 +41,9 @@ def decode_event(
     Raises:
         EventRejected: 422, with every fault.
     """
-    faults = Faults("Invalid event")
-    pointer = "" if index is None else f"/{index}"
-    event = _event(value, pointer, types, default_id, make_id, faults)
-    faults.raise_any()
+    reader = _Reader(types, make_id)
+    event = reader.event(value, "" if index is None else f"/{index}", default_id)
+    reader.faults.raise_any()
     return event
 
 
@@ -54,15 +53,15 @@ def decode_batch(values: list[Any], *, types: Types, make_id: Callable[[], str])
     Raises:
         EventRejected: 422, with every fault of every event; the batch is empty.
     """
-    faults = Faults("Invalid event")
+    reader = _Reader(types, make_id)
     if not values:
-        faults.add("", "there is no event in the batch")
+        reader.faults.add("", "there is no event in the batch")
     events = []
     for index, value in enumerate(values):
-        events.append(_event(value, f"/{index}", types, None, make_id, faults))
-        if faults.full:
+        events.append(reader.event(value, f"/{index}"))
+        if reader.faults.full:
             break
-    faults.raise_any()
+    reader.faults.raise_any()
     return events
 
 
@@ -96,65 +95,66 @@ def decode_send(value: Any) -> Any:
     return message
 
 
-def _event(
-    value: Any,
-    pointer: str,
-    types: Types,
-    default_id: str | None,
-    make_id: Callable[[], str],
-    faults: Faults,
-) -> Event:
-    if not isinstance(value, dict):
-        faults.add(pointer, f"an event must be an object, not {kind(value)}")
-        return Event("")
-    faults.fields(pointer, value, _EVENT_FIELDS)
-    type_name = _name(value, "type", pointer, faults)
-    event_name = _name(value, "event", pointer, faults)
-    if type_name.startswith(_RESERVED):
-        faults.add(
-            f"{pointer}/type", f"types that begin with {_RESERVED} are hookd's own and cannot be posted"
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the events of one request."""
+
+    types: Types
+    make_id: Callable[[], str]
+    faults: Faults = field(default_factory=lambda: Faults("Invalid event"))
+
+    def event(self, value: Any, pointer: str, default_id: str | None = None) -> Event:
+        """The event at a pointer; where it has faults, one that must not be used."""
+        faults = self.faults
+        if not isinstance(value, dict):
+            faults.add(pointer, f"an event must be an object, not {kind(value)}")
+            return Event("")
+        faults.fields(pointer, value, _EVENT_FIELDS)
+        type_name = _name(value, "type", pointer, faults)
+        event_name = _name(value, "event", pointer, faults)
+        self._check_type(type_name, event_name, pointer, has_object="object" in value)
+        obj = _object(value, pointer, faults)
+        time = _time(value, pointer, faults)
+        data = _data(value, pointer, faults)
+        given_id = _given_id(value, pointer, default_id, faults)
+        return Event(
+            id=self.make_id() if given_id is None else given_id,
+            type=type_name,
+            event=event_name,
+            object=obj,
+            time=time,
+            data=data,
+            digest=None if given_id is None else _digest(type_name, event_name, obj, time, data),
         )
-    elif types is not None and type_name:
-        _check_catalogue(type_name, event_name, types, pointer, faults, has_object="object" in value)
-    obj = _object(value, pointer, faults)
-    time = _time(value, pointer, faults)
-    data = _data(value, pointer, faults)
-    given_id = _given_id(value, pointer, default_id, faults)
-    return Event(
-        id=make_id() if given_id is None else given_id,
-        type=type_name,
-        event=event_name,
-        object=obj,
-        time=time,
-        data=data,
-        digest=None if given_id is None else _digest(type_name, event_name, obj, time, data),
-    )
+
+    def _check_type(self, type_name: str, event_name: str, pointer: str, *, has_object: bool) -> None:
+        """Reserved and catalogued names; an empty name has its fault already."""
+        if type_name.startswith(_RESERVED):
+            self.faults.add(f"{pointer}/type", f'a type that begins with "{_RESERVED}" is hookd\'s own')
+        elif type_name and self.types is not None:
+            known = self.types.get(type_name)
+            if known is None:
+                self.faults.add(f"{pointer}/type", self.faults.unknown("type", type_name, self.types))
+            else:
+                _check_catalogued(known, event_name, pointer, self.faults, has_object=has_object)
 
 
-def _name(value: dict[str, Any], field: str, pointer: str, faults: Faults) -> str:
-    if field in value:
-        return faults.text(f"{pointer}/{field}", value[field], 128, trimmed=True)
-    faults.add(f"{pointer}/{field}", "is required")
-    return ""
-
-
-def _check_catalogue(
-    type_name: str,
-    event_name: str,
-    types: Mapping[str, TypeDef],
-    pointer: str,
-    faults: Faults,
-    *,
-    has_object: bool,
+def _check_catalogued(
+    known: TypeDef, event_name: str, pointer: str, faults: Faults, *, has_object: bool
 ) -> None:
-    known = types.get(type_name)
-    if known is None:
-        faults.add(f"{pointer}/type", faults.unknown("type", type_name, types))
-        return
     if event_name and event_name not in known.events:
-        faults.add(f"{pointer}/event", faults.unknown(f"event of {type_name}", event_name, known.events))
+        message = faults.unknown(f"event of type {known.name}", event_name, known.events)
+        faults.add(f"{pointer}/event", message)
     if has_object and not known.objects:
-        faults.add(f"{pointer}/object", f"the type {type_name} is generic: it has neither object nor tags")
+        message = f"the type {known.name} is generic: it has neither object nor tags"
+        faults.add(f"{pointer}/object", message)
+
+
+def _name(value: dict[str, Any], key: str, pointer: str, faults: Faults) -> str:
+    if key in value:
+        return faults.text(f"{pointer}/{key}", value[key], 128, trimmed=True)
+    faults.add(f"{pointer}/{key}", "is required")
+    return ""
 
 
 def _object(value: dict[str, Any], pointer: str, faults: Faults) -> EventObject | None:
@@ -217,6 +217,6 @@ def _given_id(value: dict[str, Any], pointer: str, default_id: str | None, fault
 def _digest(
     type_name: str, event_name: str, obj: EventObject | None, time: str | None, data: dict[str, Any]
 ) -> bytes:
-    """SHA-256 over the content as JSON with sorted keys: the order of keys and the form of the object do not count."""
+    """SHA-256 over the content; the order of keys and the form of the object do not count."""
     parts = None if obj is None else [obj.id, obj.name, obj.tags]
     return sha256(_canonical([type_name, event_name, parts, time, data]).encode()).digest()

@@ -1,4 +1,4 @@
-"""Collects what is wrong with a request, each fault at its JSON pointer, and checks the plain kinds of values.
+"""Collects what is wrong with a request, each fault at its JSON pointer, and checks values by their kind.
 
 Must never: stop at the first fault. Called by: `events`.
 """
@@ -12,7 +12,7 @@ from hookd.wording import guess, shown
 MOST_FAULTS = 1000
 """The most that are listed in one refusal: an answer is never much larger than its request."""
 
-_MOST_HINTS = 20
+_MOST_HINTS = 5
 """Faults that say what was meant; finding it costs time in proportion to the choices."""
 
 _KINDS: Mapping[type, str] = {
@@ -51,7 +51,7 @@ class Faults:
         if not self._found:
             return
         first, others = self._found[0], len(self._found) - 1
-        detail = f"{shown(first.pointer, 100) or 'The body'}: {first.message}"
+        detail = f"{shown(first.pointer, 100)}: {first.message}" if first.pointer else first.message
         if others:
             detail += f" (and {'at least ' if self._more else ''}{others} more)"
         raise EventRejected(422, self._title, detail, tuple(self._found))
@@ -74,7 +74,7 @@ class Faults:
         """An object."""
         if isinstance(value, dict):
             return value
-        self.add(pointer, f"must be an object, not {kind(value)}")
+        self.add(pointer, f"{'must' if pointer else 'the body must'} be an object, not {kind(value)}")
         return {}
 
     def fields(self, pointer: str, value: dict[str, Any], known: Collection[str]) -> None:
@@ -89,10 +89,8 @@ class Faults:
         if len(self._found) >= _MOST_HINTS:
             return said
         near = guess(word, choices)
-        hint = f'; did you mean "{near}"?' if near else ";"
-        return (
-            f"{said}{hint} Valid: {_listed(choices)}" if near else f"{said}{hint} valid: {_listed(choices)}"
-        )
+        meant = f'did you mean "{near}"? ' if near else ""
+        return f"{said}; {meant}valid: {_listed(choices)}"
 
 
 def kind(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Strict JSON (RFC 8259 in the bounds of RFC 7493): what two readers could understand differently is refused.
 
 The standard library's parser takes NaN, duplicate keys, lone surrogates and other encodings than UTF-8, and
-answers deep nesting and long integers with exceptions of other kinds; all of it becomes one kind of refusal here.
+answers deep nesting and long integers with exceptions of other kinds; all of it is one kind of refusal here.
 
 Must never: raise anything but `EventRejected`. Called by: `api`.
 """
@@ -52,7 +52,7 @@ def _parse(raw: bytes, line: int | None) -> Any:
     try:
         return _strict(raw)
     except json.JSONDecodeError as problem:
-        reason = f"{problem.msg} at line {line or problem.lineno}, column {problem.colno}"
+        reason = f"{problem.msg.removesuffix(' at')} at line {line or problem.lineno}, column {problem.colno}"
     except UnicodeDecodeError as problem:
         reason = f"it is not UTF-8, from byte {problem.start} on{where}"
     except _NotStrictError as problem:

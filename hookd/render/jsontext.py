@@ -37,9 +37,7 @@ def json_text(source: Source) -> list[str | Slot]:
     try:
         json.loads("".join(map(_stand_in, parts)), parse_int=str, parse_float=str)
     except json.JSONDecodeError as problem:
-        raise TemplateError(
-            f"the message is not valid JSON: {problem.msg}", source.path, problem.lineno - 1
-        ) from None
+        raise TemplateError(_not_json(problem), source.path, problem.lineno - 1) from None
     return parts
 
 
@@ -119,4 +117,8 @@ def _unescaped(text: str) -> str:
     try:
         return str(json.loads(f'"{text}"'))
     except json.JSONDecodeError as problem:
-        raise ValueError(f"the message is not valid JSON: {problem.msg}") from None
+        raise ValueError(_not_json(problem)) from None
+
+
+def _not_json(problem: json.JSONDecodeError) -> str:
+    return f"the message is not valid JSON: {problem.msg.removesuffix(' at')}"

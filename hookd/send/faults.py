@@ -1,6 +1,7 @@
 """What went wrong in an attempt, as a reason and a sentence for people.
 
-Nothing here prints an exception as aiohttp words it: those texts may hold the URL, or bytes of the receiver's choice.
+Nothing here prints an exception as aiohttp words it: those texts may hold the URL, or bytes of the receiver's
+choice.
 
 Must never: hold a secret, a control character, or a judgement about retries. Called by: `sender`.
 """
@@ -24,7 +25,7 @@ LACKS = frozenset(
 """Error numbers that speak of this machine, never of the receiver (spec 14, Lane state)."""
 
 REMOTE = (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError)
-"""Everything a connection may raise. `TimeoutError` is an `OSError`; uvloop raises `RuntimeError` for some of them."""
+"""Everything a connection may raise; uvloop has a `RuntimeError` where asyncio has an `OSError`."""
 
 _JOINED_ERRNO = re.compile(r"\[Errno (\d+)\]")
 _TLS_ALERT = re.compile(r"\[SSL: (\w+)\]")
@@ -75,20 +76,22 @@ def explain(exc: Exception, *, host: str, port: int | None, phase: Phase, timeou
     place = f"{host}:{port}"
     match exc:
         case TlsUnusable():
-            return Fault(Reason.TLS, str(exc))
+            fault = Fault(Reason.TLS, str(exc))
         case aiohttp.ClientConnectorCertificateError():
-            return Fault(Reason.TLS, f"the certificate of {place} was refused: {_verify_text(exc)}")
+            fault = Fault(Reason.TLS, f"the certificate of {place} was refused: {_verify_text(exc)}")
         case aiohttp.ClientConnectorError():
-            return _not_connected(exc, host, place)
+            fault = _not_connected(exc, host, place)
         case aiohttp.InvalidURL():
-            return Fault(Reason.CONNECT, f"{host} is not a host that can be called")
+            fault = Fault(Reason.CONNECT, "the URL's host is not a host that can be called")
         case HttpProcessingError():
-            return Fault(Reason.PROTOCOL, _not_http(exc))
+            fault = Fault(Reason.PROTOCOL, _not_http(exc))
         case TimeoutError():
-            return Fault(Reason.TIMEOUT, f"timed out after {timeout_s:g} s while {phase}")
+            fault = Fault(Reason.TIMEOUT, f"timed out after {timeout_s:g} s while {phase}")
         case OSError() if is_local_lack(exc):
-            return _lack(exc)
-    return _cut(exc, place)
+            fault = _lack(exc)
+        case _:
+            fault = _cut(exc, place)
+    return fault
 
 
 def _not_connected(exc: aiohttp.ClientConnectorError, host: str, place: str) -> Fault:

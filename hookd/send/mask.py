@@ -1,7 +1,7 @@
 """Keeps a webhook's secrets out of what is stored and shown of an attempt (spec 14, Echoed secrets).
 
-Receivers echo what they got, and in other spellings than they got it: escaped for JSON, percent-encoded, only the
-token without its scheme. Every such form is masked.
+Receivers echo what they got, and in other spellings than they got it: escaped for JSON, percent-encoded, only
+the token without its scheme. Every such form is masked.
 
 Must never: show what it masks. Called by: `sender`.
 """
@@ -92,7 +92,7 @@ def _is_secret(name: str, secret: Secret) -> bool:
 
 
 def _url_texts(url: str) -> Iterator[str]:
-    """The whole, its path and query, and the parts that may be tokens; the host is not secret (spec 8, explain)."""
+    """The whole, path and query, and parts that may be tokens; the host is not secret (spec 8, explain)."""
     parts = urlsplit(url)
     yield url
     yield parts.path.removesuffix("/")

@@ -40,7 +40,7 @@ class _Route:
     opening: str
 
     def message(self, delivery_id: str, body: bytes, now: float) -> bytes:
-        """Write a whole request; header values go out as UTF-8, and bytes that were no text as they came."""
+        """Write a whole request; header values go out as UTF-8, bytes that were no text as they came."""
         request = self.draft.fill(delivery_id=delivery_id, body=body, now=now)
         lines = "".join([f"{name}: {value}\r\n" for name, value in request.headers])
         length = f"Content-Length: {len(request.body)}\r\n" if self.draft.has_body else ""
@@ -50,7 +50,8 @@ class _Route:
 class Sender:
     """Sends; holds connections, TLS contexts and what can be prepared for each webhook.
 
-    Between `open` and `close` it belongs to one event loop. How many attempts run at once is the caller's affair.
+    Between `open` and `close` it belongs to one event loop. How many attempts run at once is the caller's
+    affair.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -86,13 +87,13 @@ class Sender:
             body: the rendered message.
             now: seconds since the epoch; becomes `webhook-timestamp`.
 
-        Returns:
-            What the receiver said; a status line and head are an answer, also when the body breaks or drips (spec 14).
+        Returns: What the receiver said; a status line and head are an answer, also when the body breaks or
+            drips (spec 14).
 
         Raises:
             asyncio.CancelledError: cancelled; the connection is closed.
         """
-        begun_at = self._clock.monotonic()
+        wire, begun_at = self._opened, self._clock.monotonic()
         answer = Answer()
         fault: Fault | None = None
         route: _Route | None = None
@@ -100,7 +101,7 @@ class Sender:
             async with asyncio.timeout(webhook.timeout_s):
                 route = await self._route(webhook)
                 message = route.message(delivery_id, body, now)
-                await self._opened.exchange(route.peer, message, answer, keep=route.mask.window)
+                await wire.exchange(route.peer, message, answer, keep=route.mask.window)
         except (TlsUnusable, *REMOTE) as exc:
             fault = self._fault(webhook, route, exc, answer.phase)
         duration_s = self._clock.monotonic() - begun_at

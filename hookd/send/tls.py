@@ -17,7 +17,7 @@ from hookd.send.faults import TlsUnusable, is_local_lack
 
 
 class Contexts:
-    """The contexts in use, by their settings. A failure is not kept: a file that returns heals the webhook."""
+    """The contexts in use, by settings. A failure is not kept: a file that returns heals the webhook."""
 
     def __init__(self) -> None:
         self._built: dict[Tls, ssl.SSLContext] = {}

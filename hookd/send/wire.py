@@ -1,12 +1,12 @@
-"""The bytes: connections from aiohttp's pool, a message written as it stands, an answer read within bounds.
+"""The bytes: connections from aiohttp's pool, a message written as it is, an answer read within bounds.
 
-aiohttp's connector (pool, names, happy eyeballs, TLS) and its response parser do the work. Its `ClientSession` is left
-out: it reorders and adds headers, requotes the URL, and costs twice as much as all the rest of an attempt. The few
-names used here that aiohttp does not document are `ResponseHandler`, its `set_response_params`, and the connector's
-`_factory`; nothing else in hookd touches them.
+aiohttp's connector (pool, names, happy eyeballs, TLS) and its response parser do the work. Its
+`ClientSession` is left out: it reorders and adds headers, requotes the URL, and costs twice as much as all
+the rest of an attempt. The few names used here that aiohttp does not document are `ResponseHandler`, its
+`set_response_params`, and the connector's `_factory`; nothing else in hookd touches them.
 
-Must never: know webhooks, retries or secrets; send one message twice, except where a kept-alive connection turns out
-to have been closed before. Called by: `sender`.
+Must never: know webhooks, retries or secrets; send one message twice, except where a kept-alive connection
+turns out to have been closed before. Called by: `sender`.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ HEAD_BYTES = 64 * 1024
 """At most this much head, interim answers included."""
 
 KEEPALIVE_S = 4.0
-"""How long an idle connection is kept: less than the five seconds of Node.js, Apache and uvicorn, so that hookd is
-mostly the first to close and seldom meets a connection that the receiver has just closed."""
+"""How long an idle connection is kept: less than the five seconds of Node.js, Apache and uvicorn, so that
+hookd is mostly the first to close and seldom meets a connection that the receiver has just closed."""
 
 _ANSWER_BYTES = 1024 * 1024
-"""Beyond this an answer is cut whatever it consists of: chunk extensions and trailers are no body, but cost as much."""
+"""Beyond this an answer is cut, whatever it consists of: chunk extensions are no body, but cost as much."""
 
 _INTERIM_ANSWERS = 16
 """Answers 1xx that are passed over before the final one."""
@@ -52,7 +52,7 @@ Peer = aiohttp.ClientRequest
 
 @dataclass(slots=True)
 class Answer:
-    """What has been received so far; filled in as it comes, so that it can be judged wherever the attempt is cut off.
+    """What has been received so far; filled in as it comes, so that an attempt cut off can be judged.
 
     Attributes:
         status: of the final answer, once its head is complete.
@@ -91,8 +91,8 @@ class Wire:
     async def exchange(self, peer: Peer, message: bytes, answer: Answer, *, keep: int) -> None:
         """Send a message and receive its answer.
 
-        Where a connection from the pool is found closed before one byte of answer came, the message goes out once more
-        on a new one (spec 5); nothing else is sent twice.
+        Where a connection from the pool is found closed before one byte of answer came, the message goes out
+        once more on a new one (spec 5); nothing else is sent twice.
 
         Args:
             peer: the receiver.
@@ -201,9 +201,7 @@ async def _converse(connection: Connection, message: bytes, answer: Answer, keep
 
 async def _talk(protocol: _Protocol, message: bytes, answer: Answer, keep: int) -> None:
     protocol.heard = 0
-    if (
-        protocol.exchanges and protocol.should_close
-    ):  # what came while it lay in the pool answers nothing of ours
+    if protocol.exchanges and protocol.should_close:  # what came meanwhile is no answer
         raise aiohttp.ServerDisconnectedError
     protocol.begin()
     if protocol.transport is not None and not protocol.transport.is_closing():
@@ -239,7 +237,7 @@ def _is_final(status: int) -> bool:
 
 
 def _let_go(connection: Connection, *, reusable: bool) -> None:
-    """Give a connection back where the message is out and the answer in; else drop it without waiting for the peer."""
+    """Give a connection back where the message is out and the answer in; else drop it at once."""
     protocol = _protocol(connection)
     transport = protocol.transport
     if transport is None:

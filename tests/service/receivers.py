@@ -1,8 +1,9 @@
 """Receivers on the loopback interface that do exactly what a test scripts, on raw asyncio streams.
 
-`async with Receiver(answer(200), reset()) as receiver:` plays the first script for the first request, the second for
-the second, and the last one for every further. A script gets an `Exchange`: the request as it stood on the wire, and
-the connection to write to, close or reset. After a script the connection goes on, unless the script ended it.
+`async with Receiver(answer(200), reset()) as receiver:` plays the first script for the first request, the
+second for the second, and the last one for every further. A script gets an `Exchange`: the request as it
+stood on the wire, and the connection to write to, close or reset. After a script the connection goes on,
+unless the script ended it.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ class Exchange:
     """A request and the connection it came on."""
 
     request: Received
+    reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     async def send(self, data: bytes) -> None:
@@ -90,10 +92,10 @@ def answer(status: int = 200, body: bytes = b"", *headers: str) -> Script:
 
 
 def hang() -> Script:
-    """Never answer."""
+    """Never answer; over when the other side closes."""
 
-    async def script(_: Exchange) -> None:
-        await asyncio.Event().wait()
+    async def script(exchange: Exchange) -> None:
+        await exchange.reader.read()
 
     return script
 
@@ -146,6 +148,7 @@ class Receiver:
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self.tls)
+        self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(
@@ -160,12 +163,6 @@ class Receiver:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
-
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
 
     def url(self, target: str = "/hook", *, host: str = "127.0.0.1") -> str:
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}{target}"
@@ -202,7 +199,7 @@ class Receiver:
             self.requests.append(request)
             async with self._arrived:
                 self._arrived.notify_all()
-            await script(Exchange(request, writer))
+            await script(Exchange(request, reader, writer))
         await writer.wait_closed()
 
 

@@ -175,6 +175,16 @@ def test_a_reader_that_goes_away_ends_quietly() -> None:
     assert (ran.returncode, ran.stderr) == (141, b"")
 
 
+def test_output_that_nobody_wants_is_no_failure() -> None:
+    ran = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *HOOKD, "version"],
+        stderr=subprocess.PIPE,
+        timeout=30,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
 def test_output_that_cannot_be_written_is_a_failure() -> None:
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run([*HOOKD, "version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)

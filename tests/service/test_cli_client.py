@@ -175,6 +175,14 @@ class TestAnswers:
             r"did you mean: reports, re\x1b[2Jport",
         ]
 
+    def test_a_detail_that_is_the_only_fault_is_told_once(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        fault = {"pointer": "/type", "message": "unknown"}
+        daemon.answers["POST /v1/events"] = problem(422, "/type: unknown", errors=[fault])
+        assert main(["emit", "a", "b", "--socket", daemon.socket]) == 1
+        assert capsys.readouterr().err == "hookd: /type: unknown\n"
+
     def test_503_says_when_to_come_again(
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     ) -> None:

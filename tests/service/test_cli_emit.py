@@ -154,10 +154,22 @@ class TestFile:
         said = capsys.readouterr()
         assert said.out == "taken: 500 events, 1000 deliveries\n"
         assert said.err.splitlines() == [
-            "hookd: lines 501 to 1000 refused, and nothing after them was sent: 2 of 500 events are invalid",
+            "hookd: lines 501 to 1000 refused, nothing after them was sent",
             "line 700: /type: unknown",
             "line 701: not JSON",
             "/type: odd",
+        ]
+
+    def test_a_refusal_without_faults_says_how_its_lines_count(
+        self, daemon: FakeDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["POST /v1/events"] = problem(400, "not strict JSON at line 2")
+        path = tmp_path / "events.ndjson"
+        path.write_text("\n\n{}\n{\n")
+        assert main(["emit", "--file", str(path)]) == 1
+        assert capsys.readouterr().err.splitlines() == [
+            "hookd: lines 3 to 4 refused, nothing after them was sent: not strict JSON at line 2",
+            "a line named in that message counts from line 3 on, without blank ones",
         ]
 
     def test_a_part_that_is_too_large_for_this_daemon_is_halved(
@@ -176,7 +188,7 @@ class TestFile:
     ) -> None:
         daemon.answers["POST /v1/events"] = problem(413, "too large")
         assert main(["emit", "--file", str(_lines(tmp_path, 1))]) == 1
-        assert "line 1 refused, and nothing after them" in capsys.readouterr().err
+        assert "line 1 refused, nothing after them was sent: too large" in capsys.readouterr().err
 
     def test_an_unreachable_daemon_is_told_with_the_lines_in_doubt(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -54,7 +54,6 @@ def lane(**changes: Any) -> dict[str, Any]:
         "in_flight": 0,
         "oldest_age_s": None,
         "held_until": None,
-        "breaker": "closed",
         "insecure": False,
         "last_result": {
             "at": "2026-01-02T03:04:05Z",
@@ -135,7 +134,6 @@ class TestStatus:
             ({"deliveries__dead": 2}, "2 dead: `hookd deliveries --state dead`"),
             ({"webhooks": [lane(pending=1, parked="gone")]}, "ops: 1 waits, the webhook is no longer"),
             ({"webhooks": [lane(pending=2, parked="disabled")]}, "ops: 2 wait, `enabled: false`"),
-            ({"webhooks": [lane(pending=2, breaker="open")]}, "the receiver keeps failing (200)"),
             (
                 {"webhooks": [lane(pending=2, held_until="2026-01-02T03:04:05.9Z")]},
                 "the receiver asked for quiet until 2026-01-02T03:04:05Z",
@@ -164,7 +162,7 @@ class TestStatus:
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("COLUMNS", "60")
-        lanes = [lane(name=f"hook-{n}-{'x' * 80}\x1b", pending=n, breaker="open") for n in range(300)]
+        lanes = [lane(name=f"hook-{n}-{'x' * 80}\x1b", pending=n, parked="gone") for n in range(300)]
         daemon.answers["GET /v1/status"] = Canned(
             200, status(webhooks=lanes, store__size_bytes=None, config__warnings=["a\nb" * 90] * 50)
         )

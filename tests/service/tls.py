@@ -1,10 +1,14 @@
 """Certificates for TLS tests, made anew for each run with `cryptography`."""
 
+import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from threading import Thread
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -35,7 +39,7 @@ class Authority:
         self.ca.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
 
     def issue(self, file: str, *hosts: str, valid_days: int = 30) -> Pair:
-        """Issue a certificate for these names and addresses; a negative validity has ended that many days ago."""
+        """Issue a certificate for these names and addresses; negative days: it ended that long ago."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_subject(file), self._name, key, valid_days)
         if hosts:
@@ -73,6 +77,22 @@ def server_context(pair: Pair, *, clients: Path | None = None) -> ssl.SSLContext
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(clients)
     return context
+
+
+@contextmanager
+def refusing(context: ssl.SSLContext) -> Iterator[int]:
+    """A server's port; it ends its one handshake as OpenSSL does, with the alert that asyncio drops."""
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError), context.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join(5)
 
 
 def _subject(name: str) -> x509.Name:

@@ -65,7 +65,7 @@ def _facts(delivery: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("task", delivery["task"]),
         ("cause", " ".join(filter(None, (cause["kind"], cause["event_id"], cause["rule"])))),
         ("created", to_the_second(delivery["created_at"])),
-        ("due", to_the_second(delivery["due_at"]) if delivery["due_at"] else ""),
+        ("due", to_the_second(delivery["due_at"]) if delivery["state"] == "pending" else ""),
         ("finished", to_the_second(delivery["finished_at"]) if delivery["finished_at"] else ""),
         ("counted", f"{delivery['failures']} of {delivery['attempt']} attempts count as failed"),
     ]

@@ -44,7 +44,11 @@ def _verdict(found: list[str]) -> list[str]:
         return ["everything is all right"]
     hidden = len(found) - MOST_CONCERNS
     rest = [f"- and {hidden} more: `hookd status --json` has them all"] if hidden > 0 else []
-    return ["needs attention:", *(visible(f"- {concern}") for concern in found[:MOST_CONCERNS]), *rest]
+    return ["needs attention:", *(_bullet(concern) for concern in found[:MOST_CONCERNS]), *rest]
+
+
+def _bullet(concern: str) -> str:
+    return visible(concern if concern.startswith("  ") else f"- {concern}")
 
 
 def _facts(status: Status) -> list[str]:

@@ -7,7 +7,7 @@ Called by: `Engine` at start and after an I/O error, `hookd check --store` (`dee
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def open_database(path: Path, *, again: bool = False) -> sqlite3.Connection:
             _refuse_damaged(connection, path)
             if again:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            _migrate(connection, path)
+            migrate(connection, path, packaged_migrations())
         except BaseException:
             connection.close()
             raise
@@ -104,7 +104,7 @@ def deep_check(path: Path) -> list[str]:
 
 def schema_version() -> int:
     """The schema version this program writes."""
-    return max(number for number, _ in _migrations())
+    return max(number for number, _ in packaged_migrations())
 
 
 def _refuse_unfit(path: Path, *, new: bool) -> None:
@@ -139,10 +139,11 @@ def _connect(path: Path) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=256,
     )
+    new = _size(path) == 0
     try:
         for pragma in (
             "locking_mode=EXCLUSIVE",  # before the first access: the log's index then lives in memory
-            "auto_vacuum=INCREMENTAL",  # has its effect on a new file only
+            *(["auto_vacuum=INCREMENTAL"] if new else []),  # in a file that has tables it would only write
             "journal_mode=WAL",
             "synchronous=FULL",
             "cache_size=-16384",
@@ -207,10 +208,19 @@ def _quick_check(connection: sqlite3.Connection) -> str:
     return "" if text == "ok" else str(text).replace("\n", "; ")
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Run each newer migration in a transaction of its own, together with the version it leads to."""
+def migrate(connection: sqlite3.Connection, path: Path, migrations: Iterable[tuple[int, str]]) -> None:
+    """Run each newer migration in a transaction of its own, together with the version it leads to.
+
+    Args:
+        connection: outside a transaction.
+        path: the file, for messages.
+        migrations: schema versions and the SQL that leads to each from the one before, in order.
+
+    Raises:
+        StoreUnusable: one failed; those before it are done, of it nothing is.
+    """
     version = _pragma(connection, "user_version")
-    for number, sql in _migrations():
+    for number, sql in migrations:
         if number <= version:
             continue
         try:
@@ -227,7 +237,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             ) from error
 
 
-def _migrations() -> Iterator[tuple[int, str]]:
+def packaged_migrations() -> Iterator[tuple[int, str]]:
     """The packaged migrations with their numbers, in order."""
     files = (
         file

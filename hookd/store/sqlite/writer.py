@@ -216,10 +216,10 @@ class Writer:
         now = time.monotonic()
         if now < self._reopen_at:
             raise StoreUnavailable(self._reason)
+        self._reopen_at = now + _REOPEN_PAUSE_S
         try:
             return Engine(self._path, again=True)
         except StoreUnusable as error:
-            self._reopen_at = now + _REOPEN_PAUSE_S
             self._reason = str(error)
             raise StoreUnavailable(self._reason) from error
 

@@ -1,0 +1,45 @@
+"""Every rule of the configuration, broken: `tests/configs/bad/NNN-name.yaml` and its exact findings."""
+
+from pathlib import Path
+
+import pytest
+
+from hookd import config
+from hookd.config import Severity
+
+BAD = Path(__file__).parents[1] / "configs" / "bad"
+ENV = {
+    "EMPTY": "",
+    "SECRET": "s3cret",
+    "SPACED": "s3 cret",
+    "BROKEN": "s3cret\r\nX-Evil: 1",
+    "NOT_BASE64": "whsec_s3cret*",
+    "SHORT": "whsec_c2hvcnQ=",
+}
+CASES = sorted(path.stem for path in BAD.glob("*.error"))
+
+
+def findings_of(case: str) -> str:
+    single = Path(f"{case}.yaml")
+    loaded = config.load(single if single.exists() else Path(case), env=ENV)
+    assert loaded.config is None
+    assert all(finding.severity is Severity.ERROR for finding in loaded.findings)
+    return "".join(f"{finding}\n" for finding in loaded.findings)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_says_exactly_what_is_wrong(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(BAD)
+    assert findings_of(case) == Path(f"{case}.error").read_text(encoding="utf-8")
+
+
+def test_every_bad_config_has_its_expected_text() -> None:
+    configs = {path.name.removesuffix(".yaml") for path in BAD.iterdir() if path.suffix != ".error"}
+    assert configs == set(CASES)
+    assert len(CASES) >= 100
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_message_repeats_a_secret(case: str) -> None:
+    text = (BAD / f"{case}.error").read_text(encoding="utf-8")
+    assert not any(secret in text for secret in ("s3cret", "s3 cret", "271828", "c2hvcnQ"))

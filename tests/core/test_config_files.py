@@ -1,0 +1,318 @@
+"""Which files are read, which are refused by name, and how a change of them is noticed."""
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hookd import config
+from hookd.config import Severity
+from hookd.config.files import MAX_CONFIG_BYTES, list_tree
+from tests.service.tls import Authority, encrypted
+
+HOOK = "webhooks:\n  hook: {url: http://127.0.0.1:9099/}\n"
+TASK = "tasks:\n  note: {webhook: hook}\n"
+
+
+def findings(path: Path, **env: str) -> list[str]:
+    return [str(finding) for finding in config.load(path, env=env).findings]
+
+
+def test_the_default_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config.default_path({"HOOKD_CONFIG": "/a/b"}) == Path("/a/b")
+    assert config.default_path({}) == Path("/etc/hookd/hookd.yaml")
+    (tmp_path / "hookd.yaml").touch()
+    assert config.default_path({"HOOKD_CONFIG": ""}) == Path("hookd.yaml")
+
+
+def test_files_are_read_in_sorted_order_and_hidden_ones_are_not(tmp_path: Path) -> None:
+    for name in ("b.yaml", "a/z.yml", "a/b/c.yaml", ".git/x.yaml", ".x.yaml", "x.test.yaml", "notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = [str(file.relative_to(tmp_path)) for file in list_tree(tmp_path).files]
+    assert found == ["a/b/c.yaml", "a/z.yml", "b.yaml"]
+
+
+def test_a_missing_path_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert findings(Path("hookd.yaml")) == ["hookd.yaml:1:1: file: does not exist"]
+    assert findings(Path("/nowhere/hookd.yaml")) == ["/nowhere/hookd.yaml:1:1: file: does not exist"]
+
+
+def test_symlinks_to_regular_files_count_and_others_are_named(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tmp_path / "real").write_text(HOOK)
+    (tree / "a.yaml").symlink_to("../real")
+    assert not findings(tree)
+    assert not findings(tree / "a.yaml")
+    (tree / "b.yaml").symlink_to("nowhere")
+    (tree / "c.yaml").symlink_to("c.yaml")
+    assert [line.partition(": file: ")[2] for line in findings(tree)] == [
+        "is a symlink to nothing",
+        "cannot be read: too many levels of symbolic links",
+    ]
+
+
+def test_a_symlinked_directory_is_followed_once(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shared = tmp_path / "shared"
+    tree.mkdir()
+    shared.mkdir()
+    (shared / "a.yaml").write_text(HOOK)
+    (tree / "conf.d").symlink_to(shared)
+    (shared / "loop").symlink_to(tree)
+    assert [file.name for file in list_tree(tree).files] == ["a.yaml"]
+    assert not findings(tree)
+
+
+def test_what_is_not_a_plain_file_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("fifo.yaml")
+    Path("device.yaml").symlink_to("/dev/zero")
+    Path("directory.yaml").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket.yaml")
+    Path("open.yaml").write_text(HOOK)
+    Path("open.yaml").chmod(0o666)
+    with Path("sparse.yaml").open("wb") as file:
+        file.truncate(1 << 30)
+    assert findings(Path()) == [
+        "device.yaml:1:1: file: is a device, not a regular file",
+        "directory.yaml:1:1: file: is a directory, not a regular file",
+        "fifo.yaml:1:1: file: is a named pipe, not a regular file",
+        "open.yaml:1:1: file: is world-writable, so anybody could change it (mend it by chmod o-w)",
+        "socket.yaml:1:1: file: is a socket, not a regular file",
+        f"sparse.yaml:1:1: file: is larger than {MAX_CONFIG_BYTES} bytes",
+    ]
+    for name in ("fifo.yaml", "device.yaml", "directory.yaml/../fifo.yaml"):
+        assert "not a regular file" in findings(Path(name))[0]
+    assert config.tree_hash(Path()) == config.tree_hash(Path())
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a\0b", "1:2: yaml: holds a NUL byte: this is not a text file"),
+        (b"# fine\n# \xff\xfe", "2:3: yaml: this is not UTF-8 text"),
+        (b"# \x1b[31m", "1:3: yaml: holds the control character U+001B"),
+        ("webhooks: {}".encode("utf-16"), "1:1: yaml: this is not UTF-8 text"),
+    ],
+)
+def test_binary_files_are_refused(content: bytes, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_bytes(content)
+    assert findings(tmp_path / "x.yaml") == [f"{tmp_path}/x.yaml:{expected}"]
+
+
+def test_a_byte_order_mark_is_harmless(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(HOOK, encoding="utf-8-sig")
+    assert not findings(tmp_path / "x.yaml")
+
+
+def test_secret_files_are_read_with_the_same_care(tmp_path: Path) -> None:
+    lines = ["webhooks:"]
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "open").write_text("x")
+    (tmp_path / "open").chmod(0o666)
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    lines += [f"  {name}: {{url: {{file: {name}}}}}" for name in ("fifo", "open", "empty", "bytes")]
+    (tmp_path / "x.yaml").write_text("\n".join(lines))
+    assert [line.partition(": webhooks.")[2] for line in findings(tmp_path / "x.yaml")] == [
+        "fifo.url.file: the file fifo is a named pipe, not a regular file",
+        "open.url.file: the file open is world-writable, so anybody could change it (mend it by chmod o-w)",
+        "empty.url: file empty is empty",
+        "bytes.url.file: the file bytes is not UTF-8 text",
+    ]
+
+
+def test_an_environment_variable_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("webhooks:\n  a: {url: {env: ODD}}\n")
+    assert "the environment variable ODD is not UTF-8 text" in findings(tmp_path / "x.yaml", ODD="\udcff")[0]
+
+
+def test_certificates_are_proven(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    first, second = authority.issue("first"), authority.issue("second")
+    encrypted(first, b"passphrase")
+    uses = {
+        "mixed": "{cert: first.pem, key: second.key}",
+        "locked": "{cert: first.pem, key: encrypted.key}",
+        "nokey": "{cert: first.pem}",
+        "good": f"{{ca: ca.pem, cert: {first.cert}, key: {first.key}}}",
+    }
+    assert second.key.exists()
+    lines = [f"  {name}: {{url: https://h.example/, tls: {use}}}" for name, use in uses.items()]
+    (tmp_path / "x.yaml").write_text("webhooks:\n" + "\n".join(lines))
+    assert [line.partition(": webhooks.")[2] for line in findings(tmp_path / "x.yaml")] == [
+        "mixed.tls.cert: does not belong to the key",
+        "locked.tls.cert: needs a key without a passphrase; hookd has nobody to ask for it",
+        "nokey.tls.cert: cannot be loaded: a certificate and its key in PEM form are needed",
+    ]
+
+
+def test_insecurity_is_warned_of_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Authority(tmp_path)
+    Path("x.yaml").write_text(
+        "webhooks:\n"
+        "  a:\n"
+        "    url: https://h.example/\n"
+        "    allow_insecure_certificates: true\n"
+        "    tls: {ca: ca.pem}\n"
+    )
+    loaded = config.load(Path("x.yaml"), env={})
+    assert loaded.config is not None
+    assert loaded.config.webhooks["a"].tls.insecure
+    assert list(loaded.config.warnings) == [str(finding) for finding in loaded.findings]
+    assert [str(finding) for finding in loaded.findings] == [
+        (
+            "x.yaml:4:34: warning: webhooks.a.allow_insecure_certificates: the receiver's certificate is not "
+            "checked; whoever is on the way can read and change what is sent"
+        ),
+        "x.yaml:5:15: warning: webhooks.a.tls.ca: has no effect while allow_insecure_certificates is true",
+    ]
+
+
+def test_plain_secrets_in_a_git_work_tree_are_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    path = tmp_path / "conf" / "x.yaml"
+    path.write_text(
+        "daemon:\n  listen: [{http: '127.0.0.1:1', tokens: [t0]}]\n"
+        "webhooks:\n"
+        "  a:\n    url: https://h.example/plain\n"
+        "    auth: {type: bearer, token: t1}\n"
+        "    signing: {secrets: [t2, {env: T}]}\n"
+        "    headers: {X-Api-Token: t3, X-Route: t4}\n"
+        "  b:\n    url: https://h.example/plain\n"
+        '    headers: "Authorization: t5"\n'
+    )
+    assert not findings(path, T="t")
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    loaded = config.load(path, env={"T": "t"})
+    assert loaded.config is not None
+    assert {finding.severity for finding in loaded.findings} == {Severity.WARNING}
+    assert [finding.where for finding in loaded.findings] == [
+        "daemon.listen[0].tokens[0]",
+        "webhooks.a.auth.token",
+        "webhooks.a.signing.secrets[0]",
+        "webhooks.a.headers.X-Api-Token",
+        "webhooks.b.headers",
+    ]
+
+
+def test_the_hash_follows_names_and_content(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(HOOK)
+    (tmp_path / "b.yaml").write_text(TASK)
+    first = config.tree_hash(tmp_path)
+    loaded = config.load(tmp_path, env={})
+    assert loaded.config is not None
+    assert loaded.config.hash == loaded.hash == first
+    assert len(first) == 12
+    (tmp_path / "notes.txt").write_text("ignored")
+    os.utime(tmp_path / "a.yaml", (0, 0))
+    assert config.tree_hash(tmp_path) == first
+    (tmp_path / "b.yaml").rename(tmp_path / "c.yaml")
+    assert config.tree_hash(tmp_path) != first
+    (tmp_path / "c.yaml").rename(tmp_path / "b.yaml")
+    assert config.tree_hash(tmp_path) == first
+    (tmp_path / "b.yaml").write_text(TASK + "#")
+    assert config.tree_hash(tmp_path) != first
+
+
+def test_the_same_content_elsewhere_has_the_same_hash(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.yaml").write_text(HOOK)
+    assert config.tree_hash(tmp_path / "one") == config.tree_hash(tmp_path / "two")
+
+
+def test_the_hash_of_what_is_broken_or_gone_changes_when_it_is_mended(tmp_path: Path) -> None:
+    missing = tmp_path / "x.yaml"
+    loaded = config.load(missing, env={})
+    assert loaded.config is None
+    assert loaded.hash == config.tree_hash(missing)
+    missing.write_text("a: [")
+    broken = config.load(missing, env={})
+    assert broken.hash == config.tree_hash(missing) != loaded.hash
+
+
+def test_a_renewed_secret_changes_the_hash(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("https://h.example/1")
+    (tmp_path / "x.yaml").write_text("webhooks:\n  a: {url: {file: url}}\n")
+    loaded = config.load(tmp_path / "x.yaml", env={})
+    assert loaded.config is not None
+    assert loaded.sources == loaded.config.sources == (str(tmp_path / "url"),)
+    assert config.tree_hash(tmp_path / "x.yaml", loaded.sources) == loaded.config.hash
+    (tmp_path / "new").write_text("https://h.example/2")
+    (tmp_path / "new").replace(tmp_path / "url")
+    assert config.tree_hash(tmp_path / "x.yaml", loaded.sources) != loaded.config.hash
+
+
+def test_what_to_watch_for_a_file_and_for_a_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub" / ".hidden").mkdir(parents=True)
+    (tmp_path / "x.yaml").touch()
+    assert config.watch_dirs(tmp_path / "x.yaml") == (tmp_path,)
+    assert config.watch_dirs(tmp_path) == (tmp_path, tmp_path / "sub")
+    monkeypatch.chdir(tmp_path)
+    assert config.watch_dirs(Path("x.yaml")) == (tmp_path,)
+    assert config.watch_dirs(Path("not-yet.yaml")) == (tmp_path,)
+
+
+def test_watching_sees_the_links_that_may_be_swapped(tmp_path: Path) -> None:
+    """A mounted ConfigMap: x.yaml -> ..data/x.yaml, ..data -> ..2026_01; and a release behind `current`."""
+    mount = tmp_path / "mount"
+    (mount / "..2026_01").mkdir(parents=True)
+    (mount / "..2026_01" / "x.yaml").touch()
+    (mount / "..data").symlink_to("..2026_01")
+    (mount / "x.yaml").symlink_to("..data/x.yaml")
+    assert config.watch_dirs(mount / "x.yaml") == (mount, mount / "..2026_01")
+    (tmp_path / "current").symlink_to(mount)
+    assert config.watch_dirs(tmp_path / "current" / "x.yaml") == (
+        tmp_path,
+        tmp_path / "current",
+        mount,
+        mount / "..2026_01",
+    )
+
+
+def test_a_loop_of_links_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to("b.yaml")
+    (tmp_path / "b.yaml").symlink_to("a.yaml")
+    assert config.watch_dirs(tmp_path / "a.yaml") == (tmp_path,)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            "daemon:\n  listen:\n    - http: 127.0.0.1:1\n    - unix: run/a.sock\nwebhooks: [broken\n",
+            "run/a.sock",
+        ),
+        (HOOK + "daemon:\n\n  # x\n  listen:\n  - unix: /run/a.sock\n", "/run/a.sock"),
+        ("{daemon: {listen: [{unix: a.sock}]}}", "a.sock"),
+        (HOOK, None),
+        ("daemon:\n  listen: a.sock\n", None),
+        ("daemon: [1]\n", None),
+        ("daemon:\n  listen: [{unix: 5}, 6]\n", None),
+        ("daemon: " + "[" * 200_000, None),
+        ("a: [", None),
+        ("", None),
+    ],
+)
+def test_the_first_unix_socket_is_found_without_a_load(
+    content: str, expected: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "x.yaml").write_text(content)
+    wanted = None if expected is None else str(tmp_path / expected)
+    assert config.first_unix_socket(tmp_path / "x.yaml") == wanted
+    assert config.first_unix_socket(tmp_path) == wanted
+
+
+def test_looking_for_a_socket_where_there_is_no_config(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.yaml")
+    assert config.first_unix_socket(tmp_path) is None
+    assert config.first_unix_socket(tmp_path / "none") is None

@@ -1,0 +1,271 @@
+"""Configurations that load, and the definitions they become."""
+
+import base64
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hookd import config
+from hookd.config import Loaded
+from hookd.defs import (
+    Config,
+    DaemonDef,
+    EventDef,
+    HttpListen,
+    Method,
+    RateLimit,
+    SigningStyle,
+    TypeDef,
+    UnixListen,
+    WebhookDef,
+)
+from tests.service.tls import Authority
+
+TOP = Path(__file__).parents[2]
+GOOD = TOP / "tests" / "configs" / "good"
+WHSEC = "whsec_" + base64.b64encode(b"0123456789abcdefghijklmn").decode()
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    """A copy of the good configurations, with the certificates and secrets that they refer to."""
+    folder = shutil.copytree(GOOD, tmp_path / "good")
+    (folder / "pem").mkdir()
+    authority = Authority(folder / "pem")
+    pair = authority.issue("cert", "127.0.0.1")
+    pair.key.rename(folder / "pem" / "key.pem")
+    (folder / "pem" / "both.pem").write_bytes(
+        (folder / "pem" / "cert.pem").read_bytes() + (folder / "pem" / "key.pem").read_bytes()
+    )
+    (folder / "pem" / "token").write_text("t0ken\n")
+    (folder / "credentials").mkdir()
+    (folder / "credentials" / "listener").write_text("l1stener\r\n")
+    (folder / "credentials" / "slack").write_text("bEaReR sl4ck")
+    return folder
+
+
+def load(path: Path) -> Loaded:
+    env = {
+        "TOKEN": "fr0m-env",
+        "URL": "https://hooks.example.com/from-env",
+        "WHSEC": WHSEC,
+        "CREDENTIALS_DIRECTORY": str(path.parent / "credentials"),
+        "TZ": "UTC",
+    }
+    return config.load(path, env=env)
+
+
+def loaded(path: Path) -> Config:
+    result = load(path)
+    assert result.config is not None, [str(finding) for finding in result.findings]
+    return result.config
+
+
+def body_of(found: Config, task: str) -> str:
+    """The message of a task without variables."""
+    return "".join(str(part) for part in found.tasks[task].template.parts)
+
+
+def every_key(good: Path) -> Config:
+    return loaded(good / "every-key.yaml")
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in GOOD.iterdir()))
+def test_loads_without_a_finding(name: str, good: Path) -> None:
+    findings = [str(finding) for finding in load(good / name).findings]
+    if name == "every-key.yaml":
+        assert len(findings) == 1
+        assert 'bearer.auth.token: begins with "Bearer ", which hookd adds itself' in findings[0]
+    else:
+        assert not findings
+
+
+def test_defaults(good: Path) -> None:
+    found = loaded(good / "minimal.yaml")
+    hook = found.webhooks["hook"]
+    assert hook == WebhookDef("hook", hook.url)
+    assert hook.url.value == "http://127.0.0.1:9099/"
+    assert hook.headers[0][0] == "Content-Type"
+    assert hook.headers[0][1].value == "application/json"
+    assert json.loads(body_of(found, "note")) == {"text": "Webhook"}
+    assert found.events["started"] == EventDef("started", "vm", "started", ("note",))
+    assert found.types is None
+    assert found.path == str(good / "minimal.yaml")
+    assert config.summary(found) == "1 webhook, 1 task, 1 event, 0 schedules"
+
+
+def test_the_daemons_defaults_come_from_the_environment(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(good)
+    plain = config.load(Path("empty.yaml"), env={"TZ": "UTC"}).config
+    assert plain is not None
+    both = (UnixListen("/run/hookd/hookd.sock"), HttpListen("127.0.0.1", 8420))
+    assert plain.daemon == DaemonDef(listen=both, store=str(good / "hookd.db"), timezone="UTC")
+    assert config.summary(plain) == "0 webhooks, 0 tasks, 0 events, 0 schedules"
+    env = {"RUNTIME_DIRECTORY": "/run/a:/run/b", "STATE_DIRECTORY": "/var/lib/hookd", "TZ": ":Europe/Berlin"}
+    under_systemd = config.load(Path("empty.yaml"), env=env).config
+    assert under_systemd is not None
+    assert under_systemd.daemon.listen[0] == UnixListen("/run/a/hookd.sock")
+    assert under_systemd.daemon.store == "/var/lib/hookd/hookd.db"
+    assert under_systemd.daemon.timezone == "Europe/Berlin"
+
+
+def test_an_unusable_tz_is_not_taken(good: Path) -> None:
+    found = config.load(good / "empty.yaml", env={"TZ": "CET-1CEST"}).config
+    assert found is not None
+    assert found.daemon.timezone != "CET-1CEST"
+
+
+def test_every_key_of_daemon(good: Path) -> None:
+    daemon = every_key(good).daemon
+    unix, tls, outside, local = daemon.listen
+    assert unix == UnixListen(str(good / "run/hookd.sock"), 0o600, "root")
+    assert isinstance(tls, HttpListen)
+    assert (tls.host, tls.port) == ("::1", 0)
+    assert [token.value for token in tls.tokens] == ["fr0m-env", "t0ken"]
+    assert tls.allowed_hosts == ("hookd.example", "hookd.example:8420")
+    assert (tls.cert, tls.key) == (str(good / "pem/cert.pem"), str(good / "pem/key.pem"))
+    assert isinstance(outside, HttpListen)
+    assert [(token.value, token.reference) for token in outside.tokens] == [
+        ("l1stener", "credential listener")
+    ]
+    assert local == HttpListen("localhost", 8422, cert=str(good / "pem/both.pem"))
+    assert daemon == DaemonDef(
+        listen=daemon.listen,
+        store=str(good / "state/hookd.db"),
+        timezone="Europe/Berlin",
+        event_size=65536,
+        pending=5000,
+        in_flight=20,
+        keep_delivered_s=7200,
+        keep_dead_s=129600,
+        shutdown_grace_s=0.25,
+        log_level="debug",
+        log_format="json",
+    )
+
+
+def test_every_key_of_a_webhook(good: Path) -> None:
+    webhook = every_key(good).webhooks["every key"]
+    assert webhook.url.value == "https://hooks.example.com/from-env"
+    assert webhook.url.reference == "env URL"
+    assert webhook.method is Method.PATCH
+    assert [(name, secret.value) for name, secret in webhook.headers] == [
+        ("X-Route", "a"),
+        ("X-Route", "fr0m-env"),
+        ("Content-Type", "Application/Vnd.Example+JSON; charset=utf-8"),
+        ("X-Empty", ""),
+        ("X-Auth", "Key t0ken"),
+    ]
+    assert webhook.sends_json
+    assert not webhook.tls.insecure
+    assert (webhook.tls.ca, webhook.tls.cert) == (str(good / "pem/ca.pem"), str(good / "pem/cert.pem"))
+    assert len(webhook.tls.digest) == 64
+    assert (webhook.timeout_s, webhook.retries, webhook.backoff_s) == (120, 0, (1, 0.25, 3600))
+    assert (webhook.concurrency, webhook.rate_limit) == (1000, RateLimit(100, 60))
+    assert webhook.signing is not None
+    assert [secret.value for secret in webhook.signing.secrets] == [WHSEC, "any text"]
+    assert not webhook.enabled
+    assert webhook.description == "All of them"
+
+
+def test_authorization_becomes_a_header(good: Path) -> None:
+    webhooks = every_key(good).webhooks
+    pair = base64.b64encode("jürgen:pass:wörd".encode()).decode()
+    assert [(n, s.value) for n, s in webhooks["basic"].headers][-1] == ("Authorization", f"Basic {pair}")
+    name, bearer = webhooks["bearer"].headers[-1]
+    assert (name, bearer.value, bearer.reference) == ("Authorization", "Bearer sl4ck", "credential slack")
+    assert webhooks["bearer"].url.value == "https://größe.example:8443/a%20b?c=d"
+    assert webhooks["basic"].rate_limit == RateLimit(10, 3600)
+    assert webhooks["basic"].signing is not None
+    assert webhooks["basic"].signing.style is SigningStyle.GITHUB
+
+
+def test_tasks_events_and_types(good: Path) -> None:
+    found = every_key(good)
+    assert found.tasks["text"].delete_after_running
+    assert not found.tasks["text"].enabled
+    assert found.events["one"] == EventDef(
+        "one",
+        "virtual_machine",
+        "powered_on",
+        ("text",),
+        description="On an object",
+        object="web-01",
+        enabled=False,
+    )
+    assert found.events["two"].tasks == ("text", "list")
+    assert found.events["two"].tag == "production"
+    assert found.types is not None
+    assert found.types["alarm"] == TypeDef("alarm", ("raised", "lowered"), objects=False)
+
+
+def test_places_are_where_the_names_stand(good: Path) -> None:
+    found = every_key(good)
+    lines = (good / "every-key.yaml").read_text(encoding="utf-8").splitlines()
+    for key, place in found.places.items():
+        assert place.path == str(good / "every-key.yaml")
+        assert lines[place.line - 1][place.column - 1 :].startswith(key.partition(".")[2])
+    assert {"webhooks.every key", "tasks.list", "events.three"} <= found.places.keys()
+
+
+def test_nothing_loaded_shows_a_secret(good: Path) -> None:
+    secrets = ("fr0m-env", "t0ken", "l1stener", "sl4ck", "pass:wörd", "from-env", WHSEC, "any text")
+    assert not any(secret in repr(load(good / "every-key.yaml")) for secret in secrets)
+
+
+def test_merge_keys(good: Path) -> None:
+    webhooks = loaded(good / "merge-keys.yaml").webhooks
+    second, third = webhooks["second"], webhooks["third"]
+    assert second.url.value == "http://127.0.0.1:9099/second"
+    assert (second.timeout_s, second.backoff_s) == (30, (60, 3600))
+    assert (third.retries, third.timeout_s, third.url.value) == (3, 5, "http://127.0.0.1:9099/first")
+    assert [name for name, _ in third.headers] == ["Content-Type", "X-Site"]
+
+
+def test_what_is_quoted_stays_text(good: Path) -> None:
+    found = loaded(good / "yaml-surprises.yaml")
+    assert set(found.webhooks) == {"on", "404", "größe"}
+    assert (found.events["e"].event, found.events["e"].object) == ("off", "007")
+    assert json.loads(body_of(found, "dates")) == {
+        "day": "2026-01-02",
+        "time": "12:30",
+        "yes": "yes",
+        "text": "5",
+        "hex": 16,
+        "big": 123456789012345678901234567890,
+    }
+
+
+def test_null_is_as_good_as_nothing(tmp_path: Path) -> None:
+    for text in ("", "null", "~", "webhooks: ~\ndaemon: null\ntypes:\n"):
+        (tmp_path / "x.yaml").write_text(text)
+        assert config.summary(loaded(tmp_path / "x.yaml")) == "0 webhooks, 0 tasks, 0 events, 0 schedules"
+
+
+def test_a_directory_is_read_as_a_whole(good: Path) -> None:
+    found = loaded(good / "split")
+    assert (set(found.webhooks), set(found.tasks)) == ({"later"}, {"note"})
+    assert found.path == str(good / "split")
+
+
+def test_the_example_runs_as_it_is(tmp_path: Path) -> None:
+    example = shutil.copy(TOP / "config.example.yaml", tmp_path)
+    result = config.load(Path(example), env={})
+    assert not result.findings
+    assert result.config is not None
+    assert config.summary(result.config) == "3 webhooks, 3 tasks, 3 events, 0 schedules"
+    unix, http = result.config.daemon.listen
+    assert unix == UnixListen(str(tmp_path / "hookd.sock"), 0o660)
+    assert isinstance(http, HttpListen)
+    assert (http.host, http.port) == ("127.0.0.1", 8420)
+    assert result.config.daemon.store == str(tmp_path / "hookd.db")
+    for webhook in result.config.webhooks.values():
+        assert webhook.url.value.startswith("http://127.0.0.1:9099/")
+
+
+def test_the_example_begins_with_the_schemas_line() -> None:
+    first = (TOP / "config.example.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert first == "# yaml-language-server: $schema=./schema/hookd.schema.json"
+    assert (TOP / "schema" / "hookd.schema.json").exists()

@@ -1,0 +1,85 @@
+"""The JSON Schema itself: complete, closed, documented, and the same thing as what `load` accepts."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from hookd import config
+
+TOP = Path(__file__).parents[2]
+SCHEMA: dict[str, Any] = json.loads(config.schema_text())
+
+
+def subschemas(schema: Any, place: str = "#") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each schema within the schema, with its place."""
+    yield place, schema
+    for key in ("properties", "$defs"):
+        for name, child in schema.get(key, {}).items():
+            yield from subschemas(child, f"{place}/{key}/{name}")
+    for key in ("items", "additionalProperties", "propertyNames", "not", "if", "then"):
+        if isinstance(schema.get(key), dict):
+            yield from subschemas(schema[key], f"{place}/{key}")
+    for key in ("oneOf", "allOf"):
+        for index, child in enumerate(schema.get(key, ())):
+            yield from subschemas(child, f"{place}/{key}/{index}")
+
+
+ALL = dict(subschemas(SCHEMA))
+
+
+def test_it_is_valid_draft_2020_12() -> None:
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("place", ALL)
+def test_every_subschema_explains_itself(place: str) -> None:
+    assert ALL[place]["title"]
+    assert (
+        ALL[place]["description"].endswith((".", "none", "bearer", "apikey", "basic"))
+        or "const" in ALL[place]
+    )
+
+
+@pytest.mark.parametrize(
+    "place", [place for place in ALL if place.endswith(("webhook", "task", "event", "daemon"))]
+)
+def test_definitions_are_closed(place: str) -> None:
+    if "properties" in ALL[place]:
+        assert ALL[place]["additionalProperties"] is False
+
+
+def test_every_mapping_says_what_else_it_takes() -> None:
+    for place, schema in ALL.items():
+        if "properties" in schema and not place.endswith(("/if", "/auth")):
+            assert "additionalProperties" in schema, place
+
+
+def test_references_are_local() -> None:
+    for schema in ALL.values():
+        if "$ref" in schema:
+            assert schema["$ref"].removeprefix("#/$defs/") in SCHEMA["$defs"]
+
+
+@pytest.mark.parametrize("place", [place for place in ALL if {"examples", "default"} & ALL[place].keys()])
+def test_examples_and_defaults_are_valid(place: str) -> None:
+    validator = Draft202012Validator({**ALL[place], "$defs": SCHEMA["$defs"]})
+    for value in [
+        *ALL[place].get("examples", ()),
+        *([ALL[place]["default"]] if "default" in ALL[place] else ()),
+    ]:
+        validator.validate(value)
+
+
+def test_it_is_the_file_in_the_checkout() -> None:
+    assert config.schema_text() == (TOP / "schema" / "hookd.schema.json").read_text(encoding="utf-8")
+
+
+def test_the_example_shows_every_key() -> None:
+    text = (TOP / "config.example.yaml").read_text(encoding="utf-8")
+    keys = {name for schema in ALL.values() for name in schema.get("properties", {})}
+    assert not {key for key in keys if f"{key}:" not in text}

@@ -1,0 +1,276 @@
+"""The small languages inside the configuration: durations, sizes, rates, URLs, headers, scalars, places."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookd import config
+from hookd.config.files import Unreadable, read_regular
+from hookd.config.finding import Finding, Severity, dotted, listed, printable, quoted, shown_path
+from hookd.config.headers import Headers, name_fault, sends_json, value_fault
+from hookd.config.nodes import parse
+from hookd.config.units import parse_duration, parse_rate, parse_size
+from hookd.config.url import url_fault
+from hookd.defs import RateLimit, Secret
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [(0, 0), (1.5, 1.5), ("0s", 0), ("250ms", 0.25), ("10s", 10), ("1.5m", 90), ("2h", 7200), ("7d", 604800)],
+)
+def test_durations(text: float | str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["10", "10 s", "-1s", "1w", "01s", "10s\n", "1e3s", ".5s", "٣s"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match=text.replace(".", r"\.")):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(("text", "size"), [(1, 1), ("64KiB", 65536), ("1MiB", 1 << 20), ("2GiB", 2 << 30)])
+def test_sizes(text: int | str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["1", "1KB", "0KiB", "1.5MiB", "1MiB\n", "1kib"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        parse_size(text)
+
+
+def test_rates() -> None:
+    assert [parse_rate(text) for text in ("20/s", "3/m", "1/h")] == [
+        RateLimit(20, 1),
+        RateLimit(3, 60),
+        RateLimit(1, 3600),
+    ]
+    for text in ("20", "0/s", "2/d", "20/s\n"):
+        with pytest.raises(ValueError, match=text):
+            parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost",
+        "HTTPS://Hooks.Example.COM:65535/a%20b/../c//d?x=1&y={z}|[0]%zz",
+        "http://10.0.0.1:1/",
+        "http://[2001:db8::1]:8080/",
+        "http://[fe80::1%25eth0]/",
+        "http://under_score.example./",
+        "https://bücher.example/",
+        "http://xn--bcher-kva.example/",
+        "http://h.example/@user:pass@",
+        "http://h.example:/",
+    ],
+)
+def test_urls(url: str) -> None:
+    assert url_fault(url) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://",
+        "http:///x",
+        "//h.example/",
+        "h.example",
+        "file:///etc/passwd",
+        "http://h.example/\n",
+        "http://h.example/\x7f",
+        "http://h.example/\u200b",
+        "http://h.example\\@evil.example/",
+        "http://user@h.example/",
+        "http://@h.example/",
+        "http://h.example/#",
+        "http://h.example:0/",
+        "http://h.example:65536/",
+        "http://h.example:http/",
+        "http://h..example/",
+        "http://-h.example/",
+        "http://" + "a" * 64 + ".example/",
+        "http://" + "a.b." * 70 + "example/",
+        "http://h!.example/",
+        "http://[::1/",
+        "http://[v1.x]/",
+        "http://" + "ü" * 64 + ".example/",
+        "http://h.example/ü",
+        "http://h.example/${NAME}",
+    ],
+)
+def test_what_is_no_url(url: str) -> None:
+    assert url_fault(url)
+
+
+def test_json_types() -> None:
+    def of(value: str) -> bool:
+        return sends_json((("content-TYPE", Secret(value)),))
+
+    assert all(
+        map(of, ("application/json", "APPLICATION/JSON ; charset=utf-8", "application/cloudevents+json"))
+    )
+    assert not any(map(of, ("text/plain", "application/jsonl", "application/x-json", "+json", "", "json")))
+    assert not sends_json((("X-Type", Secret("application/json")),))
+
+
+def test_the_users_header_replaces_the_built_in_one() -> None:
+    auth = ("Authorization", Secret("Bearer built-in"))
+    mine = (("AUTHORIZATION", Secret("mine")), ("content-type", Secret("text/plain")))
+    assert Headers(mine).with_defaults(auth) == mine
+    assert [name for name, _ in Headers(removed=True).with_defaults(auth)] == ["Authorization"]
+    assert [name for name, _ in Headers().with_defaults(auth)] == ["Content-Type", "Authorization"]
+    assert [name for name, _ in Headers().with_defaults(None)] == ["Content-Type"]
+
+
+def test_header_names_and_values() -> None:
+    assert name_fault("X-Route_1.~") is None
+    assert all(map(name_fault, ("", "a b", "a:", "ä", "a\n", "Host", "HOST", "webhook-ID", "content-length")))
+    assert value_fault("a\tb é ÿ") is None
+    assert all(map(value_fault, ("a\rb", "a\nb", "a\0b", "\x7f", "\x85", "€")))
+
+
+def headers_of(tmp_path: Path, text: str) -> list[tuple[str, str]]:
+    (tmp_path / "x.yaml").write_text(
+        f"webhooks:\n  a:\n    url: http://h/\n    headers: {text}\n", encoding="utf-8"
+    )
+    found = config.load(tmp_path / "x.yaml", env={})
+    assert found.config is not None, [str(finding) for finding in found.findings]
+    return [(name, secret.value) for name, secret in found.config.webhooks["a"].headers]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "block"),
+    [
+        ("{X-A: a b, X-B: [1x, 2x]}", '"X-A:   a b  \\r\\n\\nX-B: 1x\\n \\nX-B:2x"'),
+        ("{Content-Type: null, X-A: 'a:b'}", '"Content-Type:\\nX-A: a:b"'),
+        ("{content-type: text/plain}", '"content-type: text/plain"'),
+        ("{}", '""'),
+    ],
+)
+def test_both_forms_of_headers_mean_the_same(mapping: str, block: str, tmp_path: Path) -> None:
+    assert headers_of(tmp_path, mapping) == headers_of(tmp_path, block)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("yes", True),
+        ("Off", False),
+        ("~", None),
+        ("", None),
+        ("1_000", 1000),
+        ("-017", -15),
+        ("0", 0),
+        ("0b101", 5),
+        ("+0xfF", 255),
+        ("-1:30", -90),
+        ("1:30.5", 90.5),
+        ("1.5e+3", 1500.0),
+        ("1e3", "1e3"),
+        ("08", "08"),
+        ("2026-01-02", "2026-01-02"),
+        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+        ("=", "="),
+        ("'<<'", "<<"),
+        ("!!str 8080", "8080"),
+        ("! 8080", "8080"),
+        ('!!int "7"', 7),
+        ('!!float "7"', 7.0),
+        ('!!bool "on"', True),
+        ('!!null ""', None),
+        ('"on"', "on"),
+    ],
+)
+def test_scalars(text: str, value: Any) -> None:
+    tree = parse(f"a: {text}".encode())
+    assert not tree.problems
+    assert tree.root is not None
+    found = tree.root.plain()["a"]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-.inf",
+        ".NaN",
+        "1" * 65,
+        "1" + "0" * 60 + ".0e+999",
+        "!!int x",
+        "!!float x",
+        "!!bool x",
+        "!!null x",
+        "!!binary x",
+    ],
+)
+def test_what_is_no_scalar(text: str) -> None:
+    tree = parse(f"a: {text}".encode())
+    assert len(tree.problems) == 1
+    assert text.removeprefix("!!") not in tree.problems[0].message
+    assert tree.root is not None
+    assert tree.root.plain() == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("? [a]\n: b", "a key is text, not a mapping or a list"),
+        ("? {a: b}\n: b", "a key is text, not a mapping or a list"),
+        ("? \n: b", "a key is text, not empty"),
+        ("~: b", 'a key is text; YAML reads ~ as null, so quote it: "~"'),
+        ("1.5: b", 'a key is text; YAML reads 1.5 as the number 1.5, so quote it: "1.5"'),
+        ("!x {a: b}", "a tag (!…) is not allowed; quote text that begins with !"),
+        ("&a a: b\n*a : c", "stands here a second time; the first is in line 1"),
+    ],
+)
+def test_odd_keys(text: str, message: str) -> None:
+    assert [problem.message for problem in parse(text.encode()).problems] == [message]
+
+
+def test_an_alias_may_be_a_key() -> None:
+    tree = parse(b"a: &name b\n*name : c")
+    assert tree.root is not None
+    assert tree.root.plain() == {"a": "b", "b": "c"}
+
+
+def test_a_broken_item_spoils_its_list_only() -> None:
+    tree = parse(b"a: [1, !x 2]\nb: [3]")
+    assert tree.root is not None
+    assert tree.root.plain() == {"b": [3]}
+
+
+def test_places() -> None:
+    assert dotted(("webhooks", "ops-slack", "timeout")) == "webhooks.ops-slack.timeout"
+    assert dotted(("tasks", "t", "triggers", 0, "type")) == "tasks.t.triggers[0].type"
+    assert dotted(("webhooks", "my hook", "a.b", 'q"', "größe")) == 'webhooks."my hook"."a.b"."q\\"".größe'
+
+
+def test_findings_as_lines() -> None:
+    finding = Finding("x.yaml", 3, 5, "webhooks.a", Severity.ERROR, "url is missing")
+    assert str(finding) == "x.yaml:3:5: webhooks.a: url is missing"
+    warning = Finding("x.yaml", 3, 5, "webhooks.a", Severity.WARNING, "beware")
+    assert str(warning) == "x.yaml:3:5: warning: webhooks.a: beware"
+
+
+def test_what_is_shown_cannot_forge_lines_or_drive_a_terminal() -> None:
+    assert printable("a\nb\x1b[31m\u202e\U000e0001") == "a\\u000ab\\u001b[31m\\u202e\\U000e0001"
+    assert quoted("a\nb") == '"a\\nb"'
+    assert quoted("x" * 61) == '"' + "x" * 60 + '…"'
+    assert listed([str(n) for n in range(25)], most=3) == "0, 1, 2, … (25 in all)"
+
+
+def test_paths_are_shown_from_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shown_path(tmp_path / "conf" / "a.yaml") == "conf/a.yaml"
+    assert shown_path("./a\n.yaml") == "a\\u000a.yaml"
+    assert shown_path("../a.yaml") == "../a.yaml"
+    assert shown_path("/etc/hookd/hookd.yaml") == "/etc/hookd/hookd.yaml"
+    assert shown_path(tmp_path) == str(tmp_path)
+
+
+def test_a_path_with_a_nul_is_unreadable() -> None:
+    with pytest.raises(Unreadable, match="NUL"):
+        read_regular(Path("a\0b"), 10)

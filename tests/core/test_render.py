@@ -1,0 +1,475 @@
+import json
+import pickle
+from collections.abc import Mapping
+from datetime import UTC, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookd.model import Event, EventObject, Kind
+from hookd.render import TemplateError, Values, compile_message, fill
+
+NEW_YORK = ZoneInfo("America/New_York")
+MOMENT = 1760629087.9  # Thu, 16 Oct 2025 11:38:07 EDT, and nine tenths
+FULL = EventObject(id="17", name="web-01", tags=("production", "edge"))
+DATA: Mapping[str, Any] = {
+    "text": 'say "hi"\\\n\u2028\x01😀',
+    "number": 3,
+    "float": 1.50,
+    "yes": True,
+    "no": False,
+    "null": None,
+    "object": {"b": [1, "é"], "a": None},
+    "list": [{"x": "first"}, "second"],
+    "empty": "",
+    "12": {"0": "a key of digits"},
+    "injection": '","evil":"${NAME}"}',
+    "a:b c": "odd key",
+}
+
+
+def values(
+    *,
+    obj: EventObject | None = FULL,
+    data: Mapping[str, Any] = DATA,
+    now: float = MOMENT,
+    zone: tzinfo = NEW_YORK,
+) -> Values:
+    event = Event("evt_1", type="virtual_machine", event="powered_on", object=obj, data=data)
+    return Values(event, task="notify", webhook="ops-slack", now=now, timezone=zone, random=2147483647)
+
+
+def as_json(message: Any, **given_values: Any) -> str:
+    return fill(compile_message(message, json_type=True), values(**given_values)).decode()
+
+
+def as_text(message: str, **given_values: Any) -> str:
+    return fill(compile_message(message, json_type=False), values(**given_values)).decode()
+
+
+VARIABLES = [
+    ("${DATE}", "Thu, 16 Oct 2025 11:38:07 EDT"),
+    ("${TIMESTAMP}", "1760629087"),
+    ("${RANDOM}", "2147483647"),
+    ("${NAME}", "web-01"),
+    ("${ID}", "evt_1"),
+    ("${TYPE}", "virtual_machine"),
+    ("${EVENT}", "powered_on"),
+    ("${OBJECT_ID}", "17"),
+    ("${TAGS}", "production,edge"),
+    ("${TASK}", "notify"),
+    ("${WEBHOOK}", "ops-slack"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), VARIABLES)
+def test_every_variable_in_text_in_a_mapping_and_in_json_text(variable: str, value: str) -> None:
+    assert as_text(f"<{variable}>") == f"<{value}>"
+    assert json.loads(as_json({"v": variable})) == {"v": value}
+    assert json.loads(as_json(f'{{"v": "{variable}"}}')) == {"v": value}
+    whole = int(value) if variable in ("${TIMESTAMP}", "${RANDOM}") else value
+    assert json.loads(as_json(f'{{"v": {variable}}}')) == {"v": whole}
+
+
+@pytest.mark.parametrize(
+    ("obj", "filled"),
+    [
+        (FULL, "web-01|17|production,edge"),
+        (EventObject(id="17"), "17|17|"),
+        (EventObject(name="web-01"), "web-01||"),
+        (None, "notify||"),
+    ],
+)
+def test_what_the_object_lacks_falls_back(obj: EventObject | None, filled: str) -> None:
+    assert as_text("${NAME}|${OBJECT_ID}|${TAGS}", obj=obj) == filled
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "date"),
+    [
+        (0.0, UTC, "Thu, 01 Jan 1970 00:00:00 UTC"),
+        (1767312245.0, ZoneInfo("Europe/Berlin"), "Fri, 02 Jan 2026 01:04:05 CET"),
+        (1767312245.0, ZoneInfo("America/Sao_Paulo"), "Thu, 01 Jan 2026 21:04:05 -03"),
+        (1767312245.0, timezone(timedelta(hours=3)), "Fri, 02 Jan 2026 03:04:05 UTC+03:00"),
+        (1782863999.999, ZoneInfo("Europe/Berlin"), "Wed, 01 Jul 2026 01:59:59 CEST"),
+    ],
+)
+def test_the_date_is_english_in_its_zone(now: float, zone: tzinfo, date: str) -> None:
+    assert as_text("${DATE} ${TIMESTAMP}", now=now, zone=zone) == f"{date} {int(now)}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "filled"),
+    [
+        ("${data.text}", DATA["text"]),
+        ("${data.number}", "3"),
+        ("${data.float}", "1.5"),
+        ("${data.yes} ${data.no}", "true false"),
+        ("${data.null}", ""),
+        ("${data.missing}", ""),
+        ("${data.object}", '{"b":[1,"é"],"a":null}'),
+        ("${data.object.b}", '[1,"é"]'),
+        ("${data.object.b.1}", "é"),
+        ("${data.list.0.x}", "first"),
+        ("${data.list.01}", "second"),
+        ("${data.list.2}", ""),
+        ("${data.list.-1}", ""),
+        ("${data.list.²}", ""),
+        ("${data.list." + "9" * 5000 + "}", ""),
+        ("${data.list.x}", ""),
+        ("${data.number.x}", ""),
+        ("${data.12.0}", "a key of digits"),
+        ("${data.a:b c}", "odd key"),
+        ("${data.missing:-none given}", "none given"),
+        ("${data.missing:-}", ""),
+        ("${data.missing:-a:-b}", "a:-b"),
+        ("${data.missing:-a}b}", "ab}"),
+        ("${data.missing:-two\nlines}", "two\nlines"),
+        ("${data.null:-default}", ""),
+        ("${data.empty:-default}", ""),
+        ("${data.injection}", DATA["injection"]),
+    ],
+)
+def test_data_inside_longer_text(variable: str, filled: str) -> None:
+    assert as_text(f"<{variable}>") == f"<{filled}>"
+    assert json.loads(as_json({"v": f"<{variable}>"})) == {"v": f"<{filled}>"}
+    inside = json.dumps(f"<{variable}>", ensure_ascii=False)
+    assert json.loads(as_json(f'{{"v": {inside}}}')) == {"v": f"<{filled}>"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("${data.text}", DATA["text"]),
+        ("${data.number}", 3),
+        ("${data.float}", 1.5),
+        ("${data.yes}", True),
+        ("${data.null}", None),
+        ("${data.null:-default}", None),
+        ("${data.missing}", None),
+        ("${data.missing:-default}", "default"),
+        ("${data.missing:-7}", "7"),
+        ("${data.missing:-}", ""),
+        ("${data.object}", DATA["object"]),
+        ("${data.list}", DATA["list"]),
+        ("${data}", DATA),
+        ("${data:-default}", DATA),
+        ("${data.injection}", DATA["injection"]),
+    ],
+)
+def test_a_string_that_is_one_data_variable_keeps_the_type(variable: str, value: object) -> None:
+    assert json.loads(as_json({"v": [variable]})) == {"v": [value]}
+    assert json.loads(as_json(f'{{"v": [{variable}]}}')) == {"v": [value]}
+
+
+def test_one_variable_inside_a_json_text_s_string_stays_text() -> None:
+    assert as_json('{"v": "${data.number}", "w": "${data.null}"}') == '{"v": "3", "w": ""}'
+
+
+def test_data_that_is_no_variable_of_the_event_is_null_all_the_same() -> None:
+    assert as_json(["${data.x}"], data={}) == "[null]"
+    assert as_json("[${data.x}, ${data}]", data={}) == "[null, {}]"
+
+
+def test_an_event_of_another_kind_fills_empty_names() -> None:
+    event = Event("evt_2", kind=Kind.TRIGGER)
+    filled = fill(
+        compile_message({"v": "${TYPE}${EVENT}${NAME}"}, json_type=True),
+        Values(event, "", "w", MOMENT, UTC, 0),
+    )
+    assert filled == b'{"v": ""}'
+
+
+@pytest.mark.parametrize(
+    ("message", "body"),
+    [
+        ({"text": "Webhook"}, '{"text": "Webhook"}'),
+        (
+            {"b": 1, "a": [True, None, 1.5, "é😀"], "c": {}},
+            '{"b": 1, "a": [true, null, 1.5, "é😀"], "c": {}}',
+        ),
+        ([], "[]"),
+        ([[1, 2], ("x",)], '[[1, 2], ["x"]]'),
+        ({"": ""}, '{"": ""}'),
+        ({"${NAME}": "$${NAME} $5 {x} $", "$${k}": "}"}, '{"${NAME}": "${NAME} $5 {x} $", "$${k}": "}"}'),
+        ({'k"\n': 'a"\n\\'}, '{"k\\"\\n": "a\\"\\n\\\\"}'),
+    ],
+)
+def test_a_mapping_is_serialised_in_its_order_and_its_keys_are_not_filled(message: Any, body: str) -> None:
+    assert as_json(message) == body
+    assert fill(compile_message(message, json_type=False), values()).decode() == body
+
+
+@pytest.mark.parametrize(
+    ("message", "body"),
+    [
+        ('\n{"n" :${TIMESTAMP} ,\t"s":"\\u00e9"}\n', '\n{"n" :1760629087 ,\t"s":"\\u00e9"}\n'),
+        ('{"${NAME}" : "${NAME}"}', '{"${NAME}" : "web-01"}'),
+        ('{"$${k}"\n:1}', '{"$${k}"\n:1}'),
+        ('"$${NAME} ${NAME}"', '"${NAME} web-01"'),
+        ('"\\\\${NAME}\\u0024{NAME}"', '"\\\\web-01\\u0024{NAME}"'),
+        ('"${data.missing:-a \\"b\\" \\u00e9}"', '"a \\"b\\" é"'),
+        ('"${data.a\\u003ab c}"', '"odd key"'),
+        ("${NAME}", '"web-01"'),
+        ("[${data.missing:-a\n}\n]", '["a\\n"\n]'),
+        ("1e400", "1e400"),
+        ("[" * 100 + "]" * 100, "[" * 100 + "]" * 100),
+        ('[{"a": 1}, {"a": 2}]', '[{"a": 1}, {"a": 2}]'),
+        ("9" * 5000, "9" * 5000),
+    ],
+)
+def test_a_json_text_keeps_its_bytes_apart_from_the_variables(message: str, body: str) -> None:
+    assert as_json(message) == body
+
+
+@pytest.mark.parametrize(
+    ("message", "body"),
+    [
+        ("", ""),
+        ("plain $ {text} é\r\n", "plain $ {text} é\r\n"),
+        ("$${NAME} $$${NAME} $$$${NAME}", "${NAME} $${NAME} $$${NAME}"),
+        ("${NAME}${NAME}", "web-01web-01"),
+        ('{"not json', '{"not json'),
+        ("${data.text}", DATA["text"]),
+    ],
+)
+def test_a_plain_text_is_sent_as_it_is_apart_from_the_variables(message: str, body: str) -> None:
+    assert as_text(message) == body
+
+
+NOT_JSON = "the message is not valid JSON: "
+KNOWN = "DATE, TIMESTAMP, RANDOM, NAME, ID, TYPE, EVENT, OBJECT_ID, TAGS, TASK, WEBHOOK and data.PATH"
+
+
+@pytest.mark.parametrize(
+    ("message", "path", "line", "complaint"),
+    [
+        ("${NAM}", (), 0, "unknown variable ${NAM}; did you mean ${NAME}?"),
+        ("\n\n ${name}", (), 2, "unknown variable ${name}; did you mean ${NAME}?"),
+        ("${ NAME }", (), 0, "unknown variable ${ NAME }; did you mean ${NAME}?"),
+        ("${Data.a.b}", (), 0, "unknown variable ${Data.a.b}; did you mean ${data.a.b}?"),
+        ("${zzz}", (), 0, f"unknown variable ${{zzz}}; known are {KNOWN}"),
+        ("${object.name}", (), 0, f"unknown variable ${{object.name}}; known are {KNOWN}"),
+        ("${}", (), 0, f"unknown variable ${{}}; known are {KNOWN}"),
+        ("${NAME:-x}", (), 0, "the variable ${NAME} cannot have a default; only ${data.…} can"),
+        ("${data.}", (), 0, "the variable ${data.} has an empty step in its path"),
+        ("${data.a..b:-c}", (), 0, "the variable ${data.a..b} has an empty step in its path"),
+        (
+            "a\n${NAME\nb",
+            (),
+            1,
+            r"the variable ${NAME\nb does not end: } is missing ($${ is a literal ${)",
+        ),
+        (
+            {"a": ["x", {"b": "1\n${DAT}"}]},
+            ("a", 1, "b"),
+            1,
+            "unknown variable ${DAT}; did you mean ${DATE}?",
+        ),
+        ({"a": {1: "x"}}, ("a",), 0, "the key 1 is not text; put it in quotes"),
+        ({True: "x"}, (), 0, "the key True is not text; put it in quotes"),
+        ({"a\ud800": 1}, (), 0, r"the key a\ud800 holds a lone surrogate"),
+        (["\udfff"], (0,), 0, "the message holds a lone surrogate, which UTF-8 cannot express"),
+        ({"a": float("nan")}, ("a",), 0, "JSON has no word for this value (float); put it in quotes"),
+        ({"a": {1, 2}}, ("a",), 0, "JSON has no word for this value (set); put it in quotes"),
+    ],
+)
+def test_a_wrong_message_is_refused_at_its_place(
+    message: Any, path: tuple[str | int, ...], line: int, complaint: str
+) -> None:
+    with pytest.raises(TemplateError) as caught:
+        compile_message(message, json_type=False)
+    assert (caught.value.path, caught.value.line, caught.value.message) == (path, line, complaint)
+    assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize(
+    ("message", "line", "complaint"),
+    [
+        ("", 0, NOT_JSON + "Expecting value"),
+        ("Sync ${NAME}", 0, NOT_JSON + "Expecting value"),
+        ('{"a":\n\n nope}', 2, NOT_JSON + "Expecting value"),
+        ('{"a": 1,\n"b": ${data.x:-\n}\n"c": 1}', 3, NOT_JSON + "Expecting ',' delimiter"),
+        ('{"a": 1\n}}', 1, NOT_JSON + "Extra data"),
+        ("]", 0, NOT_JSON + "Expecting value"),
+        ("{${NAME}: 1}", 0, NOT_JSON + "Expecting property name enclosed in double quotes"),
+        ('"a": 1', 0, NOT_JSON + "Extra data"),
+        ("[1${RANDOM}]", 0, NOT_JSON + "Expecting ',' delimiter"),
+        ("[-${RANDOM}]", 0, NOT_JSON + "Expecting value"),
+        ("[${RANDOM}1]", 0, NOT_JSON + "Expecting ',' delimiter"),
+        ("[${NAME}${NAME}]", 0, NOT_JSON + "Expecting ',' delimiter"),
+        ("[$${NAME}]", 0, NOT_JSON + "Expecting value"),
+        ('"\\u00${NAME}41"', 0, NOT_JSON + "Invalid \\uXXXX escape"),
+        ('"\\${NAME}"', 0, NOT_JSON + "Invalid \\escape"),
+        ('"${data.x:-\\q}"', 0, NOT_JSON + "Invalid \\escape"),
+        ('["a",\n"b\\"]', 1, NOT_JSON + "a string does not end"),
+        ('["a\nb"]', 0, NOT_JSON + "Invalid control character"),
+        ("[1,\nNaN]", 1, NOT_JSON + "NaN is no JSON number"),
+        ("-Infinity", 0, NOT_JSON + "Infinity is no JSON number"),
+        ('{"a": 1,\n"\\u0061" : 2}', 1, 'the message has the key "a" twice in one object'),
+        ('{"\\q": 2}', 0, NOT_JSON + "Invalid \\escape"),
+        ("[" * 101 + "]" * 101, 0, "the message is nested deeper than 100"),
+        ("[" * 200_000, 0, "the message is nested deeper than 100"),
+        ('"${data.x:-\\ud800}"', 0, "the default of ${data.x} holds a lone surrogate"),
+        (
+            '{"a": "${data.x:-"b"}"}',
+            0,
+            "the variable ${data.x:- does not end: } is missing ($${ is a literal ${)",
+        ),
+        ('\n{"a": ${NAM}}', 1, "unknown variable ${NAM}; did you mean ${NAME}?"),
+        ("\ufeff{}", 0, NOT_JSON + "Unexpected UTF-8 BOM (decode using utf-8-sig)"),
+    ],
+)
+def test_text_that_cannot_become_valid_json_is_refused_at_its_line(
+    message: str, line: int, complaint: str
+) -> None:
+    with pytest.raises(TemplateError) as caught:
+        compile_message(message, json_type=True)
+    assert caught.value.path == ()
+    assert (caught.value.line, caught.value.message) == (line, complaint)
+
+
+def nested(levels: int) -> Any:
+    message: Any = "${NAME}"
+    for _ in range(levels):
+        message = [message]
+    return message
+
+
+def test_a_mapping_is_nested_at_most_100_deep() -> None:
+    assert as_json(nested(100)) == "[" * 100 + '"web-01"' + "]" * 100
+    with pytest.raises(TemplateError, match="nested deeper than 100"):
+        compile_message(nested(101), json_type=True)
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(TemplateError, match="nested deeper than 100"):
+        compile_message(endless, json_type=True)
+
+
+def test_a_template_survives_pickling() -> None:
+    template = compile_message({"a": "${data.x:-1} ${NAME}"}, json_type=True)
+    assert pickle.loads(pickle.dumps(template)) == template
+
+
+# Laws
+
+TEXTS = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.sampled_from(
+        ['"', "\\", "\n", "\x00\x1f\x7f", "${NAME}", '","evil":1', "😀", "\u2028", "}", '"}', "\\u0022"]
+    ),
+)
+NAMES = TEXTS.filter(bool)
+LONG = st.builds(lambda text: text * 100_000, st.sampled_from(['"', "\\", "é", "😀"]))
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXTS
+)
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
+    max_leaves=8,
+)
+EVENTS = st.fixed_dictionaries(
+    {},
+    optional={"x": TREES, "list": st.lists(TREES, max_size=2), "deep": st.fixed_dictionaries({"y": TREES})},
+)
+SLOTS = st.sampled_from(
+    [name for name, _ in VARIABLES]
+    + ["${data.x}", "${data.list.1}", "${data.deep.y}", "${data}", "${data.x:-none}", "$${NAME}"]
+)
+MARKED = st.lists(st.one_of(TEXTS.filter(lambda text: "${" not in text), SLOTS), max_size=4).map("".join)
+
+
+def well_formed(text: str) -> bool:
+    try:
+        compile_message(text, json_type=False)
+    except TemplateError:
+        return False
+    return True
+
+
+TEMPLATES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        MARKED.filter(well_formed),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+def same_structure(template: Any, result: Any) -> bool:
+    """Whether the result is the template but for what became of its strings."""
+    if isinstance(template, str):
+        return "${" in template or result == template
+    if isinstance(template, dict):
+        return (
+            isinstance(result, dict)
+            and list(result) == list(template)
+            and all(same_structure(template[key], result[key]) for key in template)
+        )
+    if isinstance(template, list):
+        return (
+            isinstance(result, list)
+            and len(result) == len(template)
+            and all(map(same_structure, template, result))
+        )
+    return bool(result == template)
+
+
+def hostile(name: str) -> EventObject:
+    return EventObject(id=name, name=name, tags=(name, name))
+
+
+@given(TEMPLATES, EVENTS, TEXTS)
+def test_no_value_breaks_a_mapping(message: Any, data: dict[str, Any], name: str) -> None:
+    if isinstance(message, str):
+        message = [message]
+    given_values = {"data": data, "obj": hostile(name)}
+    assert same_structure(message, json.loads(as_json(message, **given_values)))
+
+
+@given(TEMPLATES, EVENTS, TEXTS)
+def test_no_value_breaks_a_json_text(message: Any, data: dict[str, Any], name: str) -> None:
+    text = json.dumps(message, ensure_ascii=False, indent=1)
+    given_values = {"data": data, "obj": hostile(name)}
+    assert same_structure(message, json.loads(as_json(text, **given_values)))
+
+
+@given(
+    st.lists(SLOTS.filter(lambda slot: not slot.startswith("$$")), max_size=5), EVENTS, st.one_of(NAMES, LONG)
+)
+def test_no_value_breaks_a_json_text_from_outside_a_string(
+    slots: list[str], data: dict[str, Any], name: str
+) -> None:
+    text = "[" + ",".join(f'{{"k": {slot}}}' for slot in slots) + "]"
+    result = json.loads(as_json(text, data={**data, "x": name}, obj=hostile(name)))
+    assert [list(item) for item in result] == [["k"]] * len(slots)
+    assert all(
+        item["k"] == name
+        for slot, item in zip(slots, result, strict=True)
+        if slot in ("${NAME}", "${data.x}")
+    )
+
+
+@given(st.one_of(TEXTS, LONG, TREES))
+def test_a_value_arrives_as_it_was_sent(value: Any) -> None:
+    assert json.loads(as_json({"v": "${data.x}"}, data={"x": value})) == {"v": value}
+    if isinstance(value, str):
+        assert json.loads(as_json({"v": "<${data.x}>"}, data={"x": value})) == {"v": f"<{value}>"}
+        assert json.loads(as_json('{"v": "<${data.x}>"}', data={"x": value})) == {"v": f"<{value}>"}
+        assert as_text("<${data.x}>", data={"x": value}) == f"<{value}>"
+
+
+@given(TEXTS)
+def test_json_text_compiles_to_json_or_is_refused(text: str) -> None:
+    try:
+        body = as_json(text)
+    except TemplateError:
+        return
+    json.loads(body)

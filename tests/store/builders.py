@@ -1,0 +1,112 @@
+"""Short ways to say what the store's tests store, claim and settle."""
+
+import hashlib
+import itertools
+from typing import Any
+
+from hookd.model import (
+    Attempt,
+    DeliveryFilter,
+    DeliveryRecord,
+    Event,
+    Lease,
+    NewDelivery,
+    Outcome,
+    Reason,
+    Receipt,
+    Settlement,
+    State,
+    Submission,
+    Want,
+)
+from hookd.store.base import Store
+
+T0 = 1_700_000_000.0
+LEASE_S = 30.0
+LIMIT = 1_000_000
+
+DELIVERED = Settlement(State.DELIVERED, counted=True)
+DEAD = Settlement(State.DEAD, counted=True, detail="retries used up")
+
+_numbers = itertools.count(1)
+
+
+def retry_at(due_at: float, *, counted: bool = True, hold_until: float | None = None) -> Settlement:
+    return Settlement(State.PENDING, counted=counted, due_at=due_at, hold_until=hold_until)
+
+
+def posted(event_id: str, content: str = "same", **fields: Any) -> Event:
+    """An event whose poster gave it an id, so that duplicates are told."""
+    digest = hashlib.sha256(content.encode()).digest()
+    return Event(event_id, type="vm", event="on", digest=digest, **fields)
+
+
+def to(*webhooks: str, event: Event | None = None, body: bytes = b"{}") -> Submission:
+    """An event with one delivery to each webhook."""
+    number = next(_numbers)
+    deliveries = tuple(
+        NewDelivery(f"d{number}-{index}", "a-task", webhook, body, "events.rule")
+        for index, webhook in enumerate(webhooks)
+    )
+    return Submission(event or Event(f"e{number}", type="vm", event="on"), deliveries)
+
+
+async def enqueue(
+    store: Store, *batch: Submission, now: float = T0, limit: int = LIMIT
+) -> tuple[Receipt, ...]:
+    return await store.enqueue(batch, now=now, limit=limit)
+
+
+async def claim(
+    store: Store, webhook: str = "w", seats: int = 10, *, now: float = T0, lease_s: float = LEASE_S
+) -> tuple[Lease, ...]:
+    return await store.claim([Want(webhook, seats, lease_s)], now=now)
+
+
+async def claim_one(store: Store, webhook: str = "w", *, now: float = T0) -> Lease:
+    (lease,) = await claim(store, webhook, 1, now=now)
+    return lease
+
+
+def attempt_of(lease: Lease, outcome: Outcome | None = None) -> Attempt:
+    outcome = outcome or Outcome(Reason.OK, status=200, response=b"thanks", duration_s=0.25)
+    return Attempt(
+        number=lease.attempt,
+        started_at=lease.started_at,
+        duration_s=outcome.duration_s,
+        status=outcome.status,
+        reason=outcome.reason,
+        error=outcome.error,
+        response=outcome.response,
+        insecure=outcome.insecure,
+    )
+
+
+async def settle(
+    store: Store,
+    lease: Lease,
+    settlement: Settlement = DELIVERED,
+    outcome: Outcome | None = None,
+    *,
+    now: float = T0,
+) -> bool:
+    return await store.settle(lease, attempt_of(lease, outcome), settlement, now=now)
+
+
+async def record(store: Store, delivery_id: str) -> DeliveryRecord:
+    found = await store.delivery(delivery_id)
+    assert found is not None
+    return found
+
+
+async def listed(store: Store, limit: int = 100, **where: Any) -> list[str]:
+    """The ids of a listing, all its pages."""
+    ids: list[str] = []
+    cursor = None
+    while True:
+        page = await store.deliveries(DeliveryFilter(**where), limit=limit, cursor=cursor)
+        assert len(page.items) <= limit
+        ids += [item.id for item in page.items]
+        cursor = page.cursor
+        if cursor is None:
+            return ids

@@ -1,0 +1,346 @@
+"""What only the SQLite store promises: its file, who may hold it, how it is opened, and that it stays small."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hookd.errors import StoreUnusable
+from hookd.model import State
+from hookd.store.sqlite import SqliteStore, deep_check
+from hookd.store.sqlite.claim import NEXT_DUE
+from hookd.store.sqlite.lock import FileLock
+from hookd.store.sqlite.opening import migrate, open_database, packaged_migrations, schema_version
+from tests.store.builders import T0, claim, enqueue, listed, settle, to
+
+PAGE = 4096
+
+
+async def filled(path: Path, events: int = 600) -> None:
+    """A closed store with finished and waiting deliveries."""
+    store = await SqliteStore.open(path)
+    await enqueue(store, *(to("w", "v", body=b"x" * 300) for _ in range(events)))
+    leases = await claim(store, seats=events // 2)
+    await asyncio.gather(*(settle(store, lease) for lease in leases))
+    await store.close()
+
+
+async def refusal(path: Path) -> str:
+    with pytest.raises(StoreUnusable) as caught:
+        await SqliteStore.open(path)
+    return str(caught.value)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "hookd.db"
+
+
+class TestFile:
+    async def test_a_new_file_is_for_its_owner_alone(self, path: Path) -> None:
+        await (await SqliteStore.open(path)).close()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.with_name("hookd.db.lock").stat().st_mode) == 0o600
+
+    async def test_an_empty_file_is_new(self, path: Path) -> None:
+        path.touch()
+        store = await SqliteStore.open(path)
+        await enqueue(store, to("w"))
+        await store.close()
+
+    async def test_the_log_is_moved_into_the_file_at_the_end(self, path: Path) -> None:
+        await filled(path)
+        assert not path.with_name("hookd.db-wal").exists()
+
+    async def test_a_link_to_a_file_is_that_file(self, path: Path) -> None:
+        await filled(path)
+        link = path.with_name("link.db")
+        link.symlink_to(path)
+        lock = FileLock(path)
+        assert not link.with_name("link.db.lock").exists()
+        lock.release()
+        store = await SqliteStore.open(link)
+        assert store.pending_count() == 900
+        await store.close()
+
+    async def test_the_log_stays_bounded(self, path: Path) -> None:
+        store = await SqliteStore.open(path)
+        sizes = []
+        for _ in range(12):
+            await enqueue(store, *(to("w", body=b"x" * 40_000) for _ in range(100)))
+            sizes.append(path.with_name("hookd.db-wal").stat().st_size)
+        assert max(sizes) < 24 * 2**20 < sum(sizes)
+        await store.close()
+
+    async def test_pruning_gives_space_back(self, path: Path) -> None:
+        store = await SqliteStore.open(path)
+        await enqueue(store, *(to("w", body=b"x" * 20_000) for _ in range(200)))
+        leases = await claim(store, seats=200)
+        await asyncio.gather(*(settle(store, lease) for lease in leases))
+        assert await store.prune(delivered_before=T0 + 1, dead_before=T0, limit=1000) == 200
+        await store.close()
+        assert path.stat().st_size < 40 * PAGE
+
+    async def test_commits_are_timed(self, path: Path) -> None:
+        durations: list[float] = []
+        store = await SqliteStore.open(path, on_commit=durations.append)
+        await asyncio.gather(*(enqueue(store, to("w")) for _ in range(20)))
+        await store.event("none")
+        await store.close()
+        assert len(durations) == 1
+        assert 0 < durations[0] < 10
+
+
+class TestHeld:
+    async def test_a_second_process_is_told_who_holds_it(self, path: Path) -> None:
+        store = await SqliteStore.open(path)
+        script = (
+            "import asyncio, pathlib, sys; from hookd.store.sqlite import SqliteStore; "
+            "asyncio.run(SqliteStore.open(pathlib.Path(sys.argv[1])))"
+        )
+        second = subprocess.run(
+            [sys.executable, "-c", script, path], capture_output=True, text=True, check=False
+        )
+        assert second.returncode == 1
+        assert f"is in use by another hookd (pid {os.getpid()})" in second.stderr
+        await enqueue(store, to("w"))
+        await store.close()
+
+    async def test_another_program_is_kept_out_and_told_of(self, path: Path) -> None:
+        await filled(path)
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        assert "in use by another program" in await refusal(path)
+        holder.close()
+        store = await SqliteStore.open(path)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            sqlite3.connect(path, timeout=0).execute("SELECT count(*) FROM events")
+        await store.close()
+
+    async def test_the_next_one_can_have_it(self, path: Path) -> None:
+        for _ in range(2):
+            await (await SqliteStore.open(path)).close()
+
+
+class TestRefused:
+    async def test_a_directory(self, path: Path) -> None:
+        path.mkdir()
+        assert "is a directory" in await refusal(path)
+
+    async def test_a_missing_directory(self, path: Path) -> None:
+        message = await refusal(path.parent / "gone" / "hookd.db")
+        assert "gone does not exist: create the directory" in message
+        assert not (path.parent / "gone").exists()
+
+    async def test_something_that_is_no_file(self, path: Path) -> None:
+        os.mkfifo(path)
+        assert "not a regular file" in await refusal(path)
+
+    @pytest.mark.parametrize(
+        "content", [b"hello, I am a text file\n" * 500, b"x", b"SQLite format 3\0" + b"junk" * 999]
+    )
+    async def test_no_database(self, path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+        assert "is not a database. The file is left as it is" in await refusal(path)
+        assert path.read_bytes() == content
+
+    async def test_a_database_of_another_program(self, path: Path) -> None:
+        other = sqlite3.connect(path)
+        other.execute("CREATE TABLE t (x)")
+        other.close()
+        assert "of another program" in await refusal(path)
+
+    async def test_a_newer_schema(self, path: Path) -> None:
+        await filled(path, 1)
+        newer = sqlite3.connect(path)
+        newer.execute("PRAGMA user_version = 99")
+        newer.close()
+        message = await refusal(path)
+        assert "schema version 99" in message
+        assert f"up to version {schema_version()}" in message
+
+    async def test_a_read_only_disk(self, small_disk: Path) -> None:
+        await filled(small_disk / "hookd.db", 10)
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+        assert "Read-only file system" in await refusal(small_disk / "hookd.db")
+
+    async def test_an_empty_file_whose_log_holds_data(self, path: Path, tmp_path: Path) -> None:
+        store = await SqliteStore.open(path)
+        await enqueue(store, to("w"))
+        copy = tmp_path / "copy.db"
+        copy.touch()
+        shutil.copy(f"{path}-wal", f"{copy}-wal")
+        await store.close()
+        assert "is empty, but" in await refusal(copy)
+        assert Path(f"{copy}-wal").stat().st_size > 0
+
+
+def overwritten(page: int, filler: bytes) -> Callable[[bytearray], None]:
+    def damage(content: bytearray) -> None:
+        content[page * PAGE : (page + 1) * PAGE] = filler * PAGE
+
+    return damage
+
+
+def cut_to(share: float) -> Callable[[bytearray], None]:
+    def damage(content: bytearray) -> None:
+        del content[int(len(content) // PAGE * share) * PAGE :]
+
+    return damage
+
+
+def lose_last_page(content: bytearray) -> None:
+    del content[-PAGE:]
+
+
+class TestDamaged:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+        path = tmp_path_factory.mktemp("sound") / "hookd.db"
+        asyncio.run(filled(path))
+        return path.read_bytes()
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            cut_to(0.9),
+            cut_to(0.3),
+            lose_last_page,
+            lambda content: content.__delitem__(slice(100, None)),
+            overwritten(1, b"\xff"),
+            overwritten(2, b"\xff"),
+            overwritten(9, b"\0"),
+            overwritten(40, b"\xff"),
+        ],
+    )
+    async def test_it_is_refused_and_left_as_it_is(
+        self, path: Path, sound: bytes, damage: Callable[[bytearray], None]
+    ) -> None:
+        content = bytearray(sound)
+        damage(content)
+        path.write_bytes(content)
+        message = await refusal(path)
+        assert "is damaged (" in message
+        assert "left as it is" in message
+        assert path.read_bytes() == content
+
+    async def test_any_overwritten_page_is_found(self, path: Path, sound: bytes) -> None:
+        unseen = []
+        for page in range(len(sound) // PAGE):
+            content = bytearray(sound)
+            overwritten(page, b"\xa5")(content)
+            path.write_bytes(content)
+            try:
+                open_database(path).close()
+            except StoreUnusable:
+                continue
+            unseen.append(page)
+        assert unseen == []
+
+    async def test_pages_missing_behind_a_log_are_found(self, path: Path, tmp_path: Path) -> None:
+        await filled(path)
+        store = await SqliteStore.open(path)
+        await enqueue(store, to("w"))
+        copy = tmp_path / "copy.db"
+        copy.write_bytes(path.read_bytes()[: 20 * PAGE])
+        shutil.copy(f"{path}-wal", f"{copy}-wal")
+        await store.close()
+        assert "pages are missing" in await refusal(copy)
+
+    async def test_a_log_left_by_a_crash_is_taken_in(self, path: Path, tmp_path: Path) -> None:
+        await filled(path)
+        store = await SqliteStore.open(path)
+        await enqueue(store, to("w", "w"))
+        copy = tmp_path / "copy.db"
+        shutil.copy(path, copy)
+        shutil.copy(f"{path}-wal", f"{copy}-wal")
+        await store.close()
+        again = await SqliteStore.open(copy)
+        assert again.pending_count() == 902
+        await again.close()
+
+
+class TestDeepCheck:
+    async def test_a_sound_store_has_no_findings(self, path: Path) -> None:
+        await filled(path)
+        assert deep_check(path) == []
+
+    async def test_an_index_that_lost_a_row_is_found(self, path: Path) -> None:
+        await filled(path, 5)
+        broken = sqlite3.connect(path, isolation_level=None)
+        broken.execute("PRAGMA writable_schema = ON")
+        broken.execute(
+            "UPDATE sqlite_schema SET sql = replace(sql, '(webhook)', '(task)') WHERE name LIKE '%waiting'"
+        )
+        broken.close()
+        assert any("deliveries_waiting" in finding for finding in deep_check(path))
+
+    async def test_damage_is_a_finding(self, path: Path) -> None:
+        await filled(path)
+        content = bytearray(path.read_bytes())
+        overwritten(40, b"\xff")(content)
+        path.write_bytes(content)
+        assert deep_check(path)
+
+    async def test_what_cannot_be_looked_at_is_refused(self, path: Path) -> None:
+        with pytest.raises(StoreUnusable, match="does not exist"):
+            deep_check(path)
+        path.touch()
+        with pytest.raises(StoreUnusable, match="is empty"):
+            deep_check(path)
+
+
+class TestMigrations:
+    def test_versions_are_numbered_without_gaps(self) -> None:
+        numbers = [number for number, _ in packaged_migrations()]
+        assert numbers == list(range(1, schema_version() + 1))
+
+    async def test_one_that_fails_changes_nothing(self, path: Path) -> None:
+        await filled(path, 3)
+        connection = open_database(path)
+        good = (schema_version() + 1, "CREATE TABLE good (x);")
+        bad = (
+            schema_version() + 2,
+            "CREATE TABLE bad (x); INSERT INTO bad VALUES (1); CREATE TABLE bad (x);",
+        )
+        with pytest.raises(StoreUnusable, match="could not be brought from schema version"):
+            migrate(connection, path, [*packaged_migrations(), good, bad])
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+        assert "good" in names
+        assert "bad" not in names
+        assert connection.execute("PRAGMA user_version").fetchone() == (schema_version() + 1,)
+        assert connection.execute("SELECT count(*) FROM events").fetchone() == (3,)
+        connection.close()
+
+
+class TestQueries:
+    async def test_a_claim_walks_its_index_in_order(self, path: Path) -> None:
+        connection = open_database(path)
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {NEXT_DUE}", ("w", 10))]
+        connection.close()
+        assert any("SEARCH deliveries USING INDEX deliveries_due (webhook=?" in line for line in plan)
+        assert not any("TEMP B-TREE" in line for line in plan)
+
+    async def test_writes_go_on_between_the_steps_of_a_long_listing(self, path: Path) -> None:
+        store = await SqliteStore.open(path)
+        for _ in range(15):
+            await enqueue(store, *(to(*["w"] * 50) for _ in range(20)))
+        order: list[str] = []
+
+        async def noted(name: str, call: object) -> None:
+            await call  # type: ignore[misc]
+            order.append(name)
+
+        await asyncio.gather(
+            noted("listing", listed(store, state=State.DELIVERED)), noted("write", enqueue(store, to("w")))
+        )
+        assert order == ["write", "listing"]
+        await store.close()

@@ -1,0 +1,62 @@
+"""A process that writes to a store and says what was acknowledged, until it is killed.
+
+`python -m tests.store.writing_process PATH` prints a line for each acknowledgement: `stored DELIVERY` and
+`settled DELIVERY`; `refused` for a write that failed.
+"""
+
+import asyncio
+import secrets
+import sys
+import time
+from pathlib import Path
+
+from hookd.errors import StoreUnavailable
+from hookd.model import Attempt, Event, Lease, NewDelivery, Reason, Settlement, State, Submission, Want
+from hookd.store.sqlite import SqliteStore
+
+
+def say(*words: str) -> None:
+    sys.stdout.write(" ".join(words) + "\n")
+    sys.stdout.flush()
+
+
+async def write(store: SqliteStore) -> None:
+    await asyncio.gather(*(post(store) for _ in range(8)), deliver(store))
+
+
+async def post(store: SqliteStore) -> None:
+    while True:
+        delivery = NewDelivery(secrets.token_hex(8), "a-task", "w", b"x" * 500)
+        submission = Submission(Event(secrets.token_hex(8)), (delivery,))
+        try:
+            await store.enqueue([submission], now=time.time(), limit=10**6)
+            say("stored", delivery.id)
+        except StoreUnavailable:
+            say("refused")
+            await asyncio.sleep(0.01)
+
+
+async def deliver(store: SqliteStore) -> None:
+    while True:
+        try:
+            leases = await store.claim([Want("w", 3, 30.0)], now=time.time())
+            await asyncio.gather(*(settle(store, lease) for lease in leases))
+        except StoreUnavailable:
+            pass
+        await asyncio.sleep(0.001)
+
+
+async def settle(store: SqliteStore, lease: Lease) -> None:
+    attempt = Attempt(lease.attempt, lease.started_at, 0.0, 200, Reason.OK, "", b"", insecure=False)
+    if await store.settle(lease, attempt, Settlement(State.DELIVERED, counted=True), now=time.time()):
+        say("settled", lease.delivery_id)
+
+
+async def main() -> None:
+    store = await SqliteStore.open(Path(sys.argv[1]))
+    say("open")
+    await write(store)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
