@@ -7,6 +7,7 @@ Must never: hold logic of intake or delivery. Called by: the `run` command.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -14,7 +15,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import structlog
 import uvloop
 
 from hookd import __version__, log, prune
@@ -36,12 +36,14 @@ from hookd.store.sqlite import SqliteStore
 from hookd.systemd import Notifier
 from hookd.worker import Worker
 
+GC_THRESHOLD = 20_000
+"""New objects between two collections of the youngest generation: requests make few cycles, looking is what costs."""
+
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_STORE = 74
 EXIT_CONFIG = 78
 
-_log = structlog.get_logger()
 
 
 def run(path: Path) -> int:
@@ -88,6 +90,8 @@ class Daemon:
             Path(self._config.daemon.store), on_commit=self._metrics.commit_duration.observe
         )
         sender = Sender(self._clock)
+        gc.freeze()  # what is there now stays; the collector need not walk it again and again
+        gc.set_threshold(GC_THRESHOLD)
         try:
             await sender.open()
             await asyncio.to_thread(sender.prepare, self._config.webhooks.values())
@@ -95,7 +99,7 @@ class Daemon:
         finally:
             await sender.close()
             await store.close()
-        _log.info("daemon.stopped")
+        log.info("daemon.stopped")
         return EXIT_OK
 
     async def _serve(self, store: SqliteStore, sender: Sender) -> None:
@@ -158,14 +162,14 @@ class Daemon:
 
     async def _drain(self, worker: Worker) -> None:
         grace_s = self._holder.current.config.daemon.shutdown_grace_s
-        _log.info("daemon.stopping", grace_s=grace_s)
+        log.info("daemon.stopping", grace_s=grace_s)
         interrupted = await worker.drain(grace_s)
         if interrupted:
-            _log.warning("attempts.interrupted", count=interrupted)
+            log.warning("attempts.interrupted", count=interrupted)
 
     def _say_ready(self, listeners: Listeners) -> None:
         config = self._holder.current.config
-        _log.info(
+        log.info(
             "daemon.ready",
             version=__version__,
             pid=os.getpid(),

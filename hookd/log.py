@@ -1,11 +1,13 @@
-"""Logging: structlog set up once, one line per fact, JSON or console.
+"""Logging: structlog set up once, one line per fact, JSON or console; modules write `log.info("fact.happened", key=…)`.
 
 Keys are the words of spec section 0. Nothing here may print a secret: exceptions are logged by type and place, without
 their message or local variables (an HTTP client's messages hold URLs), and control characters never reach a terminal raw.
 
-Must never: know anything of hookd. Called by: `daemon` (set-up), every module that logs (`structlog.get_logger`).
+Must never: know anything of hookd. Called by: `daemon` (set-up), every module that has something to say.
 """
 
+import asyncio
+import json
 import logging
 import sys
 import traceback
@@ -15,9 +17,68 @@ from functools import lru_cache
 from typing import Any, TextIO
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+_encode = json.JSONEncoder(default=str).encode
+
+
+class Lines:
+    """Gathers the lines of one turn of the event loop and writes them at once; without a loop, each at once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._waiting: list[str] = []
+
+    def write(self, text: str) -> int:
+        """Take a piece of a line."""
+        self._waiting.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """See that what was taken gets written: before the loop goes on waiting, or now where no loop runs."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._write()
+            return
+        if len(self._waiting) == 1:
+            loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        text, self._waiting = "".join(self._waiting), []
+        if text:
+            self._stream.write(text)
+            self._stream.flush()
+
+
+class _Voice:
+    """The logger in use; replaced as a whole by `configure`."""
+
+    logger: FilteringBoundLogger = structlog.make_filtering_bound_logger(logging.INFO)(
+        structlog.PrintLogger(sys.stderr), [structlog.processors.KeyValueRenderer()], {}
+    )
+
+
+def debug(fact: str, **facts: Any) -> None:
+    """Log what only matters when looking for a fault."""
+    _Voice.logger.debug(fact, **facts)
+
+
+def info(fact: str, **facts: Any) -> None:
+    """Log what an operator may want to know."""
+    _Voice.logger.info(fact, **facts)
+
+
+def warning(fact: str, **facts: Any) -> None:
+    """Log what an operator should look at some day."""
+    _Voice.logger.warning(fact, **facts)
+
+
+def error(fact: str, **facts: Any) -> None:
+    """Log what an operator should look at now. `exc_info` takes an exception."""
+    _Voice.logger.error(fact, **facts)
 
 
 def configure(*, level: str, form: str, stream: TextIO | None = None) -> None:
@@ -30,30 +91,20 @@ def configure(*, level: str, form: str, stream: TextIO | None = None) -> None:
     """
     out = stream or sys.stderr
     console = form == "console" or (form == "auto" and out.isatty())
-    renderer: Callable[..., Any] = (
-        structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
-        if console
-        else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            _stamp,
-            structlog.processors.add_log_level,
-            _exception_without_message,
-            *([_escape_control] if console else []),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
-        cache_logger_on_first_use=False,
-    )
+    processors: list[Callable[..., Any]] = [_in_order, _json]
+    if console:
+        processors = [_in_order, _escape_control, structlog.dev.ConsoleRenderer(colors=out.isatty())]
+    wrapper = structlog.make_filtering_bound_logger(LEVELS[level])
+    _Voice.logger = wrapper(structlog.WriteLogger(Lines(out)), processors, {})  # type: ignore[arg-type]
     _adopt_libraries(LEVELS[level])
 
 
-def _stamp(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+def _in_order(_logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
     now = datetime.now(tz=UTC)
-    line["timestamp"] = f"{_second(int(now.timestamp()))}.{now.microsecond:06d}Z"
-    return line
+    stamp = f"{_second(int(now.timestamp()))}.{now.microsecond:06d}Z"
+    if "exc_info" in line:
+        _put_exception(line)
+    return {"timestamp": stamp, "level": method, "event": line.pop("event"), **line}
 
 
 @lru_cache(maxsize=4)
@@ -61,18 +112,19 @@ def _second(epoch_s: int) -> str:
     return datetime.fromtimestamp(epoch_s, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _exception_without_message(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    given = line.pop("exc_info", None)
-    exc = sys.exc_info()[1] if given is True else given
-    if isinstance(exc, tuple):
-        exc = exc[1]
+def _put_exception(line: EventDict) -> None:
+    given = line.pop("exc_info")
+    exc = given[1] if isinstance(given, tuple) else given
     if isinstance(exc, BaseException):
         line["exception"] = type(exc).__name__
         line["where"] = [
             f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}"
             for frame in traceback.extract_tb(exc.__traceback__)[-8:]
         ]
-    return line
+
+
+def _json(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
+    return _encode(line)
 
 
 def _escape_control(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
@@ -90,14 +142,9 @@ class _Adopted(logging.Handler):
     """Carries warnings of libraries into our own lines, without their exceptions' messages."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        first_line = record.getMessage().splitlines()[0] if record.getMessage() else ""
-        structlog.get_logger().log(
-            record.levelno,
-            "library.log",
-            logger=record.name,
-            message=first_line[:300],
-            exc_info=record.exc_info,
-        )
+        first_line = (record.getMessage().splitlines() or [""])[0]
+        say = error if record.levelno >= logging.ERROR else warning
+        say("library.log", logger=record.name, message=first_line[:300], exc_info=record.exc_info)
 
 
 def _adopt_libraries(level: int) -> None:

@@ -81,6 +81,15 @@ class Metrics:
         build = Gauge("hookd_build_info", "The running program", ["version", "python"], registry=registry)
         build.labels(version, platform.python_version()).set(1)
 
+        self._lanes: dict[str, LaneMetrics] = {}
+
+    def lane(self, webhook: str) -> "LaneMetrics":
+        """The metrics of one webhook's attempts and deliveries."""
+        lane = self._lanes.get(webhook)
+        if lane is None:
+            lane = self._lanes[webhook] = LaneMetrics(self, webhook)
+        return lane
+
     def config_applied(self, config_hash: str, at: float) -> None:
         """Note the configuration now in force."""
         self.config_info.clear()
@@ -96,3 +105,29 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text that `GET /metrics` answers (Prometheus text format 0.0.4)."""
         return generate_latest(self.registry)
+
+
+class LaneMetrics:
+    """Counts for one webhook, with the labels looked up once."""
+
+    def __init__(self, metrics: Metrics, webhook: str) -> None:
+        self._metrics = metrics
+        self._webhook = webhook
+        self._duration = metrics.attempt_duration.labels(webhook)
+        self._attempts: dict[str, Counter] = {}
+        self._deliveries: dict[str, Counter] = {}
+
+    def attempt(self, result: str, duration_s: float) -> None:
+        """Count an attempt's end."""
+        counter = self._attempts.get(result)
+        if counter is None:
+            counter = self._attempts[result] = self._metrics.attempts.labels(self._webhook, result)
+        counter.inc()
+        self._duration.observe(duration_s)
+
+    def delivery(self, outcome: str) -> None:
+        """Count a delivery's end."""
+        counter = self._deliveries.get(outcome)
+        if counter is None:
+            counter = self._deliveries[outcome] = self._metrics.deliveries.labels(self._webhook, outcome)
+        counter.inc()

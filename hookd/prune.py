@@ -5,8 +5,7 @@ Must never: decide what is past its time (the configuration and the store do). C
 
 import asyncio
 
-import structlog
-
+from hookd import log
 from hookd.clock import Clock
 from hookd.errors import StoreUnavailable
 from hookd.generation import Holder
@@ -16,7 +15,6 @@ EVERY_S = 60.0
 STEP_ROWS = 500
 STEP_PAUSE_S = 0.05
 
-_log = structlog.get_logger()
 
 
 async def run(store: Store, holder: Holder, clock: Clock) -> None:
@@ -27,7 +25,7 @@ async def run(store: Store, holder: Holder, clock: Clock) -> None:
         except StoreUnavailable:
             deleted = 0
         if deleted:
-            _log.info("history.pruned", rows=deleted)
+            log.info("history.pruned", rows=deleted)
         await asyncio.sleep(EVERY_S)
 
 

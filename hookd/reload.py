@@ -13,10 +13,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import structlog
 from watchfiles import awatch
 
 from hookd import config as configuration
+from hookd import log
 from hookd.clock import Clock
 from hookd.config import Severity
 from hookd.defs import Config, DaemonDef
@@ -35,7 +35,6 @@ REHASH_S = 30.0
 
 RESTART_KEYS = ("listen", "store")
 
-_log = structlog.get_logger()
 
 
 class Reloader:
@@ -144,7 +143,7 @@ class Reloader:
         now = self._clock.now()
         self._metrics.reloads.labels("rejected").inc()
         self._metrics.config_rejected(now)
-        _log.error("config.rejected", path=str(self._path), faults=list(faults))
+        log.error("config.rejected", path=str(self._path), faults=list(faults))
         return Verdict(at=now, faults=tuple(faults))
 
     async def _apply(self, config: Config) -> Verdict:
@@ -156,7 +155,7 @@ class Reloader:
         now = self._clock.now()
         if any(changes.values()) or config.hash != old.config.hash:
             self._holder.swap(generation)
-            _log.info(
+            log.info(
                 "config.reloaded",
                 number=number,
                 hash=config.hash,
@@ -165,9 +164,9 @@ class Reloader:
         self._metrics.reloads.labels("applied").inc()
         self._metrics.config_applied(config.hash, now)
         for warning in config.warnings:
-            _log.warning("config.warning", finding=warning)
+            log.warning("config.warning", finding=warning)
         if restart:
-            _log.warning("config.restart_needed", keys=list(restart))
+            log.warning("config.restart_needed", keys=list(restart))
         return Verdict(at=now, changes=changes, restart_needed=restart)
 
     def _ready(self, config: Config, number: int) -> Generation:

@@ -73,7 +73,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The result of `verify`; `style` is None where there is no signature, `reason` empty where it is valid."""
+    """The result of `verify`; without a signature `style` is None, with a valid one `reason` is empty."""
 
     verdict: Verdict
     style: SigningStyle | None = None

@@ -14,9 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 
-import structlog
-
-from hookd import retry
+from hookd import log, retry
 from hookd.clock import Clock
 from hookd.defs import Config, WebhookDef
 from hookd.errors import StoreUnavailable
@@ -36,7 +34,6 @@ LONGEST_NAP_S = 5.0
 STORE_RETRY_S = 1.0
 """Pause before asking a store again that could not write."""
 
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +176,9 @@ class Worker:
         if now_parked == self._parked:
             return
         for name in now_parked.keys() - self._parked.keys():
-            _log.warning("webhook.parked", webhook=name, reason=now_parked[name])
+            log.warning("webhook.parked", webhook=name, reason=now_parked[name])
         for name in self._parked.keys() - now_parked.keys():
-            _log.info("webhook.resumed", webhook=name)
+            log.info("webhook.resumed", webhook=name)
         self._parked = now_parked
 
     async def _claim(self, wants: tuple[Want, ...]) -> None:
@@ -244,8 +241,8 @@ class Worker:
             self._wake.set()
 
     def _tell(self, lease: Lease, outcome: Outcome, settlement: Settlement) -> None:
-        self._metrics.attempts.labels(lease.webhook, outcome.reason).inc()
-        self._metrics.attempt_duration.labels(lease.webhook).observe(outcome.duration_s)
+        metrics = self._metrics.lane(lease.webhook)
+        metrics.attempt(outcome.reason, outcome.duration_s)
         facts = {
             "delivery_id": lease.delivery_id,
             "webhook": lease.webhook,
@@ -255,30 +252,27 @@ class Worker:
             "duration_s": round(outcome.duration_s, 4),
         }
         if settlement.state is State.DELIVERED:
-            self._metrics.deliveries.labels(lease.webhook, "delivered").inc()
-            _log.info("delivery.delivered", **facts)
+            metrics.delivery("delivered")
+            log.info("delivery.delivered", **facts)
             return
-        _log.warning("attempt.failed", **facts, reason=outcome.reason, error=outcome.error)
+        log.warning("attempt.failed", **facts, reason=outcome.reason, error=outcome.error)
         if settlement.state is State.DEAD:
-            self._metrics.deliveries.labels(lease.webhook, "dead").inc()
-            _log.error(
-                "delivery.dead",
-                delivery_id=lease.delivery_id,
-                webhook=lease.webhook,
-                detail=settlement.detail,
+            metrics.delivery("dead")
+            log.error(
+                "delivery.dead", delivery_id=lease.delivery_id, webhook=lease.webhook, detail=settlement.detail
             )
 
     def _store_lost(self, exc: StoreUnavailable) -> None:
         if not self._store_failing:
             self._store_failing = True
             self._metrics.store_writable.set(0)
-            _log.error("store.unavailable", error=str(exc))
+            log.error("store.unavailable", error=str(exc))
 
     def _store_recovered(self) -> None:
         if self._store_failing:
             self._store_failing = False
             self._metrics.store_writable.set(1)
-            _log.info("store.recovered")
+            log.info("store.recovered")
 
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)

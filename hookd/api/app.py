@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-import structlog
 from aiohttp import web
 
+from hookd import log
 from hookd.api.connection import Connection
 from hookd.api.guard import Door
 from hookd.api.problem import Problem, unavailable
@@ -19,7 +19,6 @@ from hookd.errors import EventRejected, IdConflict, PendingLimitReached, StoreUn
 Route = Callable[[web.BaseRequest, Mapping[str, str]], Awaitable[web.Response]]
 """A route: the request and the path's variables in, the answer out. May raise what `_refusal` knows."""
 
-_log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -116,5 +115,5 @@ def _refusal(exc: Exception) -> Problem:
         case StoreUnavailable():
             return unavailable(f"the store cannot write now; nothing was stored: {exc}")
         case _:
-            _log.error("request.failed", exc_info=exc)
+            log.error("request.failed", exc_info=exc)
             return unavailable("hookd failed to serve this request; its log says more")

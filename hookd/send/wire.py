@@ -192,7 +192,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 async def _converse(connection: Connection, message: bytes, answer: Answer, keep: int) -> None:
-    """One message and its answer; the connection is back in the pool or closed afterwards, whatever happens."""
+    """One message and its answer; whatever happens, the connection is back in the pool or closed afterwards."""
     try:
         await _talk(_protocol(connection), message, answer, keep)
     finally:
@@ -201,7 +201,7 @@ async def _converse(connection: Connection, message: bytes, answer: Answer, keep
 
 async def _talk(protocol: _Protocol, message: bytes, answer: Answer, keep: int) -> None:
     protocol.heard = 0
-    if protocol.exchanges and protocol.should_close:  # what came meanwhile is no answer
+    if protocol.exchanges and protocol.should_close:  # what came unasked is no answer
         raise aiohttp.ServerDisconnectedError
     protocol.begin()
     if protocol.transport is not None and not protocol.transport.is_closing():

@@ -85,8 +85,13 @@ def refusing(context: ssl.SSLContext) -> Iterator[int]:
 
     def serve() -> None:
         connection, _ = server.accept()
-        with connection, suppress(OSError), context.wrap_socket(connection, server_side=True) as secure:
-            secure.recv(1)
+        with context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as secure:
+            with suppress(OSError):
+                secure.do_handshake()
+            with suppress(OSError):
+                secure.shutdown(socket.SHUT_WR)
+                while secure.recv(4096):  # closing with bytes unread would reset, and the alert be lost
+                    pass
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = Thread(target=serve)
