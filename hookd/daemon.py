@@ -1,7 +1,7 @@
 """Builds the daemon from its parts and keeps the order of starting and stopping.
 
-Start: configuration, store, sender, worker, listeners, READY. Stop: no new work (503), attempts get their grace, results
-are recorded, listeners, client and store are closed.
+Start: configuration, store, sender, worker, listeners, READY. Stop: no new work (503), attempts get their grace,
+results are recorded, listeners, client and store are closed.
 
 Must never: hold logic of intake or delivery. Called by: the `run` command.
 """
@@ -43,7 +43,6 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_STORE = 74
 EXIT_CONFIG = 78
-
 
 
 def run(path: Path) -> int:
@@ -154,7 +153,7 @@ class Daemon:
             for listen in self._config.daemon.listen:
                 if isinstance(listen, UnixListen):
                     with suppress(OSError):
-                        os.mkdir(os.path.dirname(listen.path), 0o755)
+                        Path(listen.path).parent.mkdir(mode=0o755)
                 await listeners.open(listen)
         except ListenFailed:
             await listeners.close()

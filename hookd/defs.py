@@ -141,7 +141,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A compiled message: literal text and slots, alternating in any order; joined and encoded as UTF-8 they are the body."""
+    """A compiled message: literal text and slots in any order; joined and encoded as UTF-8 they are the body."""
 
     parts: tuple[str | Slot, ...]
 

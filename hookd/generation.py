@@ -1,6 +1,7 @@
 """One generation of the configuration made ready for use, and the one reference that a reload swaps.
 
-Whoever acts on the configuration takes `holder.current` once, at the start of an event or an attempt, and passes it down.
+Whoever acts on the configuration takes `holder.current` once, at the start of an event or an attempt, and passes it
+down.
 
 Must never: load anything, or change a generation that is in force. Called by: `daemon`, `reload` (swap), `intake`,
 `worker`, `api` (read).

@@ -10,7 +10,7 @@ from typing import Any
 
 from hookd import log, render
 from hookd.clock import Clock
-from hookd.defs import TaskDef, Template
+from hookd.defs import TaskDef
 from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable
 from hookd.generation import Generation
 from hookd.ids import new_id
@@ -82,33 +82,21 @@ class Intake:
         self, event: Event, tasks: Iterable[tuple[TaskDef, str]], generation: Generation, now: float
     ) -> Iterable[NewDelivery]:
         for task, rule in tasks:
-            yield self._delivery(event, task.name, task.webhook, task.template, rule, generation, now)
-
-    def _delivery(
-        self,
-        event: Event,
-        task: str,
-        webhook: str,
-        template: Template,
-        rule: str,
-        generation: Generation,
-        now: float,
-    ) -> NewDelivery:
-        values = render.Values(
-            event=event,
-            task=task,
-            webhook=webhook,
-            now=now,
-            timezone=generation.timezone,
-            random=random.getrandbits(31),  # noqa: S311 - ${RANDOM} is a number for messages, not a secret
-        )
-        return NewDelivery(
-            id=new_id("dlv_", now_ms=int(now * 1000), entropy=os.urandom(10)),
-            task=task,
-            webhook=webhook,
-            body=render.fill(template, values),
-            rule=rule,
-        )
+            values = render.Values(
+                event=event,
+                task=task.name,
+                webhook=task.webhook,
+                now=now,
+                timezone=generation.timezone,
+                random=random.getrandbits(31),
+            )
+            yield NewDelivery(
+                id=new_id("dlv_", now_ms=int(now * 1000), entropy=self._entropy.draw()),
+                task=task.name,
+                webhook=task.webhook,
+                body=render.fill(task.template, values),
+                rule=rule,
+            )
 
     async def _enqueue(
         self, batch: tuple[Submission, ...], generation: Generation, now: float

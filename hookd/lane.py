@@ -66,7 +66,7 @@ class Lane:
         A lane without any attempt under way gets one seat even where none is free.
         """
         share = max(SHARE * free - self.in_flight, 0 if self.in_flight else 1)
-        room = min(webhook.concurrency - self.in_flight, min(share, max(free, 1)))
+        room = min(webhook.concurrency - self.in_flight, share, max(free, 1))
         if webhook.rate_limit is not None:
             room = min(room, int(self._refill(webhook.rate_limit, mono)))
         return max(room, 0)

@@ -1,7 +1,8 @@
 """Logging: structlog set up once, one line per fact, JSON or console; modules write `log.info("fact.happened", key=…)`.
 
 Keys are the words of spec section 0. Nothing here may print a secret: exceptions are logged by type and place, without
-their message or local variables (an HTTP client's messages hold URLs), and control characters never reach a terminal raw.
+their message or local variables (an HTTP client's messages hold URLs), and control characters never reach a terminal
+raw.
 
 Must never: know anything of hookd. Called by: `daemon` (set-up), every module that has something to say.
 """
@@ -31,34 +32,32 @@ class Lines:
         self._stream = stream
         self._waiting: list[str] = []
 
-    def write(self, text: str) -> int:
-        """Take a piece of a line."""
-        self._waiting.append(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """See that what was taken gets written: before the loop goes on waiting, or now where no loop runs."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._write()
-            return
+    def msg(self, line: str) -> None:
+        """Take a line; it is written before the loop goes on waiting, or now where no loop runs."""
+        self._waiting.append(line)
         if len(self._waiting) == 1:
-            loop.call_soon(self._write)
+            try:
+                asyncio.get_running_loop().call_soon(self._write)
+            except RuntimeError:
+                self._write()
+
+    debug = info = warning = error = msg
 
     def _write(self) -> None:
-        text, self._waiting = "".join(self._waiting), []
-        if text:
-            self._stream.write(text)
-            self._stream.flush()
+        lines, self._waiting = self._waiting, []
+        self._stream.write("\n".join(lines) + "\n")
+        self._stream.flush()
 
 
 class _Voice:
     """The logger in use; replaced as a whole by `configure`."""
 
-    logger: FilteringBoundLogger = structlog.make_filtering_bound_logger(logging.INFO)(
-        structlog.PrintLogger(sys.stderr), [structlog.processors.KeyValueRenderer()], {}
-    )
+    logger: FilteringBoundLogger
+
+
+def _speak(level: int, stream: TextIO, processors: list[Callable[..., Any]]) -> None:
+    wrapper: Callable[..., FilteringBoundLogger] = structlog.make_filtering_bound_logger(level)
+    _Voice.logger = wrapper(Lines(stream), processors, {})
 
 
 def debug(fact: str, **facts: Any) -> None:
@@ -94,8 +93,7 @@ def configure(*, level: str, form: str, stream: TextIO | None = None) -> None:
     processors: list[Callable[..., Any]] = [_in_order, _json]
     if console:
         processors = [_in_order, _escape_control, structlog.dev.ConsoleRenderer(colors=out.isatty())]
-    wrapper = structlog.make_filtering_bound_logger(LEVELS[level])
-    _Voice.logger = wrapper(structlog.WriteLogger(Lines(out)), processors, {})  # type: ignore[arg-type]
+    _speak(LEVELS[level], out, processors)
     _adopt_libraries(LEVELS[level])
 
 
@@ -151,3 +149,6 @@ def _adopt_libraries(level: int) -> None:
     root = logging.getLogger()
     root.handlers = [_Adopted()]
     root.setLevel(max(level, logging.WARNING))
+
+
+_speak(LEVELS["warning"], sys.stderr, [_in_order, _json])

@@ -51,7 +51,9 @@ class EventObject:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. A trigger, send or schedule makes one too; `kind` tells, and `type`/`event` are then empty.
+    """Something that happened.
+
+    A trigger, send or schedule makes one too; `kind` tells, and `type` and `event` are then empty.
 
     Attributes:
         id: 1 to 256 printable characters, unique while retained.

@@ -16,7 +16,6 @@ STEP_ROWS = 500
 STEP_PAUSE_S = 0.05
 
 
-
 async def run(store: Store, holder: Holder, clock: Clock) -> None:
     """Prune at start and then every minute, until cancelled."""
     while True:

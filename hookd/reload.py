@@ -1,7 +1,7 @@
 """Keeps the configuration in force equal to the files: watch, load aside, look twice, swap (spec 7).
 
-A reload is all or nothing. Directories are watched, never single files; the events only ring a bell, what counts is the
-content. Half-written files that are valid YAML are told from final ones by the quiet time and the second look.
+A reload is all or nothing. Directories are watched, never single files; the events only ring a bell, what counts is
+the content. Half-written files that are valid YAML are told from final ones by the quiet time and the second look.
 
 Must never: touch deliveries, or apply a tree that is still changing. Called by: `daemon` (run, SIGHUP), `api` (request).
 """
@@ -34,7 +34,6 @@ REHASH_S = 30.0
 """The content is compared this often without any sign of a change (inotify can overflow in silence)."""
 
 RESTART_KEYS = ("listen", "store")
-
 
 
 class Reloader:
@@ -106,7 +105,9 @@ class Reloader:
         ):
             if watching and not changes:
                 continue
-            watching = True  # what changed before the watch began is seen by the comparison that the bell asks for
+            watching = (
+                True  # what changed before the watch began is seen by the comparison that the bell asks for
+            )
             self._bell.set()
             if not _same_directories(directories, configuration.watch_dirs(self._path)):
                 return

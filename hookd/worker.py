@@ -35,7 +35,6 @@ STORE_RETRY_S = 1.0
 """Pause before asking a store again that could not write."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What the lanes want now, and when to look again at the latest (seconds from now)."""
@@ -259,7 +258,10 @@ class Worker:
         if settlement.state is State.DEAD:
             metrics.delivery("dead")
             log.error(
-                "delivery.dead", delivery_id=lease.delivery_id, webhook=lease.webhook, detail=settlement.detail
+                "delivery.dead",
+                delivery_id=lease.delivery_id,
+                webhook=lease.webhook,
+                detail=settlement.detail,
             )
 
     def _store_lost(self, exc: StoreUnavailable) -> None:

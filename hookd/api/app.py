@@ -20,7 +20,6 @@ Route = Callable[[web.BaseRequest, Mapping[str, str]], Awaitable[web.Response]]
 """A route: the request and the path's variables in, the answer out. May raise what `_refusal` knows."""
 
 
-
 @dataclass(slots=True)
 class Router:
     """Finds the route of a method and path; `{name}` in a pattern is one percent-decoded segment."""

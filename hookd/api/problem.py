@@ -22,7 +22,7 @@ RETRY_AFTER_S = 5
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
+class Problem(Exception):
     """A refusal on its way out of a route; `answer` becomes the response."""
 
     def __init__(

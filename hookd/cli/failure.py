@@ -14,7 +14,7 @@ UNREACHABLE = 3
 """The daemon cannot be reached."""
 
 
-class Failure(Exception):  # noqa: N818 - it is an outcome for the user to read, "FailureError" would say nothing more
+class Failure(Exception):
     """A command cannot do what was asked.
 
     Attributes:

@@ -29,7 +29,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class NoAnswer(Exception):  # noqa: N818 - the sentence it stands for
+class NoAnswer(Exception):
     """The connection ended without a whole answer, or what came is not HTTP."""
 
 

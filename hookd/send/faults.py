@@ -40,7 +40,7 @@ class Phase(StrEnum):
     READING = "reading the answer"
 
 
-class TlsUnusable(Exception):  # noqa: N818 - named for the state it tells of, as those in hookd.errors are
+class TlsUnusable(Exception):
     """A TLS context cannot be built from the webhook's files; the message is a sentence for people."""
 
 

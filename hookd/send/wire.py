@@ -192,7 +192,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 async def _converse(connection: Connection, message: bytes, answer: Answer, keep: int) -> None:
-    """One message and its answer; whatever happens, the connection is back in the pool or closed afterwards."""
+    """One message and its answer; whatever happens, the connection is pooled or closed afterwards."""
     try:
         await _talk(_protocol(connection), message, answer, keep)
     finally:

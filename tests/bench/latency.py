@@ -73,7 +73,12 @@ async def _measure() -> dict[str, Any]:
     server.close()
     took_ms = sorted((arrived[n] - posted[n]) * 1000 for n in posted if n >= RATE)
     cuts = statistics.quantiles(took_ms, n=100)
-    return {"events_per_s": RATE, "samples": len(took_ms), "p50_ms": round(cuts[49], 2), "p99_ms": round(cuts[98], 2)}
+    return {
+        "events_per_s": RATE,
+        "samples": len(took_ms),
+        "p50_ms": round(cuts[49], 2),
+        "p99_ms": round(cuts[98], 2),
+    }
 
 
 async def _post_at_rate(daemon: DaemonProcess, posted: dict[int, float]) -> None:

@@ -12,7 +12,8 @@ worker_processes 1; daemon off; pid {d}/nginx.pid; error_log {d}/nginx.err;
 events {{ worker_connections 2048; }}
 http {{
   access_log off; keepalive_requests 10000000; keepalive_timeout 60s;
-  client_body_temp_path {d}/body; proxy_temp_path {d}/p; fastcgi_temp_path {d}/f; uwsgi_temp_path {d}/u; scgi_temp_path {d}/s;
+  client_body_temp_path {d}/body;
+  proxy_temp_path {d}/p; fastcgi_temp_path {d}/f; uwsgi_temp_path {d}/u; scgi_temp_path {d}/s;
   server {{ listen 127.0.0.1:{port}; location / {{ return 204; }} }}
 }}
 """

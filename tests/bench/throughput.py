@@ -52,8 +52,14 @@ def main() -> dict[str, Any]:
             directory = Path(name) / str(number)
             directory.mkdir()
             through = uvloop.run(_through_hookd(directory, url))
-            bare = float(subprocess.check_output([sys.executable, "-m", "tests.bench.bare", url, str(EVENTS), str(CONCURRENCY)]))
-            rounds.append({"hookd_per_s": round(through), "bare_per_s": round(bare), "ratio": round(through / bare, 3)})
+            bare = float(
+                subprocess.check_output(
+                    [sys.executable, "-m", "tests.bench.bare", url, str(EVENTS), str(CONCURRENCY)]
+                )
+            )
+            rounds.append(
+                {"hookd_per_s": round(through), "bare_per_s": round(bare), "ratio": round(through / bare, 3)}
+            )
     return {
         "events": EVENTS,
         "connections": CONNECTIONS,

@@ -1,7 +1,8 @@
 """Fixtures of the tests that run the real process."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -17,7 +18,10 @@ async def recorder() -> AsyncIterator[Recorder]:
         yield running
 
 
-Running = Callable[[str], Awaitable[DaemonProcess]]
+class Running(Protocol):
+    """Starts a daemon on a configuration, `daemon` standing before it."""
+
+    async def __call__(self, config: str, *, daemon: str = DAEMON) -> DaemonProcess: ...
 
 
 @pytest.fixture

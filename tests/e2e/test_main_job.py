@@ -47,8 +47,7 @@ async def test_event_is_matched_rendered_signed_and_delivered(recorder: Recorder
     assert request.header("content-type") == "application/json"
     assert request.header("accept-encoding") is None
     assert request.id == reference["id"]
-    headers = {name: value for name, value in request.headers}
-    standardwebhooks.Webhook(SECRET).verify(request.body, {k.lower(): v for k, v in headers.items()})
+    standardwebhooks.Webhook(SECRET).verify(request.body, {k.lower(): v for k, v in request.headers})
     record = await daemon.delivery_when(reference["id"], "delivered")
     assert [a["number"] for a in record["attempts"]] == [1]
     assert record["cause"] == {"kind": "event", "event_id": receipt["id"], "rule": "events.e"}
@@ -72,7 +71,11 @@ async def test_failures_are_retried_with_the_same_id_and_bytes(recorder: Recorde
     requests = await recorder.wait_for(3)
     assert len({(r.id, r.body) for r in requests}) == 1
     record = await daemon.delivery_when(receipt["deliveries"][0]["id"], "delivered")
-    assert [(a["status"], a["response"]) for a in record["attempts"]] == [(503, "busy"), (503, "busy"), (200, "busy")]
+    assert [(a["status"], a["response"]) for a in record["attempts"]] == [
+        (503, "busy"),
+        (503, "busy"),
+        (200, "busy"),
+    ]
 
 
 async def test_retries_used_up_is_dead_with_its_reason(recorder: Recorder, running: Running) -> None:
@@ -130,7 +133,9 @@ async def test_a_batch_is_stored_whole_or_refused_whole(recorder: Recorder, runn
     assert len((await daemon.get("/v1/events"))["events"]) == 3
 
 
-async def test_a_duplicate_sends_nothing_and_other_content_conflicts(recorder: Recorder, running: Running) -> None:
+async def test_a_duplicate_sends_nothing_and_other_content_conflicts(
+    recorder: Recorder, running: Running
+) -> None:
     daemon = await running(config(recorder))
     event = {**VM_ON, "id": "once"}
     answers = await asyncio.gather(*(daemon.post(event) for _ in range(50)))
@@ -168,7 +173,9 @@ async def test_a_dead_endpoint_does_not_slow_another(recorder: Recorder, running
     await daemon.delivery_when(receipt["deliveries"][0]["id"], "delivered", within_s=1.0)
 
 
-async def test_sigterm_drains_and_the_rest_survives(recorder: Recorder, running: Running, tmp_path: Path) -> None:
+async def test_sigterm_drains_and_the_rest_survives(
+    recorder: Recorder, running: Running, tmp_path: Path
+) -> None:
     release = asyncio.Event()
 
     async def wait(request: Received) -> bytes:

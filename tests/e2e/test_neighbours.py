@@ -1,4 +1,4 @@
-"""Parts nobody here wrote: Debian's webhook receiver, nginx, curl. Each is skipped, visibly, where it is not installed."""
+"""Parts nobody here wrote: Debian's webhook receiver, nginx, curl; skipped, visibly, where they are not installed."""
 
 import asyncio
 import json
@@ -98,7 +98,10 @@ async def test_curl_posts_on_both_listeners(running: Running, tmp_path: Path) ->
     )
     big = tmp_path / "big.json"
     big.write_text(json.dumps({**EVENT, "data": {"text": "x" * 900_000}}))
-    for target in (["--unix-socket", str(daemon.socket), "http://localhost/v1/events"], [f"http://127.0.0.1:{port}/v1/events"]):
+    for target in (
+        ["--unix-socket", str(daemon.socket), "http://localhost/v1/events"],
+        [f"http://127.0.0.1:{port}/v1/events"],
+    ):
         for data in ('{"type": "vm", "event": "on"}', f"@{big}"):
             process = await asyncio.create_subprocess_exec(
                 curl, "-sS", "-w", "%{http_code}", "-H", "Content-Type: application/json", "-d", data, *target,

@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.bench.nginx import free_port
@@ -45,7 +46,7 @@ BODIES: list[tuple[str, bytes, int]] = [
 def daemon_section(tmp_path: Path) -> tuple[str, int]:
     port = free_port()
     return (
-        f"daemon: {{listen: [{{unix: h.sock}}, {{http: '127.0.0.1:{port}'}}], store: h.db, limits: {{event_size: 1MiB}}}}\n",
+        f"daemon: {{listen: [{{unix: h.sock}}, {{http: '127.0.0.1:{port}'}}], store: h.db}}\n",
         port,
     )
 
@@ -95,13 +96,15 @@ async def test_too_large_is_refused_before_it_is_read(running: Running) -> None:
     daemon = await running("")
     reader, writer = await asyncio.open_unix_connection(str(daemon.socket))
     writer.write(
-        b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
+        b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 99999999999\r\n\r\n"
     )
     assert (await reader.readline()).startswith(b"HTTP/1.1 413")
     writer.close()
     reader, writer = await asyncio.open_unix_connection(str(daemon.socket))
     writer.write(
-        b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
     )
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     for _ in range(17):
@@ -140,20 +143,26 @@ async def _post_with_host(port: int, host: str | None) -> int:
 
 
 async def test_tokens(running: Running, tmp_path: Path) -> None:
-    import aiohttp
-
     port = free_port()
-    await running("", daemon=f"daemon: {{listen: [{{http: '127.0.0.1:{port}', tokens: [one, two]}}], store: h.db}}\n")
+    await running(
+        "", daemon=f"daemon: {{listen: [{{http: '127.0.0.1:{port}', tokens: [one, two]}}], store: h.db}}\n"
+    )
     async with aiohttp.ClientSession() as session:
         for token, wanted in [("one", 202), ("two", 202), ("three", 401), ("", 401), (None, 401)]:
             headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-            async with session.post(f"http://127.0.0.1:{port}/v1/events", json=GOOD, headers=headers) as response:
+            async with session.post(
+                f"http://127.0.0.1:{port}/v1/events", json=GOOD, headers=headers
+            ) as response:
                 assert response.status == wanted, token
 
 
 async def test_garbage_is_answered_without_echo(running: Running) -> None:
     daemon = await running("")
-    for raw in (b"\x16\x03\x01\x02\x00<script>\r\n\r\n", b"GET / HTTP/1.1\r\nbad header<script>\r\n\r\n", b"\x00" * 100 + b"\r\n\r\n"):
+    for raw in (
+        b"\x16\x03\x01\x02\x00<script>\r\n\r\n",
+        b"GET / HTTP/1.1\r\nbad header<script>\r\n\r\n",
+        b"\x00" * 100 + b"\r\n\r\n",
+    ):
         reader, writer = await asyncio.open_unix_connection(str(daemon.socket))
         writer.write(raw)
         answer = await reader.read()
@@ -196,7 +205,9 @@ async def test_invalid_config_at_start_is_78(tmp_path: Path) -> None:
 
 
 async def test_no_database_is_74_and_left_alone(tmp_path: Path) -> None:
-    code, log = await _fails(tmp_path, DAEMON, lambda: (tmp_path / "h.db").write_text("precious notes" * 1000))
+    code, log = await _fails(
+        tmp_path, DAEMON, lambda: (tmp_path / "h.db").write_text("precious notes" * 1000)
+    )
     assert code == 74
     assert "not a database" in log
     assert (tmp_path / "h.db").read_text() == "precious notes" * 1000

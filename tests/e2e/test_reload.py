@@ -52,7 +52,10 @@ async def rejected(daemon: DaemonProcess) -> Any:
 
 def git(tree: Path, *words: str) -> None:
     subprocess.run(
-        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *words], cwd=tree, check=True, capture_output=True
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *words],
+        cwd=tree,
+        check=True,
+        capture_output=True,
     )
 
 

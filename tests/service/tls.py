@@ -1,14 +1,14 @@
 """Certificates for TLS tests, made anew for each run with `cryptography`."""
 
+import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from threading import Thread
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -79,8 +79,8 @@ def server_context(pair: Pair, *, clients: Path | None = None) -> ssl.SSLContext
     return context
 
 
-@contextmanager
-def refusing(context: ssl.SSLContext) -> Iterator[int]:
+@asynccontextmanager
+async def refusing(context: ssl.SSLContext) -> AsyncIterator[int]:
     """A server's port; it ends its one handshake as OpenSSL does, with the alert that asyncio drops."""
 
     def serve() -> None:
@@ -94,10 +94,9 @@ def refusing(context: ssl.SSLContext) -> Iterator[int]:
                     pass
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = Thread(target=serve)
-        thread.start()
+        served = asyncio.create_task(asyncio.to_thread(serve))
         yield server.getsockname()[1]
-        thread.join(5)
+        await served
 
 
 def _subject(name: str) -> x509.Name:

@@ -128,6 +128,8 @@ async def test_after_an_io_error_the_file_is_opened_anew(tmp_path: Path) -> None
         lease = await claim_one(store)
         await store.wait_for_work()
         before = await picture(store)
+        log = path.with_name("hookd.db-wal")
+        log_size = log.stat().st_size
         with no_file_grows_past(1):
             with pytest.raises(StoreUnavailable, match="cannot be written"):
                 await enqueue(store, to("w"))
@@ -137,6 +139,7 @@ async def test_after_an_io_error_the_file_is_opened_anew(tmp_path: Path) -> None
                     await refused
         await until_it_writes(store)
         assert store.fault() is None
+        assert log.stat().st_size < log_size, "nothing is added to a log that may have lost a part"
         await asyncio.wait_for(store.wait_for_work(), 5)
         assert await picture(store) == before
         assert await settle(store, lease)
@@ -180,6 +183,7 @@ async def test_a_full_disk_refuses_all_writes_and_recovers(small_disk: Path) -> 
         first, second = await claim(store, seats=2)
         fill(ballast)
         before = await picture(store)
+        await store.wait_for_work()
 
         refused = await asyncio.gather(
             *(enqueue(store, to("w", body=b"x" * 20_000)) for _ in range(5)),
@@ -198,6 +202,7 @@ async def test_a_full_disk_refuses_all_writes_and_recovers(small_disk: Path) -> 
         ballast.unlink()
         await store.probe()
         assert store.fault() is None
+        await asyncio.wait_for(store.wait_for_work(), 5)
         assert await settle(store, first, DELIVERED)
         assert await settle(store, second, retry_at(0.0))
         assert len(await claim(store, seats=20)) == 19

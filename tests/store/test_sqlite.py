@@ -1,4 +1,6 @@
-"""What only the SQLite store promises: its file, who may hold it, how it is opened, and that it stays small."""
+"""What only the SQLite store promises: its file, who may hold it, how it is opened, that it stays small."""
+
+# ruff: noqa: ASYNC221, ASYNC240  a test may block the loop that it has for itself
 
 import asyncio
 import os
@@ -18,6 +20,7 @@ from hookd.store.sqlite import SqliteStore, deep_check
 from hookd.store.sqlite.claim import NEXT_DUE
 from hookd.store.sqlite.lock import FileLock
 from hookd.store.sqlite.opening import migrate, open_database, packaged_migrations, schema_version
+from hookd.store.sqlite.recent import Fresh, Recent
 from tests.store.builders import T0, claim, enqueue, listed, settle, to
 
 PAGE = 4096
@@ -319,6 +322,16 @@ class TestMigrations:
         assert connection.execute("PRAGMA user_version").fetchone() == (schema_version() + 1,)
         assert connection.execute("SELECT count(*) FROM events").fetchone() == (3,)
         connection.close()
+
+
+class TestRecent:
+    def test_the_oldest_give_way(self) -> None:
+        recent = Recent(bound=10_000)
+        for seq in range(100):
+            recent.put(seq, Fresh(f"d{seq}", "e", "t", b"x" * 1500))
+        assert [seq for seq in range(100) if recent.take(seq)] == [95, 96, 97, 98, 99]
+        recent.put(1, Fresh("d", "e", "t", b"x" * 20_000))
+        assert recent.take(1) is None
 
 
 class TestQueries:

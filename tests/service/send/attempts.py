@@ -23,7 +23,7 @@ def webhook(url: str | Secret, **fields: Any) -> WebhookDef:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that tells nobody, such as a thread or the kernel."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+        while not condition():
             await asyncio.sleep(0.001)
 
 

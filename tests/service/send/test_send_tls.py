@@ -90,7 +90,7 @@ async def test_a_self_signed_certificate_can_be_its_own_authority(send: Attempts
 async def test_insecure_says_so_on_https_alone_and_also_of_failures(send: Attempts) -> None:
     async with Receiver() as receiver:
         assert not (await send(receiver.url(), tls=Tls(insecure=True))).insecure
-        refused = await send(f"https://127.0.0.1:{receiver.port}/", tls=Tls(insecure=True), timeout_s=1)
+        refused = await send(f"https://127.0.0.1:{receiver.port}/", tls=Tls(insecure=True), timeout_s=0.2)
     assert (refused.reason is not Reason.OK, refused.insecure) == (True, True)
 
 
@@ -120,7 +120,7 @@ async def test_a_client_certificate_is_shown_where_it_is_demanded(
     client = authority.issue("client")
     both = authority.issue("both")
     both.cert.write_bytes(both.cert.read_bytes() + both.key.read_bytes())
-    with refusing(context) as port:
+    async with refusing(context) as port:
         without = await send(f"https://127.0.0.1:{port}/", tls=trusting)
     assert without.reason is Reason.TLS
     assert "certificate required" in without.error or "handshake failure" in without.error
@@ -141,7 +141,7 @@ async def test_tls_before_1_2_is_refused(
     context.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
-    with refusing(context) as port:
+    async with refusing(context) as port:
         outcome = await send(f"https://127.0.0.1:{port}/", tls=replace(trusting, insecure=insecure))
     assert outcome.reason is Reason.TLS
     assert "protocol version" in outcome.error
@@ -159,7 +159,7 @@ async def test_a_handshake_that_is_cut_off(send: Attempts) -> None:
 
 async def test_tls_spoken_to_a_plain_server_and_the_other_way_round(send: Attempts, good: Pair) -> None:
     async with Receiver() as plain, Receiver(tls=server_context(good)) as secure:
-        outcome = await send(f"https://127.0.0.1:{plain.port}/", timeout_s=0.5)
+        outcome = await send(f"https://127.0.0.1:{plain.port}/", timeout_s=0.2)
         assert outcome.reason in {Reason.TLS, Reason.TIMEOUT}
         outcome = await send(f"http://127.0.0.1:{secure.port}/")
         assert outcome.reason in {Reason.DISCONNECTED, Reason.PROTOCOL}

@@ -1,0 +1,154 @@
+"""The store against a model of a few lines, over random histories: nothing is lost, no lease settled twice."""
+
+import asyncio
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from hookd.model import Lease, Settlement, State
+from hookd.store.base import Store
+from hookd.store.sqlite import SqliteStore
+from tests.store.builders import DEAD, DELIVERED, T0, claim, enqueue, record, retry_at, settle, to
+
+T = TypeVar("T")
+
+WEBHOOKS = ("v", "w")
+UNFINISHED = (State.PENDING, State.SENDING)
+
+
+@dataclass
+class Row:
+    """A delivery as the model knows it."""
+
+    webhook: str
+    due_at: float
+    state: State = State.PENDING
+    attempt: int = 0
+    failures: int = 0
+    finished_at: float = 0.0
+
+
+class StoreHistory(RuleBasedStateMachine):
+    """Random calls, each made on the store and on the model."""
+
+    @initialize()
+    def open(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.directory = Path(tempfile.mkdtemp())
+        self.now = T0
+        self.rows: dict[str, Row] = {}
+        self.leases: list[Lease] = []
+        self.store: Store = self.run(SqliteStore.open(self.directory / "hookd.db"))
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.run(self.store.close())
+            self.loop.close()
+            shutil.rmtree(self.directory)
+
+    def run(self, call: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(call)
+
+    @rule(webhooks=st.lists(st.sampled_from(WEBHOOKS), max_size=3), times=st.integers(1, 3))
+    def enqueue(self, webhooks: list[str], times: int) -> None:
+        batch = [to(*webhooks) for _ in range(times)]
+        self.run(enqueue(self.store, *batch, now=self.now))
+        for submission in batch:
+            for delivery in submission.deliveries:
+                self.rows[delivery.id] = Row(delivery.webhook, self.now)
+
+    @rule(webhook=st.sampled_from(WEBHOOKS), seats=st.integers(1, 4))
+    def claim(self, webhook: str, seats: int) -> None:
+        leases = self.run(claim(self.store, webhook, seats, now=self.now, lease_s=5.0))
+        due = sorted(row.due_at for row in self.rows.values() if self.is_due(row, webhook))
+        assert [self.rows[lease.delivery_id].due_at for lease in leases] == due[:seats]
+        for lease in leases:
+            row = self.rows[lease.delivery_id]
+            assert self.is_due(row, webhook)
+            assert (lease.attempt, lease.failures) == (row.attempt + 1, row.failures)
+            row.state, row.attempt, row.due_at = State.SENDING, lease.attempt, lease.expires_at
+        self.leases += leases
+
+    def is_due(self, row: Row, webhook: str) -> bool:
+        return row.state in UNFINISHED and row.webhook == webhook and row.due_at <= self.now
+
+    @precondition(lambda self: bool(self.leases))
+    @rule(data=st.data(), kind=st.sampled_from(["delivered", "dead", "retry", "release"]))
+    def settle(self, data: st.DataObject, kind: str) -> None:
+        lease = data.draw(st.sampled_from(self.leases))
+        settlement = {
+            "delivered": DELIVERED,
+            "dead": DEAD,
+            "retry": retry_at(self.now + 3),
+            "release": retry_at(self.now, counted=False),
+        }[kind]
+        row = self.rows.get(lease.delivery_id)
+        held = row is not None and row.state is State.SENDING and row.attempt == lease.attempt
+        assert self.run(settle(self.store, lease, settlement, now=self.now)) == held
+        if row is not None and held:
+            self.settled(row, settlement)
+
+    def settled(self, row: Row, settlement: Settlement) -> None:
+        row.state = settlement.state
+        row.failures += settlement.counted
+        row.finished_at = self.now
+        if settlement.due_at is not None:
+            row.due_at = settlement.due_at
+
+    @rule(seconds=st.sampled_from([0.5, 2.0, 6.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(age=st.sampled_from([0.0, 4.0]))
+    def prune(self, age: float) -> None:
+        before = self.now - age
+        self.run(self.store.prune(delivered_before=before, dead_before=before, limit=1000))
+        expired = [
+            key for key, row in self.rows.items() if row.state not in UNFINISHED and row.finished_at < before
+        ]
+        for key in expired:
+            del self.rows[key]
+
+    @rule()
+    def reopen(self) -> None:
+        self.run(self.store.close())
+        self.store = self.run(SqliteStore.open(self.directory / "hookd.db"))
+
+    @invariant()
+    def counts_agree(self) -> None:
+        states = Counter(row.state for row in self.rows.values())
+        assert self.run(self.store.totals()) == {state: states[state] for state in State}
+        unfinished = [row for row in self.rows.values() if row.state in UNFINISHED]
+        assert self.store.pending_count() == len(unfinished)
+        lanes = self.run(self.store.lanes())
+        counted = Counter(row.webhook for row in unfinished)
+        assert {webhook: lane.pending for webhook, lane in lanes.items()} == dict(counted)
+        earliest = self.run(self.store.earliest_due())
+        assert earliest.keys() == counted.keys()
+        assert all(earliest[row.webhook] <= row.due_at for row in unfinished)
+
+    @invariant()
+    def records_agree(self) -> None:
+        for key, row in self.rows.items():
+            found = self.run(record(self.store, key))
+            assert (found.state, found.attempt, found.failures) == (row.state, row.attempt, row.failures)
+            done = row.attempt - (row.state is State.SENDING)
+            assert [attempt.number for attempt in found.attempts] == list(range(1, done + 1))
+
+
+StoreHistory.TestCase.settings = settings(
+    max_examples=25,
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+test_the_store_agrees_with_the_model = StoreHistory.TestCase
