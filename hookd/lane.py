@@ -14,8 +14,9 @@ SHARE = 2
 """A lane may hold at most this many times the seats that are still free (dynamic thresholds, Choudhury and Hahne 1998):
 lanes that hang are squeezed as others come, and free seats always remain for those who come next."""
 
-BURST_S = 0.05
-"""A rate-limited lane may catch up on this many seconds at once; more would be a burst its receiver did not ask for."""
+CATCH_UP_S = 0.02
+"""A rate-limited lane may catch up on this many seconds (or half an attempt) that it came late; more would be a burst
+that its receiver did not ask for."""
 
 
 class Parked(StrEnum):
@@ -92,7 +93,7 @@ class Lane:
     def _refill(self, limit: RateLimit, mono: float) -> float:
         per_s = limit.count / limit.period_s
         elapsed_s = 0.0 if self._tokens_at is None else mono - self._tokens_at
-        self._tokens = min(max(1.0, per_s * BURST_S), self._tokens + elapsed_s * per_s)
+        self._tokens = min(1.0 + max(0.5, per_s * CATCH_UP_S), self._tokens + elapsed_s * per_s)
         self._tokens_at = mono
         return self._tokens
 

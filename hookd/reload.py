@@ -3,7 +3,8 @@
 A reload is all or nothing. Directories are watched, never single files; the events only ring a bell, what counts is
 the content. Half-written files that are valid YAML are told from final ones by the quiet time and the second look.
 
-Must never: touch deliveries, or apply a tree that is still changing. Called by: `daemon` (run, SIGHUP), `api` (request).
+Must never: touch deliveries, or apply a tree that is still changing.
+Called by: `daemon` (run, SIGHUP), `api` (request).
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from watchfiles import awatch
+from watchfiles import Change, awatch
 
 from hookd import config as configuration
 from hookd import log
@@ -82,45 +83,56 @@ class Reloader:
         return _restart_needed(self._started_with, self._holder.current.config.daemon)
 
     async def _watch(self) -> None:
-        """Ring the bell whenever anything below the watched directories changes."""
+        """Ring the bell whenever anything in the watched directories changes."""
         while True:
-            directories = [d for d in configuration.watch_dirs(self._path) if d.is_dir()]
+            directories = await self._directories()
             if directories:
                 with suppress(OSError, RuntimeError):
                     await self._watch_once(directories)
                 self._bell.set()
             await asyncio.sleep(QUIET_S)
 
-    async def _watch_once(self, directories: Sequence[Path]) -> None:
-        """Watch until the set of directories to watch is no longer this one."""
+    async def _watch_once(self, directories: frozenset[Path]) -> None:
+        """Watch until these are no longer the directories to watch."""
         watching = False
         async for changes in awatch(
             *directories,
-            watch_filter=None,
-            debounce=int(LONGEST_QUIET_S * 1000),
-            step=int(QUIET_S * 1000),
+            watch_filter=self._is_foreign,
+            debounce=int(QUIET_S * 1000),
             rust_timeout=int(QUIET_S * 1000),
             yield_on_timeout=True,
             recursive=False,
         ):
-            if watching and not changes:
-                continue
-            watching = (
-                True  # what changed before the watch began is seen by the comparison that the bell asks for
-            )
-            self._bell.set()
-            if not _same_directories(directories, configuration.watch_dirs(self._path)):
-                return
+            if changes or not watching:
+                watching = True
+                self._bell.set()  # the first time, for what changed before the watch began
+                if await self._directories() != directories:
+                    return
+
+    async def _directories(self) -> frozenset[Path]:
+        return await asyncio.to_thread(_existing_directories, self._path)
+
+    def _is_foreign(self, _change: Change, path: str) -> bool:
+        """Whether a changed file is not the store's own, which may lie beside the configuration."""
+        return not path.startswith(self._started_with.store)
 
     async def _follow(self) -> None:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(REHASH_S):
                     await self._bell.wait()
-            self._bell.clear()
+                await self._quiet()
             async with self._one_at_a_time:
                 if await self._hash() != self._seen:
                     await self._reload()
+
+    async def _quiet(self) -> None:
+        """Return when the bell has been silent for a while, or has not been for a long one."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_QUIET_S):
+                while self._bell.is_set():
+                    self._bell.clear()
+                    await asyncio.sleep(QUIET_S)
 
     async def _hash(self) -> str:
         return await asyncio.to_thread(configuration.tree_hash, self._path, self._sources)
@@ -175,9 +187,8 @@ class Reloader:
         return Generation.of(config, number=number, now=self._clock.now())
 
 
-def _same_directories(watched: Sequence[Path], wanted: Sequence[Path]) -> bool:
-    """Whether the watched directories are still the ones to watch, and still there."""
-    return set(watched) == {d for d in wanted if d.is_dir()}
+def _existing_directories(path: Path) -> frozenset[Path]:
+    return frozenset(d for d in configuration.watch_dirs(path) if d.is_dir())
 
 
 def _restart_needed(started_with: DaemonDef, wanted: DaemonDef) -> tuple[str, ...]:

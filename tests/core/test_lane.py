@@ -1,0 +1,89 @@
+"""Seats, rate and hold of a lane: tables, no clock."""
+
+import pytest
+
+from hookd.defs import RateLimit, Secret, WebhookDef
+from hookd.lane import Lane, LastResult, Parked, parked
+from hookd.model import Reason
+
+WEBHOOK = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=1000)
+
+
+def taking_all(lanes: int, seats: int) -> list[int]:
+    """Let lanes whose attempts all hang take what they can, one seat at a time, until nobody can."""
+    taken = [Lane(str(n)) for n in range(lanes)]
+    while True:
+        progress = False
+        for lane in taken:
+            free = max(0, seats - sum(each.in_flight for each in taken))
+            if lane.seats(WEBHOOK, free=free, mono=0.0):
+                lane.began(1)
+                progress = True
+        if not progress:
+            return [lane.in_flight for lane in taken]
+
+
+def test_one_hanging_lane_leaves_a_third_of_the_seats() -> None:
+    assert taking_all(1, 200) == [134]
+
+
+@pytest.mark.parametrize("lanes", [2, 5, 20, 100])
+def test_hanging_lanes_share_evenly(lanes: int) -> None:
+    taken = taking_all(lanes, 200)
+    assert max(taken) - min(taken) <= 2
+    assert sum(taken) <= 200
+
+
+def test_a_lane_without_an_attempt_gets_a_seat_where_none_is_free() -> None:
+    assert Lane("w").seats(WEBHOOK, free=0, mono=0.0) == 1
+    assert taking_all(300, 200) == [1] * 300
+
+
+def test_concurrency_is_never_passed() -> None:
+    webhook = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=3)
+    lane = Lane("w")
+    assert lane.seats(webhook, free=200, mono=0.0) == 3
+    lane.began(3)
+    assert lane.seats(webhook, free=200, mono=0.0) == 0
+    lane.ended(LastResult(0.0, Reason.OK, 200, "", 0.1))
+    assert lane.seats(webhook, free=200, mono=0.0) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds"), [(RateLimit(20, 1.0), 10), (RateLimit(60, 60.0), 30), (RateLimit(2, 3600.0), 7200)]
+)
+def test_rate_is_kept_in_every_window(limit: RateLimit, seconds: int) -> None:
+    webhook = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=1000, rate_limit=limit)
+    lane, begun = Lane("w"), []
+    step_s = limit.period_s / limit.count / 10
+    for tick in range(int(seconds / step_s)):
+        mono = tick * step_s
+        count = lane.seats(webhook, free=200, mono=mono)
+        begun += [mono] * count
+        lane.began(count)
+        lane.in_flight = 0
+    assert abs(len(begun) - seconds * limit.count / limit.period_s) <= 2
+    for at in begun:
+        assert len([b for b in begun if at <= b < at + limit.period_s]) <= limit.count + 2
+
+
+def test_rate_wait_is_the_time_to_the_next_attempt() -> None:
+    limit = RateLimit(10, 1.0)
+    webhook = WebhookDef("w", Secret("http://127.0.0.1/"), rate_limit=limit)
+    lane = Lane("w")
+    assert lane.rate_wait_s(limit, 0.0) == 0.0
+    lane.began(lane.seats(webhook, free=9, mono=0.0))
+    assert lane.rate_wait_s(limit, 0.04) == pytest.approx(0.06)
+
+
+def test_hold_only_grows() -> None:
+    lane = Lane("w")
+    lane.hold(20.0)
+    lane.hold(10.0)
+    assert lane.hold_until == 20.0
+
+
+def test_parked() -> None:
+    assert parked(None) is Parked.GONE
+    assert parked(WebhookDef("w", Secret("http://x/"), enabled=False)) is Parked.DISABLED
+    assert parked(WEBHOOK) is None
