@@ -7,15 +7,19 @@ daemon (spec 7).
 Must never: fetch anything, or show the value of a secret. Called by: `cli`, `daemon`, `reload`.
 """
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from hookd.config.aside import load_aside
 from hookd.config.files import default_path
-from hookd.config.finding import Finding, Loaded, Severity, counted
 from hookd.config.peek import first_unix_socket
-from hookd.config.watching import tree_hash, watch_dirs
-from hookd.defs import Config
+
+if TYPE_CHECKING:
+    from hookd.config.aside import load_aside
+    from hookd.config.finding import Finding, Loaded, Severity
+    from hookd.config.watching import tree_hash, watch_dirs
+    from hookd.defs import Config
 
 __all__ = [
     "Finding",
@@ -32,7 +36,24 @@ __all__ = [
 ]
 
 
-def load(path: Path, *, env: Mapping[str, str]) -> Loaded:
+_LATER = {
+    "Finding": "finding",
+    "Loaded": "finding",
+    "Severity": "finding",
+    "load_aside": "aside",
+    "tree_hash": "watching",
+    "watch_dirs": "watching",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what only the daemon and `check` need when it is first asked for (PEP 562): `emit` is quick."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+
+
+def load(path: Path, *, env: Mapping[str, str]) -> "Loaded":
     """Loads the configuration at `path` in this process.
 
     Args:
@@ -54,8 +75,10 @@ def schema_text() -> str:
     return schema.schema_text()
 
 
-def summary(config: Config) -> str:
+def summary(config: "Config") -> str:
     """`3 webhooks, 4 tasks, 5 events, 0 schedules` (spec 8)."""
+    from hookd.config.finding import counted  # noqa: PLC0415 - likewise
+
     sections = (
         (config.webhooks, "webhook"),
         (config.tasks, "task"),

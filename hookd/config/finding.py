@@ -10,8 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from hookd.defs import Config
+if TYPE_CHECKING:  # spares `emit` the import
+    from hookd.defs import Config
 
 Steps = tuple[str | int, ...]
 """The way from the top of the configuration to a value: keys and list indexes."""
@@ -64,7 +66,7 @@ class Loaded:
             loading again gives the same result (the environment apart). `Config.hash` is the same value.
     """
 
-    config: Config | None
+    config: "Config | None"
     findings: tuple[Finding, ...]
     sources: tuple[str, ...] = ()
     hash: str = ""
