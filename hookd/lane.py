@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hookd.defs import RateLimit, WebhookDef
-from hookd.model import Reason
+from hookd.model import Outcome
 
 SHARE = 2
 """A lane may hold at most this many times the seats that are still free (dynamic thresholds, Choudhury and Hahne 1998):
@@ -31,10 +31,7 @@ class LastResult:
     """How the lane's latest attempt ended; `at` in seconds since the epoch."""
 
     at: float
-    reason: Reason
-    status: int | None
-    error: str
-    duration_s: float
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +77,6 @@ class Lane:
         """Note attempts that have been claimed."""
         self.in_flight += count
         self._tokens -= count
-
-    def ended(self, result: LastResult) -> None:
-        """Note an attempt's end: its seat is free again."""
-        self.in_flight -= 1
-        self.last_result = result
 
     def hold(self, until: float) -> None:
         """Make the whole lane wait until an instant (seconds since the epoch); an earlier one changes nothing."""

@@ -53,8 +53,8 @@ class Worker:
         self._clock = clock
         self._metrics = metrics
         self._lanes: dict[str, Lane] = {}
-        self._leases: dict[str, Lease] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._in_flight = 0
         self._parked: dict[str, Parked] = {}
         self._unrecorded = 0
         self._store_failing = False
@@ -88,8 +88,8 @@ class Worker:
             async with asyncio.timeout(grace_s):
                 await self._ended.wait()
                 while self._tasks:
-                    await asyncio.wait(self._tasks)
-        rest = set(self._tasks)
+                    await asyncio.wait(self._tasks.values())
+        rest = set(self._tasks.values())
         for task in rest:
             task.cancel()
         if rest:
@@ -142,7 +142,7 @@ class Worker:
             return Survey((), STORE_RETRY_S)
         config, now, mono = self._holder.current.config, self._clock.now(), self._clock.monotonic()
         self._note_parked(due, config)
-        free = config.daemon.in_flight - len(self._leases)
+        free = config.daemon.in_flight - self._in_flight
         wants: list[Want] = []
         nap_s = LONGEST_NAP_S
         for name, due_at in self._in_turn(due):
@@ -184,28 +184,29 @@ class Worker:
         leases = await self._store.claim(wants, now=self._clock.now())
         self._store_recovered()
         for lease in leases:
-            self._lane(lease.webhook).began(1)
-            self._leases[lease.delivery_id] = lease
-            task = asyncio.create_task(self._deliver(lease))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            lane = self._lane(lease.webhook)
+            lane.began(1)
+            self._in_flight += 1
+            self._tasks[lease.delivery_id] = asyncio.create_task(self._deliver(lease, lane))
 
-    async def _deliver(self, lease: Lease) -> None:
+    async def _deliver(self, lease: Lease, lane: Lane) -> None:
         webhook = self._holder.current.config.webhooks.get(lease.webhook)
         try:
-            outcome = await self._attempt(webhook, lease)
+            try:
+                outcome = await self._attempt(webhook, lease)
+            finally:
+                self._in_flight -= 1
+                lane.in_flight -= 1
+                self._wake.set()
+            now = self._clock.now()
+            lane.last_result = LastResult(now, outcome)
+            settlement = _decide(outcome, webhook, lease, now)
+            if settlement.hold_until is not None:
+                lane.hold(settlement.hold_until)
+            if await self._record(lease, outcome, settlement, now):
+                self._tell(lease, outcome, settlement)
         finally:
-            self._leases.pop(lease.delivery_id, None)
-        now = self._clock.now()
-        self._lane(lease.webhook).ended(
-            LastResult(now, outcome.reason, outcome.status, outcome.error, outcome.duration_s)
-        )
-        settlement = _decide(outcome, webhook, lease, now)
-        if settlement.hold_until is not None:
-            self._lane(lease.webhook).hold(settlement.hold_until)
-        self._wake.set()
-        if await self._record(lease, outcome, settlement, now):
-            self._tell(lease, outcome, settlement)
+            del self._tasks[lease.delivery_id]
 
     async def _attempt(self, webhook: WebhookDef | None, lease: Lease) -> Outcome:
         if webhook is None:

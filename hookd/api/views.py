@@ -122,10 +122,10 @@ def lane(state: LaneState, stats: LaneStats | None, config: Config, now: float) 
         if last is None
         else {
             "at": instant(last.at),
-            "status": last.status,
-            "reason": last.reason,
-            "error": last.error,
-            "duration_s": round(last.duration_s, 6),
+            "status": last.outcome.status,
+            "reason": last.outcome.reason,
+            "error": last.outcome.error,
+            "duration_s": round(last.outcome.duration_s, 6),
         },
     }
 
