@@ -122,7 +122,7 @@ class Daemon:
             store_path=self._config.daemon.store,
             started_at=self._clock.now(),
         )
-        listeners = Listeners(_routes(services))
+        listeners = Listeners(_routes(services), self._clock)
         self._holder.on_swap(self._logging_changed)
         async with asyncio.TaskGroup() as group:
             working = group.create_task(worker.run())

@@ -8,15 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from aiohttp import web
-
 from hookd import log
-from hookd.api.connection import Connection
 from hookd.api.guard import Door
+from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, unavailable
 from hookd.errors import EventRejected, IdConflict, PendingLimitReached, StoreUnavailable
 
-Route = Callable[[web.BaseRequest, Mapping[str, str]], Awaitable[web.Response]]
+Route = Callable[[Request, Mapping[str, str]], Awaitable[Answer]]
 """A route: the request and the path's variables in, the answer out. May raise what `_refusal` knows."""
 
 
@@ -48,10 +46,10 @@ class Router:
         methods, variables = self._methods(path)
         if methods is None:
             raise Problem(404, "there is nothing at this path; GET /v1/status tells what this is")
-        route = methods.get(method)
+        route = methods.get("GET" if method == "HEAD" else method)
         if route is None:
             allowed = ", ".join(sorted(methods))
-            raise Problem(405, f"this path answers {allowed} only", headers={"Allow": allowed})
+            raise Problem(405, f"this path answers {allowed} only", headers=(("Allow", allowed),))
         return route, variables
 
     def _methods(self, path: str) -> tuple[Mapping[str, Route] | None, Mapping[str, str]]:
@@ -83,22 +81,14 @@ class App:
         self._router = router
         self._door = door
 
-    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def serve(self, request: Request) -> Answer:
         """Answer one request, whatever happens."""
-        connection = request.protocol
-        assert isinstance(connection, Connection)
-        connection.begun()
         try:
             self._door.check(request)
-            route, variables = self._router.find(request.method, request.rel_url.raw_path)
+            route, variables = self._router.find(request.method, request.path)
             return await route(request, variables)
         except Exception as exc:  # noqa: BLE001 - the boundary: every failure becomes an answer
-            response = _refusal(exc).answer()
-            if not request.content.is_eof() and response.status in (408, 413, 421, 403, 401):
-                response.force_close()
-            return response
-        finally:
-            connection.finished()
+            return _refusal(exc).answer()
 
 
 def _refusal(exc: Exception) -> Problem:

@@ -5,17 +5,19 @@ Must never: parse. Called by: the routes that take a body.
 
 import asyncio
 
-from aiohttp import StreamReader, web
+from aiohttp import StreamReader
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
 
+from hookd.api.message import JSON_TYPE, Request
 from hookd.api.problem import Problem
 
 BODY_S = 30.0
-JSON = "application/json"
+JSON = JSON_TYPE
 NDJSON = "application/x-ndjson"
 
 
-def media_type(request: web.BaseRequest) -> str:
+def media_type(request: Request) -> str:
     """The Content-Type without parameters, lower case; empty where there is none.
 
     Raises:
@@ -36,16 +38,16 @@ def media_type(request: web.BaseRequest) -> str:
     return kind.strip().lower()
 
 
-async def read(request: web.BaseRequest, limit: int) -> bytes:
+async def read(request: Request, limit: int) -> bytes:
     """The whole body, at most `limit` bytes, within `BODY_S` seconds.
 
     Raises:
         Problem: 413 (before the rest is read), 408, 400 (broken framing).
     """
-    length = request.content_length
+    length = request.content_length()
     if length is not None and length > limit:
         raise _too_large(limit)
-    await _continue(request)
+    _continue(request)
     content = request.content
     try:
         if content.is_eof():
@@ -54,11 +56,9 @@ async def read(request: web.BaseRequest, limit: int) -> bytes:
             async with asyncio.timeout(BODY_S):
                 raw = await _read_up_to(content, limit)
     except TimeoutError:
-        raise Problem(
-            408, f"the body did not arrive within {BODY_S:.0f} seconds", headers={"Connection": "close"}
-        ) from None
-    except (HttpProcessingError, web.RequestPayloadError):
-        raise Problem(400, "the body's framing is broken", headers={"Connection": "close"}) from None
+        raise Problem(408, f"the body did not arrive within {BODY_S:.0f} seconds", close=True) from None
+    except (HttpProcessingError, RequestPayloadError):
+        raise Problem(400, "the body's framing is broken", close=True) from None
     if len(raw) > limit:
         raise _too_large(limit)
     return raw
@@ -73,21 +73,19 @@ async def _read_up_to(content: StreamReader, limit: int) -> bytes:
     return bytes(raw)
 
 
-async def _continue(request: web.BaseRequest) -> None:
+def _continue(request: Request) -> None:
     """Answer `Expect: 100-continue` (RFC 9110, 10.1.1) once the size is known to be acceptable."""
     expected = request.headers.get("Expect")
     if expected is None:
         return
     if expected.lower() != "100-continue":
         raise Problem(417, "only 100-continue can be expected")
-    writer = request.writer
-    await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    writer.output_size = 0
+    request.send_now(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def _too_large(limit: int) -> Problem:
     return Problem(
         413,
         f"the body is larger than {limit} bytes (daemon.limits.event_size)",
-        headers={"Connection": "close"},
+        close=True,
     )

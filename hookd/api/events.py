@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from aiohttp import web
-
 from hookd import decode
 from hookd.api import body, views
 from hookd.api.app import Router
+from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, answer, unavailable
 from hookd.api.services import Services
 from hookd.errors import EventRejected
@@ -30,7 +29,7 @@ class EventRoutes:
         router.add("POST", "/v1/events", self.post)
         router.add("POST", "/v1/tasks/{name}/trigger", self.trigger)
 
-    async def post(self, request: web.BaseRequest, _variables: Mapping[str, str]) -> web.Response:
+    async def post(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """Take one event or a batch in."""
         services = self._services
         if services.stopping:
@@ -47,13 +46,13 @@ class EventRoutes:
             return answer({"events": [views.receipt(receipt) for receipt in receipts]}, status)
         return answer(views.receipt(receipts[0]), status)
 
-    async def _events(self, request: web.BaseRequest, limit: int) -> tuple[list[Event], bool]:
+    async def _events(self, request: Request, limit: int) -> tuple[list[Event], bool]:
         kind = body.media_type(request)
         if kind not in (body.JSON, body.NDJSON):
             raise Problem(
                 415,
                 f"the Content-Type must be {body.JSON} or {body.NDJSON}",
-                headers={"Accept": f"{body.JSON}, {body.NDJSON}"},
+                headers=(("Accept", f"{body.JSON}, {body.NDJSON}"),),
             )
         raw = await body.read(request, limit)
         types = self._services.holder.current.config.types
@@ -66,7 +65,7 @@ class EventRoutes:
             return decode.decode_batch(value, types=types, make_id=make_id), True
         return [decode.decode_event(value, index=None, types=types, default_id=key, make_id=make_id)], False
 
-    async def trigger(self, request: web.BaseRequest, variables: Mapping[str, str]) -> web.Response:
+    async def trigger(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """Run a task on demand."""
         services = self._services
         if services.stopping:
@@ -79,14 +78,14 @@ class EventRoutes:
         return answer(views.receipt(await services.intake.trigger(task, obj, data, generation)), 202)
 
 
-def _idempotency_key(request: web.BaseRequest) -> str | None:
+def _idempotency_key(request: Request) -> str | None:
     given = request.headers.getall("Idempotency-Key", [])
     if len(given) > 1:
         raise Problem(400, "one Idempotency-Key is expected, several were sent")
     return given[0] if given else None
 
 
-async def optional_json(request: web.BaseRequest, limit: int) -> Any:
+async def optional_json(request: Request, limit: int) -> Any:
     """The JSON body of a request that may have none; then an empty object.
 
     Raises:

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from aiohttp import web
-
+from hookd.api.message import Request
 from hookd.api.problem import Problem
 from hookd.defs import HttpListen, UnixListen
 
@@ -40,7 +39,7 @@ class Door:
             hosts=frozenset(host.lower() for host in (*listen.allowed_hosts, listen.host)),
         )
 
-    def check(self, request: web.BaseRequest) -> None:
+    def check(self, request: Request) -> None:
         """Refuse a request that may not enter.
 
         Raises:
@@ -58,16 +57,16 @@ class Door:
             raise Problem(
                 401,
                 "a bearer token of this listener is needed",
-                headers={"WWW-Authenticate": 'Bearer realm="hookd"'},
+                headers=(("WWW-Authenticate", 'Bearer realm="hookd"'),),
             )
 
-    def _good_host(self, given: Sequence[str], request: web.BaseRequest) -> bool:
+    def _good_host(self, given: Sequence[str], request: Request) -> bool:
         if len(given) != 1:
             return False
         host = given[0].strip().lower()
         return host in self.hosts or self._is_own(_without_port(host), request)
 
-    def _good_origin(self, origin: str, request: web.BaseRequest) -> bool:
+    def _good_origin(self, origin: str, request: Request) -> bool:
         try:
             parts = urlsplit(origin.strip().lower())
         except ValueError:
@@ -75,12 +74,10 @@ class Door:
         name = _without_port(parts.netloc)
         return parts.scheme in ("http", "https") and (name in self.hosts or self._is_own(name, request))
 
-    def _is_own(self, name: str, request: web.BaseRequest) -> bool:
+    def _is_own(self, name: str, request: Request) -> bool:
         if name == "localhost" or name in self.hosts:
             return True
-        transport = request.transport
-        own = transport.get_extra_info("sockname") if transport is not None else None
-        return isinstance(own, tuple) and name.strip("[]") == own[0]
+        return name.strip("[]") == request.own_host()
 
     def _good_token(self, given: Sequence[str]) -> bool:
         if len(given) != 1:

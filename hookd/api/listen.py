@@ -1,7 +1,7 @@
 """Opening the sockets of `daemon.listen` (spec 1, 12).
 
-A Unix socket is made under a private name with its final mode and owner and then renamed into place, so that there is no
-moment at which somebody else could connect; a stale socket is replaced, anything else at its path is left alone.
+A Unix socket is made under a private name with its final mode and owner and then renamed into place, so that there is
+no moment at which somebody else could connect; a stale socket is replaced, anything else at its path is left alone.
 
 Must never: speak HTTP. Called by: `daemon`.
 """
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from hookd.api.app import App, Router
 from hookd.api.connection import Listener
 from hookd.api.guard import Door
+from hookd.clock import Clock
 from hookd.defs import HttpListen, UnixListen
 from hookd.errors import ListenFailed
 
@@ -29,6 +30,7 @@ class Listeners:
     """The open listeners of a daemon."""
 
     router: Router
+    clock: Clock
     addresses: list[str] = field(default_factory=list)
     _servers: list[asyncio.AbstractServer] = field(default_factory=list)
     _listeners: list[Listener] = field(default_factory=list)
@@ -40,8 +42,7 @@ class Listeners:
         Raises:
             ListenFailed: the address cannot be bound; the message says why and what to do.
         """
-        listener = Listener(App(self.router, Door.of(listen)).serve)
-        listener.start()
+        listener = Listener(App(self.router, Door.of(listen)).serve, self.clock)
         self._listeners.append(listener)
         loop = asyncio.get_running_loop()
         if isinstance(listen, UnixListen):

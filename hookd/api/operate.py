@@ -7,14 +7,15 @@ import os
 from collections.abc import Mapping
 from datetime import datetime
 from difflib import get_close_matches
+from pathlib import Path
 
-from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from hookd import __version__
 from hookd.api import views
 from hookd.api.app import Router
-from hookd.api.problem import Problem, answer, text_answer, unavailable
+from hookd.api.message import Answer, Request
+from hookd.api.problem import Problem, answer, unavailable
 from hookd.api.services import Services
 from hookd.errors import Fault, StoreUnavailable
 from hookd.model import DeliveryFilter, State
@@ -47,7 +48,7 @@ class OperatorRoutes:
             router.add("GET", pattern, route)
         router.add("POST", "/v1/reload", self.reload)
 
-    async def deliveries(self, request: web.BaseRequest, _variables: Mapping[str, str]) -> web.Response:
+    async def deliveries(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """List deliveries, newest first."""
         query = _query(request, _FILTERS)
         where = DeliveryFilter(
@@ -67,14 +68,14 @@ class OperatorRoutes:
         config = self._services.holder.current.config
         return answer({"deliveries": [views.delivery(r, config) for r in page.items], "cursor": page.cursor})
 
-    async def delivery(self, _request: web.BaseRequest, variables: Mapping[str, str]) -> web.Response:
+    async def delivery(self, _request: Request, variables: Mapping[str, str]) -> Answer:
         """One delivery with its attempts."""
         record = await self._services.store.delivery(variables["id"])
         if record is None:
             raise Problem(404, f"there is no delivery {variables['id']!r}")
         return answer(views.whole_delivery(record, self._services.holder.current.config))
 
-    async def events(self, request: web.BaseRequest, _variables: Mapping[str, str]) -> web.Response:
+    async def events(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """List kept events, newest first."""
         query = _query(request, frozenset({"limit", "cursor"}))
         try:
@@ -83,22 +84,22 @@ class OperatorRoutes:
             raise _bad_query("cursor", "is not one that a listing returned") from None
         return answer({"events": [views.event(r) for r in page.items], "cursor": page.cursor})
 
-    async def event(self, _request: web.BaseRequest, variables: Mapping[str, str]) -> web.Response:
+    async def event(self, _request: Request, variables: Mapping[str, str]) -> Answer:
         """One kept event."""
         record = await self._services.store.event(variables["id"])
         if record is None:
             raise Problem(404, f"there is no event {variables['id']!r}")
         return answer(views.event(record))
 
-    async def webhooks(self, _request: web.BaseRequest, _variables: Mapping[str, str]) -> web.Response:
+    async def webhooks(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Every webhook with the state of its lane."""
         return answer({"webhooks": await self._lanes()})
 
-    async def config(self, _request: web.BaseRequest, _variables: Mapping[str, str]) -> web.Response:
+    async def config(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """The configuration in force."""
         return answer(views.configuration(self._services.holder.current.config))
 
-    async def status(self, _request: web.BaseRequest, _variables: Mapping[str, str]) -> web.Response:
+    async def status(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Everything an operator asks first."""
         services = self._services
         generation, last, now = services.holder.current, services.reload.last, services.clock.now()
@@ -130,7 +131,7 @@ class OperatorRoutes:
             }
         )
 
-    async def reload(self, _request: web.BaseRequest, _variables: Mapping[str, str]) -> web.Response:
+    async def reload(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Reload and wait for the verdict (spec 14)."""
         verdict = await self._services.reload.request()
         if not verdict.ok:
@@ -150,11 +151,11 @@ class OperatorRoutes:
             }
         )
 
-    async def healthz(self, _request: web.BaseRequest, _variables: Mapping[str, str]) -> web.Response:
+    async def healthz(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Whether the process serves requests at all."""
         return answer({"status": "ok"})
 
-    async def readyz(self, _request: web.BaseRequest, _variables: Mapping[str, str]) -> web.Response:
+    async def readyz(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Whether events would be taken in now."""
         if self._services.stopping:
             raise unavailable("hookd is stopping")
@@ -164,7 +165,7 @@ class OperatorRoutes:
             raise unavailable(f"the store cannot write now: {exc}") from None
         return answer({"status": "ok"})
 
-    async def metrics(self, _request: web.BaseRequest, _variables: Mapping[str, str]) -> web.Response:
+    async def metrics(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """The Prometheus exposition."""
         services = self._services
         stats, now = await services.store.lanes(), services.clock.now()
@@ -179,7 +180,7 @@ class OperatorRoutes:
             metrics.oldest_pending_age.labels(name).set(0 if oldest_at is None else max(0.0, now - oldest_at))
             metrics.parked.labels(name).set(pending if state.parked else 0)
             metrics.in_flight.labels(name).set(state.in_flight)
-        return text_answer(metrics.exposition(), CONTENT_TYPE_LATEST)
+        return Answer(200, metrics.exposition(), CONTENT_TYPE_LATEST)
 
     async def _lanes(self) -> list[views.JsonObject]:
         services = self._services
@@ -193,9 +194,9 @@ class OperatorRoutes:
         ]
 
 
-def _query(request: web.BaseRequest, known: frozenset[str]) -> dict[str, str]:
+def _query(request: Request, known: frozenset[str]) -> dict[str, str]:
     query: dict[str, str] = {}
-    for name, value in request.rel_url.query.items():
+    for name, value in request.query():
         if name not in known:
             near = get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
@@ -242,6 +243,6 @@ def _instant(query: Mapping[str, str], name: str) -> float | None:
 
 def _size(path: str) -> int | None:
     try:
-        return os.stat(path).st_size
+        return Path(path).stat().st_size
     except OSError:
         return None

@@ -1,0 +1,78 @@
+"""Requests and answers as the routes see them, and an answer's bytes.
+
+Must never: decide anything. Called by: `connection` (makes requests, writes answers), every route.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from urllib.parse import parse_qsl
+
+from aiohttp import StreamReader
+from multidict import CIMultiDictProxy
+
+from hookd import __version__
+
+JSON_TYPE = "application/json"
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, its head complete.
+
+    Attributes:
+        path: as sent, percent-encoded, without the query.
+        content: the body's reader.
+        own_host: tells the address that the client reached, or an empty text on a Unix socket.
+        send_now: writes bytes before the answer (for 100 Continue).
+    """
+
+    method: str
+    path: str
+    query_string: str
+    headers: CIMultiDictProxy[str]
+    content: StreamReader
+    own_host: Callable[[], str]
+    send_now: Callable[[bytes], None]
+
+    def query(self) -> list[tuple[str, str]]:
+        """The query's names and values, decoded, in order."""
+        return parse_qsl(self.query_string, keep_blank_values=True)
+
+    def content_length(self) -> int | None:
+        """The announced length of the body (the parser has made sure that it is a number), or None."""
+        given = self.headers.get("Content-Length")
+        return None if given is None else int(given)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What goes back. `close` ends the connection after it."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON_TYPE
+    headers: tuple[tuple[str, str], ...] = ()
+    close: bool = False
+
+    def encode(self, *, close: bool, head_only: bool, now: float) -> bytes:
+        """The bytes on the wire; `head_only` for HEAD, `now` in seconds since the epoch."""
+        extra = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
+        connection = "Connection: close\r\n" if close else ""
+        head = (
+            f"{_opening(self.status)}Content-Type: {self.content_type}\r\n{_date(int(now))}"
+            f"Content-Length: {len(self.body)}\r\n{extra}{connection}\r\n"
+        )
+        return head.encode() if head_only else head.encode() + self.body
+
+
+@lru_cache(maxsize=64)
+def _opening(status: int) -> str:
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nServer: hookd/{__version__}\r\n"
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    return f"Date: {formatdate(second, usegmt=True)}\r\n"
