@@ -19,6 +19,7 @@ from hookd.model import Outcome, Reason
 from hookd.request import Draft, draft
 from hookd.resolve import ThreadResolver
 from hookd.retry import retry_after
+from hookd.send.deadline import Deadline
 from hookd.send.faults import REMOTE, Fault, Phase, TlsUnusable, explain
 from hookd.send.mask import Mask
 from hookd.send.tls import Contexts
@@ -63,6 +64,7 @@ class Sender:
 
     async def open(self) -> None:
         """Make ready for attempts."""
+        self._loop = asyncio.get_running_loop()
         self._wire = Wire(self._resolver)
 
     async def close(self) -> None:
@@ -98,7 +100,7 @@ class Sender:
         fault: Fault | None = None
         route: _Route | None = None
         try:
-            async with asyncio.timeout(webhook.timeout_s):
+            with Deadline(self._loop, webhook.timeout_s):
                 route = await self._route(webhook)
                 message = route.message(delivery_id, body, now)
                 await wire.exchange(route.peer, message, answer, keep=route.mask.window)

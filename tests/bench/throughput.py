@@ -16,8 +16,8 @@ from tests.bench.nginx import nginx
 from tests.e2e.daemon_process import DaemonProcess
 
 EVENTS = 20_000
-CONNECTIONS = 32
-CONCURRENCY = 50
+CONNECTIONS = 64
+CONCURRENCY = 100
 ROUNDS = 3
 
 EVENT = {
