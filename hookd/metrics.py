@@ -4,8 +4,12 @@ Must never: know anything of hookd's other modules. Called by: `daemon` (builds 
 """
 
 import platform
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
@@ -17,25 +21,8 @@ class Metrics:
     def __init__(self, version: str) -> None:
         self.registry = registry = CollectorRegistry()
         self.events = Counter("hookd_events", "Events posted, by result", ["result"], registry=registry)
-        self.deliveries = Counter(
-            "hookd_deliveries",
-            "Deliveries ended, by webhook and outcome",
-            ["webhook", "outcome"],
-            registry=registry,
-        )
-        self.attempts = Counter(
-            "hookd_attempts",
-            "Attempts ended, by webhook and result",
-            ["webhook", "result"],
-            registry=registry,
-        )
-        self.attempt_duration = Histogram(
-            "hookd_attempt_duration_seconds",
-            "Duration of attempts, by webhook",
-            ["webhook"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
+        self._lanes: dict[str, LaneMetrics] = {}
+        registry.register(self)
         self.pending = Gauge(
             "hookd_pending", "Deliveries not finished, by webhook", ["webhook"], registry=registry
         )
@@ -81,14 +68,31 @@ class Metrics:
         build = Gauge("hookd_build_info", "The running program", ["version", "python"], registry=registry)
         build.labels(version, platform.python_version()).set(1)
 
-        self._lanes: dict[str, LaneMetrics] = {}
-
     def lane(self, webhook: str) -> "LaneMetrics":
         """The metrics of one webhook's attempts and deliveries."""
         lane = self._lanes.get(webhook)
         if lane is None:
-            lane = self._lanes[webhook] = LaneMetrics(self, webhook)
+            lane = self._lanes[webhook] = LaneMetrics()
         return lane
+
+    def collect(self) -> Iterator[Metric]:
+        """What the registry asks for at each exposition: the counts of every lane."""
+        deliveries = CounterMetricFamily(
+            "hookd_deliveries", "Deliveries ended, by webhook and outcome", labels=["webhook", "outcome"]
+        )
+        attempts = CounterMetricFamily(
+            "hookd_attempts", "Attempts ended, by webhook and result", labels=["webhook", "result"]
+        )
+        duration = HistogramMetricFamily(
+            "hookd_attempt_duration_seconds", "Duration of attempts, by webhook", labels=["webhook"]
+        )
+        for webhook, lane in self._lanes.items():
+            for outcome, count in lane.deliveries.items():
+                deliveries.add_metric([webhook, outcome], count)
+            for result, count in lane.attempts.items():
+                attempts.add_metric([webhook, result], count)
+            duration.add_metric([webhook], lane.buckets(), lane.seconds)
+        yield from (deliveries, attempts, duration)
 
     def config_applied(self, config_hash: str, at: float) -> None:
         """Note the configuration now in force."""
@@ -108,26 +112,33 @@ class Metrics:
 
 
 class LaneMetrics:
-    """Counts for one webhook, with the labels looked up once."""
+    """Counts for one webhook: plain numbers, because they change with every attempt and are read but now and then.
 
-    def __init__(self, metrics: Metrics, webhook: str) -> None:
-        self._metrics = metrics
-        self._webhook = webhook
-        self._duration = metrics.attempt_duration.labels(webhook)
-        self._attempts: dict[str, Counter] = {}
-        self._deliveries: dict[str, Counter] = {}
+    Attributes:
+        attempts: ended ones, by result.
+        deliveries: ended ones, by outcome.
+        seconds: sum of the attempts' durations.
+    """
+
+    __slots__ = ("_by_bucket", "attempts", "deliveries", "seconds")
+
+    def __init__(self) -> None:
+        self.attempts: dict[str, int] = {}
+        self.deliveries: dict[str, int] = {}
+        self.seconds = 0.0
+        self._by_bucket = [0] * (len(_SECONDS) + 1)
 
     def attempt(self, result: str, duration_s: float) -> None:
         """Count an attempt's end."""
-        counter = self._attempts.get(result)
-        if counter is None:
-            counter = self._attempts[result] = self._metrics.attempts.labels(self._webhook, result)
-        counter.inc()
-        self._duration.observe(duration_s)
+        self.attempts[result] = self.attempts.get(result, 0) + 1
+        self.seconds += duration_s
+        self._by_bucket[bisect_left(_SECONDS, duration_s)] += 1
 
     def delivery(self, outcome: str) -> None:
         """Count a delivery's end."""
-        counter = self._deliveries.get(outcome)
-        if counter is None:
-            counter = self._deliveries[outcome] = self._metrics.deliveries.labels(self._webhook, outcome)
-        counter.inc()
+        self.deliveries[outcome] = self.deliveries.get(outcome, 0) + 1
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """The cumulative buckets of the durations, as the exposition format wants them."""
+        bounds = [*(str(float(bound)) for bound in _SECONDS), "+Inf"]
+        return list(zip(bounds, accumulate(self._by_bucket), strict=True))

@@ -183,11 +183,12 @@ class Worker:
     async def _claim(self, wants: tuple[Want, ...]) -> None:
         leases = await self._store.claim(wants, now=self._clock.now())
         self._store_recovered()
+        loop = asyncio.get_running_loop()
         for lease in leases:
             lane = self._lane(lease.webhook)
             lane.began(1)
             self._in_flight += 1
-            self._tasks[lease.delivery_id] = asyncio.create_task(self._deliver(lease, lane))
+            self._tasks[lease.delivery_id] = loop.create_task(self._deliver(lease, lane))
 
     async def _deliver(self, lease: Lease, lane: Lane) -> None:
         webhook = self._holder.current.config.webhooks.get(lease.webhook)

@@ -13,7 +13,6 @@ HEADERS = {
     "Content-Type": "application/json",
     "webhook-id": "dlv_00000000000000000000000000000000",
     "webhook-timestamp": "1760629087",
-    "webhook-signature": "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 }
 
 

@@ -36,7 +36,6 @@ webhooks:
   w:
     url: {url}
     concurrency: {concurrency}
-    signing: {{secret: whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=}}
 tasks:
   t: {{webhook: w, message: {{text: "${{NAME}} is on at ${{DATE}}", used: "${{data.used_pct}}"}}}}
 events:

@@ -28,9 +28,7 @@ async def test_metrics(recorder: Recorder, running: Running) -> None:
         return status(500 if len(recorder.requests) == 1 else 200)
 
     recorder.reply = fail_once
-    daemon = await running(
-        f"webhooks:\n  w: {{url: '{recorder.url}', backoff: [50ms]}}\n  p: {{url: '{recorder.url}', enabled: false}}\n{RULES}"
-    )
+    daemon = await running(f"webhooks:\n  w: {{url: '{recorder.url}', backoff: [50ms]}}\n{RULES}")
     _, receipt = await daemon.post({**EVENT, "id": "one"})
     await daemon.post({**EVENT, "id": "one"})
     await daemon.post({"type": "vm"})
@@ -84,18 +82,22 @@ async def test_no_secret_is_told(tmp_path: Path, recorder: Recorder) -> None:
             json.dumps(await daemon.delivery_when(d["id"], "delivered", "dead"))
             for d in receipt["deliveries"]
         ]
-        for path in ("/v1/status", "/v1/config", "/v1/webhooks", "/v1/deliveries", "/v1/events"):
-            shown.append(json.dumps(await daemon.get(path)))
+        paths = ("/v1/status", "/v1/config", "/v1/webhooks", "/v1/deliveries", "/v1/events")
+        shown += [json.dumps(await daemon.get(path)) for path in paths]
         shown.append((await daemon.get("/metrics")).decode())
         (tmp_path / "hookd.yaml").write_text("webhooks: {w: {url: {env: NOT_SET}}}\n")
         shown.append(json.dumps((await daemon.request("POST", "/v1/reload"))[1]))
         assert await daemon.stop() == 0
     assert recorder.requests[0].header("authorization") == f"Bearer {canary['TOKEN']}"
     shown.append(daemon.log.read_text())
-    shown += [path.read_bytes().decode("latin-1") for path in tmp_path.glob("h.db*")]
+    shown += [
+        path.read_bytes().decode("latin-1")
+        for path in (tmp_path / "h.db", tmp_path / "h.db-wal")
+        if path.exists()
+    ]
     for name, value in canary.items():
         assert not any(value in text for text in shown), name
-    assert "NOT_SET" in shown[-3]
+    assert any("NOT_SET" in text for text in shown)
 
 
 async def test_the_watchdog_is_fed(tmp_path: Path) -> None:
