@@ -59,7 +59,8 @@ class _Load:
         for document in list(self._documents()):
             self._gather(document)
         self._validate()
-        daemon = build_daemon(self._parts.daemon, self._env)
+        given = self._parts.daemon
+        daemon = build_daemon(None if given is None or given.node.broken else given, self._env)
         definitions = self._build()
         return self._result(daemon, definitions)
 

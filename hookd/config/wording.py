@@ -189,6 +189,10 @@ def _lonely_keys(breach: _Breach, at: Node, _home: _Place) -> _Said:
 
 
 def _excluded(breach: _Breach, at: Node, _home: _Place) -> _Said:
+    if not isinstance(
+        at.value, dict
+    ):  # what is no mapping lacks no key either, so the schema's `not` objects to it
+        return
     first, second = breach.wanted["required"]
     at.value[first].broken = at.value[second].broken = True
     yield at.keys[second], (second,), f"{first} and {second} exclude each other; give one of them, or neither"

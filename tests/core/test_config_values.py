@@ -1,9 +1,12 @@
 """The small languages inside the configuration: durations, sizes, rates, URLs, headers, scalars, places."""
 
+import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from hookd import config
 from hookd.config.files import Unreadable, read_regular
@@ -274,3 +277,35 @@ def test_paths_are_shown_from_the_current_directory(tmp_path: Path, monkeypatch:
 def test_a_path_with_a_nul_is_unreadable() -> None:
     with pytest.raises(Unreadable, match="NUL"):
         read_regular(Path("a\0b"), 10)
+
+
+def _paths(value: Any, steps: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield steps
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, child in inner:
+        yield from _paths(child, (*steps, step))
+
+
+def _with(tree: Any, steps: tuple[Any, ...], value: Any) -> Any:
+    if not steps:
+        return value
+    changed = copy.deepcopy(tree)
+    place = changed
+    for step in steps[:-1]:
+        place = place[step]
+    place[steps[-1]] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    "value", [1, -1.5, "x", None, True, [], {}, [1], {"a": 1}, "${x", "a\nb", 10**30], ids=repr
+)
+def test_any_value_at_any_place_is_judged(value: Any, tmp_path: Path) -> None:
+    """Whatever stands wherever, the result is a configuration or findings with places, never an exception."""
+    every_key = Path(__file__).parents[1] / "configs" / "good" / "every-key.yaml"
+    tree = yaml.safe_load(every_key.read_text(encoding="utf-8"))
+    file = tmp_path / "hookd.yaml"
+    for steps in _paths(tree):
+        file.write_text(yaml.safe_dump(_with(tree, steps, value), sort_keys=False), encoding="utf-8")
+        loaded = config.load(file, env={})
+        assert loaded.config is not None or all(finding.line for finding in loaded.findings)

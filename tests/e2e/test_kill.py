@@ -55,6 +55,9 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path, recorder: Recorder) 
     for request in recorder.requests:
         seen[request.id].add(request.body)
     lost = acknowledged - seen.keys()
+    print(
+        f"{len(lost)} lost of {len(acknowledged)} acknowledged in {KILLS} kills, {len(recorder.requests)} requests"
+    )
     assert acknowledged
     assert not lost, f"{len(lost)} lost of {len(acknowledged)} acknowledged in {KILLS} kills"
     assert all(len(bodies) == 1 for bodies in seen.values())
