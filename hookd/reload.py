@@ -163,7 +163,7 @@ class Reloader:
         old = self._holder.current
         number = old.number + 1
         generation = await asyncio.to_thread(self._ready, config, number)
-        changes = compare(old.config, config)
+        changes = await asyncio.to_thread(compare, old.config, config)
         restart = _restart_needed(self._started_with, config.daemon)
         now = self._clock.now()
         if any(changes.values()) or config.hash != old.config.hash:

@@ -1,0 +1,90 @@
+"""Too many deliveries waiting, and no room on the disk: refused before anything is half done, and over by itself."""
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Running
+from tests.e2e.daemon_process import DaemonProcess
+from tests.e2e.recorder import Recorder
+
+RULES = """
+tasks:
+  t: {webhook: w}
+events:
+  e: {type: vm, event: "on", task: t}
+"""
+EVENT = {"type": "vm", "event": "on"}
+
+
+async def test_the_pending_limit(recorder: Recorder, running: Running) -> None:
+    parked = f"webhooks:\n  w: {{url: '{recorder.url}', enabled: false}}\n{RULES}"
+    daemon = await running(
+        parked, daemon="daemon: {listen: [{unix: h.sock}], store: h.db, limits: {pending: 3}}\n"
+    )
+    assert [(await daemon.post(EVENT))[0] for _ in range(3)] == [202, 202, 202]
+    answered, problem = await daemon.post(EVENT)
+    assert (answered, "limits.pending" in problem["detail"]) == (503, True)
+    assert (await daemon.post([EVENT, {"type": "vm", "event": "off"}]))[0] == 503, "a batch is refused whole"
+    assert len((await daemon.get("/v1/events"))["events"]) == 3
+    assert (await daemon.post({"type": "vm", "event": "off"}))[0] == 202, (
+        "what makes no delivery needs no room"
+    )
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)]
+    tried = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"no small file system can be mounted here: {tried.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def _make_room(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+
+
+async def _until_refused(daemon: DaemonProcess, event: Any, taken: list[str]) -> tuple[int, Any]:
+    while True:
+        answered, answer = await daemon.post(event)
+        if answered != 202:
+            return answered, answer
+        taken += [d["id"] for d in answer["deliveries"]]
+
+
+async def test_a_full_disk(recorder: Recorder, small_disk: Path, tmp_path: Path) -> None:
+    (tmp_path / "hookd.yaml").write_text(
+        "daemon: {listen: [{unix: h.sock}], store: disk/h.db}\n"
+        f"webhooks:\n  w: {{url: '{recorder.url}', backoff: [100ms]}}\n{RULES}"
+    )
+    taken: list[str] = []
+    async with DaemonProcess(tmp_path) as daemon:
+        big = {**EVENT, "data": {"text": "x" * 100_000}}
+        refused = await _until_refused(daemon, big, taken)
+        with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+            while filler.write(b"x" * 4096):
+                pass
+        await _until_refused(daemon, EVENT, taken)
+        assert refused[0] == 503
+        assert "nothing was stored" in refused[1]["detail"]
+        await asyncio.to_thread(_make_room, small_disk)
+        async with asyncio.timeout(10):
+            while (await daemon.request("GET", "/readyz"))[0] != 200:
+                await asyncio.sleep(0.1)
+        answered, answer = await daemon.post(EVENT)
+        assert answered == 202
+        for delivery in [*taken, answer["deliveries"][0]["id"]]:
+            await daemon.delivery_when(delivery, "delivered")
+        assert (await daemon.get("/v1/status"))["store"]["error"] is None
+        await daemon.stop()
+    assert sorted(r.id for r in recorder.requests) == sorted([*taken, answer["deliveries"][0]["id"]])
