@@ -34,6 +34,7 @@ from hookd.reload import Reloader
 from hookd.send import Sender
 from hookd.store.sqlite import SqliteStore
 from hookd.systemd import Notifier
+from hookd.verdict import Verdict
 from hookd.worker import Worker
 
 GC_THRESHOLD = 20_000
@@ -108,7 +109,9 @@ class Daemon:
             self._holder,
             self._clock,
             self._metrics,
-            lambda c: sender.prepare(c.webhooks.values()),
+            prepare=lambda config: sender.prepare(config.webhooks.values()),
+            began=self._notify.reloading,
+            ended=self._reloaded,
         )
         services = Services(
             intake=Intake(store, self._clock, self._metrics),
@@ -134,7 +137,7 @@ class Daemon:
                     group.create_task(prune.run(store, self._holder, self._clock)),
                     group.create_task(self._feed_watchdog(store)),
                 ]
-                self._watch_signals(group, reloader)
+                self._watch_signals(reloader)
                 self._say_ready(listeners)
                 await self._stop.wait()
             except BaseException:
@@ -183,15 +186,13 @@ class Daemon:
         daemon = self._holder.current.config.daemon
         log.configure(level=daemon.log_level, form=daemon.log_format)
 
-    def _watch_signals(self, group: asyncio.TaskGroup, reloader: Reloader) -> None:
+    def _watch_signals(self, reloader: Reloader) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: group.create_task(self._reload(reloader)))
+        loop.add_signal_handler(signal.SIGHUP, reloader.ask)
 
-    async def _reload(self, reloader: Reloader) -> None:
-        self._notify.reloading()
-        verdict = await reloader.request()
+    def _reloaded(self, verdict: Verdict) -> None:
         if verdict.ok:
             self._notify.ready(f"serving {configuration.summary(self._holder.current.config)}")
         else:

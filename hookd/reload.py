@@ -4,7 +4,7 @@ A reload is all or nothing. Directories are watched, never single files; the eve
 the content. Half-written files that are valid YAML are told from final ones by the quiet time and the second look.
 
 Must never: touch deliveries, or apply a tree that is still changing.
-Called by: `daemon` (run, SIGHUP), `api` (request).
+Called by: `daemon` (run, ask), `api` (request).
 """
 
 import asyncio
@@ -46,14 +46,31 @@ class Reloader:
         holder: Holder,
         clock: Clock,
         metrics: Metrics,
+        *,
         prepare: Callable[[Config], None],
+        began: Callable[[], None],
+        ended: Callable[[Verdict], None],
     ) -> None:
-        """Watch `path` on behalf of `holder`; `prepare` readies a configuration in a thread before it is swapped in."""
+        """Watch `path` on behalf of `holder`.
+
+        Args:
+            path: the configuration's file or directory.
+            holder: where a new generation is swapped in.
+            clock: tells when.
+            metrics: counts reloads.
+            prepare: readies a configuration, in a thread, before it is swapped in.
+            began: called when a reload begins.
+            ended: called with its verdict.
+        """
         self._path = path
         self._holder = holder
         self._clock = clock
         self._metrics = metrics
         self._prepare = prepare
+        self._began = began
+        self._ended = ended
+        self._asked = False
+        self._next: asyncio.Task[Verdict] | None = None
         self._started_with = holder.current.config.daemon
         self._last = Verdict(at=holder.current.loaded_at)
         self._seen = holder.current.config.hash
@@ -73,9 +90,20 @@ class Reloader:
             group.create_task(self._watch())
             group.create_task(self._follow())
 
+    def ask(self) -> None:
+        """Reload soon, whatever the watcher has seen; asking often asks once."""
+        self._asked = True
+        self._bell.set()
+
     async def request(self) -> Verdict:
-        """Reload now, whatever the watcher has seen, and return the verdict."""
+        """Reload now and return the verdict; requests made while a reload goes on share the next one."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._requested())
+        return await asyncio.shield(self._next)
+
+    async def _requested(self) -> Verdict:
         async with self._one_at_a_time:
+            self._next = None
             return await self._reload()
 
     def restart_needed(self) -> tuple[str, ...]:
@@ -123,7 +151,8 @@ class Reloader:
                     await self._bell.wait()
                 await self._quiet()
             async with self._one_at_a_time:
-                if await self._hash() != self._seen:
+                if self._asked or await self._hash() != self._seen:
+                    self._asked = False
                     await self._reload()
 
     async def _quiet(self) -> None:
@@ -139,6 +168,7 @@ class Reloader:
 
     async def _reload(self) -> Verdict:
         """Load aside until two looks agree, then judge."""
+        self._began()
         while True:
             loaded = await asyncio.to_thread(configuration.load_aside, self._path)
             await asyncio.sleep(QUIET_S)
@@ -150,6 +180,7 @@ class Reloader:
             self._last = self._refuse([str(f) for f in loaded.findings if f.severity is Severity.ERROR])
         else:
             self._last = await self._apply(loaded.config)
+        self._ended(self._last)
         return self._last
 
     def _refuse(self, faults: Sequence[str]) -> Verdict:
