@@ -61,6 +61,9 @@ def build_task(name: str, view: View, names: Names) -> TaskDef | None:
         _check_name(webhook, names.webhooks, "webhook")
     json_type = None if webhook is None else names.json_types.get(webhook.value)
     template = _compile(view, json_type)
+    once = view.get("delete_after_running")
+    if once is not None and once.value:
+        once.warn("this version does not delete tasks yet: the task fires each time")
     if webhook is None or template is None:
         return None
     return TaskDef(

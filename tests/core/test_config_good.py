@@ -76,7 +76,8 @@ def every_key(good: Path) -> Config:
 def test_loads_without_a_finding(name: str, good: Path) -> None:
     findings = [str(finding) for finding in load(good / name).findings]
     if name == "every-key.yaml":
-        assert len(findings) == 1
+        assert len(findings) == 2
+        assert any("tasks.text.delete_after_running: this version does not" in each for each in findings)
         assert 'bearer.auth.token: begins with "Bearer ", which hookd adds itself' in findings[0]
     else:
         assert not findings
