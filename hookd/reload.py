@@ -19,7 +19,7 @@ from watchfiles import Change, awatch
 from hookd import config as configuration
 from hookd import log
 from hookd.clock import Clock
-from hookd.config import Severity
+from hookd.config import Loaded, Severity
 from hookd.defs import Config, DaemonDef
 from hookd.generation import Generation, Holder
 from hookd.metrics import Metrics
@@ -30,6 +30,9 @@ QUIET_S = 0.5
 
 LONGEST_QUIET_S = 5.0
 """A tree that never gets quiet is looked at this often all the same; the second look decides."""
+
+LONGEST_WAIT_S = 10.0
+"""A reload of files that do not stop changing is refused after this long."""
 
 REHASH_S = 30.0
 """The content is compared this often without any sign of a change (inotify can overflow in silence)."""
@@ -142,7 +145,7 @@ class Reloader:
 
     def _is_foreign(self, _change: Change, path: str) -> bool:
         """Whether a changed file is not the store's own, which may lie beside the configuration."""
-        return not path.startswith(self._started_with.store)
+        return path not in _store_files(self._started_with.store)
 
     async def _follow(self) -> None:
         while True:
@@ -167,21 +170,31 @@ class Reloader:
         return await asyncio.to_thread(configuration.tree_hash, self._path, self._sources)
 
     async def _reload(self) -> Verdict:
-        """Load aside until two looks agree, then judge."""
+        """Load aside, judge, and tell."""
         self._began()
-        while True:
+        self._last = await self._judge(await self._settled())
+        self._ended(self._last)
+        return self._last
+
+    async def _settled(self) -> Loaded | None:
+        """What two looks agree on; None for files that do not stop changing."""
+        give_up_at = self._clock.monotonic() + LONGEST_WAIT_S
+        while self._clock.monotonic() < give_up_at:
             loaded = await asyncio.to_thread(configuration.load_aside, self._path)
             await asyncio.sleep(QUIET_S)
             again = await asyncio.to_thread(configuration.tree_hash, self._path, loaded.sources)
             if again == loaded.hash:
-                break
-        self._seen, self._sources = again, loaded.sources
+                return loaded
+        return None
+
+    async def _judge(self, loaded: Loaded | None) -> Verdict:
+        if loaded is None:
+            self._seen = ""
+            return self._refuse([f"{self._path}: the files keep changing; reload when they are whole"])
+        self._seen, self._sources = loaded.hash, loaded.sources
         if loaded.config is None:
-            self._last = self._refuse([str(f) for f in loaded.findings if f.severity is Severity.ERROR])
-        else:
-            self._last = await self._apply(loaded.config)
-        self._ended(self._last)
-        return self._last
+            return self._refuse([str(f) for f in loaded.findings if f.severity is Severity.ERROR])
+        return await self._apply(loaded.config)
 
     def _refuse(self, faults: Sequence[str]) -> Verdict:
         now = self._clock.now()
@@ -216,6 +229,11 @@ class Reloader:
     def _ready(self, config: Config, number: int) -> Generation:
         self._prepare(config)
         return Generation.of(config, number=number, now=self._clock.now())
+
+
+def _store_files(store: str) -> frozenset[str]:
+    """The store's file and what lies beside it; a configuration may well begin with the same name."""
+    return frozenset(store + ending for ending in ("", "-wal", "-shm", "-journal", ".lock"))
 
 
 def _existing_directories(path: Path) -> frozenset[Path]:

@@ -107,7 +107,7 @@ def _look_up(host: str, port: int, family: int) -> list[ResolveResult]:
         )
     except ValueError:  # not to be written in IDNA, or with a NUL
         raise socket.gaierror(socket.EAI_NONAME, "not a valid host name") from None
-    except socket.gaierror:
+    except OSError:  # with some of the system's name services it is not even a `gaierror`
         _raise_if_out_of_descriptors()
         raise
     return [_result(host, *entry) for entry in found]

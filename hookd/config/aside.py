@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hookd.config.finding import Finding, Loaded, Severity, counted, shown_path
+from hookd.config.finding import OUT_OF_MEMORY, Finding, Loaded, Severity, counted, shown_path
 from hookd.config.watching import tree_hash
 
 _CODE = "import sys; sys.path.append(sys.argv.pop()); from hookd.config.child import main; main()"
@@ -57,7 +57,7 @@ def load_aside(path: Path, *, wall_s: float = 9.5, memory_bytes: int = 1 << 30) 
         code = child.wait()
     if received.end is not None:
         return received.loaded(received.end)
-    return _dead(path, received, received.failure or _cause(code, cpu_s))
+    return _dead(path, received, received.failure or _cause(code, cpu_s, memory_bytes))
 
 
 @dataclass(slots=True)
@@ -143,10 +143,12 @@ def _dead(path: Path, received: _Received, message: str) -> Loaded:
     return Loaded(None, (finding,), (), tree_hash(path))
 
 
-def _cause(code: int, cpu_s: int) -> str:
+def _cause(code: int, cpu_s: int, memory_bytes: int) -> str:
     """Why a child that sent no result is gone."""
     if code == -signal.SIGXCPU:
         return f"loading takes more than {counted(cpu_s, 'second')} of CPU time"
+    if code == OUT_OF_MEMORY:
+        return f"loading needs more than {memory_bytes >> 20} MiB of memory"
     if code < 0:
         return f"loading was ended by {signal.Signals(-code).name}"
     return f"loading ended without a result (exit code {code})"

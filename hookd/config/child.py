@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hookd.config.finding import Loaded
+from hookd.config.finding import OUT_OF_MEMORY, Loaded
 from hookd.config.loading import load
 
 _BATCH = 100
@@ -38,7 +38,6 @@ def main() -> None:
     # Nothing is freed before the end, so looking for garbage would only cost time.
     gc.disable()
     failure = _try(path, pipe)
-    # Said only here, when what filled the memory is gone.
     if failure is not None:
         _send(pipe, "failed", failure)
 
@@ -50,7 +49,7 @@ def _try(path: Path, pipe: int) -> str | None:
         for kind, content in _frames(loaded):
             _send(pipe, kind, content)
     except MemoryError:
-        return f"loading needs more than {resource.getrlimit(resource.RLIMIT_AS)[0] >> 20} MiB of memory"
+        os._exit(OUT_OF_MEMORY)  # saying why would need memory too; the parent knows the limit
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told to the parent, not to the terminal
         return f"loading failed inside hookd: {type(error).__name__} at {_origin(error)}"
     return None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # spares `emit` the import
@@ -20,6 +21,10 @@ Steps = tuple[str | int, ...]
 
 _BARE = re.compile(r"[\w-]+")
 _SHOWN_MAX = 60
+
+
+OUT_OF_MEMORY = 77
+"""The exit code of the child of `load_aside` when it meets its bound on memory."""
 
 
 class Severity(StrEnum):
@@ -119,6 +124,8 @@ def _escape(char: str) -> str:
 
 
 def _inside_cwd(given: str) -> str | None:
+    if Path.cwd() == Path(os.sep):  # a service's directory: everything is inside
+        return None
     relative = os.path.relpath(given)
     outside = relative == os.curdir or relative.split(os.sep, 1)[0] == os.pardir
     return None if outside else relative

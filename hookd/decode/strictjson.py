@@ -12,7 +12,7 @@ import re
 from itertools import accumulate
 from typing import Any, NoReturn
 
-from hookd.errors import EventRejected
+from hookd.errors import EventRejected, Fault
 from hookd.wording import shown
 
 MAX_DEPTH = 100
@@ -40,14 +40,15 @@ def parse_ndjson(raw: bytes) -> list[Any]:
     Raises:
         EventRejected: 400; a line, which is named, is not strict JSON.
     """
-    return [_parse(line, number) for number, line in enumerate(raw.split(b"\n"), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(raw.split(b"\n"), 1) if line.strip()]
+    return [_parse(line, number, f"/{index}") for index, (number, line) in enumerate(lines)]
 
 
 class _NotStrictError(ValueError):
     """Our own objection to what the parser would accept."""
 
 
-def _parse(raw: bytes, line: int | None) -> Any:
+def _parse(raw: bytes, line: int | None, pointer: str = "") -> Any:
     where = "" if line is None else f" in line {line}"
     try:
         return _strict(raw)
@@ -59,7 +60,8 @@ def _parse(raw: bytes, line: int | None) -> Any:
         reason = f"{problem}{where}"
     except ValueError:  # what `int` raises, with advice for programmers
         reason = f"an integer has too many digits{where}"
-    raise EventRejected(400, "Malformed JSON", f"The body is not strict JSON: {reason}.")
+    faults = () if line is None else (Fault(pointer, reason),)
+    raise EventRejected(400, "Malformed JSON", f"The body is not strict JSON: {reason}.", faults)
 
 
 def _strict(raw: bytes) -> Any:

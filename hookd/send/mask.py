@@ -26,6 +26,9 @@ _SHORTEST = 4
 _SHORTEST_SEGMENT = 8
 """Shorter parts of a URL's path are words such as `hooks`, not tokens."""
 
+_SHORTEST_PLAIN_SEGMENT = 16
+"""In a URL that the configuration shows to everybody who reads it, only what looks like a token is masked."""
+
 _CREDENTIAL = re.compile("auth|key|token|secret|password|cookie|credential|signature", re.IGNORECASE)
 """Names of headers whose value is a secret even when it stands in the configuration as plain text."""
 
@@ -77,8 +80,8 @@ class Mask:
 
 
 def _secret_texts(webhook: WebhookDef) -> Iterator[str]:
-    if webhook.url.reference != "plain":
-        yield from _url_texts(webhook.url.value)
+    plain = webhook.url.reference == "plain"
+    yield from _token_texts(webhook.url.value) if plain else _url_texts(webhook.url.value)
     for name, secret in webhook.headers:
         if _is_secret(name, secret):
             yield from _header_texts(secret.value)
@@ -105,6 +108,18 @@ def _url_texts(url: str) -> Iterator[str]:
             yield unquote(segment)
     for _, value in parse_qsl(parts.query):
         yield value
+
+
+def _token_texts(url: str) -> Iterator[str]:
+    """What may be a token in a URL that stands in the configuration as plain text."""
+    parts = urlsplit(url)
+    for segment in parts.path.split("/"):
+        if len(segment) >= _SHORTEST_PLAIN_SEGMENT:
+            yield segment
+            yield unquote(segment)
+    for _, value in parse_qsl(parts.query):
+        if len(value) >= _SHORTEST_SEGMENT:
+            yield value
 
 
 def _header_texts(value: str) -> Iterator[str]:

@@ -156,7 +156,7 @@ def test_a_load_that_burns_cpu_is_ended(tmp_path: Path) -> None:
     ],
 )
 def test_the_death_of_the_child_is_explained(code: int, expected: str) -> None:
-    assert aside._cause(code, 9) == expected
+    assert aside._cause(code, 9, 1 << 30) == expected
 
 
 def test_a_failure_inside_is_told_without_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

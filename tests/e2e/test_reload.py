@@ -65,6 +65,17 @@ async def test_in_place(tree: tuple[Path, DaemonProcess]) -> None:
     await becomes(daemon, {"b"})
 
 
+async def test_a_store_whose_name_begins_the_configurations(tmp_path: Path) -> None:
+    """Its own files are not watched, but `hookd.yaml` is none of them, though it begins with `hookd`."""
+    config = tmp_path / "hookd.yaml"
+    daemon = "daemon: {listen: [{unix: h.sock}], store: hookd}\n"
+    config.write_text(daemon + webhook("a"))
+    async with DaemonProcess(tmp_path) as running:
+        for name in ("b", "c"):  # the first may be seen by the look that is taken when watching begins
+            config.write_text(daemon + webhook(name))
+            await becomes(running, {name})
+
+
 async def test_atomic_rename_twice(tree: tuple[Path, DaemonProcess]) -> None:
     conf, daemon = tree
     for name in ("b", "c"):

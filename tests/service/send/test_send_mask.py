@@ -97,13 +97,23 @@ def test_a_secret_url_is_masked_whole_and_in_its_parts(echo: str) -> None:
 @pytest.mark.parametrize(
     ("url", "echo"),
     [
-        (Secret("https://h.example/hooks/token-of-mine"), "/hooks/token-of-mine"),  # plain text is no secret
+        (
+            Secret("https://h.example/hooks/inventory?team=blue"),
+            "/hooks/inventory?team=blue",
+        ),  # words, no tokens
         (Secret("https://h.example/", "env URL"), "h.example / hooks"),
         (Secret("https://h.example/hooks/x", "env URL"), "hooks"),
     ],
 )
 def test_what_is_not_secret_stays(url: Secret, echo: str) -> None:
     assert masked(f"({echo})", url=url) == f"({echo})"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://h.example/hooks/T0KEN0123456789abcdef", "https://h.example/?key=T0KEN0123456789abcdef"]
+)
+def test_what_looks_like_a_token_in_a_plain_url_is_masked(url: str) -> None:
+    assert masked("(T0KEN0123456789abcdef)", url=Secret(url)) == "(***)"
 
 
 def test_both_spellings_of_a_signing_secret() -> None:
