@@ -12,7 +12,7 @@ from hookd import log
 from hookd.api.guard import Door
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, unavailable
-from hookd.errors import EventRejected, IdConflict, PendingLimitReached, StoreUnavailable
+from hookd.errors import EventRejected, PendingLimitReached, StoreUnavailable
 
 Route = Callable[[Request, Mapping[str, str]], Awaitable[Answer]]
 """A route: the request and the path's variables in, the answer out. May raise what `_refusal` knows."""
@@ -48,7 +48,7 @@ class Router:
             raise Problem(404, "there is nothing at this path; GET /v1/status tells what this is")
         route = methods.get("GET" if method == "HEAD" else method)
         if route is None:
-            allowed = ", ".join(sorted(methods))
+            allowed = ", ".join(sorted({*methods, "HEAD"} if "GET" in methods else methods))
             raise Problem(405, f"this path answers {allowed} only", headers=(("Allow", allowed),))
         return route, variables
 
@@ -97,8 +97,6 @@ def _refusal(exc: Exception) -> Problem:
             return exc
         case EventRejected():
             return Problem(exc.status, exc.detail, title=exc.title, faults=exc.faults)
-        case IdConflict():
-            return Problem(409, f"{exc} (item {exc.index})")
         case PendingLimitReached():
             return unavailable("too many deliveries are waiting (daemon.limits.pending); nothing was stored")
         case StoreUnavailable():

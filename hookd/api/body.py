@@ -25,12 +25,14 @@ def media_type(request: Request) -> str:
     """
     if "Content-Encoding" in request.headers:
         raise Problem(415, "no Content-Encoding is accepted; send the body as it is")
-    given = request.headers.getall("Content-Type", [])
+    given = request.headers.getall("Content-Type", ())
     if not given:
         return ""
     if len(given) > 1:
         raise Problem(415, "one Content-Type is expected, several were sent")
     kind, _, parameters = given[0].partition(";")
+    if not parameters:
+        return kind.strip().lower()
     for parameter in parameters.split(";"):
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "charset" and value.strip(' \t"').lower() not in ("utf-8", "utf8"):
@@ -38,8 +40,8 @@ def media_type(request: Request) -> str:
     return kind.strip().lower()
 
 
-async def read(request: Request, limit: int) -> bytes:
-    """The whole body, at most `limit` bytes, within `BODY_S` seconds.
+async def read(request: Request, limit: int, within_s: float = BODY_S) -> bytes:
+    """The whole body, at most `limit` bytes, within `within_s` seconds.
 
     Raises:
         Problem: 413 (before the rest is read), 408, 400 (broken framing).
@@ -53,10 +55,10 @@ async def read(request: Request, limit: int) -> bytes:
         if content.is_eof():
             raw = content.read_nowait(-1)
         else:
-            async with asyncio.timeout(BODY_S):
+            async with asyncio.timeout(within_s):
                 raw = await _read_up_to(content, limit)
     except TimeoutError:
-        raise Problem(408, f"the body did not arrive within {BODY_S:.0f} seconds", close=True) from None
+        raise Problem(408, f"the body did not arrive within {within_s:.0f} seconds", close=True) from None
     except (HttpProcessingError, RequestPayloadError):
         raise Problem(400, "the body's framing is broken", close=True) from None
     if len(raw) > limit:

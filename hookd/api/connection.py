@@ -10,41 +10,47 @@ Must never: look at what a request asks for. Called by: `listen`.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
+from hookd.api.body import BODY_S
 from hookd.api.message import Answer, Request
-from hookd.api.problem import Problem
+from hookd.api.problem import Problem, unavailable
 from hookd.clock import Clock
 
 Serve = Callable[[Request], Awaitable[Answer]]
 """Answers a request; must not raise."""
 
-MOST_PIPELINED = 8
 READ_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a client may take (spec 14). Seconds and numbers.
+    """What a client may take (spec 14). Seconds, bytes and numbers.
 
     Attributes:
         head_s: from a head's first byte, or a connection's begin, to the head's end.
+        body_s: from a head's end to its body's; it ranks connections here, `body` enforces it.
         idle_s: between two requests.
         unread_s: how long an answer may lie unread.
         linger_s: how long the rest of a refused body is read and thrown away, so that the client sees the answer.
+        linger_bytes: how much of it.
         sweep_s: how often connections are looked at.
+        head_line: bytes of a request line's target, and of one header field.
     """
 
     head_s: float = 10.0
+    body_s: float = BODY_S
     idle_s: float = 75.0
     unread_s: float = 30.0
     linger_s: float = 2.0
+    linger_bytes: int = 16 * 1024 * 1024
     sweep_s: float = 1.0
     connections: int = 1000
     head_line: int = 8190
@@ -56,6 +62,8 @@ class Connection(BaseProtocol):
 
     __slots__ = (
         "_closing",
+        "_discarded",
+        "_ended",
         "_listener",
         "_payload",
         "_queue",
@@ -77,7 +85,7 @@ class Connection(BaseProtocol):
             max_headers=bounds.headers,
             payload_exception=RequestPayloadError,
             auto_decompress=False,
-            max_msg_queue_size=MOST_PIPELINED,
+            max_msg_queue_size=1,  # a bad request makes the parser forget good ones returned with it
         )
         super().__init__(loop, parser)
         self._listener = listener
@@ -85,6 +93,8 @@ class Connection(BaseProtocol):
         self._task: asyncio.Task[None] | None = None
         self._payload: StreamReader | None = None
         self._closing = False
+        self._discarded = 0
+        self._ended = False
         self._reading_head = True
         self._since = 0.0
         self.lingering = False
@@ -99,31 +109,23 @@ class Connection(BaseProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes: whole heads are queued, bodies go to their readers."""
-        if self.lingering or self._parser is None:
+        if self.lingering:
+            self._discard(data)
+            return
+        if self._parser is None:
             return
         if data and self._task is None and not self._reading_head:
             self._reading_head, self._since = True, self._loop.time()
-        try:
-            messages, upgraded, _tail = self._parser.feed_data(data)
-        except HttpProcessingError:
-            self._parser = None
-            self._queue.append(None)
-        else:
-            self._closing |= (
-                upgraded  # no other protocol is spoken here: the request is answered as it stands
-            )
-            for message, payload in messages:
-                self._payload = payload
-                self._queue.append((message, payload))
-        if len(self._queue) >= MOST_PIPELINED and not self._buffer_paused:
-            self._pause_reading_for_buffer()
+        self._feed(data)
+        if data and self._task is not None and self._body_is_complete() and not self._buffer_paused:
+            self._pause_reading_for_buffer()  # the next request waits in the kernel
         if self._queue and self._task is None:
             self._reading_head = False
             self._task = self._loop.create_task(self._serve_all())
 
     def eof_received(self) -> bool:
         """The client has said all; what it asked for is still answered where the transport can do that."""
-        self._closing = True
+        self._ended = True
         self._cut_payload()
         transport = self.transport
         return self._task is not None and transport is not None and transport.can_write_eof()
@@ -131,52 +133,55 @@ class Connection(BaseProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone; what is being served goes on to its end, unanswered."""
         super().connection_lost(exc)
-        self._closing = True
+        self._parser = None
         self._cut_payload()
         self._queue.clear()
-        self._listener.leave(self)
+        if self._task is None:
+            self._listener.leave(self)
 
     # What the listener asks.
 
     @property
-    def serving(self) -> bool:
-        """Whether a request is being served."""
-        return self._task is not None
+    def going(self) -> bool:
+        """Whether it is gone, or will be in the loop's next turn."""
+        return self.transport is None or (self.transport.is_closing() and not self._unread())
 
-    @property
-    def slowness(self) -> tuple[bool, float]:
-        """Sorts connections that wait for their clients: unfinished heads first, then the longest wait."""
-        return not self._reading_head, self._since
-
-    def overdue(self, now: float, bounds: Bounds) -> bool:
-        """Whether the client took too long: with a head, with nothing at all, or with reading its answer."""
-        waited_s = now - self._since
+    def spent(self, now: float) -> float:
+        """The share of its time that the client has used up: negative in hookd's turn, past 1.0 it is overdue."""
+        bounds, waited_s = self._listener.bounds, now - self._since
         if self.lingering:
-            return waited_s > bounds.linger_s
-        if self._task is not None:
-            return False
-        if self._unread():
-            return waited_s > bounds.unread_s
-        return waited_s > (bounds.head_s if self._reading_head else bounds.idle_s)
+            return waited_s / bounds.linger_s
+        if self._paused or (self._task is None and self._unread()):
+            return waited_s / bounds.unread_s
+        if self._task is None:
+            return waited_s / (bounds.head_s if self._reading_head else bounds.idle_s)
+        if self._body_is_complete():
+            return -1.0
+        return min(1.0, waited_s / bounds.body_s)  # the route ends it, with an answer
 
     def cut(self) -> None:
         """Close; a client in the middle of its head is told why, one that does not read is dropped."""
         transport = self.transport
         if transport is None:
             return
-        if self._unread() or self.lingering:
+        if self._unread():
             transport.abort()
             return
         if self._reading_head:
-            self._write(Problem(408, "the request's head did not arrive in time").answer(), close=True)
+            self._write(Problem(408, "the request's head did not arrive in time").answer(), "close")
         transport.close()
 
-    def finish(self) -> "asyncio.Task[None] | None":
-        """Close after what is being served, which is returned; at once where nothing is."""
+    def refuse(self) -> None:
+        """Close a new connection for which there is no room."""
+        self._write(unavailable("too many connections are being served").answer(), "close")
+        if self.transport is not None:
+            self.transport.close()
+
+    def finish(self) -> None:
+        """Close after what is being served; at once where nothing is."""
         self._closing = True
         if self._task is None and self.transport is not None:
             self.transport.close()
-        return self._task
 
     # Serving.
 
@@ -184,65 +189,122 @@ class Connection(BaseProtocol):
         try:
             while self._queue:
                 await self._serve(self._queue.popleft())
-                self._consumed()
+                if self._paused:
+                    await self._answers_read()
         finally:
             self._task = None
             self._since = self._loop.time()
+            if self.transport is None:
+                self._listener.leave(self)
+            elif (self._closing or self._ended) and not self.lingering:
+                self.transport.close()
 
     async def _serve(self, queued: tuple[RawRequestMessage, StreamReader] | None) -> None:
         if queued is None:
-            self._answer(Problem(400, "the request is not valid HTTP/1.1").answer(), close=True)
+            self._refuse(Problem(400, "the request is not valid HTTP/1.1"))
             return
         message, payload = queued
+        if not payload.is_eof():
+            self._since = self._loop.time()
+        if message.version not in (HttpVersion10, HttpVersion11):
+            self._refuse(Problem(505, "HTTP/1.1 and HTTP/1.0 are spoken here"))
+            return
         answer = await self._listener.serve(self._request(message, payload))
         unread_body = not payload.is_eof()
-        close = answer.close or self._closing or message.should_close or unread_body
-        self._answer(answer, close=close, head_only=message.method == "HEAD", linger=unread_body)
+        close = answer.close or self._closing or unread_body or _is_last(message)
+        if not close:
+            self._read_on()
+            close = self._ended and not self._queue
+        connection = "close" if close else "keep-alive" if message.version == HttpVersion10 else ""
+        self._write(answer, connection, head_only=message.method == "HEAD")
+        if close:
+            self._close(linger=unread_body or bool(self._queue) or self._buffer_paused)
+
+    def _refuse(self, problem: Problem) -> None:
+        self._write(problem.answer(), "close")
+        self._close(linger=True)
+
+    async def _answers_read(self) -> None:
+        """Wait until the client has read what it was answered, so that a client that does not costs no memory."""
+        self._since = self._loop.time()
+        with suppress(ConnectionError):
+            await self._drain_helper()
 
     def _request(self, message: RawRequestMessage, payload: StreamReader) -> Request:
         target = message.path
         if not target.startswith("/"):
             target = message.url.raw_path_qs  # the absolute form (RFC 9112, 3.2.2)
         path, _, query = target.partition("?")
-        return Request(message.method, path, query, message.headers, payload, self._own_host, self._send_now)
+        say = self._send_now if message.version == HttpVersion11 else _say_nothing  # RFC 9110, 10.1.1
+        return Request(message.method, path, query, message.headers, payload, self._own_host, say)
 
     def _own_host(self) -> str:
         own = self.transport.get_extra_info("sockname") if self.transport is not None else None
         return str(own[0]) if isinstance(own, tuple) else ""
 
     def _send_now(self, data: bytes) -> None:
-        if self.transport is not None:
+        if not self.going and self.transport is not None:
             self.transport.write(data)
 
-    def _answer(self, answer: Answer, *, close: bool, head_only: bool = False, linger: bool = False) -> None:
-        self._write(answer, close=close, head_only=head_only)
-        if not close:
-            return
+    def _write(self, answer: Answer, connection: str, *, head_only: bool = False) -> None:
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            now = self._listener.clock.now()
+            transport.write(answer.encode(connection=connection, head_only=head_only, now=now))
+
+    def _close(self, *, linger: bool) -> None:
+        """Close; lingering, so that bytes still on their way do not make the kernel throw the answer away."""
         self._queue.clear()
         transport = self.transport
         if transport is None:
             return
-        if linger and transport.can_write_eof():
-            transport.write_eof()
-            self.lingering = True
-            self._resume_transport_reading()
-        else:
+        if not linger or self._ended:
             transport.close()
+            return
+        if transport.can_write_eof():
+            transport.write_eof()
+        self.lingering = True
+        self._resume_transport_reading()
 
-    def _write(self, answer: Answer, *, close: bool, head_only: bool = False) -> None:
-        transport = self.transport
-        if transport is not None and not transport.is_closing():
-            transport.write(answer.encode(close=close, head_only=head_only, now=self._listener.clock.now()))
+    # Reading.
 
-    def _consumed(self) -> None:
-        """Make room for pipelined requests that the parser holds back."""
+    def _feed(self, data: bytes) -> None:
+        """Queue the request that ends here, if one does; the parser keeps what follows it."""
         if self._parser is None:
             return
-        self._parser.message_consumed()
-        if self._buffer_paused and len(self._queue) <= MOST_PIPELINED // 2:
-            self.data_received(b"")
-            if len(self._queue) < MOST_PIPELINED:
-                self._resume_reading_for_buffer()
+        try:
+            messages, _upgraded, _tail = self._parser.feed_data(data)
+        except HttpProcessingError:
+            self._parser = None
+            self._cut_payload()
+            self._queue.append(None)
+            return
+        for message, payload in messages:
+            self._payload = payload
+            self._queue.append((message, payload))
+
+    def _read_on(self) -> None:
+        """Go on to the next request, which the parser may hold already."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if not self._queue:
+            self._feed(b"")
+        if not self._queue and self._buffer_paused:
+            self._reading_head = True  # what came meanwhile is no whole request
+            self._resume_reading_for_buffer()
+
+    def _discard(self, data: bytes) -> None:
+        self._discarded += len(data)
+        if self._discarded > self._listener.bounds.linger_bytes and self.transport is not None:
+            self.transport.abort()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read again after a reader was full; every complete body asks for it, few were ever paused."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    def _body_is_complete(self) -> bool:
+        return self._payload is None or self._payload.is_eof()
 
     def _cut_payload(self) -> None:
         if self._payload is not None and not self._payload.is_eof():
@@ -250,6 +312,19 @@ class Connection(BaseProtocol):
 
     def _unread(self) -> bool:
         return self.transport is not None and self.transport.get_write_buffer_size() > 0
+
+
+def _is_last(message: RawRequestMessage) -> bool:
+    """Whether the connection ends with this request, by its wish or because the parser cannot be trusted behind it.
+
+    Behind an offer to speak another protocol (never taken here) the parser loses bytes; a chunked body's last trailer
+    field it counts among the next request's headers, which behind a proxy may be somebody else's.
+    """
+    return bool(message.should_close or message.upgrade or message.chunked)
+
+
+def _say_nothing(_data: bytes) -> None:
+    """HTTP/1.0 knows no interim answers."""
 
 
 class Listener:
@@ -260,6 +335,8 @@ class Listener:
         self.clock = clock
         self.bounds = bounds
         self._open: set[Connection] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._sweeper = asyncio.create_task(self._sweep())
 
     def __call__(self) -> Connection:
@@ -267,31 +344,43 @@ class Listener:
         return Connection(self)
 
     def enter(self, connection: Connection) -> None:
-        """Take a connection in; past the bound, the slowest one that waits for its client makes room."""
-        if len(self._open) >= self.bounds.connections:
-            waiting = [each for each in self._open if not each.serving]
-            if waiting:
-                min(waiting, key=lambda each: each.slowness).cut()
+        """Take a connection in; past the bound, the one whose client is closest to its time's end makes room."""
         self._open.add(connection)
+        self._empty.clear()
+        if len(self._open) <= self.bounds.connections:
+            return
+        staying = [each for each in self._open if not each.going and each is not connection]
+        if len(staying) < self.bounds.connections:
+            return
+        now = self._sweeper.get_loop().time()
+        slowest = max(staying, key=lambda each: each.spent(now))
+        if slowest.spent(now) >= 0:
+            slowest.cut()
+        else:
+            connection.refuse()
 
     def leave(self, connection: Connection) -> None:
-        """Forget a connection that is gone."""
+        """Forget a connection that is gone and served."""
         self._open.discard(connection)
+        if not self._open:
+            self._empty.set()
 
     async def stop(self, grace_s: float = 1.0) -> None:
         """Close idle connections, let the others answer what they are serving, cut what is then left."""
         self._sweeper.cancel()
-        serving = [task for connection in self._open if (task := connection.finish()) is not None]
-        if serving:
-            await asyncio.wait(serving, timeout=grace_s)
         for connection in tuple(self._open):
+            connection.finish()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._empty.wait()
+        for connection in self._open:
             if connection.transport is not None:
-                connection.transport.abort() if connection.serving else connection.transport.close()
+                connection.transport.abort()
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(self.bounds.sweep_s)
             now = self._sweeper.get_loop().time()
             for connection in tuple(self._open):
-                if connection.overdue(now, self.bounds):
+                if connection.spent(now) > 1:
                     connection.cut()

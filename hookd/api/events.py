@@ -13,7 +13,7 @@ from hookd.api.app import Router
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, answer, unavailable
 from hookd.api.services import Services
-from hookd.errors import EventRejected
+from hookd.errors import EventRejected, Fault, IdConflict
 from hookd.model import Event
 
 
@@ -40,7 +40,13 @@ class EventRoutes:
         except (EventRejected, Problem):
             self._rejected.inc()
             raise
-        receipts = await services.intake.accept(events, generation)
+        try:
+            receipts = await services.intake.accept(events, generation)
+        except IdConflict as exc:
+            where = f"/{exc.index}/id" if batch else "/id"
+            raise Problem(
+                409, str(exc), faults=[Fault(where, "is taken by an event with other content")]
+            ) from None
         status = 200 if all(receipt.duplicate for receipt in receipts) else 202
         if batch:
             return answer({"events": [views.receipt(receipt) for receipt in receipts]}, status)
@@ -94,7 +100,7 @@ async def optional_json(request: Request, limit: int) -> Any:
     """
     kind = body.media_type(request)
     raw = await body.read(request, limit)
-    if not raw and kind in ("", body.JSON):
+    if not raw:
         return {}
     if kind != body.JSON:
         raise Problem(415, f"the Content-Type must be {body.JSON}")

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hookd.api.app import App, Router
-from hookd.api.connection import Listener
+from hookd.api.connection import Bounds, Listener
 from hookd.api.guard import Door
 from hookd.clock import Clock
 from hookd.defs import HttpListen, UnixListen
@@ -31,6 +31,7 @@ class Listeners:
 
     router: Router
     clock: Clock
+    bounds: Bounds = field(default_factory=Bounds)
     addresses: list[str] = field(default_factory=list)
     _servers: list[asyncio.AbstractServer] = field(default_factory=list)
     _listeners: list[Listener] = field(default_factory=list)
@@ -42,7 +43,7 @@ class Listeners:
         Raises:
             ListenFailed: the address cannot be bound; the message says why and what to do.
         """
-        listener = Listener(App(self.router, Door.of(listen)).serve, self.clock)
+        listener = Listener(App(self.router, Door.of(listen)).serve, self.clock, self.bounds)
         self._listeners.append(listener)
         loop = asyncio.get_running_loop()
         if isinstance(listen, UnixListen):
@@ -53,8 +54,16 @@ class Listeners:
             )
             self.addresses.append(f"unix:{listen.path}")
         else:
+            tls = _tls(listen)
             sock = bind_tcp(listen)
-            server = await loop.create_server(listener, sock=sock, backlog=BACKLOG, ssl=_tls(listen))
+            server = await loop.create_server(
+                listener,
+                sock=sock,
+                backlog=BACKLOG,
+                ssl=tls,
+                ssl_handshake_timeout=self.bounds.head_s if tls else None,
+                ssl_shutdown_timeout=self.bounds.linger_s if tls else None,
+            )
             self.addresses.append(_url(listen, sock))
         self._servers.append(server)
 

@@ -57,20 +57,29 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     close: bool = False
 
-    def encode(self, *, close: bool, head_only: bool, now: float) -> bytes:
-        """The bytes on the wire; `head_only` for HEAD, `now` in seconds since the epoch."""
-        extra = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
-        connection = "Connection: close\r\n" if close else ""
+    def encode(self, *, connection: str, head_only: bool, now: float) -> bytes:
+        """The bytes on the wire.
+
+        Args:
+            connection: the Connection header's value, or an empty text for none.
+            head_only: for HEAD.
+            now: seconds since the epoch.
+        """
         head = (
-            f"{_opening(self.status)}Content-Type: {self.content_type}\r\n{_date(int(now))}"
-            f"Content-Length: {len(self.body)}\r\n{extra}{connection}\r\n"
+            f"{_opening(self.status, self.content_type)}{_date(int(now))}Content-Length: {len(self.body)}\r\n"
         )
-        return head.encode() if head_only else head.encode() + self.body
+        for name, value in self.headers:
+            head += f"{name}: {value}\r\n"
+        if connection:
+            head += f"Connection: {connection}\r\n"
+        raw = (head + "\r\n").encode()
+        return raw if head_only else raw + self.body
 
 
 @lru_cache(maxsize=64)
-def _opening(status: int) -> str:
-    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nServer: hookd/{__version__}\r\n"
+def _opening(status: int, content_type: str) -> str:
+    phrase = HTTPStatus(status).phrase
+    return f"HTTP/1.1 {status} {phrase}\r\nServer: hookd/{__version__}\r\nContent-Type: {content_type}\r\n"
 
 
 @lru_cache(maxsize=2)

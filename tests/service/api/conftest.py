@@ -1,0 +1,51 @@
+"""Open listeners, on both kinds of event loop: hookd runs on uvloop, tools may use asyncio's own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from hookd.api.connection import Bounds
+from hookd.api.listen import Listeners
+from hookd.clock import Clock
+from hookd.defs import HttpListen, UnixListen
+from tests.service.api.served import Routes, Server
+
+Serving = Callable[..., Awaitable[Server]]
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+def _sockets() -> int:
+    """How many sockets this process has open."""
+    links = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the listing's own
+            links.append(str(descriptor.readlink()))
+    return sum(link.startswith("socket:") for link in links)
+
+
+@pytest.fixture
+async def serving(tmp_path: Path) -> AsyncIterator[Serving]:
+    """Opens a listener with these bounds; at the end no socket and no task is left, whatever the test did."""
+    before = _sockets(), len(asyncio.all_tasks())
+    opened = []
+
+    async def serving(listen: UnixListen | HttpListen | None = None, **bounds: float) -> Server:
+        routes = Routes()
+        listeners = Listeners(routes.router(), Clock(), Bounds(**{"sweep_s": 0.02, **bounds}))  # type: ignore[arg-type]  # numbers of either kind
+        opened.append(Server(routes, listeners))
+        await listeners.open(listen or UnixListen(str(tmp_path / "h.sock")))
+        return opened[-1]
+
+    yield serving
+    for server in opened:
+        await server.close()
+    async with asyncio.timeout(5):
+        while _sockets() > before[0] or len(asyncio.all_tasks()) > before[1]:
+            await asyncio.sleep(0.001)

@@ -1,0 +1,170 @@
+"""A listener with routes that stand for all others, and a client that speaks to it in bytes."""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import cast
+
+from hookd.api import body
+from hookd.api.app import Router
+from hookd.api.listen import Listeners
+from hookd.api.message import Answer, Request
+
+LIMIT = 1 << 20
+LARGE = b"l" * (1 << 20)
+HEAD = b"Host: localhost\r\n"
+
+
+def get(path: str = "/hello", *headers: str, version: str = "1.1", method: str = "GET") -> bytes:
+    """A request without a body."""
+    lines = [f"{method} {path} HTTP/{version}", "Host: localhost", *headers]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def post(content: bytes, path: str = "/body", *headers: str) -> bytes:
+    """A request with a body of announced length."""
+    return get(path, f"Content-Length: {len(content)}", *headers, method="POST") + content
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer as read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def connection(self) -> str:
+        return self.headers.get("connection", "")
+
+
+@dataclass(frozen=True)
+class Client:
+    """One connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @property
+    def socket(self) -> socket.socket:
+        found: socket.socket = self.writer.get_extra_info("socket")
+        return found
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    def stop_reading(self) -> None:
+        cast(asyncio.Transport, self.writer.transport).pause_reading()
+
+    async def ask(self, data: bytes) -> Answered:
+        self.send(data)
+        return await self.answer()
+
+    async def answer(self, *, of_head: bool = False) -> Answered:
+        """The next answer."""
+        async with asyncio.timeout(5):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+            first, *lines = head.rstrip().split("\r\n")
+            headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+            length = 0 if of_head else int(headers.get("content-length", "0"))
+            return Answered(int(first.split()[1]), headers, await self.reader.readexactly(length))
+
+    async def ended(self) -> bool:
+        """Whether the other side ends without a further byte."""
+        async with asyncio.timeout(5):
+            try:
+                return await self.reader.read(1) == b""
+            except ConnectionError:
+                return True
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+@dataclass
+class Routes:
+    """The routes, and what they have seen."""
+
+    seen: list[str] = field(default_factory=list)
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    body_s: float = body.BODY_S
+
+    def router(self) -> Router:
+        router = Router()
+        router.add("GET", "/hello", self._hello)
+        router.add("GET", "/large", self._large)
+        router.add("GET", "/gate", self._gate)
+        router.add("GET", "/echo/{name}", self._echo)
+        router.add("POST", "/body", self._body)
+        router.add("POST", "/ignore", self._hello)
+        return router
+
+    async def _hello(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        self.seen.append(request.path)
+        return Answer(200, b"hello")
+
+    async def _large(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        self.seen.append(request.path)
+        return Answer(200, LARGE)
+
+    async def _gate(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        self.seen.append(request.path)
+        self.entered.set()
+        await self.gate.wait()
+        self.left.set()
+        return Answer(200, b"passed")
+
+    async def _echo(self, request: Request, variables: Mapping[str, str]) -> Answer:
+        self.seen.append(request.path)
+        query = "&".join(f"{name}={value}" for name, value in request.query())
+        return Answer(200, f"{variables['name']}?{query}".encode("utf-8", "backslashreplace"))
+
+    async def _body(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        self.entered.set()
+        try:
+            raw = await body.read(request, LIMIT, self.body_s)
+        finally:
+            self.left.set()
+        self.seen.append(request.path)
+        return Answer(200, raw)
+
+
+@dataclass
+class Server:
+    """Open listeners of which the first is the one spoken to."""
+
+    routes: Routes
+    listeners: Listeners
+    clients: list[Client] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        return int(self.listeners.addresses[0].rpartition(":")[2])
+
+    async def connect(self, **options: object) -> Client:
+        address = self.listeners.addresses[0]
+        if address.startswith("unix:"):
+            streams = await asyncio.open_unix_connection(address.removeprefix("unix:"))
+        else:
+            host = "::1" if "[" in address else "127.0.0.1"
+            streams = await asyncio.open_connection(host, self.port, **options)  # type: ignore[arg-type]  # its own
+        client = Client(*streams)
+        self.clients.append(client)
+        return client
+
+    async def ask(self, data: bytes) -> Answered:
+        """Ask on a connection of its own."""
+        return await (await self.connect()).ask(data)
+
+    async def close(self) -> None:
+        self.routes.gate.set()
+        for client in self.clients:
+            await client.close()
+        await self.listeners.close()

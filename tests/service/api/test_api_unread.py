@@ -1,0 +1,94 @@
+"""Clients that leave their answers unread, go away, or come in crowds (spec 14)."""
+
+import asyncio
+import socket
+import struct
+import time
+from collections.abc import Callable
+
+import pytest
+
+from hookd.defs import HttpListen
+from tests.service.api.conftest import Serving
+from tests.service.api.served import LARGE, get, post
+
+TCP = HttpListen("127.0.0.1", 0)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_a_client_that_reads_no_answers_is_held_and_cut(serving: Serving) -> None:
+    server = await serving(unread_s=0.2)
+    client = await server.connect()
+    client.stop_reading()
+    client.send(get("/large") * 200)
+    await until(lambda: server.routes.seen)
+    [listener] = server.listeners._listeners
+    [connection] = listener._open
+    assert connection.transport is not None
+    assert connection.transport.get_write_buffer_size() <= 2 * len(LARGE)
+    await until(lambda: not listener._open)
+    assert len(server.routes.seen) <= 3
+
+
+async def test_a_client_that_reads_late_gets_all(serving: Serving) -> None:
+    server = await serving()
+    client = await server.connect()
+    client.send(get("/large") * 20 + get())
+    await until(lambda: server.routes.seen)
+    for _ in range(20):
+        assert (await client.answer()).body == LARGE
+    assert (await client.answer()).body == b"hello"
+
+
+async def test_a_crowd_is_bounded(serving: Serving) -> None:
+    server = await serving(connections=5)
+    clients = [await server.connect()]
+    await asyncio.sleep(0.02)
+    clients += [await server.connect() for _ in range(29)]
+    [listener] = server.listeners._listeners
+    await until(lambda: len(listener._open) == 5)
+    assert (await clients[0].answer()).status == 408
+    assert (await clients[-1].ask(get())).status == 200
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("sent", [b"", b"GET ", post(b"12345")[:-1], get("/gate"), get("/gate") * 3])
+async def test_a_client_that_goes(serving: Serving, sent: bytes, reset: bool) -> None:
+    server = await serving(TCP)
+    client = await server.connect()
+    client.send(sent)
+    if sent.startswith((b"POST", b"GET /gate")):
+        await server.routes.entered.wait()
+    if reset:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.writer.transport.abort()
+    if sent.startswith(b"GET /gate"):
+        assert (await server.ask(get())).status == 200
+        server.routes.gate.set()
+        await server.routes.left.wait()
+    [listener] = server.listeners._listeners
+    for other in server.clients[1:]:
+        await other.close()
+    await until(lambda: not listener._open)
+    assert (await server.ask(get())).status == 200
+
+
+async def test_stopping_does_not_wait_for_ever(serving: Serving) -> None:
+    server = await serving()
+    [listener] = server.listeners._listeners
+    client, unread, gone = [await server.connect() for _ in range(3)]
+    unread.stop_reading()
+    unread.send(get("/large") * 3)
+    client.send(post(b"12345")[:-1])
+    gone.send(get("/gate"))
+    await until(lambda: len(server.routes.seen) == 2 and server.routes.entered.is_set())
+    began_at = time.monotonic()
+    await listener.stop(grace_s=0.1)
+    assert time.monotonic() - began_at < 1
+    await until(lambda: all(each.transport is None for each in listener._open))
+    assert server.routes.seen.count("/large") <= 2

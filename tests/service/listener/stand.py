@@ -1,0 +1,100 @@
+"""An open listener with routes that do what a test tells them."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hookd.api import body
+from hookd.api.app import Router
+from hookd.api.connection import Bounds
+from hookd.api.listen import Listeners
+from hookd.api.message import Answer, Request
+from hookd.api.problem import answer
+from hookd.clock import Clock
+from hookd.defs import HttpListen, UnixListen
+from tests.service.listener.wire import Client
+
+BIG = b"x" * (8 * 1024 * 1024)
+
+
+@dataclass
+class Stub:
+    """The routes, and what became of their requests."""
+
+    limit: int = 1 << 20
+    body_s: float = 5.0
+    began: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def router(self) -> Router:
+        router = Router()
+        router.add("POST", "/echo", self.echo)
+        router.add("GET", "/things/{name}", self.thing)
+        router.add("GET", "/headers", self.headers)
+        router.add("GET", "/gated/{name}", self.gated)
+        router.add("GET", "/big", self.big)
+        router.add("GET", "/broken", self.broken)
+        router.add("POST", "/careless", self.careless)
+        return router
+
+    async def echo(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        """What was posted; only a whole body is ever written down."""
+        raw = await body.read(request, self.limit, self.body_s)
+        self.ended.append(raw.decode())
+        return answer({"got": raw.decode()}, 202)
+
+    async def thing(self, request: Request, variables: Mapping[str, str]) -> Answer:
+        return answer({"name": variables["name"], "query": request.query()})
+
+    async def headers(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        return answer(sorted(request.headers))
+
+    async def gated(self, _request: Request, variables: Mapping[str, str]) -> Answer:
+        """Answers when the gate opens."""
+        self.began.append(variables["name"])
+        await self.gate.wait()
+        self.ended.append(variables["name"])
+        return answer(variables["name"])
+
+    async def big(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+        return Answer(200, BIG, "text/plain")
+
+    async def broken(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+        raise RuntimeError("a secret thing broke")
+
+    async def careless(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+        """Answers without a look at the body."""
+        return answer("careless")
+
+
+class Stand:
+    """A listener on one address."""
+
+    def __init__(self, stub: Stub, bounds: Bounds, listen: HttpListen | UnixListen) -> None:
+        self.stub = stub
+        self.listeners = Listeners(stub.router(), Clock(), bounds)
+        self._listen = listen
+
+    async def open(self) -> None:
+        await self.listeners.open(self._listen)
+
+    @property
+    def port(self) -> int:
+        return int(self.listeners.addresses[0].rpartition(":")[2])
+
+    @property
+    def connections(self) -> int:
+        """How many connections the listener still counts."""
+        return sum(len(listener._open) for listener in self.listeners._listeners)
+
+    async def client(self, **options: int) -> Client:
+        if isinstance(self._listen, UnixListen):
+            return await Client.to(self._listen.path, **options)
+        return await Client.to((self._listen.host, self.port), **options)
+
+
+def got(raw: bytes) -> object:
+    """The text that `echo` was posted."""
+    return json.loads(raw)["got"]
