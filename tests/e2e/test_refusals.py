@@ -142,6 +142,33 @@ async def _post_with_host(port: int, host: str | None) -> int:
     return int(line.split()[1])
 
 
+async def test_origins_on_tcp(running: Running, daemon_section: tuple[str, int]) -> None:
+    section, port = daemon_section
+    await running("", daemon=section)
+    own = f"http://127.0.0.1:{port}"
+    async with aiohttp.ClientSession() as session:
+        for origin, wanted in [
+            (own, 202),
+            (f"http://127.0.0.1:{port + 1}", 403),
+            ("http://localhost:3000", 403),
+        ]:
+            async with session.post(f"{own}/v1/events", json=GOOD, headers={"Origin": origin}) as response:
+                assert response.status == wanted, origin
+
+
+async def test_faults_of_a_batch_name_their_index(running: Running) -> None:
+    daemon = await running("")
+    assert (await daemon.post({**GOOD, "id": "one"}))[0] == 202
+    answered, problem = await daemon.post([GOOD, {**GOOD, "id": "one", "data": {"x": 1}}])
+    assert (answered, [e["pointer"] for e in problem["errors"]]) == (409, ["/1/id"])
+    lines = json.dumps(GOOD).encode() + b"\n\n{bad\n"
+    answered, problem = await daemon.request(
+        "POST", "/v1/events", body=lines, headers={"Content-Type": "application/x-ndjson"}
+    )
+    assert (answered, [e["pointer"] for e in problem["errors"]]) == (400, ["/1"])
+    assert "line 3" in problem["detail"]
+
+
 async def test_tokens(running: Running, tmp_path: Path) -> None:
     port = free_port()
     await running(
