@@ -17,7 +17,7 @@ from tests.e2e.daemon_process import DaemonProcess
 
 EVENTS = 20_000
 CONNECTIONS = 64
-CONCURRENCY = 100
+CONCURRENCY = 130
 ROUNDS = 3
 
 EVENT = {
