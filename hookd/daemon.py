@@ -31,6 +31,7 @@ from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.metrics import Metrics
 from hookd.reload import Reloader
+from hookd.scheduler import Scheduler
 from hookd.send import Sender
 from hookd.store.sqlite import SqliteStore
 from hookd.systemd import Notifier
@@ -113,8 +114,10 @@ class Daemon:
             began=self._notify.reloading,
             ended=self._reloaded,
         )
+        intake = Intake(store, self._clock, self._metrics)
+        scheduler = Scheduler(store, intake, self._holder, self._clock, self._metrics)
         services = Services(
-            intake=Intake(store, self._clock, self._metrics),
+            intake=intake,
             store=store,
             holder=self._holder,
             reload=reloader,
@@ -135,6 +138,7 @@ class Daemon:
                 background = [
                     group.create_task(reloader.run()),
                     group.create_task(prune.run(store, self._holder, self._clock)),
+                    group.create_task(scheduler.run()),
                     group.create_task(self._feed_watchdog(store)),
                 ]
                 self._watch_signals(reloader)

@@ -6,7 +6,8 @@ in a child process) and never show a secret in `repr()`.
 Must never: read files, the environment or a clock.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -17,7 +18,8 @@ class Secret:
 
     Attributes:
         value: the secret itself; only `request`, `sign` and the listener's token check read it.
-        reference: what may be shown instead: `env NAME`, `file PATH`, `credential NAME`, or `plain` for a literal.
+        reference: what may be shown instead: `env NAME`, `file PATH`, `credential NAME`, `auth` for a literal
+            credential of `auth:`, or `plain` for any other literal.
     """
 
     value: str = field(repr=False)
@@ -25,6 +27,14 @@ class Secret:
 
     def __str__(self) -> str:
         return f"<secret: {self.reference}>"
+
+
+_CREDENTIAL = re.compile("auth|key|token|secret|password|cookie|credential|signature", re.IGNORECASE)
+
+
+def names_credential(header: str) -> bool:
+    """Whether a header of this name carries a secret even where its value is written as plain text."""
+    return _CREDENTIAL.search(header) is not None
 
 
 class Method(StrEnum):
@@ -147,8 +157,79 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class EventDef:
+    """A rule: an occurrence of this type and event, on this object or tag, activates these tasks (spec 1, 3).
+
+    `object` and `tag` exclude each other; neither means any object of the type.
+
+    Attributes:
+        place: `events.NAME`, or `tasks.NAME.triggers[N]` for a rule written on its task. Unique; what history shows.
+        where: a CEL expression that must be true as well, or None. Known to compile.
+    """
+
+    place: str
+    type: str
+    event: str
+    tasks: tuple[str, ...]
+    description: str = ""
+    object: str | None = None
+    tag: str | None = None
+    where: str | None = None
+    enabled: bool = True
+
+
+class Timing(StrEnum):
+    """How a schedule gives its moments (spec 1, `schedules`)."""
+
+    CRON = "cron"
+    EVERY = "every"
+    AT = "at"
+
+
+class Missed(StrEnum):
+    """What becomes of moments that passed while hookd was down (spec 1, `missed`)."""
+
+    ONCE = "once"  # one run for all of them
+    SKIP = "skip"  # none
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleDef:
+    """A rule: these moments activate these tasks (spec 1, `schedules`). Instants in seconds since the epoch.
+
+    Attributes:
+        place: `schedules.NAME`, or `tasks.NAME.triggers[N]` for one written on its task. Unique; what history shows.
+        expression: as it is written: the five fields, the duration, or the local date-time.
+        timezone: IANA name, in which `cron` and local date-times are read.
+        every_s: seconds between two moments; 0 for other timings.
+        at: the one moment, for `at`; None for other timings.
+        starts_at: no moment is before this instant; None: since ever. `every` counts from it, else from the epoch.
+        ends_at: no moment is after this instant; None: for ever.
+    """
+
+    place: str
+    tasks: tuple[str, ...]
+    timing: Timing
+    expression: str
+    timezone: str
+    description: str = ""
+    every_s: float = 0.0
+    at: float | None = None
+    starts_at: float | None = None
+    ends_at: float | None = None
+    missed: Missed = Missed.ONCE
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class TaskDef:
-    """What to send (spec 1, `tasks`)."""
+    """What to send (spec 1, `tasks`).
+
+    Attributes:
+        triggers: rules written on the task itself, in order; each names this task alone.
+        digest: SHA-256 (hex) over what the task does: webhook, message and triggers, without descriptions and
+            `enabled`. A one-shot is spent by name and digest (spec 13).
+    """
 
     name: str
     webhook: str
@@ -156,23 +237,8 @@ class TaskDef:
     description: str = ""
     enabled: bool = True
     delete_after_running: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class EventDef:
-    """A rule: an occurrence of this type and event, on this object or tag, activates these tasks (spec 1, 3).
-
-    `object` and `tag` exclude each other; neither means any object of the type.
-    """
-
-    name: str
-    type: str
-    event: str
-    tasks: tuple[str, ...]
-    description: str = ""
-    object: str | None = None
-    tag: str | None = None
-    enabled: bool = True
+    triggers: tuple[EventDef | ScheduleDef, ...] = ()
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +323,7 @@ class Config:
     Attributes:
         path: what was loaded, absolute.
         hash: 12 hex digits over the content of the YAML files, and over identity and times of `sources`.
-        places: `webhooks.NAME`, `tasks.NAME`, … to where each stands.
+        places: `webhooks.NAME`, `tasks.NAME`, `tasks.NAME.triggers[N]`, … to where each stands.
         warnings: findings that did not stop the load, as they are shown.
         sources: absolute paths of the files read besides the YAML: secrets, certificates.
     """
@@ -269,6 +335,21 @@ class Config:
     webhooks: Mapping[str, WebhookDef] = field(default_factory=dict)
     tasks: Mapping[str, TaskDef] = field(default_factory=dict)
     events: Mapping[str, EventDef] = field(default_factory=dict)
+    schedules: Mapping[str, ScheduleDef] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+
+    def event_rules(self) -> Iterator[EventDef]:
+        """Every event rule: those of `events` in order, then those written on tasks."""
+        yield from self.events.values()
+        yield from (rule for rule in self._triggers() if isinstance(rule, EventDef))
+
+    def schedule_rules(self) -> Iterator[ScheduleDef]:
+        """Every schedule: those of `schedules` in order, then those written on tasks."""
+        yield from self.schedules.values()
+        yield from (rule for rule in self._triggers() if isinstance(rule, ScheduleDef))
+
+    def _triggers(self) -> Iterator[EventDef | ScheduleDef]:
+        for task in self.tasks.values():
+            yield from task.triggers

@@ -58,6 +58,14 @@ class IdConflict(HookdError):
         self.index = index
 
 
+class TaskSpent(HookdError):
+    """A trigger of a one-shot task that has run already (spec 13); nothing was stored. Answered 409."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__(f"the task {task!r} has run once and is spent; `hookd rearm` lets it run again")
+        self.task = task
+
+
 class StoreUnusable(HookdError):
     """The store cannot be opened at start: held by another process, damaged, newer, unreadable. Exit code 74.
 

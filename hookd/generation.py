@@ -32,12 +32,16 @@ class Generation:
 
     @classmethod
     def of(cls, config: Config, *, number: int, now: float) -> "Generation":
-        """Derive everything from a configuration; takes CPU time in proportion to its size."""
+        """Derive everything from a configuration; takes CPU time in proportion to its size, so call it in a thread.
+
+        Raises:
+            ConditionError: a `where` does not compile, which `config` does not let through.
+        """
         return cls(
             number=number,
             config=config,
             loaded_at=now,
-            matcher=Matcher(config.events.values()),
+            matcher=Matcher(config.event_rules()),
             timezone=ZoneInfo(config.daemon.timezone),
         )
 

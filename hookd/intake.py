@@ -1,22 +1,24 @@
-"""From an event to stored deliveries: match, render, one `enqueue`.
+"""From an event, a schedule's moment or a person's wish to stored deliveries: match, render, one `enqueue`.
 
-Must never: speak HTTP, send anything, or answer before the store has committed. Called by: `api`.
+Must never: speak HTTP, send anything, or answer before the store has committed. Called by: `api`, `scheduler`.
 """
 
+import hashlib
 import os
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hookd import log, render
 from hookd.clock import Clock
-from hookd.defs import TaskDef
-from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable
+from hookd.defs import ScheduleDef, TaskDef, Template, WebhookDef
+from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable, TaskSpent
 from hookd.generation import Generation
 from hookd.ids import new_id
 from hookd.match import firings
 from hookd.metrics import Metrics
 from hookd.model import Event, EventObject, Kind, NewDelivery, Receipt, Submission
+from hookd.schedule import moment_text
 from hookd.store.base import Store
 
 
@@ -48,6 +50,7 @@ class Intake:
         self._duplicate = metrics.events.labels("duplicate")
         self._conflict = metrics.events.labels("conflict")
         self._unavailable = metrics.events.labels("unavailable")
+        self._rule_errors = metrics.rule_errors
 
     def make_event_id(self) -> str:
         """A fresh event id."""
@@ -64,7 +67,9 @@ class Intake:
         """
         now = self._clock.now()
         batch = tuple(
-            Submission(event, tuple(self._fire(event, _tasks(event, generation), generation, now)))
+            Submission(
+                event, tuple(self._fire(event, self._matched(event, generation, now), generation, now))
+            )
             for event in events
         )
         return await self._enqueue(batch, generation, now)
@@ -72,11 +77,51 @@ class Intake:
     async def trigger(
         self, task: TaskDef, obj: EventObject | None, data: Mapping[str, Any], generation: Generation
     ) -> Receipt:
-        """Run one task on demand, enabled or not (spec 2, 13). Raises as `accept`."""
+        """Run one task on demand, enabled or not (spec 2, 13). Raises as `accept`, and TaskSpent."""
         now = self._clock.now()
         event = Event(id=self.make_event_id(), kind=Kind.TRIGGER, object=obj, data=data)
         batch = (Submission(event, tuple(self._fire(event, ((task, ""),), generation, now))),)
         return (await self._enqueue(batch, generation, now))[0]
+
+    async def fire(self, schedule: ScheduleDef, moment: float, generation: Generation) -> Receipt | None:
+        """Run a schedule's tasks for one of its moments (seconds since the epoch).
+
+        The event's id follows from schedule and moment, so that the same moment stores nothing a second time (spec 1).
+
+        Returns:
+            The receipt, or None where none of the tasks is enabled; then nothing is stored.
+
+        Raises:
+            IdConflict, PendingLimitReached, StoreUnavailable: as `Store.enqueue`.
+        """
+        tasks = [task for name in schedule.tasks if (task := generation.config.tasks[name]).enabled]
+        if not tasks:
+            return None
+        now, time = self._clock.now(), moment_text(moment)
+        event_id = f"{schedule.place}@{time}"
+        digest = hashlib.sha256(event_id.encode()).digest()
+        event = Event(id=event_id, kind=Kind.SCHEDULE, time=time, digest=digest)
+        fired = self._fire(event, ((task, schedule.place) for task in tasks), generation, now)
+        return (await self._enqueue((Submission(event, tuple(fired)),), generation, now))[0]
+
+    async def send(self, webhook: WebhookDef, template: Template, generation: Generation) -> Receipt:
+        """Send a message to a webhook that no task asks for: a test by hand (spec 2). Raises as `accept`."""
+        now = self._clock.now()
+        event = Event(id=self.make_event_id(), kind=Kind.SEND)
+        task = TaskDef("", webhook.name, template)
+        batch = (Submission(event, tuple(self._fire(event, ((task, ""),), generation, now))),)
+        return (await self._enqueue(batch, generation, now))[0]
+
+    def _matched(self, event: Event, generation: Generation, now: float) -> Iterator[tuple[TaskDef, str]]:
+        """The enabled tasks that an event fires, each with the place of its rule."""
+        found = generation.matcher.match(event, now)
+        for place, error in found.failures:
+            self._rule_errors.labels(place).inc()
+            log.warning("rule.error", rule=place, event_id=event.id, error=error)
+        for name, place in firings(found.rules):
+            task = generation.config.tasks[name]
+            if task.enabled:
+                yield task, place
 
     def _fire(
         self, event: Event, tasks: Iterable[tuple[TaskDef, str]], generation: Generation, now: float
@@ -96,6 +141,7 @@ class Intake:
                 webhook=task.webhook,
                 body=render.fill(task.template, values),
                 rule=rule,
+                once=task.digest if task.delete_after_running else "",
             )
 
     async def _enqueue(
@@ -103,7 +149,7 @@ class Intake:
     ) -> tuple[Receipt, ...]:
         try:
             receipts = await self._store.enqueue(batch, now=now, limit=generation.config.daemon.pending)
-        except IdConflict:
+        except (IdConflict, TaskSpent):
             self._conflict.inc(len(batch))
             raise
         except (PendingLimitReached, StoreUnavailable):
@@ -118,11 +164,3 @@ class Intake:
                 deliveries=len(receipt.deliveries),
             )
         return receipts
-
-
-def _tasks(event: Event, generation: Generation) -> Iterable[tuple[TaskDef, str]]:
-    tasks = generation.config.tasks
-    for name, rule in firings(generation.matcher.match(event)):
-        task = tasks[name]
-        if task.enabled:
-            yield task, f"events.{rule}"

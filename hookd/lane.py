@@ -24,6 +24,7 @@ class Parked(StrEnum):
 
     GONE = "gone"  # the webhook is not in the configuration
     DISABLED = "disabled"  # `enabled: false`
+    PAUSED = "paused"  # by hand, until it is resumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,10 @@ class Lane:
         return self._tokens
 
 
-def parked(webhook: WebhookDef | None) -> Parked | None:
+def parked(webhook: WebhookDef | None, *, paused: bool) -> Parked | None:
     """Whether and why a lane with this definition (None: not in the configuration) waits."""
     if webhook is None:
         return Parked.GONE
-    return None if webhook.enabled else Parked.DISABLED
+    if not webhook.enabled:
+        return Parked.DISABLED
+    return Parked.PAUSED if paused else None

@@ -6,7 +6,9 @@ Called by: `generation` (builds), `intake`, `explain`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from hookd.condition import Condition, EvaluationError, Facts, compile_condition
 from hookd.defs import EventDef
 from hookd.model import Event, EventObject
 
@@ -39,31 +41,61 @@ class _Bucket:
             yield from self.tags.get(tag, ())
 
 
+class Found(NamedTuple):
+    """What an event matches.
+
+    Attributes:
+        rules: those that match, in the order they were declared, each once.
+        failures: those whose `where` has no value for the event, as `(place of the rule, error)`.
+    """
+
+    rules: tuple[EventDef, ...]
+    failures: tuple[tuple[str, str], ...] = ()
+
+
 class Matcher:
     """An index over the enabled rules of a configuration; whether a task is enabled, the caller asks."""
 
     def __init__(self, rules: Iterable[EventDef]) -> None:
+        """Index the rules and compile their `where`; raises ConditionError for one that is not known to compile."""
         self._buckets: dict[tuple[str, str], _Bucket] = {}
+        self._conditions: dict[int, Condition] = {}
         for position, rule in enumerate(rules):
             if rule.enabled:
                 self._buckets.setdefault((rule.type, rule.event), _Bucket()).add(position, rule)
+                if rule.where is not None:
+                    self._conditions[position] = compile_condition(rule.where)
 
-    def match(self, event: Event) -> tuple[EventDef, ...]:
-        """The rules that match, in the order they were declared, each once."""
+    def match(self, event: Event, now: float) -> Found:
+        """The rules that match; `now` (seconds since the epoch) is the time of an event that has none."""
+        facts = Facts(event, now)
+        rules: list[EventDef] = []
+        failures: list[tuple[str, str]] = []
+        for position, rule in self._indexed(event):
+            condition = self._conditions.get(position)
+            try:
+                if condition is None or condition.holds_for(facts):
+                    rules.append(rule)
+            except EvaluationError as error:
+                failures.append((rule.place, str(error)))
+        return Found(tuple(rules), tuple(failures))
+
+    def _indexed(self, event: Event) -> _Rules:
+        """The rules of the event's type, event and object, in order; `where` apart."""
         bucket = self._buckets.get((event.type, event.event))
         if bucket is None:
-            return ()
+            return []
         if event.object is None:
-            return tuple(rule for _, rule in bucket.any)
+            return bucket.any
         found = dict(bucket.naming(event.object))
         found.update(bucket.any)
-        return tuple(found[position] for position in sorted(found))
+        return sorted(found.items())
 
 
 def firings(rules: Iterable[EventDef]) -> tuple[tuple[str, str], ...]:
-    """The tasks to fire as `(task, rule name)`, in order: each task once, by the first rule that names it."""
+    """The tasks to fire as `(task, place of its rule)`, in order: each task once, by the first rule that names it."""
     fired: dict[str, str] = {}
     for rule in rules:
         for task in rule.tasks:
-            fired.setdefault(task, rule.name)
+            fired.setdefault(task, rule.place)
     return tuple(fired.items())

@@ -21,6 +21,12 @@ class Metrics:
     def __init__(self, version: str) -> None:
         self.registry = registry = CollectorRegistry()
         self.events = Counter("hookd_events", "Events posted, by result", ["result"], registry=registry)
+        self.rule_errors = Counter(
+            "hookd_rule_errors",
+            "Evaluations of `where` that failed, by rule",
+            ["rule"],
+            registry=registry,
+        )
         self._lanes: dict[str, LaneMetrics] = {}
         registry.register(self)
         self.pending = Gauge(

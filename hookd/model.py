@@ -53,7 +53,8 @@ class EventObject:
 class Event:
     """Something that happened.
 
-    A trigger, send or schedule makes one too; `kind` tells, and `type` and `event` are then empty.
+    A trigger, send or schedule makes one too; `kind` tells, and `type` and `event` are then empty. `time` is then the
+    schedule's moment.
 
     Attributes:
         id: 1 to 256 printable characters, unique while retained.
@@ -76,8 +77,11 @@ class NewDelivery:
     """A rendered delivery on its way into the store.
 
     Attributes:
-        rule: what fired it: `events.NAME`, or empty for a trigger or send.
+        rule: the place of the rule that fired it: `events.NAME`, `schedules.NAME`, `tasks.NAME.triggers[N]`, or empty
+            for a trigger or send.
         task: the task's name, or empty for a send.
+        once: the digest of a task that runs once only (spec 13), else empty. Storing the delivery spends the task;
+            where it is spent already, the delivery is not stored.
     """
 
     id: str
@@ -85,6 +89,7 @@ class NewDelivery:
     webhook: str
     body: bytes
     rule: str = ""
+    once: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,21 @@ class Submission:
 
     event: Event
     deliveries: tuple[NewDelivery, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpentMark:
+    """A one-shot task that has run (spec 13); kept by name and digest, whatever becomes of its delivery.
+
+    Attributes:
+        spent_at: when, in seconds since the epoch.
+        delivery_id: its one delivery, which may be gone from the history.
+    """
+
+    task: str
+    digest: str
+    spent_at: float
+    delivery_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,6 +252,7 @@ def compare(old: Config, new: Config) -> Mapping[str, Changes]:
         "webhooks": _compare(old.webhooks, new.webhooks),
         "tasks": _compare(old.tasks, new.tasks),
         "events": _compare(old.events, new.events),
+        "schedules": _compare(old.schedules, new.schedules),
         "types": _compare(old.types or {}, new.types or {}),
         "daemon": _compare(_by_key(old.daemon), _by_key(new.daemon)),
     }

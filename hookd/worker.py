@@ -9,7 +9,7 @@ Called by: `daemon` (run, drain), `api` (lane states).
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -99,14 +99,14 @@ class Worker:
     def lane_states(self) -> Mapping[str, LaneState]:
         """Every lane that is configured or has been used, by webhook."""
         config, now = self._holder.current.config, self._clock.now()
-        names = dict.fromkeys(chain(config.webhooks, self._lanes))
+        names = dict.fromkeys(chain(config.webhooks, self._lanes, self._store.paused()))
         return {name: self._state(name, config, now) for name in names}
 
     def _state(self, name: str, config: Config, now: float) -> LaneState:
         lane = self._lanes.get(name)
         return LaneState(
             webhook=name,
-            parked=parked(config.webhooks.get(name)),
+            parked=parked(config.webhooks.get(name), paused=name in self._store.paused()),
             in_flight=lane.in_flight if lane else 0,
             hold_until=lane.hold_until if lane and lane.hold_until > now else None,
             last_result=lane.last_result if lane else None,
@@ -141,13 +141,14 @@ class Worker:
         if self._unrecorded:
             return Survey((), STORE_RETRY_S)
         config, now, mono = self._holder.current.config, self._clock.now(), self._clock.monotonic()
-        self._note_parked(due, config)
+        paused = self._store.paused()
+        self._note_parked(due, config, paused)
         free = config.daemon.in_flight - self._in_flight
         wants: list[Want] = []
         nap_s = LONGEST_NAP_S
         for name, due_at in self._in_turn(due):
             webhook = config.webhooks.get(name)
-            if webhook is None or not webhook.enabled:
+            if webhook is None or not webhook.enabled or name in paused:
                 continue
             lane = self._lane(name)
             wait_s = max(due_at, lane.hold_until) - now
@@ -170,8 +171,12 @@ class Worker:
         self._first_lane = (self._first_lane + 1) % len(lanes)
         return lanes[self._first_lane :] + lanes[: self._first_lane]
 
-    def _note_parked(self, due: Mapping[str, float], config: Config) -> None:
-        now_parked = {name: why for name in due if (why := parked(config.webhooks.get(name))) is not None}
+    def _note_parked(self, due: Mapping[str, float], config: Config, paused: Container[str]) -> None:
+        now_parked = {
+            name: why
+            for name in due
+            if (why := parked(config.webhooks.get(name), paused=name in paused)) is not None
+        }
         if now_parked == self._parked:
             return
         for name in now_parked.keys() - self._parked.keys():

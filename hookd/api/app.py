@@ -12,7 +12,7 @@ from hookd import log
 from hookd.api.guard import Door
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, unavailable
-from hookd.errors import EventRejected, PendingLimitReached, StoreUnavailable
+from hookd.errors import EventRejected, PendingLimitReached, StoreUnavailable, TaskSpent
 
 Route = Callable[[Request, Mapping[str, str]], Awaitable[Answer]]
 """A route: the request and the path's variables in, the answer out. May raise what `_refusal` knows."""
@@ -97,6 +97,8 @@ def _refusal(exc: Exception) -> Problem:
             return exc
         case EventRejected():
             return Problem(exc.status, exc.detail, title=exc.title, faults=exc.faults)
+        case TaskSpent():
+            return Problem(409, str(exc), title="Task is spent")
         case PendingLimitReached():
             return unavailable("too many deliveries are waiting (daemon.limits.pending); nothing was stored")
         case StoreUnavailable():

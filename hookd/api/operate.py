@@ -5,28 +5,23 @@ Must never: show a secret, or answer a listing without a bound.
 
 import os
 from collections.abc import Mapping
-from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from hookd import __version__
-from hookd.api import views
+from hookd.api import filters, lookup, views
 from hookd.api.app import Router
+from hookd.api.byhand import ByHandRoutes, expect_no_fields
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, answer, unavailable
 from hookd.api.services import Services
 from hookd.errors import Fault, StoreUnavailable
-from hookd.model import DeliveryFilter, State
-
-DEFAULT_LIMIT = 50
-MOST_ITEMS = 500
-_FILTERS = frozenset({"state", "webhook", "task", "event", "since", "until", "limit", "cursor"})
+from hookd.model import State
 
 
 class OperatorRoutes:
-    """Everything below `/v1` that reads, `POST /v1/reload`, and the probes."""
+    """Everything below `/v1` but the intake, and the probes."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -47,41 +42,33 @@ class OperatorRoutes:
         }.items():
             router.add("GET", pattern, route)
         router.add("POST", "/v1/reload", self.reload)
+        ByHandRoutes(self._services).register(router)
 
     async def deliveries(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """List deliveries, newest first."""
-        query = _query(request, _FILTERS)
-        where = DeliveryFilter(
-            state=_state(query),
-            webhook=query.get("webhook"),
-            task=query.get("task"),
-            event_id=query.get("event"),
-            since=_instant(query, "since"),
-            until=_instant(query, "until"),
-        )
+        query = filters.query_of(request, filters.FILTERS | filters.PAGING)
+        where, limit = filters.queried(query), filters.queried_limit(query)
+        services = self._services
         try:
-            page = await self._services.store.deliveries(
-                where, limit=_limit(query), cursor=query.get("cursor")
-            )
+            page = await services.store.deliveries(where, limit=limit, cursor=query.get("cursor"))
         except ValueError:
-            raise _bad_query("cursor", "is not one that a listing returned") from None
-        config = self._services.holder.current.config
-        return answer({"deliveries": [views.delivery(r, config) for r in page.items], "cursor": page.cursor})
+            raise _foreign_cursor() from None
+        config, paused = services.holder.current.config, services.store.paused()
+        listed = [views.delivery(record, config, paused) for record in page.items]
+        return answer({"deliveries": listed, "cursor": page.cursor})
 
     async def delivery(self, _request: Request, variables: Mapping[str, str]) -> Answer:
         """One delivery with its attempts."""
-        record = await self._services.store.delivery(variables["id"])
-        if record is None:
-            raise Problem(404, f"there is no delivery {variables['id']!r}")
-        return answer(views.whole_delivery(record, self._services.holder.current.config))
+        return answer(await lookup.delivery(self._services, variables["id"]))
 
     async def events(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """List kept events, newest first."""
-        query = _query(request, frozenset({"limit", "cursor"}))
+        query = filters.query_of(request, filters.PAGING)
+        limit = filters.queried_limit(query)
         try:
-            page = await self._services.store.events(limit=_limit(query), cursor=query.get("cursor"))
+            page = await self._services.store.events(limit=limit, cursor=query.get("cursor"))
         except ValueError:
-            raise _bad_query("cursor", "is not one that a listing returned") from None
+            raise _foreign_cursor() from None
         return answer({"events": [views.event(r) for r in page.items], "cursor": page.cursor})
 
     async def event(self, _request: Request, variables: Mapping[str, str]) -> Answer:
@@ -93,7 +80,7 @@ class OperatorRoutes:
 
     async def webhooks(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Every webhook with the state of its lane."""
-        return answer({"webhooks": await self._lanes()})
+        return answer({"webhooks": await lookup.lanes(self._services)})
 
     async def config(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """The configuration in force."""
@@ -127,12 +114,14 @@ class OperatorRoutes:
                     "error": services.store.fault(),
                 },
                 "deliveries": {state: totals.get(state, 0) for state in State},
-                "webhooks": await self._lanes(),
+                "webhooks": await lookup.lanes(services),
+                "spent": views.spent(await services.store.spent(), generation.config),
             }
         )
 
-    async def reload(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def reload(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """Reload and wait for the verdict (spec 14)."""
+        await expect_no_fields(request, self._services.holder.current.config.daemon.event_size)
         verdict = await self._services.reload.request()
         if not verdict.ok:
             raise Problem(
@@ -182,63 +171,9 @@ class OperatorRoutes:
             metrics.in_flight.labels(name).set(state.in_flight)
         return Answer(200, metrics.exposition(), CONTENT_TYPE_LATEST)
 
-    async def _lanes(self) -> list[views.JsonObject]:
-        services = self._services
-        stats, now, config = (
-            await services.store.lanes(),
-            services.clock.now(),
-            services.holder.current.config,
-        )
-        return [
-            views.lane(state, stats.get(name), config, now) for name, state in services.lane_states().items()
-        ]
 
-
-def _query(request: Request, known: frozenset[str]) -> dict[str, str]:
-    query: dict[str, str] = {}
-    for name, value in request.query():
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
-            raise Problem(400, f"unknown query parameter {name!r}{hint}")
-        if name in query:
-            raise _bad_query(name, "is given twice")
-        query[name] = value
-    return query
-
-
-def _bad_query(name: str, fault: str) -> Problem:
-    return Problem(400, f"query parameter {name} {fault}", faults=[Fault("", f"{name} {fault}")])
-
-
-def _state(query: Mapping[str, str]) -> State | None:
-    given = query.get("state")
-    if given is None:
-        return None
-    try:
-        return State(given)
-    except ValueError:
-        raise _bad_query("state", f"must be one of {', '.join(State)}") from None
-
-
-def _limit(query: Mapping[str, str]) -> int:
-    given = query.get("limit", str(DEFAULT_LIMIT))
-    if not (given.isascii() and given.isdigit() and len(given) < 6 and 1 <= int(given) <= MOST_ITEMS):
-        raise _bad_query("limit", f"must be a whole number from 1 to {MOST_ITEMS}")
-    return int(given)
-
-
-def _instant(query: Mapping[str, str], name: str) -> float | None:
-    given = query.get(name)
-    if given is None:
-        return None
-    try:
-        at = datetime.fromisoformat(given)
-        if at.tzinfo is None:
-            raise _bad_query(name, "must be RFC 3339 with an offset, such as 2026-01-31T08:00:00Z")
-        return at.timestamp()
-    except (ValueError, OverflowError):
-        raise _bad_query(name, "must be RFC 3339 with an offset, such as 2026-01-31T08:00:00Z") from None
+def _foreign_cursor() -> Problem:
+    return filters.bad_query("cursor", "is not one that a listing returned")
 
 
 def _size(path: str) -> int | None:

@@ -3,13 +3,22 @@
 Must never: decide anything, or show a secret. Called by: the routes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from hookd.defs import Config, Secret
+from hookd.defs import Config, EventDef, ScheduleDef, Secret, TaskDef
 from hookd.lane import LaneState, parked
-from hookd.model import Attempt, DeliveryRecord, DeliveryRef, EventObject, EventRecord, LaneStats, Receipt
+from hookd.model import (
+    Attempt,
+    DeliveryRecord,
+    DeliveryRef,
+    EventObject,
+    EventRecord,
+    LaneStats,
+    Receipt,
+    SpentMark,
+)
 from hookd.verdict import Changes, Verdict
 
 JsonObject = dict[str, Any]
@@ -39,10 +48,11 @@ def reference(given: DeliveryRef) -> JsonObject:
     return {"id": given.id, "task": given.task, "webhook": given.webhook}
 
 
-def delivery(record: DeliveryRecord, config: Config) -> JsonObject:
+def delivery(record: DeliveryRecord, config: Config, paused: Container[str]) -> JsonObject:
     """A delivery as a listing shows it."""
     finished = record.finished_at is not None
-    why = None if finished else parked(config.webhooks.get(record.webhook))
+    webhook = config.webhooks.get(record.webhook)
+    why = None if finished else parked(webhook, paused=record.webhook in paused)
     return {
         "id": record.id,
         "event_id": record.event_id,
@@ -62,10 +72,14 @@ def delivery(record: DeliveryRecord, config: Config) -> JsonObject:
     }
 
 
-def whole_delivery(record: DeliveryRecord, config: Config) -> JsonObject:
+def whole_delivery(record: DeliveryRecord, config: Config, paused: Container[str]) -> JsonObject:
     """A delivery with its body and attempts."""
     body = (record.body or b"").decode("utf-8", "replace")
-    return {**delivery(record, config), "body": body, "attempts": [attempt(a) for a in record.attempts]}
+    return {
+        **delivery(record, config, paused),
+        "body": body,
+        "attempts": [attempt(a) for a in record.attempts],
+    }
 
 
 def attempt(given: Attempt) -> JsonObject:
@@ -104,8 +118,10 @@ def _object(given: EventObject | None) -> JsonObject | None:
     return {"id": given.id, "name": given.name, "tags": list(given.tags)}
 
 
-def lane(state: LaneState, stats: LaneStats | None, config: Config, now: float) -> JsonObject:
-    """A webhook with what waits for it."""
+def lane(
+    state: LaneState, stats: LaneStats | None, config: Config, now: float, paused_at: float | None
+) -> JsonObject:
+    """A webhook with what waits for it; a paused one may be parked for a graver reason."""
     webhook = config.webhooks.get(state.webhook)
     oldest_at = stats.oldest_at if stats else None
     last = state.last_result
@@ -113,6 +129,7 @@ def lane(state: LaneState, stats: LaneStats | None, config: Config, now: float) 
         "name": state.webhook,
         "description": webhook.description if webhook else "",
         "parked": state.parked,
+        "paused_at": instant(paused_at),
         "pending": stats.pending if stats else 0,
         "in_flight": state.in_flight,
         "oldest_age_s": None if oldest_at is None else round(max(0.0, now - oldest_at), 3),
@@ -130,6 +147,15 @@ def lane(state: LaneState, stats: LaneStats | None, config: Config, now: float) 
     }
 
 
+def spent(marks: Iterable[SpentMark], config: Config) -> list[JsonObject]:
+    """The tasks in force that have run once and for all, the latest first (spec 13)."""
+    return [
+        {"task": mark.task, "spent_at": instant(mark.spent_at), "delivery_id": mark.delivery_id}
+        for mark in marks
+        if (task := config.tasks.get(mark.task)) and task.delete_after_running and task.digest == mark.digest
+    ]
+
+
 def verdict(given: Verdict) -> JsonObject:
     """How the last reload ended."""
     return {"ok": given.ok, "at": instant(given.at), "faults": list(given.faults)}
@@ -145,10 +171,11 @@ def changes(given: Mapping[str, Changes]) -> JsonObject:
 
 def configuration(config: Config) -> JsonObject:
     """The configuration in force, secrets masked, each definition with its place (`GET /v1/config`)."""
-    sections = {
+    sections: Mapping[str, Mapping[str, Any]] = {
         "webhooks": config.webhooks,
         "tasks": config.tasks,
         "events": config.events,
+        "schedules": config.schedules,
         "types": config.types or {},
     }
     return {
@@ -156,13 +183,22 @@ def configuration(config: Config) -> JsonObject:
         "hash": config.hash,
         "daemon": plain(config.daemon),
         **{
-            section: {
-                name: {**plain(each), "place": _place(config, f"{section}.{name}")}
-                for name, each in named.items()
-            }
+            section: {name: _definition(each, f"{section}.{name}", config) for name, each in named.items()}
             for section, named in sections.items()
         },
     }
+
+
+def _definition(given: Any, where: str, config: Config) -> JsonObject:
+    """A definition with its place in the files; a rule also by the name that history knows it by."""
+    shown: JsonObject = plain(given)
+    if isinstance(given, EventDef | ScheduleDef):
+        shown = {"rule": shown.pop("place"), **shown}
+    if isinstance(given, ScheduleDef):
+        shown |= {name: instant(getattr(given, name)) for name in ("at", "starts_at", "ends_at")}
+    if isinstance(given, TaskDef):
+        shown["triggers"] = [_definition(rule, rule.place, config) for rule in given.triggers]
+    return {**shown, "place": _place(config, where)}
 
 
 def _place(config: Config, where: str) -> str | None:

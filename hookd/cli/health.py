@@ -1,8 +1,10 @@
 """Judges the daemon's status: what is not all right, and what to do about each (spec 8, `status`).
 
-Must never: ask the daemon or print; values in, sentences out. Called by: `status`.
+Must never: ask the daemon or print; values in, sentences out. Called by: `status`; `retry`, `resume` and `send` for
+what to do about a parked webhook.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,12 +15,6 @@ Lane = Mapping[str, Any]
 
 LATE_S = 600.0
 """From this age on, in seconds, a delivery that is still waiting is worth a word."""
-
-PARKED_REMEDIES = {
-    "disabled": "`enabled: false` parks what is for it; set it to true to send",
-    "paused": "it was paused by hand and sends again when it is resumed",
-    "gone": "the webhook is no longer in the config; bring it back to send",
-}
 
 
 def concerns(status: Status) -> list[str]:
@@ -61,13 +57,26 @@ def lane_trouble(lane: Lane) -> str:
     """What keeps a webhook's deliveries waiting, and what helps; empty where nothing does."""
     waiting = f"{lane['pending']} wait" + ("s" if lane["pending"] == 1 else "")
     if lane["parked"]:
-        remedy = PARKED_REMEDIES.get(lane["parked"], lane["parked"])
+        remedy = parked_remedy(lane["parked"], lane["name"])
         return f"{waiting}, {remedy}" if lane["pending"] else ""
     if lane["held_until"]:
         return f"{waiting}, the receiver asked for quiet until {to_the_second(lane['held_until'])}"
     if (lane["oldest_age_s"] or 0) >= LATE_S:
         return f"{waiting}, the oldest for {span(lane['oldest_age_s'])}; last result: {last_result(lane)}"
     return ""
+
+
+def parked_remedy(why: str, webhook: str) -> str:
+    """What to do so that a parked webhook sends."""
+    match why:
+        case "disabled":
+            return "`enabled: false` parks what is for it; set it to true to send"
+        case "paused":
+            return f"it was paused by hand; `hookd resume {shlex.quote(webhook)}` lets it send"
+        case "gone":
+            return "the webhook is no longer in the config; bring it back to send"
+        case _:
+            return why
 
 
 def last_result(lane: Lane) -> str:

@@ -1,6 +1,6 @@
 """How the answer to a taken event is shown.
 
-Must never: print. Called by: `emit`, `trigger`.
+Must never: print. Called by: `emit`, `trigger`, `send`.
 """
 
 from collections.abc import Mapping
@@ -21,4 +21,4 @@ def receipt_lines(answer: Mapping[str, Any]) -> list[str]:
 def _remark(answer: Mapping[str, Any]) -> str:
     if answer["duplicate"]:
         return "  (taken before: nothing new is sent)"
-    return "" if answer["deliveries"] else "  (no rule matches: nothing is sent)"
+    return "" if answer["deliveries"] else "  (nothing is sent: no rule matches, or its task is off or spent)"

@@ -53,19 +53,20 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
 
 
-def load(path: Path, *, env: Mapping[str, str]) -> "Loaded":
+def load(path: Path, *, env: Mapping[str, str], now: float | None = None) -> "Loaded":
     """Loads the configuration at `path` in this process.
 
     Args:
         path: a file, or a directory with `*.yaml` and `*.yml` files.
         env: the environment that `{env: …}`, `$CREDENTIALS_DIRECTORY` and the defaults are read from.
+        now: seconds since the epoch, for the warnings of schedules that never fire; default: the system's clock.
 
     Returns:
         The configuration, or None in its place where there are errors; and every finding, by file and line.
     """
     from hookd.config import loading  # noqa: PLC0415 - the validator and TLS cost start-up time
 
-    return loading.load(path, env=env)
+    return loading.load(path, env=env, now=now)
 
 
 def schema_text() -> str:
@@ -76,13 +77,13 @@ def schema_text() -> str:
 
 
 def summary(config: "Config") -> str:
-    """`3 webhooks, 4 tasks, 5 events, 0 schedules` (spec 8)."""
+    """`3 webhooks, 4 tasks, 5 events, 1 schedule` (spec 8); rules written on tasks are not counted."""
     from hookd.config.finding import counted  # noqa: PLC0415 - likewise
 
     sections = (
         (config.webhooks, "webhook"),
         (config.tasks, "task"),
         (config.events, "event"),
-        ((), "schedule"),
+        (config.schedules, "schedule"),
     )
     return ", ".join(counted(len(section), noun) for section, noun in sections)

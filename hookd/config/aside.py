@@ -26,20 +26,24 @@ _CHUNK = 1 << 16
 _HEAD = struct.Struct("!I")
 
 
-def load_aside(path: Path, *, wall_s: float = 9.5, memory_bytes: int = 1 << 30) -> Loaded:
+def load_aside(
+    path: Path, *, wall_s: float = 9.5, memory_bytes: int = 1 << 30, now: float | None = None
+) -> Loaded:
     """Loads the configuration at `path` in a child process with this process's environment.
 
     Args:
         path: a file or directory.
         wall_s: the child is ended after so many seconds; its CPU time is bounded by as many.
         memory_bytes: how much memory the child may use.
+        now: as `load` takes it.
 
     Returns:
         What `load` returns; where the child dies, no configuration and one finding that says why.
     """
     cpu_s = max(1, int(wall_s))
     # -P: a module in the current directory must not stand in for one of ours.
-    command = [sys.executable, "-P", "-c", _CODE, os.fspath(path), str(cpu_s), str(memory_bytes), _PACKAGES]
+    command = [sys.executable, "-P", "-c", _CODE, os.fspath(path), str(cpu_s), str(memory_bytes)]
+    command += [*([] if now is None else [repr(now)]), _PACKAGES]
     with subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command,
         stdin=subprocess.DEVNULL,
@@ -93,6 +97,7 @@ class _Received:
             webhooks=self.mappings.get("webhooks", {}),
             tasks=self.mappings.get("tasks", {}),
             events=self.mappings.get("events", {}),
+            schedules=self.mappings.get("schedules", {}),
             places=self.mappings.get("places", {}),
             warnings=warnings,
         )

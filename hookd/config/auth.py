@@ -5,13 +5,16 @@ Must never: put a credential into a finding. Used by `webhooks`.
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from hookd.config.headers import CONTENT_TYPE, Header, name_fault, value_fault
-from hookd.config.secret import read_secret
+from hookd.config.secret import PLAIN, read_secret
 from hookd.config.view import View
 from hookd.defs import Secret
 
 _BEARER = "bearer "
+_REFERENCE = "auth"
+"""The reference of a credential that is written out: unlike other plain text it is masked wherever it is shown."""
 
 
 def read_auth(view: View | None) -> Header | None:
@@ -74,7 +77,7 @@ def _read(view: View, key: str, *, in_header: bool = True) -> Secret | None:
     if fault:
         child.error(fault)
         return None
-    return secret
+    return replace(secret, reference=_REFERENCE) if secret.reference == PLAIN else secret
 
 
 _KINDS: Mapping[str, Callable[[View], Header | None]] = {

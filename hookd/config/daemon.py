@@ -7,7 +7,6 @@ import grp
 import ipaddress
 import os
 import re
-import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from hookd.config.secret import read_secret
 from hookd.config.tls import read_chain
 from hookd.config.units import Bounds, read_duration, read_size
 from hookd.config.view import View
+from hookd.config.zones import is_zone, read_timezone
 from hookd.defs import DaemonDef, HttpListen, Secret, UnixListen
 
 _RUNTIME_DIRECTORY = "/run/hookd"
@@ -42,7 +42,7 @@ def build_daemon(view: View | None, env: Mapping[str, str]) -> DaemonDef:
     return DaemonDef(
         listen=_read_listen(view.get("listen"), defaults),
         store=_read_store(view.get("store"), defaults.store),
-        timezone=_read_timezone(view.get("timezone"), defaults.timezone),
+        timezone=read_timezone(view.get("timezone"), defaults.timezone),
         event_size=_read_event_size(limits, defaults.event_size),
         pending=int(_plain(limits, "pending", defaults.pending)),
         in_flight=int(_plain(limits, "in_flight", defaults.in_flight)),
@@ -96,18 +96,9 @@ def _read_keep(retention: View | None, key: str, default_s: float) -> float:
     return read_duration(view, default_s, _KEEP)
 
 
-def _read_timezone(view: View | None, default: str) -> str:
-    if view is None:
-        return default
-    if not _is_zone(view.value):
-        near = view.scope.meant(view.value, zoneinfo.available_timezones())
-        view.error(f"there is no time zone {quoted(view.value)}{near} (IANA names, such as Europe/Berlin)")
-    return str(view.value)
-
-
 def _system_timezone(env: Mapping[str, str]) -> str:
     candidates = (env.get("TZ", "").lstrip(":"), _etc_timezone(), _localtime_target())
-    return next((name for name in candidates if name and _is_zone(name)), "UTC")
+    return next((name for name in candidates if name and is_zone(name)), "UTC")
 
 
 def _etc_timezone() -> str:
@@ -119,14 +110,6 @@ def _etc_timezone() -> str:
 
 def _localtime_target() -> str:
     return os.path.realpath("/etc/localtime").rpartition(_ZONEINFO)[2]
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        return False
-    return True
 
 
 def _read_listen(view: View | None, defaults: DaemonDef) -> tuple[UnixListen | HttpListen, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hookd.config.secret import PLAIN, read_secret
 from hookd.config.view import View
-from hookd.defs import Secret
+from hookd.defs import Secret, names_credential
 
 Header = tuple[str, Secret]
 
@@ -25,7 +25,6 @@ _RESERVED = frozenset(
         "webhook-id", "webhook-timestamp", "webhook-signature",
     }
 )  # fmt: skip
-_SENSITIVE = re.compile(r"authorization|token|secret|password|cookie|key", re.IGNORECASE)
 _JSON_TYPE = re.compile(r"application/json|[^/\s]+/[^/\s]+\+json", re.IGNORECASE)
 
 
@@ -103,7 +102,7 @@ def _removal(name: str, view: View) -> Iterator[tuple[str, None]]:
 
 def _values(name: str, view: View) -> Iterator[Header]:
     for item in view.items() if isinstance(view.value, list) else (view,):
-        secret = read_secret(item, sensitive=_SENSITIVE.search(name) is not None, may_be_empty=True)
+        secret = read_secret(item, sensitive=names_credential(name), may_be_empty=True)
         if secret is None:
             continue
         if fault := value_fault(secret.value):
@@ -122,7 +121,7 @@ def _of_block(view: View) -> Iterator[tuple[str, Secret | None]]:
         if fault := _line_fault(name, colon, value):
             view.error_in_text(index, fault)
         else:
-            sensitive = sensitive or (_SENSITIVE.search(name) is not None and bool(value))
+            sensitive = sensitive or (names_credential(name) and bool(value))
             yield name, Secret(value) if value else None
     if sensitive and view.document.in_work_tree:
         view.warn(

@@ -9,30 +9,53 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hookd.clock import Clock
 from hookd.config.daemon import build_daemon
 from hookd.config.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
 from hookd.config.finding import Finding, Loaded, Severity, listed, shown_path
 from hookd.config.nodes import Node, parse, read_as
-from hookd.config.rules import Known, Names, build_event, build_task, build_type
+from hookd.config.rules import (
+    Known,
+    Names,
+    build_event,
+    build_named_schedule,
+    build_task,
+    build_type,
+    trigger_place,
+    triggers_of,
+)
+from hookd.config.schedules import Calendar
 from hookd.config.schema import Validators
 from hookd.config.view import Document, Scope, View
 from hookd.config.watching import digest
 from hookd.config.webhooks import Built, build_webhook
 from hookd.config.wording import Spot, meant
-from hookd.defs import Config, DaemonDef, EventDef, Place, TaskDef, TypeDef, WebhookDef
+from hookd.defs import Config, DaemonDef, EventDef, Place, ScheduleDef, TaskDef, TypeDef, WebhookDef
 
 Note = Callable[[str], None]
 """Is told the file that is worked on next."""
 
 DAEMON = "daemon"
-_KINDS = {"types": "type", "webhooks": "webhook", "tasks": "task", "events": "event"}
+_KINDS = {
+    "types": "type",
+    "webhooks": "webhook",
+    "tasks": "task",
+    "events": "event",
+    "schedules": "schedule",
+}
 _KNOWN = sorted([DAEMON, *_KINDS])
-_LONGEST_NAME = {"types": 128, "webhooks": 128, "tasks": 64, "events": 128}
+_LONGEST_NAME = dict.fromkeys(_KINDS, 128) | {"tasks": 64}
 
 
-def load(path: Path, *, env: Mapping[str, str], note: Note = lambda _shown: None) -> Loaded:
+def load(
+    path: Path,
+    *,
+    env: Mapping[str, str],
+    now: float | None = None,
+    note: Note = lambda _shown: None,
+) -> Loaded:
     """Loads the configuration at `path`; see `hookd.config.load`."""
-    return _Load(path, env, note).run()
+    return _Load(path, env, Clock().now() if now is None else now, note).run()
 
 
 @dataclass(slots=True)
@@ -46,9 +69,10 @@ class _Parts:
 class _Load:
     """One load; `run` is called once."""
 
-    def __init__(self, path: Path, env: Mapping[str, str], note: Note) -> None:
+    def __init__(self, path: Path, env: Mapping[str, str], now: float, note: Note) -> None:
         self._path = path
         self._env = env
+        self._now = now
         self._note = note
         self._scope = Scope(env)
         self._contents: list[tuple[Path, bytes]] = []
@@ -61,7 +85,7 @@ class _Load:
         self._validate()
         given = self._parts.daemon
         daemon = build_daemon(None if given is None or given.node.broken else given, self._env)
-        definitions = self._build()
+        definitions = self._build(Calendar(daemon.timezone, self._now))
         return self._result(daemon, definitions)
 
     def _documents(self) -> Iterator[Document]:
@@ -143,7 +167,7 @@ class _Load:
             for view in self._noted(names.values()):
                 _validate(validators, _KINDS[section], view)
 
-    def _build(self) -> dict[str, dict[str, Any]]:
+    def _build(self, calendar: Calendar) -> dict[str, dict[str, Any]]:
         sections = self._parts.sections
         webhooks: dict[str, Built] = {
             name: build_webhook(name, view) for name, view in self._sound("webhooks")
@@ -151,6 +175,7 @@ class _Load:
         types: dict[str, TypeDef | None] = dict.fromkeys(sections["types"])
         types |= {name: build_type(name, view) for name, view in self._sound("types")}
         names = Names(
+            calendar=calendar,
             webhooks=Known(sections["webhooks"], "webhooks") if self._complete else None,
             tasks=Known(sections["tasks"], "tasks") if self._complete else None,
             json_types={name: built.sends_json for name, built in webhooks.items()},
@@ -161,6 +186,9 @@ class _Load:
             "webhooks": {name: built.webhook for name, built in webhooks.items()},
             "tasks": {name: build_task(name, view, names) for name, view in self._sound("tasks")},
             "events": {name: build_event(name, view, names) for name, view in self._sound("events")},
+            "schedules": {
+                name: build_named_schedule(name, view, names) for name, view in self._sound("schedules")
+            },
         }
 
     def _sound(self, section: str) -> Iterator[tuple[str, View]]:
@@ -188,6 +216,7 @@ class _Load:
         webhooks: dict[str, WebhookDef] = dict(definitions["webhooks"])
         tasks: dict[str, TaskDef] = dict(definitions["tasks"])
         events: dict[str, EventDef] = dict(definitions["events"])
+        schedules: dict[str, ScheduleDef] = dict(definitions["schedules"])
         config = Config(
             path=str(self._path.absolute()),
             hash=whole,
@@ -196,6 +225,7 @@ class _Load:
             webhooks=webhooks,
             tasks=tasks,
             events=events,
+            schedules=schedules,
             places=dict(self._places()),
             warnings=tuple(str(finding) for finding in findings),
             sources=sources,
@@ -203,9 +233,12 @@ class _Load:
         return Loaded(config, findings, sources, whole)
 
     def _places(self) -> Iterator[tuple[str, Place]]:
-        for section in ("webhooks", "tasks", "events"):
+        for section in ("webhooks", "tasks", "events", "schedules"):
             for name, view in self._parts.sections[section].items():
-                yield f"{section}.{name}", Place(str(view.document.absolute), *view.home)
+                yield f"{section}.{name}", _place(view)
+        for name, view in self._parts.sections["tasks"].items():
+            for trigger in triggers_of(view):
+                yield trigger_place(name, trigger), _place(trigger)
 
 
 def _validate(validators: Validators, kind: str, view: View) -> None:
@@ -216,6 +249,10 @@ def _check_name(section: str, name: str, view: View) -> None:
     most = _LONGEST_NAME[section]
     if not 1 <= len(name) <= most or not name.isprintable() or name != name.strip():
         view.error_at_key(f"a name has 1 to {most} printable characters and no space at either end")
+
+
+def _place(view: View) -> Place:
+    return Place(str(view.document.absolute), *view.home)
 
 
 def _shown_place(view: View) -> str:

@@ -31,6 +31,7 @@ _TEXT_PER_COST = 64
 _HINTS = {
     "found a tab": "indent with spaces",
     "found character that cannot start": "indent with spaces, not tabs; quote text that begins with @ ` %",
+    "expected alphabetic or numeric": "quote text that begins with * or &",
     "mapping values are not allowed": "quote text that holds a colon and a space, and check the indentation",
 }
 

@@ -1,16 +1,21 @@
-"""`types:`, `tasks:` and `events:` to their definitions, with the references between them checked (spec 1).
+"""`types:`, `tasks:`, `events:` and `schedules:` to their definitions, the references between them checked (spec 1).
 
 Must never: compile a message itself; that is `render`'s. Used by `loading`.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hookd import render
+from hookd.condition import ConditionError, compile_condition
 from hookd.config.finding import Steps, listed, quoted
+from hookd.config.schedules import Calendar, build_schedule, is_schedule
+from hookd.config.units import parse_duration
 from hookd.config.view import View
-from hookd.defs import EventDef, TaskDef, Template, TypeDef
+from hookd.defs import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
 
 _OWN_PREFIX = "hookd."
 _DEFAULT_MESSAGE = {"text": "Webhook"}
@@ -29,10 +34,12 @@ class Names:
     """What references may point to. None: not every file could be read, so nothing can be said to be missing.
 
     Attributes:
+        calendar: what schedules are judged by.
         json_types: webhooks whose Content-Type is known, and whether it is a JSON type.
         types: the catalogue, if there is one; a type that has findings of its own is None.
     """
 
+    calendar: Calendar
     webhooks: Known | None
     tasks: Known | None
     json_types: Mapping[str, bool] = field(default_factory=dict)
@@ -60,42 +67,118 @@ def build_task(name: str, view: View, names: Names) -> TaskDef | None:
     if webhook is not None:
         _check_name(webhook, names.webhooks, "webhook")
     json_type = None if webhook is None else names.json_types.get(webhook.value)
-    template = _compile(view, json_type)
-    once = view.get("delete_after_running")
-    if once is not None and once.value:
-        once.warn("this version does not delete tasks yet: the task fires each time")
-    if webhook is None or template is None:
+    message = _message(view)
+    template = _compile(view, message, json_type)
+    triggers = _build_triggers(name, view, names)
+    if webhook is None or template is None or triggers is None:
         return None
+    once = view.plain("delete_after_running", default=False)
     return TaskDef(
         name,
         webhook.value,
         template,
         description=view.plain("description", ""),
         enabled=view.plain("enabled", default=True),
-        delete_after_running=view.plain("delete_after_running", default=False),
+        delete_after_running=once,
+        triggers=triggers,
+        digest=_digest([webhook.value, message, once, sorted(map(_deed, triggers_of(view)))]),
     )
 
 
 def build_event(name: str, view: View, names: Names) -> EventDef | None:
     """One entry of `events:`, or None where it cannot be built; what is wrong is reported."""
-    kind, event, task = view.get("type"), view.get("event"), view.get("task")
+    return _build_rule(f"events.{name}", view, _read_tasks(view, names), names)
+
+
+def build_named_schedule(name: str, view: View, names: Names) -> ScheduleDef | None:
+    """One entry of `schedules:`, or None where it cannot be built; what is wrong is reported."""
+    tasks = _read_tasks(view, names)
+    schedule = build_schedule(f"schedules.{name}", view, tasks or (), names.calendar)
+    return None if tasks is None else schedule
+
+
+def triggers_of(task: View) -> Iterator[View]:
+    """The rules written on a task that have no finding as a whole."""
+    triggers = task.get("triggers")
+    return iter(()) if triggers is None else triggers.items()
+
+
+def trigger_place(task: str, trigger: View) -> str:
+    """What names a rule written on a task: `tasks.NAME.triggers[N]`."""
+    return f"tasks.{task}.triggers[{trigger.steps[-1]}]"
+
+
+def _build_triggers(name: str, view: View, names: Names) -> tuple[EventDef | ScheduleDef, ...] | None:
+    """The rules on a task in order, or None where one of them cannot be built."""
+    built = [
+        build_schedule(trigger_place(name, trigger), trigger, (name,), names.calendar)
+        if is_schedule(trigger)
+        else _build_rule(trigger_place(name, trigger), trigger, (name,), names)
+        for trigger in triggers_of(view)
+    ]
+    sound = tuple(rule for rule in built if rule is not None)
+    return sound if len(sound) == len(built) else None
+
+
+def _build_rule(place: str, view: View, tasks: tuple[str, ...] | None, names: Names) -> EventDef | None:
+    kind, event, where = view.get("type"), view.get("event"), view.get("where")
     if kind is not None:
         _check_catalogue(view, kind, event, names.types)
-    tasks = () if task is None else tuple(task.items()) if isinstance(task.value, list) else (task,)
-    for item in tasks:
-        _check_name(item, names.tasks, "task")
-    if kind is None or event is None or task is None:
+    if where is not None:
+        _check_where(where)
+    if kind is None or event is None or tasks is None:
         return None
     return EventDef(
-        name,
+        place,
         kind.value,
         event.value,
-        tuple(item.value for item in tasks),
+        tasks,
         description=view.plain("description", ""),
         object=view.plain("object", None),
         tag=view.plain("tag", None),
+        where=None if where is None else where.value,
         enabled=view.plain("enabled", default=True),
     )
+
+
+def _read_tasks(view: View, names: Names) -> tuple[str, ...] | None:
+    task = view.get("task")
+    if task is None:
+        return None
+    tasks = tuple(task.items()) if isinstance(task.value, list) else (task,)
+    for item in tasks:
+        _check_name(item, names.tasks, "task")
+    return tuple(item.value for item in tasks)
+
+
+def _check_where(view: View) -> None:
+    try:
+        compile_condition(view.value)
+    except ConditionError as error:
+        view.error_in_text(error.line, error.message)
+
+
+def _digest(deed: Any) -> str:
+    return hashlib.sha256(json.dumps(deed, separators=(",", ":")).encode()).hexdigest()
+
+
+def _deed(trigger: View) -> str:
+    """What a rule on a task does, in one text: as it is written, but the same for all that means the same.
+
+    The default time zone is not part of it, since that is written elsewhere.
+    """
+    plain = trigger.node.plain()
+    plain.pop("description", None)
+    plain.pop("enabled", None)
+    if Timing.EVERY in plain:
+        plain[Timing.EVERY] = parse_duration(plain[Timing.EVERY])
+    if Timing.CRON in plain:
+        plain[Timing.CRON] = plain[Timing.CRON].split()
+    if "where" in plain:
+        plain["where"] = plain["where"].strip()
+    if is_schedule(trigger):
+        plain.setdefault("missed", Missed.ONCE)
+    return json.dumps(plain, sort_keys=True)
 
 
 def _check_name(view: View, known: Known | None, noun: str) -> None:
@@ -140,18 +223,20 @@ def _shown(names: Sequence[str], noun: str) -> str:
     return f"({noun}: {listed(names)})" if names else f"(there are no {noun})"
 
 
-def _compile(view: View, json_type: bool | None) -> Template | None:
-    """The compiled message. With an unknown Content-Type only the variables of a text can be checked."""
+def _message(view: View) -> Any:
+    """The message as it is written; the default where there is none."""
     message = view.get("message")
-    if message is None:
-        return render.compile_message(_DEFAULT_MESSAGE, json_type=True)
-    plain = message.node.plain()
+    return _DEFAULT_MESSAGE if message is None else message.node.plain()
+
+
+def _compile(view: View, message: Any, json_type: bool | None) -> Template | None:
+    """The compiled message. With an unknown Content-Type only the variables of a text can be checked."""
     if json_type is None:
-        json_type = not isinstance(plain, str)
+        json_type = not isinstance(message, str)
     try:
-        return render.compile_message(plain, json_type=json_type)
+        return render.compile_message(message, json_type=json_type)
     except render.TemplateError as error:
-        _report_faults(message, plain, error)
+        _report_faults(view.below(("message",)), message, error)
         return None
 
 

@@ -1,6 +1,6 @@
 """Durations, sizes and rates as they are written in the configuration (spec 1).
 
-Must never: accept a truth value as a number. Used by `webhooks` and `daemon`.
+Must never: accept a truth value as a number. Used by `webhooks`, `rules`, `schedules`, `daemon`.
 """
 
 import math
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hookd.config.finding import quoted
+from hookd.config.nodes import read_as
 from hookd.config.view import View
 from hookd.defs import RateLimit
 
@@ -82,12 +83,13 @@ def read_size(view: View | None, default: int, bounds: Bounds) -> int:
 def _read(view: View | None, default: float, parse: Callable[[Any], float], bounds: Bounds) -> float:
     if view is None:
         return default
+    odd = f"; {read_as(view.node)}" if ":" in view.node.text else ""
     try:
-        value = parse(view.value)
+        value = math.nan if odd else parse(view.value)
     except (ValueError, OverflowError):
         value = math.nan
     if bounds.least <= value <= bounds.most:
         return value
     given = quoted(view.value) if isinstance(view.value, str) else str(view.value)
-    view.error(f"must be {bounds.expected}, not {given}")
+    view.error(f"must be {bounds.expected}, not {given}{odd}")
     return default

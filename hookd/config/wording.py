@@ -3,7 +3,8 @@
 Must never: show a value where the schema says `writeOnly` (a secret may stand there). Used by `schema`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -102,8 +103,14 @@ def _wrong_value(breach: _Breach, at: Node, _home: _Place) -> _Said:
 def _word_value(schema: Schema, at: Node) -> str:
     message = f"must be {_expected(schema)}, not {_given(at, secret=bool(schema.get('writeOnly')))}"
     if isinstance(at.value, str):
-        return message + meant(at.value, map(str, schema.get("enum", ())))
+        return message + meant(at.value, map(str, schema.get("enum", ()))) + _hint(schema, at.value)
     return message + _quote_hint(schema, at)
+
+
+def _hint(schema: Schema, text: str) -> str:
+    """What the schema's `x-hints` have to say about a text: `; ` and the hint of the first pattern it meets."""
+    hints: Mapping[str, str] = schema.get("x-hints", {})
+    return next((f"; {hint}" for pattern, hint in hints.items() if re.search(pattern, text)), "")
 
 
 def _expected(schema: Schema) -> str:
@@ -149,10 +156,14 @@ def _quote_hint(schema: Schema, at: Node) -> str:
 
 def _unknown_keys(breach: _Breach, at: Node, _home: _Place) -> _Said:
     known = sorted(breach.schema.get("properties", {}))
+    misplaced = breach.schema.get("x-misplaced", {})
     for key in breach.given:
-        if key in known:
+        if key in known or at.broken:
             continue
         at.value[key].broken = True
+        if key in misplaced:
+            yield at.keys[key], (key,), misplaced[key]
+            continue
         near = meant(key, known)
         # Unquoted text in braces is a key; where a secret is expected, it is not repeated.
         more = () if "maxProperties" in breach.schema and not near else (key,)
@@ -161,16 +172,44 @@ def _unknown_keys(breach: _Breach, at: Node, _home: _Place) -> _Said:
 
 def _missing_keys(breach: _Breach, at: Node, home: _Place) -> _Said:
     for key in breach.wanted:
-        if key not in at.value:
+        if key not in at.value and not at.broken:
             yield home, (), f"{key} is missing"
 
 
 def _either(breach: _Breach, at: Node, home: _Place) -> _Said:
     if at.broken:
         return
-    at.broken = True
-    choices = " or ".join(branch["required"][0] for branch in breach.wanted)
-    yield home, (), f"takes either {choices}, {'not both' if at.value else 'and has neither'}"
+    # Which of its keys are wrong cannot be said before it is known which form it is to have.
+    at.broken = "properties" not in breach.schema
+    keys = [key for branch in breach.wanted for key in _keys_of(branch)]
+    given = [key for key in keys if key in at.value]
+    if not given:
+        near = _first_meant(at.value, keys) if at.broken else ""
+        yield home, (), f"{_choices(breach.wanted)}, and has {_NONE[len(breach.wanted)]}{near}"
+    elif len(given) > 1:
+        many = "both" if len(breach.wanted) == 2 else "all of them" if given == keys else " and ".join(given)
+        yield home, (), f"{_choices(breach.wanted)}, not {many}"
+
+
+_NONE = {2: "neither", 3: "none"}
+
+
+def _keys_of(branch: Schema) -> list[str]:
+    """The keys by which the forms of a value are told apart, of one form."""
+    return [each["required"][0] for each in branch.get("anyOf", [branch])]
+
+
+def _choices(branches: Sequence[Schema]) -> str:
+    shapes = [str(branch.get("x-shape") or branch["required"][0]) for branch in branches]
+    return (
+        f"takes either {' or '.join(shapes)}"
+        if len(shapes) == 2
+        else f"takes exactly one of {listed(shapes)}"
+    )
+
+
+def _first_meant(given: Iterable[str], keys: Sequence[str]) -> str:
+    return next((near for key in given if (near := meant(key, keys))), "")
 
 
 def _one_property(breach: _Breach, at: Node, home: _Place) -> _Said:

@@ -9,11 +9,10 @@ Must never: show what it masks. Called by: `sender`.
 import base64
 import html
 import json
-import re
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
-from hookd.defs import Secret, WebhookDef
+from hookd.defs import Secret, WebhookDef, names_credential
 
 EXCERPT_BYTES = 4096
 """At most this much of an answer is kept (spec 5)."""
@@ -28,9 +27,6 @@ _SHORTEST_SEGMENT = 8
 
 _SHORTEST_PLAIN_SEGMENT = 16
 """In a URL that the configuration shows to everybody who reads it, only what looks like a token is masked."""
-
-_CREDENTIAL = re.compile("auth|key|token|secret|password|cookie|credential|signature", re.IGNORECASE)
-"""Names of headers whose value is a secret even when it stands in the configuration as plain text."""
 
 
 class Mask:
@@ -91,7 +87,7 @@ def _secret_texts(webhook: WebhookDef) -> Iterator[str]:
 
 
 def _is_secret(name: str, secret: Secret) -> bool:
-    return secret.reference != "plain" or _CREDENTIAL.search(name) is not None
+    return secret.reference != "plain" or names_credential(name)
 
 
 def _url_texts(url: str) -> Iterator[str]:

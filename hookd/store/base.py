@@ -8,7 +8,7 @@ Called by: `intake` (enqueue), `worker` (claim, settle, release), `prune`, `api`
 know HTTP, the configuration, or retry rules.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from hookd.model import (
@@ -21,6 +21,7 @@ from hookd.model import (
     Page,
     Receipt,
     Settlement,
+    SpentMark,
     State,
     Submission,
     Want,
@@ -40,6 +41,10 @@ class Store(Protocol):
         An event whose id is kept already with the same digest is a duplicate: nothing is stored for it and
         its receipt names the first deliveries. The same holds between events of one batch.
 
+        A delivery with `once` spends its task, by name and digest, in the same transaction. Where that is spent
+        already, an event, schedule or send loses that delivery (it is neither stored nor in the receipt), and a trigger
+        is refused.
+
         Args:
             batch: what to store, in order.
             now: becomes `received_at`, `created_at` and the first `due_at`.
@@ -48,6 +53,7 @@ class Store(Protocol):
         Raises:
             IdConflict: an id is kept with another digest.
             PendingLimitReached: `limit` would be passed.
+            TaskSpent: a trigger of a task that is spent.
             StoreUnavailable: nothing can be written now.
         """
         ...
@@ -99,6 +105,71 @@ class Store(Protocol):
         """Until when each webhook waits as a whole (`Settlement.hold_until`); kept across restarts.
 
         Past ones may be missing.
+        """
+        ...
+
+    async def pause(self, webhook: str, *, now: float) -> None:
+        """Park the webhook until `resume`, across restarts. Again: the first instant stays."""
+        ...
+
+    async def resume(self, webhook: str) -> bool:
+        """End a pause; rings the doorbell. Returns whether the webhook was paused."""
+        ...
+
+    def paused(self) -> Mapping[str, float]:
+        """The paused webhooks, and since when (seconds since the epoch). Costs nothing."""
+        ...
+
+    async def spent(self) -> tuple[SpentMark, ...]:
+        """Every mark of a one-shot that has run, the latest first."""
+        ...
+
+    async def rearm(self, task: str, digest: str) -> bool:
+        """Forget that this definition of a task has run. Returns whether it had."""
+        ...
+
+    async def watch_schedules(self, keys: Collection[str], *, now: float) -> Mapping[str, float]:
+        """Remember exactly these schedules from now on, and forget the others.
+
+        Returns:
+            For each, the instant up to which its moments are dealt with: when it was first watched, or `note_alive`'s
+            last instant if that is later; `now` for one that was not watched before.
+        """
+        ...
+
+    async def note_alive(self, *, now: float) -> None:
+        """Note that every moment up to `now` is dealt with."""
+        ...
+
+    async def retry(self, delivery_id: str, *, now: float) -> State | None:
+        """Make a delivery due at once, by hand (spec 8).
+
+        A dead, cancelled or delivered one becomes pending again, its failures forgotten, its attempt numbers
+        going on; a pending one is due now; one whose attempt is under way is left alone.
+
+        Returns:
+            The state it was in, or None where there is no such delivery.
+        """
+        ...
+
+    async def cancel(self, delivery_id: str, *, now: float) -> State | None:
+        """End a pending delivery by hand; any other is left alone.
+
+        Returns:
+            The state it was in, or None where there is no such delivery.
+        """
+        ...
+
+    async def retry_matching(self, where: DeliveryFilter, *, now: float, dry_run: bool) -> tuple[int, int]:
+        """`retry` every delivery that matches, in bounded steps between which other calls go on.
+
+        Args:
+            where: with a state other than SENDING.
+            now: when they are due.
+            dry_run: only count them.
+
+        Returns:
+            How many matched, and how many were made due.
         """
         ...
 

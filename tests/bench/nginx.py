@@ -3,6 +3,7 @@
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ http {{
   server {{ listen 127.0.0.1:{port}; location / {{ return 204; }} }}
 }}
 """
+
+START_S = 10.0
 
 
 def free_port() -> int:
@@ -38,17 +41,18 @@ def nginx(directory: Path) -> Iterator[str]:
     conf.write_text(_CONF.format(d=directory, port=port))
     process = subprocess.Popen([program, "-c", str(conf), "-e", str(directory / "nginx.err")], cwd=directory)
     try:
-        _wait_until_listening(port)
+        _wait_until_listening(process, port)
         yield f"http://127.0.0.1:{port}/hook"
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait_until_listening(port: int) -> None:
-    for _ in range(500):
+def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
+    give_up_at = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < give_up_at:
         with socket.socket() as probe:
-            probe.settimeout(0.02)
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
+        time.sleep(0.01)
     raise SystemExit("nginx did not start")

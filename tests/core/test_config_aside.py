@@ -30,7 +30,7 @@ def aside_of(tmp_path: Path, content: str) -> str:
     return found.replace(f"{tmp_path}/", "")
 
 
-@pytest.mark.parametrize("name", ["minimal.yaml", "merge-keys.yaml", "split", "empty.yaml"])
+@pytest.mark.parametrize("name", ["minimal.yaml", "merge-keys.yaml", "split", "empty.yaml", "rules.yaml"])
 def test_the_result_is_the_same_as_in_process(name: str) -> None:
     assert config.load_aside(GOOD / name) == config.load(GOOD / name, env=os.environ)
 
@@ -74,7 +74,7 @@ def bomb(levels: int) -> str:
             "a: &a " + "x" * 1_000_000 + "\nb: [" + "*a, " * 100 + "]",
             "aliases expand to more than 250000 values",
         ),
-        ("[" * 200_000, "x.yaml:1:101: "),
+        ("[" * 200_000, "nest"),  # our bound or libyaml's, whichever is met first
         ("a: " + "{a: " * 200_000, "nested deeper than 100 levels"),
         ("- " * 200_000, "nested deeper than 100 levels"),
         (

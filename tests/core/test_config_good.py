@@ -3,6 +3,7 @@
 import base64
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,11 @@ from hookd.defs import (
     EventDef,
     HttpListen,
     Method,
+    Missed,
     RateLimit,
+    ScheduleDef,
     SigningStyle,
+    Timing,
     TypeDef,
     UnixListen,
     WebhookDef,
@@ -63,6 +67,11 @@ def loaded(path: Path) -> Config:
     return result.config
 
 
+def at(text: str) -> float:
+    """The instant of a time in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
 def body_of(found: Config, task: str) -> str:
     """The message of a task without variables."""
     return "".join(str(part) for part in found.tasks[task].template.parts)
@@ -76,8 +85,7 @@ def every_key(good: Path) -> Config:
 def test_loads_without_a_finding(name: str, good: Path) -> None:
     findings = [str(finding) for finding in load(good / name).findings]
     if name == "every-key.yaml":
-        assert len(findings) == 2
-        assert any("tasks.text.delete_after_running: this version does not" in each for each in findings)
+        assert len(findings) == 1
         assert 'bearer.auth.token: begins with "Bearer ", which hookd adds itself' in findings[0]
     else:
         assert not findings
@@ -91,7 +99,7 @@ def test_defaults(good: Path) -> None:
     assert hook.headers[0][0] == "Content-Type"
     assert hook.headers[0][1].value == "application/json"
     assert json.loads(body_of(found, "note")) == {"text": "Webhook"}
-    assert found.events["started"] == EventDef("started", "vm", "started", ("note",))
+    assert found.events["started"] == EventDef("events.started", "vm", "started", ("note",))
     assert found.types is None
     assert found.path == str(good / "minimal.yaml")
     assert config.summary(found) == "1 webhook, 1 task, 1 event, 0 schedules"
@@ -188,7 +196,7 @@ def test_tasks_events_and_types(good: Path) -> None:
     assert found.tasks["text"].delete_after_running
     assert not found.tasks["text"].enabled
     assert found.events["one"] == EventDef(
-        "one",
+        "events.one",
         "virtual_machine",
         "powered_on",
         ("text",),
@@ -200,6 +208,91 @@ def test_tasks_events_and_types(good: Path) -> None:
     assert found.events["two"].tag == "production"
     assert found.types is not None
     assert found.types["alarm"] == TypeDef("alarm", ("raised", "lowered"), objects=False)
+    where = 'data.used_pct >= 80 &&\ntime > timestamp("2026-01-01T00:00:00Z")\n'
+    assert found.events["three"] == EventDef("events.three", "alarm", "raised", ("default",), where=where)
+
+
+def test_schedules(good: Path) -> None:
+    found = every_key(good).schedules
+    assert found["by day"] == ScheduleDef(
+        "schedules.by day",
+        ("list", "default"),
+        Timing.CRON,
+        "0 3 * * *",
+        "Asia/Tokyo",
+        description="All of them",
+        starts_at=at("2025-12-31T15:00:00"),
+        ends_at=at("2099-12-31T14:59:59.999999"),
+        enabled=False,
+    )
+    assert found["every"] == ScheduleDef(
+        "schedules.every",
+        ("list",),
+        Timing.EVERY,
+        "900",
+        "Europe/Berlin",
+        every_s=900,
+        starts_at=at("2026-01-01T07:00:00"),
+    )
+    assert found["once"] == ScheduleDef(
+        "schedules.once",
+        ("list",),
+        Timing.AT,
+        "2099-12-24T18:00:00Z",
+        "Europe/Berlin",
+        at=at("2099-12-24T18:00:00"),
+        missed=Missed.SKIP,
+    )
+
+
+def test_rules_on_a_task(good: Path) -> None:
+    found = every_key(good)
+    machine = ("virtual_machine", "powered_on", ("text",))
+    first, second, cron, every, once = found.tasks["text"].triggers
+    assert first == EventDef(
+        "tasks.text.triggers[0]",
+        *machine,
+        description="On a tag",
+        tag="production",
+        where='object.name.startsWith("prod-")',
+        enabled=False,
+    )
+    assert second == EventDef(
+        "tasks.text.triggers[1]", "virtual_machine", "powered_off", ("text",), object="web-01"
+    )
+    assert cron == ScheduleDef(
+        "tasks.text.triggers[2]",
+        ("text",),
+        Timing.CRON,
+        "*/5 8-17 * * MON-FRI",
+        "America/New_York",
+        description="In office hours",
+        starts_at=at("2026-01-01T05:00:00"),
+        ends_at=at("2099-12-31T22:00:00"),
+        missed=Missed.SKIP,
+        enabled=False,
+    )
+    assert every == ScheduleDef(
+        "tasks.text.triggers[3]", ("text",), Timing.EVERY, "1.5h", "Europe/Berlin", every_s=5400
+    )
+    assert once == ScheduleDef(
+        "tasks.text.triggers[4]",
+        ("text",),
+        Timing.AT,
+        "2099-12-24 18:00",
+        "Europe/Berlin",
+        at=at("2099-12-24T17:00:00"),
+    )
+    assert found.tasks["default"].triggers == ()
+    assert [rule.place for rule in found.event_rules()][-2:] == [first.place, second.place]
+    assert [rule.place for rule in found.schedule_rules()][-3:] == [cron.place, every.place, once.place]
+
+
+def test_the_summary_counts_what_has_a_name(good: Path) -> None:
+    assert config.summary(every_key(good)) == "3 webhooks, 3 tasks, 3 events, 3 schedules"
+    only = "webhooks: {a: {url: http://h/}}\ntasks: {a: {webhook: a, triggers: [{every: 1h}]}}\n"
+    (good / "one.yaml").write_text(only + "schedules: {a: {every: 1h, task: a}}\n")
+    assert config.summary(loaded(good / "one.yaml")) == "1 webhook, 1 task, 0 events, 1 schedule"
 
 
 def test_places_are_where_the_names_stand(good: Path) -> None:
@@ -207,8 +300,15 @@ def test_places_are_where_the_names_stand(good: Path) -> None:
     lines = (good / "every-key.yaml").read_text(encoding="utf-8").splitlines()
     for key, place in found.places.items():
         assert place.path == str(good / "every-key.yaml")
-        assert lines[place.line - 1][place.column - 1 :].startswith(key.partition(".")[2])
-    assert {"webhooks.every key", "tasks.list", "events.three"} <= found.places.keys()
+        text = lines[place.line - 1][place.column - 1 :]
+        if "triggers" in key:
+            assert lines[place.line - 1][: place.column - 1] == "      - "
+        else:
+            assert text.replace('"', "").startswith(key.partition(".")[2])
+    assert {"webhooks.every key", "tasks.list", "events.three", "schedules.by day"} <= found.places.keys()
+    rules = [rule.place for rule in found.event_rules()] + [rule.place for rule in found.schedule_rules()]
+    assert len(rules) == 11
+    assert set(rules) <= found.places.keys()
 
 
 def test_nothing_loaded_shows_a_secret(good: Path) -> None:
@@ -255,8 +355,15 @@ def test_the_example_runs_as_it_is(tmp_path: Path) -> None:
     example = shutil.copy(TOP / "config.example.yaml", tmp_path)
     result = config.load(Path(example), env={})
     assert not result.findings
+    assert not config.load(Path(example), env={}, now=at("2099-01-01T00:00:00")).findings
     assert result.config is not None
-    assert config.summary(result.config) == "3 webhooks, 3 tasks, 3 events, 0 schedules"
+    assert config.summary(result.config) == "3 webhooks, 5 tasks, 3 events, 3 schedules"
+    assert {type(rule) for task in result.config.tasks.values() for rule in task.triggers} == {
+        EventDef,
+        ScheduleDef,
+    }
+    assert any(rule.where for rule in result.config.event_rules())
+    assert any(task.delete_after_running for task in result.config.tasks.values())
     unix, http = result.config.daemon.listen
     assert unix == UnixListen(str(tmp_path / "hookd.sock"), 0o660)
     assert isinstance(http, HttpListen)

@@ -9,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hookd import config
+from hookd.config.nodes import parse
 
 TOP = Path(__file__).parents[2]
 SCHEMA: dict[str, Any] = json.loads(config.schema_text())
@@ -20,10 +21,10 @@ def subschemas(schema: Any, place: str = "#") -> Iterator[tuple[str, dict[str, A
     for key in ("properties", "$defs"):
         for name, child in schema.get(key, {}).items():
             yield from subschemas(child, f"{place}/{key}/{name}")
-    for key in ("items", "additionalProperties", "propertyNames", "not", "if", "then"):
+    for key in ("items", "additionalProperties", "propertyNames", "not", "if", "then", "else"):
         if isinstance(schema.get(key), dict):
             yield from subschemas(schema[key], f"{place}/{key}")
-    for key in ("oneOf", "allOf"):
+    for key in ("oneOf", "anyOf", "allOf"):
         for index, child in enumerate(schema.get(key, ())):
             yield from subschemas(child, f"{place}/{key}/{index}")
 
@@ -46,7 +47,12 @@ def test_every_subschema_explains_itself(place: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", [place for place in ALL if place.endswith(("webhook", "task", "event", "daemon"))]
+    "place",
+    [
+        place
+        for place in ALL
+        if place.casefold().endswith(("webhook", "task", "event", "daemon", "schedule", "trigger"))
+    ],
 )
 def test_definitions_are_closed(place: str) -> None:
     if "properties" in ALL[place]:
@@ -73,6 +79,35 @@ def test_examples_and_defaults_are_valid(place: str) -> None:
         *([ALL[place]["default"]] if "default" in ALL[place] else ()),
     ]:
         validator.validate(value)
+
+
+GOOD = [*(TOP / "tests" / "configs" / "good").glob("*.yaml"), TOP / "config.example.yaml"]
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: str(path.name))
+def test_an_editor_finds_nothing_wrong_with_what_loads(path: Path) -> None:
+    root = parse(path.read_bytes()).root
+    assert root is not None
+    Draft202012Validator(SCHEMA).validate(root.plain())
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        {},
+        {"type": "vm"},
+        {"type": "vm", "event": "on", "cron": "0 3 * * *"},
+        {"type": "vm", "event": "on", "task": "t"},
+        {"cron": "0 3 * * *", "every": "1h"},
+        {"cron": "0 3 * * *", "tag": "production"},
+        {"at": "2099-12-24"},
+        {"every": 0.5},
+    ],
+    ids=str,
+)
+def test_an_editor_marks_a_trigger_that_does_not_load(trigger: dict[str, Any]) -> None:
+    document = {"tasks": {"t": {"webhook": "h", "triggers": [trigger]}}}
+    assert not Draft202012Validator(SCHEMA).is_valid(document)
 
 
 def test_it_is_the_file_in_the_checkout() -> None:

@@ -305,7 +305,8 @@ def test_any_value_at_any_place_is_judged(value: Any, tmp_path: Path) -> None:
     every_key = Path(__file__).parents[1] / "configs" / "good" / "every-key.yaml"
     tree = yaml.safe_load(every_key.read_text(encoding="utf-8"))
     file = tmp_path / "hookd.yaml"
+    fast = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     for steps in _paths(tree):
-        file.write_text(yaml.safe_dump(_with(tree, steps, value), sort_keys=False), encoding="utf-8")
+        file.write_text(yaml.dump(_with(tree, steps, value), Dumper=fast, sort_keys=False), encoding="utf-8")
         loaded = config.load(file, env={})
         assert loaded.config is not None or all(finding.line for finding in loaded.findings)

@@ -83,6 +83,10 @@ def test_hold_only_grows() -> None:
 
 
 def test_parked() -> None:
-    assert parked(None) is Parked.GONE
-    assert parked(WebhookDef("w", Secret("http://x/"), enabled=False)) is Parked.DISABLED
-    assert parked(WEBHOOK) is None
+    disabled = WebhookDef("w", Secret("http://x/"), enabled=False)
+    assert parked(None, paused=False) is Parked.GONE
+    assert parked(None, paused=True) is Parked.GONE
+    assert parked(disabled, paused=False) is Parked.DISABLED
+    assert parked(disabled, paused=True) is Parked.DISABLED
+    assert parked(WEBHOOK, paused=True) is Parked.PAUSED
+    assert parked(WEBHOOK, paused=False) is None

@@ -1,9 +1,11 @@
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
+from hookd import match
+from hookd.condition import ConditionError
 from hookd.defs import EventDef
-from hookd.match import Matcher, firings
+from hookd.match import Found, Matcher, firings
 from hookd.model import Event, EventObject
 
 
@@ -13,10 +15,18 @@ def rule(
     kind: tuple[str, str] = ("vm", "on"),
     obj: str | None = None,
     tag: str | None = None,
+    where: str | None = None,
     enabled: bool = True,
 ) -> EventDef:
     return EventDef(
-        name=name, type=kind[0], event=kind[1], tasks=("t",), object=obj, tag=tag, enabled=enabled
+        place=f"events.{name}",
+        type=kind[0],
+        event=kind[1],
+        tasks=("t",),
+        object=obj,
+        tag=tag,
+        where=where,
+        enabled=enabled,
     )
 
 
@@ -33,8 +43,13 @@ RULES = (
 )
 
 
-def names(event: Event) -> list[str]:
-    return [found.name for found in Matcher(RULES).match(event)]
+NOW = 1760629087.9
+
+
+def names(event: Event, rules: Iterable[EventDef] = RULES) -> list[str]:
+    found = Matcher(rules).match(event, NOW)
+    assert found.failures == ()
+    return [rule.place.removeprefix("events.") for rule in found.rules]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +117,7 @@ def work_of_one_match(count: int) -> int:
     wanted = count // 4
     event = Event("e", type="vm", event="on", object=EventObject(name=CountingText(f"object-{wanted}")))
     CountingText.work = 0
-    assert [found.name for found in matcher.match(event)] == [f"o{wanted}"]
+    assert [found.place for found in matcher.match(event, NOW).rules] == [f"events.o{wanted}"]
     return CountingText.work
 
 
@@ -118,3 +133,70 @@ def test_each_task_fires_once_for_the_first_rule_that_names_it() -> None:
     )
     assert firings(rules) == (("b", "r1"), ("a", "r1"), ("c", "r2"))
     assert firings(()) == ()
+
+
+ON_WEB = Event("e", type="vm", event="on", object=EventObject(name="web-01", tags=("edge",)), data={"x": 5})
+CONDITIONAL = (
+    rule("tagged", tag="edge", where="data.x > 4.5"),
+    rule("low", where="data.x < 5"),
+    rule("plain"),
+    rule("named", obj="web-01", where='"edge" in object.tags && type == "vm" && event == "on"'),
+    rule("number", where="data.x"),
+    rule("last", where="time == timestamp('2025-10-16T15:38:07.9Z')"),
+)
+
+
+def test_where_must_be_true_as_well() -> None:
+    assert names(ON_WEB, CONDITIONAL) == ["tagged", "plain", "named", "last"]
+
+
+def test_a_where_without_a_value_is_a_failure_of_its_rule_alone() -> None:
+    rules = (
+        rule("first"),
+        rule("missing", where="data.y > 1"),
+        rule("other-object", obj="db-01", where="data.y > 1"),
+        rule("second", where="data.x == 5"),
+        rule("wrong", tag="edge", where='data.x.startsWith("a")'),
+        rule("off", where="data.y > 1", enabled=False),
+    )
+    assert Matcher(rules).match(ON_WEB, NOW) == Found(
+        rules=(rules[0], rules[3]),
+        failures=(
+            ("events.missing", 'there is no "y"'),
+            ("events.wrong", '"startsWith" does not take (int, string)'),
+        ),
+    )
+
+
+def test_where_is_not_asked_of_rules_that_do_not_match_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Watched:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def holds_for(self, _facts: object) -> bool:
+            asked.append(self.text)
+            return True
+
+    monkeypatch.setattr(match, "compile_condition", Watched)
+    rules = (
+        rule("a", where="any"),
+        rule("b", obj="web-01", where="object"),
+        rule("c", tag="edge", where="tag"),
+        rule("d", obj="db-01", where="other object"),
+        rule("e", tag="core", where="other tag"),
+        rule("f", kind=("vm", "off"), where="other event"),
+        rule("g", kind=("disk", "on"), where="other type"),
+        rule("h", where="off", enabled=False),
+    )
+    matcher = Matcher(rules)
+    assert asked == []
+    assert matcher.match(ON_WEB, NOW) == Found(rules[:3])
+    assert asked == ["any", "object", "tag"]
+
+
+def test_a_where_is_compiled_once_for_enabled_rules() -> None:
+    with pytest.raises(ConditionError, match='column 1: unknown name "dta"'):
+        Matcher([rule("bad", where="dta.x")])
+    assert Matcher([rule("bad", where="dta.x", enabled=False)]).match(ON_WEB, NOW) == Found(())

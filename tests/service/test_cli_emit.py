@@ -65,7 +65,10 @@ def test_the_id_and_the_deliveries_are_printed(
 @pytest.mark.parametrize(
     ("receipt", "said"),
     [
-        ({"id": "e1", "duplicate": False, "deliveries": []}, "e1  (no rule matches: nothing is sent)\n"),
+        (
+            {"id": "e1", "duplicate": False, "deliveries": []},
+            "e1  (nothing is sent: no rule matches, or its task is off or spent)\n",
+        ),
         ({"id": "e1", "duplicate": True, "deliveries": []}, "e1  (taken before: nothing new is sent)\n"),
     ],
 )

@@ -66,6 +66,10 @@ def lane(**changes: Any) -> dict[str, Any]:
     }
 
 
+def spent(task: str) -> dict[str, Any]:
+    return {"task": task, "spent_at": "2026-01-02T03:04:05.5Z", "delivery_id": "d1"}
+
+
 def status(**changes: Any) -> dict[str, Any]:
     whole = {
         "version": "0.1.0",
@@ -85,6 +89,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "store": {"path": "/var/lib/hookd/hookd.db", "size_bytes": 3 << 20, "error": None},
         "deliveries": {"pending": 0, "sending": 0, "delivered": 7, "dead": 0, "cancelled": 0},
         "webhooks": [lane()],
+        "spent": [],
         "stopping": False,
     }
     for place, value in changes.items():
@@ -135,6 +140,10 @@ class TestStatus:
             ({"webhooks": [lane(pending=1, parked="gone")]}, "ops: 1 waits, the webhook is no longer"),
             ({"webhooks": [lane(pending=2, parked="disabled")]}, "ops: 2 wait, `enabled: false`"),
             (
+                {"webhooks": [lane(name="a b", pending=2, parked="paused")]},
+                "`hookd resume 'a b'` lets it send",
+            ),
+            (
                 {"webhooks": [lane(pending=2, held_until="2026-01-02T03:04:05.9Z")]},
                 "the receiver asked for quiet until 2026-01-02T03:04:05Z",
             ),
@@ -152,6 +161,7 @@ class TestStatus:
         [
             {"config__last_reload": {"ok": True, "at": "2026-01-02T03:04:05Z", "faults": []}},
             {"webhooks": [lane(parked="disabled")]},
+            {"spent": [spent("once")]},
             {"webhooks": [lane(pending=5, in_flight=5, oldest_age_s=3.0)]},
         ],
     )
@@ -163,9 +173,11 @@ class TestStatus:
     ) -> None:
         monkeypatch.setenv("COLUMNS", "60")
         lanes = [lane(name=f"hook-{n}-{'x' * 80}\x1b", pending=n, parked="gone") for n in range(300)]
-        daemon.answers["GET /v1/status"] = Canned(
-            200, status(webhooks=lanes, store__size_bytes=None, config__warnings=["a\nb" * 90] * 50)
+        marks = [spent(f"{n}{'y' * 60}\x1b") for n in range(300)]
+        trouble = status(
+            webhooks=lanes, spent=marks, store__size_bytes=None, config__warnings=["a\nb" * 90] * 50
         )
+        daemon.answers["GET /v1/status"] = Canned(200, trouble)
         assert main(["status"]) == 0
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == 40
@@ -173,6 +185,19 @@ class TestStatus:
         assert all(columns_of(line) <= 60 for line in lines[-16:])
         assert any("hook-299-" in line for line in lines)
         assert lines[-1].startswith("and 286 more webhooks")
+        assert any(
+            line.startswith("spent  ") and " and 295 more: `hookd rearm TASK`" in line for line in lines
+        )
+
+    def test_spent_tasks_are_listed(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+        daemon.answers["GET /v1/status"] = Canned(200, status(spent=[spent("once"), spent("first\nboot")]))
+        assert main(["status"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == "everything is all right"
+        assert lines[8] == (
+            r"spent       once (2026-01-02T03:04:05Z), first\nboot (2026-01-02T03:04:05Z): "
+            "`hookd rearm TASK` lets one run once more"
+        )
 
     def test_json_is_the_answer(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers["GET /v1/status"] = Canned(200, status())
@@ -336,8 +361,48 @@ class TestShow:
 
     def test_no_such_id(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers["GET /v1/deliveries/d1"] = problem(404, "there is no delivery 'd1'")
+        daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": [], "cursor": None})
         assert main(["show", "d1"]) == 1
-        assert capsys.readouterr() == ("", "hookd: there is no delivery 'd1'\n")
+        assert capsys.readouterr() == (
+            "",
+            "hookd: there is no delivery 'd1'\n`hookd deliveries` lists them\n",
+        )
+
+    def test_a_mistyped_id_names_the_near_one(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        typed = delivery()["id"].replace("7c1b", "7c1d")
+        daemon.answers[f"GET /v1/deliveries/{typed}"] = problem(404, "there is none")
+        listed = [delivery(id="0198f2c7-0000-0000-0000-000000000000"), delivery()]
+        daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": listed, "cursor": None})
+        assert main(["show", typed]) == 1
+        assert capsys.readouterr().err.splitlines()[1] == f"did you mean: {delivery()['id']}"
+
+    @pytest.mark.parametrize(
+        ("cause", "told"),
+        [
+            (("event", "e1", "tasks.page.triggers[0]"), "event e1 tasks.page.triggers[0]"),
+            (
+                ("schedule", "schedules.nightly@2026-01-02T03:00:00Z", "schedules.nightly"),
+                "schedule schedules.nightly@2026-01-02T03:00:00Z",
+            ),
+            (("trigger", "evt_1", ""), "trigger by hand, evt_1"),
+            (("send", "evt_1", ""), "send by hand, evt_1"),
+        ],
+    )
+    def test_the_cause_is_told(
+        self,
+        cause: tuple[str, str, str],
+        told: str,
+        daemon: FakeDaemon,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        shown = delivery(
+            cause=dict(zip(("kind", "event_id", "rule"), cause, strict=True)), body="", attempts=[]
+        )
+        daemon.answers["GET /v1/deliveries/d1"] = Canned(200, shown)
+        assert main(["show", "d1"]) == 0
+        assert f"cause      {told}" in capsys.readouterr().out.splitlines()
 
 
 class TestReload:

@@ -1,5 +1,6 @@
 """Short ways to say what the store's tests store, claim and settle."""
 
+import dataclasses
 import hashlib
 import itertools
 from typing import Any
@@ -9,6 +10,7 @@ from hookd.model import (
     DeliveryFilter,
     DeliveryRecord,
     Event,
+    Kind,
     Lease,
     NewDelivery,
     Outcome,
@@ -49,6 +51,25 @@ def to(*webhooks: str, event: Event | None = None, body: bytes = b"{}") -> Submi
         for index, webhook in enumerate(webhooks)
     )
     return Submission(event or Event(f"e{number}", type="vm", event="on"), deliveries)
+
+
+def once(
+    *webhooks: str,
+    task: str = "one-shot",
+    digest: str = "v1",
+    event: Event | None = None,
+    body: bytes = b"{}",
+) -> Submission:
+    """An event with one delivery to each webhook; the first is of a task that runs once."""
+    submission = to(*(webhooks or ("w",)), event=event, body=body)
+    first, *others = submission.deliveries
+    spending = dataclasses.replace(first, task=task, once=digest)
+    return Submission(submission.event, (spending, *others))
+
+
+def triggered(submission: Submission) -> Submission:
+    """The same, run on demand."""
+    return dataclasses.replace(submission, event=Event(submission.event.id, Kind.TRIGGER))
 
 
 async def enqueue(
@@ -97,6 +118,18 @@ async def record(store: Store, delivery_id: str) -> DeliveryRecord:
     found = await store.delivery(delivery_id)
     assert found is not None
     return found
+
+
+async def facts(store: Store) -> list[object]:
+    """What a store keeps in memory besides the file, to be compared with what a reopened one reads from it."""
+    return [
+        await store.totals(),
+        store.pending_count(),
+        await store.lanes(),
+        await store.holds(),
+        dict(store.paused()),
+        await store.spent(),
+    ]
 
 
 async def listed(store: Store, limit: int = 100, **where: Any) -> list[str]:

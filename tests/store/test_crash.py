@@ -12,10 +12,25 @@ from pathlib import Path
 
 import pytest
 
-from hookd.errors import StoreUnavailable
-from hookd.model import State
+from hookd.errors import StoreUnavailable, TaskSpent
+from hookd.model import DeliveryFilter, State
 from hookd.store.sqlite import SqliteStore, deep_check
-from tests.store.builders import DELIVERED, claim, claim_one, enqueue, listed, record, retry_at, settle, to
+from tests.store.builders import (
+    DEAD,
+    DELIVERED,
+    T0,
+    claim,
+    claim_one,
+    enqueue,
+    facts,
+    listed,
+    once,
+    record,
+    retry_at,
+    settle,
+    to,
+    triggered,
+)
 
 
 class Acknowledged:
@@ -24,6 +39,7 @@ class Acknowledged:
     def __init__(self) -> None:
         self.stored: set[str] = set()
         self.settled: set[str] = set()
+        self.fired: list[str] = []
         self.refused = 0
 
     def note(self, line: str) -> None:
@@ -32,6 +48,8 @@ class Acknowledged:
             self.stored.add(delivery_id)
         elif word == "settled":
             self.settled.add(delivery_id)
+        elif word == "fired":
+            self.fired.append(delivery_id)
         elif word == "refused":
             self.refused += 1
 
@@ -42,6 +60,15 @@ class Acknowledged:
         delivered = set(await listed(store, limit=1000, state=State.DELIVERED))
         await store.close()
         return (self.stored - kept) | (self.settled - delivered)
+
+    async def check_spent(self, path: Path) -> None:
+        """A task fires once: each mark has one delivery and each delivery a mark, and none is answered twice."""
+        async with opened(path) as store:
+            marks = {mark.delivery_id: mark.task for mark in await store.spent()}
+            assert set(await listed(store, limit=1000, webhook="once")) == marks.keys()
+        assert len(set(marks.values())) == len(marks)
+        assert len(set(self.fired)) == len(self.fired)
+        assert set(self.fired) <= set(marks.values())
 
 
 def run_and_kill(path: Path, said: Acknowledged, *, stored: int, tracer: tuple[str, ...] = ()) -> None:
@@ -66,7 +93,9 @@ async def test_kill_9_loses_nothing_acknowledged(tmp_path: Path) -> None:
     for stored in (1, 150, 400):
         run_and_kill(path, said, stored=stored)
         assert await said.lost(path) == set()
+        await said.check_spent(path)
     assert said.settled
+    assert said.fired
     assert deep_check(path) == []
 
 
@@ -87,7 +116,42 @@ async def test_a_failed_sync_is_never_taken_for_a_commit(tmp_path: Path) -> None
     run_and_kill(path, said, stored=300, tracer=fails)
     assert said.refused
     assert await said.lost(path) == set()
+    await said.check_spent(path)
     assert deep_check(path) == []
+
+
+async def test_killed_before_the_answer_a_one_shot_has_run(tmp_path: Path) -> None:
+    path = tmp_path / "hookd.db"
+    command = [sys.executable, "-m", "tests.store.dying_process", str(path)]
+    died = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: ASYNC221  nothing else runs
+    assert (died.returncode, died.stdout) == (-9, ""), died.stderr
+    async with opened(path) as store:
+        (delivery_id,) = await listed(store, state=State.PENDING)
+        assert delivery_id == "killed-delivery"
+        assert [mark.delivery_id for mark in await store.spent()] == [delivery_id]
+        (receipt,) = await enqueue(store, once())
+        assert receipt.deliveries == ()
+        with pytest.raises(TaskSpent):
+            await enqueue(store, triggered(once()))
+        assert await listed(store) == [delivery_id]
+
+
+async def test_what_an_io_error_undid_has_not_run(tmp_path: Path) -> None:
+    async with opened(tmp_path / "hookd.db") as store:
+        await enqueue(store, once(task="before"))
+        with no_file_grows_past(1):
+            outcomes = await asyncio.gather(
+                *(enqueue(store, once()) for _ in range(3)),
+                store.rearm("before", "v1"),
+                store.pause("w", now=T0),
+                return_exceptions=True,
+            )
+        assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+        await until_it_writes(store)
+        assert [mark.task for mark in await store.spent()] == ["before"]
+        assert store.paused() == {}
+        receipts = [(await enqueue(store, once(task=task)))[0] for task in ("before", "one-shot", "one-shot")]
+        assert [len(receipt.deliveries) for receipt in receipts] == [0, 1, 0]
 
 
 @contextmanager
@@ -211,6 +275,45 @@ async def test_a_full_disk_refuses_all_writes_and_recovers(small_disk: Path) -> 
         expected = {item.deliveries[0].id for item in kept} | {receipt.deliveries[0].id}
         assert set(await listed(store)) == expected
     assert deep_check(path) == []
+
+
+async def test_a_full_disk_refuses_what_is_asked_by_hand(small_disk: Path) -> None:
+    path, ballast = small_disk / "hookd.db", small_disk / "ballast"
+    async with opened(path) as store:
+        await enqueue(store, *(to("w") for _ in range(20)), once(task="before"))
+        for lease in await claim(store, seats=5):
+            await settle(store, lease, DEAD)
+        dead, *_ = await listed(store, state=State.DEAD)
+        waiting, *_ = await listed(store, state=State.PENDING)
+        await store.pause("v", now=T0)
+        fill(ballast)
+        before = [await facts(store), *[await record(store, key) for key in await listed(store)]]
+
+        refused = await asyncio.gather(
+            *(enqueue(store, once(body=b"x" * 20_000)) for _ in range(3)),
+            store.retry(dead, now=T0),
+            store.retry_matching(DeliveryFilter(state=State.DEAD), now=T0, dry_run=False),
+            store.cancel(waiting, now=T0),
+            store.pause("w", now=T0),
+            store.resume("v"),
+            store.rearm("before", "v1"),
+            store.watch_schedules(["a"], now=T0),
+            store.note_alive(now=T0),
+            return_exceptions=True,
+        )
+        assert {type(outcome) for outcome in refused} == {StoreUnavailable}
+        assert "full" in (store.fault() or "")
+        assert [await facts(store), *[await record(store, key) for key in await listed(store)]] == before
+
+        ballast.unlink()
+        where = DeliveryFilter(state=State.DEAD)
+        assert await store.retry_matching(where, now=T0, dry_run=False) == (5, 5)
+        assert await store.cancel(waiting, now=T0) is State.PENDING
+        receipts = [(await enqueue(store, once(task=task)))[0] for task in ("before", "one-shot", "one-shot")]
+        assert [len(receipt.deliveries) for receipt in receipts] == [0, 1, 0]
+        after = await facts(store)
+    async with opened(path) as store:
+        assert await facts(store) == after
 
 
 async def test_a_store_opens_on_a_full_disk(small_disk: Path) -> None:

@@ -13,14 +13,28 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from hookd.model import Lease, Settlement, State
+from hookd.errors import TaskSpent
+from hookd.model import DeliveryFilter, Lease, Settlement, State
 from hookd.store.base import Store
 from hookd.store.sqlite import SqliteStore
-from tests.store.builders import DEAD, DELIVERED, T0, claim, enqueue, record, retry_at, settle, to
+from tests.store.builders import (
+    DEAD,
+    DELIVERED,
+    T0,
+    claim,
+    enqueue,
+    once,
+    record,
+    retry_at,
+    settle,
+    to,
+    triggered,
+)
 
 T = TypeVar("T")
 
 WEBHOOKS = ("v", "w")
+TASKS = ("one", "two")
 UNFINISHED = (State.PENDING, State.SENDING)
 
 
@@ -46,6 +60,8 @@ class StoreHistory(RuleBasedStateMachine):
         self.now = T0
         self.rows: dict[str, Row] = {}
         self.leases: list[Lease] = []
+        self.spent: dict[str, str] = {}
+        self.paused: dict[str, float] = {}
         self.store: Store = self.run(SqliteStore.open(self.directory / "hookd.db"))
 
     def teardown(self) -> None:
@@ -64,6 +80,81 @@ class StoreHistory(RuleBasedStateMachine):
         for submission in batch:
             for delivery in submission.deliveries:
                 self.rows[delivery.id] = Row(delivery.webhook, self.now)
+
+    @rule(task=st.sampled_from(TASKS), times=st.integers(1, 3))
+    def fire_once(self, task: str, times: int) -> None:
+        batch = [once("w", "v", task=task) for _ in range(times)]
+        self.run(enqueue(self.store, *batch, now=self.now))
+        for submission in batch:
+            first, other = submission.deliveries
+            if task not in self.spent:
+                self.spent[task] = first.id
+                self.rows[first.id] = Row("w", self.now)
+            self.rows[other.id] = Row("v", self.now)
+
+    @rule(task=st.sampled_from(TASKS))
+    def trigger(self, task: str) -> None:
+        submission = triggered(once(task=task))
+        try:
+            self.run(enqueue(self.store, submission, now=self.now))
+        except TaskSpent:
+            assert task in self.spent
+        else:
+            assert task not in self.spent
+            self.spent[task] = submission.deliveries[0].id
+            self.rows[self.spent[task]] = Row("w", self.now)
+
+    @rule(task=st.sampled_from(TASKS))
+    def rearm(self, task: str) -> None:
+        assert self.run(self.store.rearm(task, "v1")) == (task in self.spent)
+        self.spent.pop(task, None)
+
+    @rule(webhook=st.sampled_from(WEBHOOKS))
+    def pause(self, webhook: str) -> None:
+        self.run(self.store.pause(webhook, now=self.now))
+        self.paused.setdefault(webhook, self.now)
+
+    @rule(webhook=st.sampled_from(WEBHOOKS))
+    def resume(self, webhook: str) -> None:
+        assert self.run(self.store.resume(webhook)) == (webhook in self.paused)
+        self.paused.pop(webhook, None)
+
+    @precondition(lambda self: bool(self.rows))
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.rows)))
+        assert self.run(self.store.retry(key, now=self.now)) is self.rows[key].state
+        self.made_due(self.rows[key])
+
+    @precondition(lambda self: bool(self.rows))
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        row = self.rows[key := data.draw(st.sampled_from(sorted(self.rows)))]
+        assert self.run(self.store.cancel(key, now=self.now)) is row.state
+        if row.state is State.PENDING:
+            row.state, row.finished_at = State.CANCELLED, self.now
+
+    @rule(
+        state=st.sampled_from([None, *(state for state in State if state is not State.SENDING)]),
+        webhook=st.sampled_from([None, *WEBHOOKS]),
+        dry_run=st.booleans(),
+    )
+    def retry_matching(self, state: State | None, webhook: str | None, dry_run: bool) -> None:
+        where = DeliveryFilter(state=state, webhook=webhook)
+        matching = [
+            row for row in self.rows.values() if state in (None, row.state) and webhook in (None, row.webhook)
+        ]
+        retried = 0 if dry_run else sum(row.state is not State.SENDING for row in matching)
+        counted = self.run(self.store.retry_matching(where, now=self.now, dry_run=dry_run))
+        assert counted == (len(matching), retried)
+        for row in matching if not dry_run else []:
+            self.made_due(row)
+
+    def made_due(self, row: Row) -> None:
+        if row.state is State.PENDING:
+            row.due_at = min(row.due_at, self.now)
+        elif row.state is not State.SENDING:
+            row.state, row.failures, row.due_at = State.PENDING, 0, self.now
 
     @rule(webhook=st.sampled_from(WEBHOOKS), seats=st.integers(1, 4))
     def claim(self, webhook: str, seats: int) -> None:
@@ -136,17 +227,26 @@ class StoreHistory(RuleBasedStateMachine):
         assert all(earliest[row.webhook] <= row.due_at for row in unfinished)
 
     @invariant()
+    def marks_and_pauses_agree(self) -> None:
+        marks = self.run(self.store.spent())
+        assert {mark.task: mark.delivery_id for mark in marks} == self.spent
+        assert self.store.paused() == self.paused
+
+    @invariant()
     def records_agree(self) -> None:
         for key, row in self.rows.items():
             found = self.run(record(self.store, key))
             assert (found.state, found.attempt, found.failures) == (row.state, row.attempt, row.failures)
+            assert (found.due_at, found.finished_at) == (
+                (row.due_at, None) if row.state in UNFINISHED else (None, row.finished_at)
+            )
             done = row.attempt - (row.state is State.SENDING)
             assert [attempt.number for attempt in found.attempts] == list(range(1, done + 1))
 
 
 StoreHistory.TestCase.settings = settings(
     max_examples=25,
-    stateful_step_count=25,
+    stateful_step_count=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

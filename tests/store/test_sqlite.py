@@ -11,17 +11,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hookd.errors import StoreUnusable
-from hookd.model import State
-from hookd.store.sqlite import SqliteStore, deep_check
+from hookd.model import DeliveryFilter, LaneStats, State
+from hookd.store.sqlite import SqliteStore, deep_check, reading
 from hookd.store.sqlite.claim import NEXT_DUE
 from hookd.store.sqlite.lock import FileLock
-from hookd.store.sqlite.opening import migrate, open_database, packaged_migrations, schema_version
+from hookd.store.sqlite.opening import _connect, migrate, open_database, packaged_migrations, schema_version
 from hookd.store.sqlite.recent import Fresh, Recent
-from tests.store.builders import T0, claim, enqueue, listed, settle, to
+from tests.store.builders import T0, claim, enqueue, facts, listed, once, record, settle, to
 
 PAGE = 4096
 
@@ -324,6 +325,91 @@ class TestMigrations:
         connection.close()
 
 
+class TestVersion1:
+    """A file of the first version, as it was made then, with one event of two deliveries and an attempt."""
+
+    ROWS = """
+        INSERT INTO events VALUES (7, 'x', 'event', 'vm', 'on', NULL, NULL, '{"n":1}', x'01', 1000000, 11, 2);
+        INSERT INTO deliveries (seq, id, event_seq, task, webhook, rule, state, attempt, failures, created_at, due_at)
+            VALUES (11, 'd-waits', 7, 't', 'w', 'events.r', 0, 1, 1, 1000000, 2000000);
+        INSERT INTO deliveries (seq, id, event_seq, task, webhook, rule, state, attempt, failures, created_at,
+                                finished_at, last_status, last_error, detail)
+            VALUES (12, 'd-dead', 7, 't', 'v', 'events.r', 3, 4, 4, 1000000, 5000000, 503, '503 busy', 'used up');
+        INSERT INTO messages VALUES (11, x'7b7d'), (12, x'7b7d');
+        INSERT INTO attempts VALUES (11, 1, 1000000, 0.5, 503, 'status', '503 busy', x'00', 0);
+        INSERT INTO lanes VALUES ('w', 3000000);
+        UPDATE tallies SET count = 1 WHERE state = 3;
+    """
+
+    @pytest.fixture
+    def first(self, path: Path) -> Path:
+        path.touch()
+        connection = _connect(path)
+        migrate(connection, path, [item for item in packaged_migrations() if item[0] == 1])
+        connection.executescript(self.ROWS)
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        connection.close()
+        return path
+
+    async def test_everything_in_it_is_kept(self, first: Path) -> None:
+        store = await SqliteStore.open(first)
+        waits, dead = await record(store, "d-waits"), await record(store, "d-dead")
+        assert (waits.state, waits.attempt, waits.failures, waits.due_at) == (State.PENDING, 1, 1, 2.0)
+        assert [attempt.status for attempt in waits.attempts] == [503]
+        assert (dead.state, dead.finished_at, dead.last_status, dead.detail) == (
+            State.DEAD,
+            5.0,
+            503,
+            "used up",
+        )
+        kept = await store.event("x")
+        assert kept is not None
+        assert (kept.event.data, [ref.id for ref in kept.deliveries]) == ({"n": 1}, ["d-waits", "d-dead"])
+        assert await facts(store) == [
+            {**dict.fromkeys(State, 0), State.PENDING: 1, State.DEAD: 1}, 1, {"w": LaneStats(1, 0, 1.0)}, {"w": 3.0},
+            {}, (),
+        ]  # fmt: skip
+        await store.close()
+        assert deep_check(first) == []
+
+    async def test_what_is_new_works_on_it(self, first: Path) -> None:
+        store = await SqliteStore.open(first)
+        assert await store.retry("d-dead", now=T0) is State.DEAD
+        assert await store.watch_schedules(["a"], now=T0) == {"a": T0}
+        await store.pause("w", now=T0)
+        await enqueue(store, once())
+        before = await facts(store)
+        await store.close()
+        store = await SqliteStore.open(first)
+        assert await facts(store) == before
+        assert [mark.task for mark in await store.spent()] == ["one-shot"]
+        await store.close()
+
+    async def test_a_later_version_is_refused_and_left_as_it_is(self, first: Path) -> None:
+        await (await SqliteStore.open(first)).close()
+        newer = sqlite3.connect(first)
+        newer.execute(f"PRAGMA user_version = {schema_version() + 1}")
+        newer.close()
+        content = first.read_bytes()
+        assert f"schema version {schema_version() + 1}, made by a newer hookd" in await refusal(first)
+        assert first.read_bytes() == content
+
+    async def test_only_tables_were_added(self, first: Path) -> None:
+        def schema() -> dict[str, str]:
+            connection = sqlite3.connect(first)
+            rows = dict(
+                connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
+            )
+            connection.close()
+            return rows
+
+        before = schema()
+        await (await SqliteStore.open(first)).close()
+        after = schema()
+        assert before.items() <= after.items()
+        assert after.keys() - before.keys() == {"spent", "paused", "schedules", "alive"}
+
+
 class TestRecent:
     def test_the_oldest_give_way(self) -> None:
         recent = Recent(bound=10_000)
@@ -341,6 +427,40 @@ class TestQueries:
         connection.close()
         assert any("SEARCH deliveries USING INDEX deliveries_due (webhook=?" in line for line in plan)
         assert not any("TEMP B-TREE" in line for line in plan)
+
+    @pytest.mark.parametrize(
+        ("where", "index"),
+        [
+            (
+                {"state": State.DEAD, "webhook": "w", "task": "t", "since": T0, "until": T0},
+                "INDEX deliveries_dead",
+            ),
+            ({"state": State.PENDING, "webhook": "w", "task": "t", "since": T0}, "INDEX deliveries_waiting"),
+            (
+                {"state": State.DELIVERED, "webhook": "w", "since": T0},
+                "INTEGER PRIMARY KEY (rowid",
+            ),
+            ({"event_id": "x", "state": State.DEAD}, "INTEGER PRIMARY KEY (rowid"),
+        ],
+    )
+    async def test_a_step_over_matching_deliveries_sorts_nothing(
+        self, path: Path, where: dict[str, Any], index: str
+    ) -> None:
+        connection = open_database(path)
+        plans: list[str] = []
+        connection.set_trace_callback(plans.append)
+        reading.matching(connection, DeliveryFilter(**where), reading.END, 10)
+        connection.set_trace_callback(None)
+        steps = [
+            row[3]
+            for statement in plans
+            if "FROM deliveries" in statement
+            for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")
+        ]
+        connection.close()
+        assert any(index in step for step in steps)
+        assert not any(step.startswith("SCAN d") for step in steps)
+        assert not any("TEMP B-TREE" in step for step in steps)
 
     async def test_writes_go_on_between_the_steps_of_a_long_listing(self, path: Path) -> None:
         store = await SqliteStore.open(path)

@@ -1,7 +1,7 @@
 """A process that writes to a store and says what was acknowledged, until it is killed.
 
-`python -m tests.store.writing_process PATH` prints a line for each acknowledgement: `stored DELIVERY` and
-`settled DELIVERY`; `refused` for a write that failed.
+`python -m tests.store.writing_process PATH` prints a line for each acknowledgement: `stored DELIVERY`,
+`settled DELIVERY` and `fired TASK` (a task that runs once); `refused` for a write that failed.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ def say(*words: str) -> None:
 
 
 async def write(store: SqliteStore) -> None:
-    await asyncio.gather(*(post(store) for _ in range(8)), deliver(store))
+    await asyncio.gather(*(post(store) for _ in range(8)), deliver(store), spend(store))
 
 
 async def post(store: SqliteStore) -> None:
@@ -34,6 +34,26 @@ async def post(store: SqliteStore) -> None:
         except StoreUnavailable:
             say("refused")
             await asyncio.sleep(0.01)
+
+
+async def spend(store: SqliteStore) -> None:
+    """Let events race for one task that runs once after the other."""
+    while True:
+        task = secrets.token_hex(8)
+        await asyncio.gather(*(fire(store, task) for _ in range(3)))
+
+
+async def fire(store: SqliteStore, task: str) -> None:
+    delivery = NewDelivery(secrets.token_hex(8), task, "once", b"x", once="v1")
+    try:
+        (receipt,) = await store.enqueue(
+            [Submission(Event(secrets.token_hex(8)), (delivery,))], now=time.time(), limit=10**6
+        )
+    except StoreUnavailable:
+        await asyncio.sleep(0.01)
+    else:
+        if receipt.deliveries:
+            say("fired", task)
 
 
 async def deliver(store: SqliteStore) -> None:

@@ -7,14 +7,14 @@ Must never: hold more than a page in memory, so that a backlog of a million can 
 import argparse
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from hookd.cli import address
 from hookd.cli.client import Client
-from hookd.cli.moments import parse_moment, to_the_second
-from hookd.cli.options import add_json, text, whole_number
-from hookd.cli.screen import Table, as_json_line, terminal_width
+from hookd.cli.filters import add_filters, chosen, notes
+from hookd.cli.moments import to_the_second
+from hookd.cli.options import add_json, whole_number
+from hookd.cli.screen import Table, as_json_line, terminal_width, visible
 
 DESCRIPTION = """List deliveries, newest first.
 
@@ -23,7 +23,6 @@ duration back from now (10m, 2h, 7d)."""
 EXAMPLE = "hookd deliveries --state dead --webhook ops-slack --since 2h"
 
 STATES = ("pending", "sending", "delivered", "dead", "cancelled")
-FILTERS = ("state", "webhook", "task", "event", "since", "until")
 MOST_PER_PAGE = 200
 TITLES = ("ID", "STATE", "WEBHOOK", "TASK", "ATTEMPTS", "CREATED", "NEXT OR LAST")
 SHRINKABLE = (2, 3, 6)
@@ -33,14 +32,7 @@ Delivery = Mapping[str, Any]
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take the filters of spec 8."""
-    parser.add_argument(
-        "--state", choices=STATES, help="only those in this state: %(choices)s", metavar="STATE"
-    )
-    parser.add_argument("--webhook", metavar="NAME", type=text, help="only those to this webhook")
-    parser.add_argument("--task", metavar="NAME", type=text, help="only those of this task")
-    parser.add_argument("--event", metavar="ID", type=text, help="only those of the event with this id")
-    parser.add_argument("--since", metavar="WHEN", type=_moment, help="only those made then or later")
-    parser.add_argument("--until", metavar="WHEN", type=_moment, help="only those made before")
+    add_filters(parser, STATES)
     parser.add_argument(
         "--limit", metavar="N", type=whole_number, default=50, help="at most N (default 50; 0: all)"
     )
@@ -48,47 +40,42 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     address.add_options(parser)
 
 
-def _moment(value: str) -> str:
-    try:
-        return parse_moment(value, datetime.now(UTC))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def run(options: argparse.Namespace) -> int:
     """List them."""
-    chosen = {name: getattr(options, name) for name in FILTERS if getattr(options, name) is not None}
-    listing = pages(address.from_options(options), chosen, limit=options.limit)
-    if options.json:
-        _print_json(listing)
-    else:
-        _print_table(listing)
+    client, given = address.from_options(options), chosen(options)
+    listing = pages(client, given, limit=options.limit)
+    any_listed = _print_json(listing) if options.json else _print_table(listing)
+    if not any_listed:
+        for note in notes(client, given):
+            print(visible(note), file=sys.stderr)
     return 0
 
 
-def pages(client: Client, chosen: Mapping[str, str], *, limit: int) -> Iterator[tuple[list[Delivery], bool]]:
+def pages(client: Client, given: Mapping[str, str], *, limit: int) -> Iterator[tuple[list[Delivery], bool]]:
     """The matching deliveries page by page, up to `limit` (0: all), each page with whether there are more."""
     left = limit or sys.maxsize
     cursor: str | None = ""
     while left and cursor is not None:
-        query = {**chosen, "limit": str(min(left, MOST_PER_PAGE)), **({"cursor": cursor} if cursor else {})}
+        query = {**given, "limit": str(min(left, MOST_PER_PAGE)), **({"cursor": cursor} if cursor else {})}
         answer = client.get("/v1/deliveries", query)
         page, cursor = answer["deliveries"][:left], answer["cursor"]
         left -= len(page)
         yield page, cursor is not None
 
 
-def _print_json(listing: Iterator[tuple[list[Delivery], bool]]) -> None:
-    """Print a JSON array, an element a line."""
+def _print_json(listing: Iterator[tuple[list[Delivery], bool]]) -> bool:
+    """Print a JSON array, an element a line; whether there was any."""
     opening = "["
     for page, _ in listing:
         for delivery in page:
             print(opening, as_json_line(delivery), sep="\n", end="")
             opening = ","
     print("[]" if opening == "[" else "\n]")
+    return opening == ","
 
 
-def _print_table(listing: Iterator[tuple[list[Delivery], bool]]) -> None:
+def _print_table(listing: Iterator[tuple[list[Delivery], bool]]) -> bool:
+    """Print a table; whether there was any delivery."""
     table: Table | None = None
     more = False
     for page, more in listing:  # noqa: B007 - what the last page says is told below
@@ -100,6 +87,7 @@ def _print_table(listing: Iterator[tuple[list[Delivery], bool]]) -> None:
         print("no deliveries match")
     elif more:
         print("there are more: --limit 0 lists all", file=sys.stderr)
+    return table is not None
 
 
 def _headed(rows: list[tuple[str, ...]]) -> Table:

@@ -4,7 +4,8 @@ Must never: do anything of the daemon's; it hands over. Called by: `hookd.cli`.
 """
 
 import argparse
-from pathlib import Path
+
+from hookd.cli.offline import add_config
 
 DESCRIPTION = """Run the daemon in the foreground until SIGTERM or Ctrl-C.
 
@@ -14,13 +15,7 @@ EXAMPLE = "hookd run --config /etc/hookd"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take the config's path."""
-    parser.add_argument(
-        "-c",
-        "--config",
-        metavar="PATH",
-        type=Path,
-        help="file or directory (default: $HOOKD_CONFIG, else ./hookd.yaml, else /etc/hookd/hookd.yaml)",
-    )
+    add_config(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hookd.cli import address
+from hookd.cli.byid import RecentIds, path_of
+from hookd.cli.client import Refusal
 from hookd.cli.moments import to_the_second
 from hookd.cli.options import add_json, text
 from hookd.cli.screen import as_json, pretty_body, visible, visible_block
@@ -15,7 +17,7 @@ from hookd.cli.screen import as_json, pretty_body, visible, visible_block
 DESCRIPTION = (
     "Show a delivery: what caused it, how it stands, each attempt and what was answered, and its body."
 )
-EXAMPLE = "hookd show 0198f2c7-6f0e-7c1b-9d55-0a8e5b7f3c21"
+EXAMPLE = "hookd show dlv_0198f2c76f0e7c1b9d550a8e5b7f3c21"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +34,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show it."""
-    from urllib.parse import quote
-
-    delivery = address.from_options(options).get(f"/v1/deliveries/{quote(options.id, safe='')}")
+    client = address.from_options(options)
+    try:
+        delivery = client.get(path_of(options.id))
+    except Refusal as refusal:
+        raise RecentIds(client).explained(refusal, options.id) from None
     print(as_json(delivery) if options.json else "\n".join(delivery_lines(delivery)))
     return 0
 
@@ -55,7 +59,6 @@ def delivery_lines(delivery: Mapping[str, Any]) -> list[str]:
 
 
 def _facts(delivery: Mapping[str, Any]) -> list[tuple[str, str]]:
-    cause = delivery["cause"]
     parked = f" (parked: {delivery['parked']})" if delivery["parked"] else ""
     return [
         ("delivery", delivery["id"]),
@@ -63,12 +66,23 @@ def _facts(delivery: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("why", delivery["detail"]),
         ("webhook", delivery["webhook"]),
         ("task", delivery["task"]),
-        ("cause", " ".join(filter(None, (cause["kind"], cause["event_id"], cause["rule"])))),
+        ("cause", _cause(delivery["cause"])),
         ("created", to_the_second(delivery["created_at"])),
         ("due", to_the_second(delivery["due_at"]) if delivery["state"] == "pending" else ""),
         ("finished", to_the_second(delivery["finished_at"]) if delivery["finished_at"] else ""),
         ("counted", f"{delivery['failures']} of {delivery['attempt']} attempts count as failed"),
     ]
+
+
+def _cause(cause: Mapping[str, str]) -> str:
+    """What made the delivery: an event by a rule, a schedule's moment, or a person."""
+    match cause["kind"]:
+        case "trigger" | "send":
+            return f"{cause['kind']} by hand, {cause['event_id']}"
+        case "schedule":
+            return f"schedule {cause['event_id']}"  # the id is the schedule's place and its moment
+        case _:
+            return " ".join(filter(None, (cause["kind"], cause["event_id"], cause["rule"])))
 
 
 def _attempt_lines(attempt: Mapping[str, Any]) -> list[str]:

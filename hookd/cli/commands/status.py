@@ -4,6 +4,8 @@ Must never: be longer than 40 lines, however many webhooks and troubles there ar
 """
 
 import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hookd.cli import address
 from hookd.cli.health import Lane, Status, by_gravity, concerns, lane_state, last_result
@@ -15,7 +17,8 @@ DESCRIPTION = "Tell how the daemon is: whether everything is all right, and if n
 EXAMPLE = "hookd status"
 
 MOST_LANES = 14
-MOST_CONCERNS = 14
+MOST_CONCERNS = 13
+MOST_SPENT = 5
 TITLES = ("WEBHOOK", "STATE", "WAITING", "UNDER WAY", "OLDEST", "LAST RESULT")
 SHRINKABLE = (0, 5)
 
@@ -62,8 +65,21 @@ def _facts(status: Status) -> list[str]:
         ("listen", ", ".join(status["listen"])),
         ("store", store["path"] + (f", {size / (1 << 20):.1f} MiB" if size is not None else "")),
         ("deliveries", counts),
+        ("spent", _spent(status.get("spent", ()))),
     )
-    return [f"{name:<12}{visible(value)}" for name, value in facts]
+    return [f"{name:<12}{visible(value)}" for name, value in facts if value]
+
+
+def _spent(marks: Sequence[Mapping[str, Any]]) -> str:
+    """The tasks that have run once and for all, in a line; empty where there are none."""
+    if not marks:
+        return ""
+    named = [
+        f"{shortened(mark['task'], 40)} ({to_the_second(mark['spent_at'])})" for mark in marks[:MOST_SPENT]
+    ]
+    hidden = len(marks) - MOST_SPENT
+    rest = f" and {hidden} more" if hidden > 0 else ""
+    return f"{', '.join(named)}{rest}: `hookd rearm TASK` lets one run once more"
 
 
 def _lanes(lanes: list[Lane], width: int) -> list[str]:

@@ -4,14 +4,18 @@ Must never: decide what the task sends. Called by: `hookd.cli`.
 """
 
 import argparse
+import shlex
 
 from hookd.cli import address
+from hookd.cli.client import Refusal
+from hookd.cli.failure import Failure
 from hookd.cli.options import add_json, add_occurrence, occurrence, text
 from hookd.cli.receipts import receipt_lines
 from hookd.cli.screen import as_json
 
 DESCRIPTION = (
-    "Run a task now, whatever its rules say, even one that is not enabled. Prints the delivery it made."
+    "Run a task now, whatever its rules say, even one that is not enabled. Prints the delivery it made.\n\n"
+    "One that runs once only and has run is refused; `hookd rearm` lets it run once more."
 )
 EXAMPLE = 'hookd trigger nightly-report --data \'{"reason": "by hand"}\''
 
@@ -29,6 +33,12 @@ def run(options: argparse.Namespace) -> int:
     from urllib.parse import quote
 
     path = f"/v1/tasks/{quote(options.task, safe='')}/trigger"
-    answer = address.from_options(options).send(path, occurrence(options))
+    try:
+        answer = address.from_options(options).send(path, occurrence(options))
+    except Refusal as refusal:
+        if refusal.status != 409:
+            raise
+        remedy = f"that is: `hookd rearm {shlex.quote(options.task)}`"
+        raise Failure(*refusal.lines, remedy, code=refusal.code) from None
     print(as_json(answer) if options.json else "\n".join(receipt_lines(answer)))
     return 0

@@ -8,10 +8,14 @@ to its `Picture`.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hookd.model import State
 from hookd.store.sqlite.rows import STATES
+
+Mark = tuple[str, str]
+"""A one-shot task that has run, by name and digest."""
 
 
 @dataclass(slots=True)
@@ -26,6 +30,8 @@ class Change:
         earliest: by webhook, the first instant at which anything can be claimed, seen after a claim; None:
             nothing is left.
         holds: by webhook, until when it waits as a whole.
+        paused: by webhook, since when it is paused (seconds since the epoch), or None: it is not any more.
+        spent: by mark, whether the task is spent from now on.
     """
 
     unfinished: Counter[str] = field(default_factory=Counter)
@@ -34,6 +40,8 @@ class Change:
     sooner: dict[str, int] = field(default_factory=dict)
     earliest: dict[str, int | None] = field(default_factory=dict)
     holds: dict[str, int] = field(default_factory=dict)
+    paused: dict[str, float | None] = field(default_factory=dict)
+    spent: dict[Mark, bool] = field(default_factory=dict)
 
     def due(self, webhook: str, due_at: int) -> None:
         """Note that a delivery of this webhook can be claimed from `due_at` on."""
@@ -48,20 +56,26 @@ class Change:
 
 @dataclass(slots=True)
 class Picture:
-    """What waits, by webhook, and how many deliveries are in each finished state."""
+    """What waits, by webhook, and how many deliveries are in each finished state.
+
+    Attributes:
+        paused: since when (seconds since the epoch); never changed in place, so that whoever was handed it has it as it
+            was then.
+    """
 
     unfinished: dict[str, int] = field(default_factory=dict)
     sending: dict[str, int] = field(default_factory=dict)
     earliest: dict[str, int] = field(default_factory=dict)
     finished: Counter[int] = field(default_factory=Counter)
     holds: dict[str, int] = field(default_factory=dict)
+    paused: Mapping[str, float] = field(default_factory=dict)
     total: int = 0
 
     def apply(self, change: Change) -> bool:
         """Follow a commit.
 
         Returns:
-            Whether something may now be claimed sooner than was known before.
+            Whether something may now be claimed sooner than was known before, or is wanted again after a pause.
         """
         self.finished.update(change.finished)
         self.total += change.unfinished.total()
@@ -69,7 +83,7 @@ class Picture:
         _add(self.sending, change.sending)
         for webhook, until in change.holds.items():
             self.holds[webhook] = max(until, self.holds.get(webhook, until))
-        rings = self._follow_due(change)
+        rings = self._follow_due(change) | self._follow_pauses(change)
         for webhook in change.unfinished:
             if webhook not in self.unfinished:
                 self.earliest.pop(webhook, None)
@@ -88,6 +102,13 @@ class Picture:
             else:
                 self.earliest[webhook] = seen
         return rings
+
+    def _follow_pauses(self, change: Change) -> bool:
+        if not change.paused:
+            return False
+        changed = {**self.paused, **change.paused}
+        self.paused = {webhook: since for webhook, since in changed.items() if since is not None}
+        return None in change.paused.values()
 
     def totals(self) -> dict[State, int]:
         """How many deliveries are in each state."""

@@ -5,19 +5,20 @@ Called by: `Writer`, on its thread.
 """
 
 import contextlib
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hookd.store.sqlite.change import Change, Picture
+from hookd.store.sqlite.change import Change, Mark, Picture
 from hookd.store.sqlite.claim import Leasing
 from hookd.store.sqlite.enqueue import Intake, Keys
 from hookd.store.sqlite.opening import open_database, unusable
-from hookd.store.sqlite.operations import Claim, Enqueue, Operation, Probe, Prune, Settle, Vacuum
+from hookd.store.sqlite.operations import Claim, Enqueue, Operation, Probe, Prune, Settle, Vacuum, Write
 from hookd.store.sqlite.prune import prune, vacuum
 from hookd.store.sqlite.recent import Recent
-from hookd.store.sqlite.rows import SENDING, ManyRows
+from hookd.store.sqlite.rows import SENDING, ManyRows, seconds
 from hookd.store.sqlite.settle import Settling
 
 _UNFINISHED = """
@@ -39,6 +40,7 @@ class _Sorted:
     """A batch by kind of operation."""
 
     settles: list[Settle] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
     enqueues: list[Enqueue] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     others: list[Prune | Vacuum | Probe] = field(default_factory=list)
@@ -64,6 +66,7 @@ class Engine:
         try:
             self.picture = _read_picture(self.connection)
             self._keys = Keys(*self.connection.execute(_NEXT_KEYS).fetchone())
+            self._marks = _read_marks(self.connection)
         except sqlite3.Error as error:
             self.connection.close()
             raise unusable(path, error) from error
@@ -85,6 +88,7 @@ class Engine:
             self._roll_back()
             raise
         self._unfinished += change.unfinished.total()
+        self._follow_marks(change.spent)
         return change
 
     def close(self) -> None:
@@ -92,12 +96,16 @@ class Engine:
         self.connection.close()
 
     def _run(self, batch: _Sorted, change: Change, *, check_all: bool) -> None:
-        """Settles come first, they make room; claims after the enqueues, to find what was just stored."""
+        """Settles come first, they make room; claims after whatever makes something due, to find it."""
         if batch.settles:
             Settling(self.connection, change).run(batch.settles)
+        for write in batch.writes:
+            write.result = write.work(self.connection, change)
         if batch.enqueues:
             unfinished = self._unfinished + change.unfinished.total()
-            intake = Intake(self.connection, self._keys, self._recent, unfinished, change)
+            intake = Intake(
+                self.connection, self._keys, self._recent, self._marks, unfinished=unfinished, change=change
+            )
             intake.run(batch.enqueues, check_all=check_all)
         if batch.claims:
             Leasing(self.connection, self._recent, change).run(batch.claims)
@@ -115,6 +123,14 @@ class Engine:
                 (version,) = self.connection.execute("PRAGMA user_version").fetchone()
                 self.connection.execute(f"PRAGMA user_version = {version:d}")
 
+    def _follow_marks(self, changed: Mapping[Mark, bool]) -> None:
+        """Bring the marks in memory up to a commit; before it they would outlive a rollback."""
+        for mark, spent in changed.items():
+            if spent:
+                self._marks.add(mark)
+            else:
+                self._marks.discard(mark)
+
     def _roll_back(self) -> None:
         self._recent.clear()
         with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back on its own
@@ -128,6 +144,8 @@ def _sort(batch: Sequence[Operation]) -> _Sorted:
         match call:
             case Settle():
                 by_kind.settles.append(call)
+            case Write():
+                by_kind.writes.append(call)
             case Enqueue():
                 by_kind.enqueues.append(call)
             case Claim():
@@ -147,4 +165,11 @@ def _read_picture(connection: sqlite3.Connection) -> Picture:
             picture.sending[webhook] = sending
     picture.finished.update(dict(connection.execute("SELECT state, count FROM tallies").fetchall()))
     picture.holds.update(connection.execute("SELECT webhook, hold_until FROM lanes").fetchall())
+    paused = connection.execute("SELECT webhook, since FROM paused").fetchall()
+    picture.paused = {webhook: seconds(since) for webhook, since in paused}
     return picture
+
+
+def _read_marks(connection: sqlite3.Connection) -> set[Mark]:
+    (text,) = connection.execute("SELECT json_group_array(json_array(task, digest)) FROM spent").fetchone()
+    return {(task, digest) for task, digest in json.loads(text)}

@@ -1,19 +1,20 @@
 """Storing events with their deliveries, many calls in few statements.
 
 Every call is planned against what is kept and against the calls before it in the same transaction; a
-refused call leaves nothing behind and does not touch its neighbours.
+refused call leaves nothing behind and does not touch its neighbours. So races are decided here, too: of an
+event with one id, and of a task that runs once (spec 13).
 
 Must never: begin or end a transaction. Called by: `Engine`, on the writer's thread.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hookd.errors import IdConflict, PendingLimitReached
-from hookd.model import DeliveryRef, EventObject, Receipt, Submission
-from hookd.store.sqlite.change import Change
+from hookd.errors import IdConflict, PendingLimitReached, TaskSpent
+from hookd.model import DeliveryRef, Event, EventObject, Kind, NewDelivery, Receipt, Submission
+from hookd.store.sqlite.change import Change, Mark
 from hookd.store.sqlite.operations import Enqueue
 from hookd.store.sqlite.recent import Fresh, Recent
 from hookd.store.sqlite.refs import refs_of
@@ -32,6 +33,11 @@ _INSERT_DELIVERIES = ManyRows(
 )
 _INSERT_MESSAGES = ManyRows(
     "INSERT INTO messages (seq, body) SELECT * FROM ({values}) WHERE column1 IS NOT NULL", width=2
+)
+_INSERT_SPENT = ManyRows(
+    """INSERT INTO spent (task, digest, spent_at, delivery_id)
+       SELECT * FROM ({values}) WHERE column1 IS NOT NULL""",
+    width=4,
 )
 _KEPT = """
     SELECT id, digest, seq, first_delivery, deliveries FROM events
@@ -55,8 +61,8 @@ class _Kept:
     deliveries: tuple[DeliveryRef, ...]
 
 
-_Fresh = tuple[Submission, str | None, str | None]
-"""A submission to be stored, with its event's object and data as JSON."""
+_Fresh = tuple[Event, tuple[NewDelivery, ...], str | None, str | None]
+"""An event to be stored with its deliveries, and its object and data as JSON."""
 
 
 @dataclass(slots=True)
@@ -66,6 +72,7 @@ class _Rows:
     events: list[Any] = field(default_factory=list)
     deliveries: list[Any] = field(default_factory=list)
     messages: list[Any] = field(default_factory=list)
+    spent: list[Any] = field(default_factory=list)
 
 
 class Intake:
@@ -75,16 +82,25 @@ class Intake:
         connection: inside a transaction.
         keys: where new keys come from.
         recent: takes the bodies that a claim will want soon.
+        marks: the one-shots that were spent before this transaction.
         unfinished: unfinished deliveries in this transaction before any enqueue.
         change: collects what the transaction changes.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, keys: Keys, recent: Recent, unfinished: int, change: Change
+        self,
+        connection: sqlite3.Connection,
+        keys: Keys,
+        recent: Recent,
+        marks: Collection[Mark],
+        *,
+        unfinished: int,
+        change: Change,
     ) -> None:
         self._connection = connection
         self._keys = keys
         self._recent = recent
+        self._marks = marks
         self._unfinished = unfinished
         self._change = change
         self._kept: dict[str, _Kept] = {}
@@ -111,6 +127,7 @@ class Intake:
         _INSERT_EVENTS.run(self._connection, self._rows.events)
         _INSERT_DELIVERIES.run(self._connection, self._rows.deliveries)
         _INSERT_MESSAGES.run(self._connection, self._rows.messages)
+        _INSERT_SPENT.run(self._connection, self._rows.spent)
 
     def _look_up(self, ids: Iterable[str]) -> None:
         wanted = list(ids)
@@ -122,25 +139,52 @@ class Intake:
 
     def _plan(self, call: Enqueue) -> None:
         planned: dict[str, _Kept] = {}
+        marks: dict[Mark, str] = {}
         fresh: list[_Fresh] = []
         receipts: list[Receipt] = []
         for index, submission in enumerate(call.batch):
             event = submission.event
             kept = planned.get(event.id) or self._kept.get(event.id)
             if kept is None:
-                refs = tuple([DeliveryRef(d.id, d.task, d.webhook) for d in submission.deliveries])
+                deliveries = submission.deliveries
+                for delivery in deliveries:
+                    if delivery.once:
+                        deliveries = self._unspent(submission, marks)
+                        break
+                refs = tuple([DeliveryRef(d.id, d.task, d.webhook) for d in deliveries])
                 planned[event.id] = _Kept(event.digest, refs)
-                fresh.append((submission, _object_text(event.object), _data_text(event.data)))
+                fresh.append((event, deliveries, _object_text(event.object), _data_text(event.data)))
                 receipts.append(Receipt(event.id, False, refs))
             elif event.digest is None or kept.digest != event.digest:
                 raise IdConflict(event.id, index)
             else:
                 receipts.append(Receipt(event.id, True, kept.deliveries))
-        self._take_room(sum([len(submission.deliveries) for submission, _, _ in fresh]), call.limit)
-        for submission, object_text, data_text in fresh:
-            self._add(submission, object_text, data_text, call.now)
+        self._take_room(sum([len(deliveries) for _, deliveries, _, _ in fresh]), call.limit)
+        for submitted in fresh:
+            self._add(submitted, call.now)
+        if marks:
+            self._spend(marks, call.now)
         self._kept.update(planned)
         call.result = tuple(receipts)
+
+    def _unspent(self, submission: Submission, marks: dict[Mark, str]) -> tuple[NewDelivery, ...]:
+        """The submission's deliveries without those of one-shots that have run; adds to `marks` those that run now."""
+        unspent: list[NewDelivery] = []
+        for delivery in submission.deliveries:
+            mark = (delivery.task, delivery.once)
+            if not delivery.once:
+                unspent.append(delivery)
+            elif mark not in marks and not self._change.spent.get(mark, mark in self._marks):
+                unspent.append(delivery)
+                marks[mark] = delivery.id
+            elif submission.event.kind is Kind.TRIGGER:
+                raise TaskSpent(delivery.task)
+        return tuple(unspent)
+
+    def _spend(self, marks: Mapping[Mark, str], now: int) -> None:
+        for mark, delivery_id in marks.items():
+            self._rows.spent += (*mark, now, delivery_id)
+            self._change.spent[mark] = True
 
     def _take_room(self, more: int, limit: int) -> None:
         unfinished = self._unfinished + more
@@ -148,14 +192,15 @@ class Intake:
             raise PendingLimitReached(f"{unfinished} deliveries would be waiting; the limit is {limit}")
         self._unfinished = unfinished
 
-    def _add(self, submission: Submission, object_text: str | None, data_text: str | None, now: int) -> None:
-        event, keys, rows = submission.event, self._keys, self._rows
+    def _add(self, submitted: _Fresh, now: int) -> None:
+        event, deliveries, object_text, data_text = submitted
+        keys, rows = self._keys, self._rows
         event_seq, seq = keys.event, keys.delivery
         rows.events += (
             event_seq, event.id, event.kind.value, event.type, event.event, object_text, event.time,
-            data_text, event.digest, now, seq, len(submission.deliveries),
+            data_text, event.digest, now, seq, len(deliveries),
         )  # fmt: skip
-        for delivery in submission.deliveries:
+        for delivery in deliveries:
             webhook, body = delivery.webhook, delivery.body
             rows.deliveries += (seq, delivery.id, event_seq, delivery.task, webhook, delivery.rule, now, now)
             rows.messages += (seq, body)

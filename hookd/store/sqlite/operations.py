@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hookd.model import Attempt, Lease, Receipt, Settlement, Submission, Want
+from hookd.store.sqlite.change import Change
 
 
 class Operation:
@@ -116,6 +117,21 @@ class Probe(Operation):
     """Write something tiny durably."""
 
     __slots__ = ()
+
+
+class Write(Operation):
+    """Run a small change of its own inside the transaction; the result is what it returns.
+
+    It may run twice, if the transaction is rolled back and tried again without its neighbours.
+    """
+
+    __slots__ = ("work",)
+
+    def __init__(
+        self, future: asyncio.Future[Any], work: Callable[[sqlite3.Connection, Change], Any]
+    ) -> None:
+        super().__init__(future)
+        self.work = work
 
 
 class Echo(Operation):

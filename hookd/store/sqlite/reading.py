@@ -19,6 +19,7 @@ from hookd.model import (
     EventRecord,
     Kind,
     Reason,
+    SpentMark,
     State,
 )
 from hookd.store.sqlite.refs import refs_of
@@ -44,6 +45,7 @@ _EVENT_COLUMNS = """
 """
 _EVENT = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = ?"  # noqa: S608  constants
 _EVENTS = f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608  constants
+_SPENT = "SELECT task, digest, spent_at, delivery_id FROM spent ORDER BY spent_at DESC, task, digest"
 _OLDEST = """
     SELECT json_group_array(json_array(wanted.value, (
         SELECT created_at FROM deliveries INDEXED BY deliveries_waiting
@@ -64,6 +66,42 @@ class _Way(NamedTuple):
     source: str
     condition: str
     values: tuple[Any, ...]
+
+
+class _Stretch(NamedTuple):
+    """The matching deliveries among the next rows along a way.
+
+    Attributes:
+        source: what stands after FROM.
+        condition: what stands after WHERE.
+        values: the condition's parameters.
+        before: the key the next stretch lies below, or None at the end.
+    """
+
+    source: str
+    condition: str
+    values: tuple[Any, ...]
+    before: int | None
+
+
+class Match(NamedTuple):
+    """A matching delivery: its key, its webhook and the number of its state."""
+
+    seq: int
+    webhook: str
+    state: int
+
+
+class Matches(NamedTuple):
+    """What one step over matching deliveries found.
+
+    Attributes:
+        rows: the deliveries, newest first.
+        before: where the next step goes on, or None at the end.
+    """
+
+    rows: list[Match]
+    before: int | None
 
 
 class Step(NamedTuple):
@@ -110,6 +148,36 @@ def deliveries(
     connection: sqlite3.Connection, where: DeliveryFilter, before: int, limit: int, step: int = STEP
 ) -> Step:
     """Look at the next `step` rows below the key `before` and return at most `limit` that match."""
+    stretch = _stretch(connection, where, before, step)
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM {stretch.source} JOIN events AS e ON e.seq = d.event_seq"  # noqa: S608  constants
+        f" WHERE {stretch.condition} ORDER BY d.seq DESC LIMIT ?",
+        (*stretch.values, limit),
+    ).fetchall()
+    return Step([(row[0], _delivery_record(row)) for row in rows], stretch.before)
+
+
+def matching(
+    connection: sqlite3.Connection, where: DeliveryFilter, before: int, limit: int, step: int = STEP
+) -> Matches:
+    """Like `deliveries`, with no more of each than a change needs; a step cut short by `limit` goes on right there."""
+    stretch = _stretch(connection, where, before, step)
+    (text,) = connection.execute(
+        f"SELECT json_group_array(json_array(seq, webhook, state)) FROM (SELECT d.* FROM {stretch.source}"  # noqa: S608  constants
+        f" WHERE {stretch.condition} ORDER BY d.seq DESC LIMIT ?)",
+        (*stretch.values, limit),
+    ).fetchone()
+    rows = [Match(*row) for row in json.loads(text)]
+    return Matches(rows, rows[-1].seq if len(rows) == limit else stretch.before)
+
+
+def spent(connection: sqlite3.Connection) -> tuple[SpentMark, ...]:
+    """Every mark of a one-shot that has run, the latest first."""
+    rows = connection.execute(_SPENT).fetchall()
+    return tuple(SpentMark(task, digest, seconds(at), delivery_id) for task, digest, at, delivery_id in rows)
+
+
+def _stretch(connection: sqlite3.Connection, where: DeliveryFilter, before: int, step: int) -> _Stretch:
     way = _way(connection, where)
     floor, count = connection.execute(
         f"SELECT min(seq), count(*) FROM (SELECT d.seq FROM {way.source}"  # noqa: S608  constants
@@ -117,12 +185,12 @@ def deliveries(
         (*way.values, before, step),
     ).fetchone()
     condition, values = _condition(where)
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM {way.source} JOIN events AS e ON e.seq = d.event_seq"  # noqa: S608  constants
-        f" WHERE {way.condition} AND d.seq >= ? AND d.seq < ?{condition} ORDER BY d.seq DESC LIMIT ?",
-        (*way.values, floor, before, *values, limit),
-    ).fetchall()
-    return Step([(row[0], _delivery_record(row)) for row in rows], floor if count == step else None)
+    return _Stretch(
+        source=way.source,
+        condition=f"{way.condition} AND d.seq >= ? AND d.seq < ?{condition}",
+        values=(*way.values, floor, before, *values),
+        before=floor if count == step else None,
+    )
 
 
 def _way(connection: sqlite3.Connection, where: DeliveryFilter) -> _Way:

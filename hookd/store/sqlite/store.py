@@ -6,7 +6,7 @@ and prune use it.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -21,13 +21,26 @@ from hookd.model import (
     Page,
     Receipt,
     Settlement,
+    SpentMark,
     State,
     Submission,
     Want,
 )
-from hookd.store.sqlite import reading
-from hookd.store.sqlite.change import Picture
-from hookd.store.sqlite.operations import Claim, Echo, Enqueue, Operation, Probe, Prune, Read, Settle, Vacuum
+from hookd.store.sqlite import byhand, reading, watching
+from hookd.store.sqlite.byhand import Progress
+from hookd.store.sqlite.change import Change, Picture
+from hookd.store.sqlite.operations import (
+    Claim,
+    Echo,
+    Enqueue,
+    Operation,
+    Probe,
+    Prune,
+    Read,
+    Settle,
+    Vacuum,
+    Write,
+)
 from hookd.store.sqlite.rows import micros, optional_seconds, seconds
 from hookd.store.sqlite.settle import refuse_unfit
 from hookd.store.sqlite.writer import Report, Writer
@@ -99,6 +112,65 @@ class SqliteStore:
     async def holds(self) -> Mapping[str, float]:
         """See `Store.holds`."""
         return {webhook: seconds(until) for webhook, until in self._picture.holds.items()}
+
+    async def pause(self, webhook: str, *, now: float) -> None:
+        """See `Store.pause`."""
+        await self._write(partial(byhand.pause, webhook=webhook, now=micros(now)))
+
+    async def resume(self, webhook: str) -> bool:
+        """See `Store.resume`."""
+        return await self._write(partial(byhand.resume, webhook=webhook))
+
+    def paused(self) -> Mapping[str, float]:
+        """See `Store.paused`."""
+        return self._picture.paused
+
+    async def spent(self) -> tuple[SpentMark, ...]:
+        """See `Store.spent`."""
+        return await self._read(reading.spent)
+
+    async def rearm(self, task: str, digest: str) -> bool:
+        """See `Store.rearm`."""
+        return await self._write(partial(byhand.rearm, task=task, digest=digest))
+
+    async def watch_schedules(self, keys: Collection[str], *, now: float) -> Mapping[str, float]:
+        """See `Store.watch_schedules`."""
+        until = await self._write(partial(watching.watch_schedules, keys=tuple(keys), now=micros(now)))
+        return {key: seconds(instant) for key, instant in until.items()}
+
+    async def note_alive(self, *, now: float) -> None:
+        """See `Store.note_alive`."""
+        await self._write(partial(watching.note_alive, now=micros(now)))
+
+    async def retry(self, delivery_id: str, *, now: float) -> State | None:
+        """See `Store.retry`."""
+        return await self._write(partial(byhand.retry, delivery_id=delivery_id, now=micros(now)))
+
+    async def cancel(self, delivery_id: str, *, now: float) -> State | None:
+        """See `Store.cancel`."""
+        return await self._write(partial(byhand.cancel, delivery_id=delivery_id, now=micros(now)))
+
+    async def retry_matching(self, where: DeliveryFilter, *, now: float, dry_run: bool) -> tuple[int, int]:
+        """See `Store.retry_matching`; raises ValueError for deliveries whose attempt is under way."""
+        if where.state is State.SENDING:
+            raise ValueError(
+                "what is being sent cannot be retried: choose pending, delivered, dead or cancelled"
+            )
+        # A task of its own: whoever waits for it may be cancelled between two steps.
+        steps = self._loop.create_task(self._retry_steps(where, micros(now), dry_run=dry_run))
+        return await asyncio.shield(steps)
+
+    async def _retry_steps(self, where: DeliveryFilter, now: int, *, dry_run: bool) -> tuple[int, int]:
+        matched = retried = 0
+        before: int | None = reading.END
+        while before is not None:
+            step: Progress
+            if dry_run:
+                step = await self._read(partial(byhand.count_step, where=where, before=before))
+            else:
+                step = await self._write(partial(byhand.retry_step, where=where, before=before, now=now))
+            matched, retried, before = matched + step.matched, retried + step.retried, step.before
+        return matched, retried
 
     async def delivery(self, delivery_id: str) -> DeliveryRecord | None:
         """See `Store.delivery`."""
@@ -181,6 +253,10 @@ class SqliteStore:
 
     async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         result: T = await self._do(Read(self._future(), query))
+        return result
+
+    async def _write(self, work: Callable[[sqlite3.Connection, Change], T]) -> T:
+        result: T = await self._do(Write(self._future(), work))
         return result
 
     def _take_over(self, report: Report) -> None:

@@ -1,0 +1,177 @@
+"""The routes by which a person steps in: retry, cancel, pause, resume, send, rearm (spec 2, 8, 9).
+
+Must never: make a request to a receiver, or answer before the store has committed.
+"""
+
+from collections.abc import Mapping
+
+from hookd import decode, log, render
+from hookd.api import lookup, views
+from hookd.api.app import Router
+from hookd.api.events import optional_json, unknown
+from hookd.api.filters import decode_retry
+from hookd.api.message import Answer, Request
+from hookd.api.problem import Problem, answer, unavailable
+from hookd.api.services import Services
+from hookd.decode.faults import escaped
+from hookd.defs import Template, WebhookDef
+from hookd.errors import EventRejected, Fault, StoreUnavailable
+from hookd.model import State
+
+
+class ByHandRoutes:
+    """Every `POST` that changes what happens to deliveries, webhooks and spent tasks."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def register(self, router: Router) -> None:
+        """Add the routes."""
+        for pattern, route in {
+            "/v1/deliveries/retry": self.retry_matching,
+            "/v1/deliveries/{id}/retry": self.retry,
+            "/v1/deliveries/{id}/cancel": self.cancel,
+            "/v1/webhooks/{name}/pause": self.pause,
+            "/v1/webhooks/{name}/resume": self.resume,
+            "/v1/webhooks/{name}/send": self.send,
+            "/v1/tasks/{name}/rearm": self.rearm,
+        }.items():
+            router.add("POST", pattern, route)
+
+    async def retry(self, request: Request, variables: Mapping[str, str]) -> Answer:
+        """Make one delivery due now, whatever has become of it."""
+        await expect_no_fields(request, self._size_limit)
+        services, delivery_id = self._services, variables["id"]
+        before = await services.store.retry(delivery_id, now=services.clock.now())
+        if before is None:
+            raise lookup.no_delivery(delivery_id)
+        if before is State.SENDING:
+            raise Problem(
+                409, f"an attempt of the delivery {delivery_id!r} is under way; its end decides what is next"
+            )
+        log.info("delivery.retried", delivery_id=delivery_id, before=before)
+        return answer(await lookup.delivery(services, delivery_id))
+
+    async def cancel(self, request: Request, variables: Mapping[str, str]) -> Answer:
+        """End one delivery that waits."""
+        await expect_no_fields(request, self._size_limit)
+        services, delivery_id = self._services, variables["id"]
+        before = await services.store.cancel(delivery_id, now=services.clock.now())
+        if before is None:
+            raise lookup.no_delivery(delivery_id)
+        if before is not State.PENDING:
+            raise Problem(409, _not_cancelled(delivery_id, before))
+        cancelled = await lookup.delivery(services, delivery_id)
+        services.metrics.lane(cancelled["webhook"]).delivery(State.CANCELLED)
+        log.info("delivery.cancelled", delivery_id=delivery_id, webhook=cancelled["webhook"])
+        return answer(cancelled)
+
+    async def retry_matching(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        """Make every delivery due that matches a filter, or count them."""
+        services = self._services
+        order = decode_retry(await optional_json(request, self._size_limit))
+        if services.stopping:
+            raise unavailable("hookd is stopping")
+        try:
+            matched, retried = await services.store.retry_matching(
+                order.where, now=services.clock.now(), dry_run=order.dry_run
+            )
+        except StoreUnavailable as exc:
+            raise unavailable(
+                f"the store cannot write now; a part may have been retried already, ask again for the rest: {exc}"
+            ) from None
+        if not order.dry_run:
+            log.info("deliveries.retried", matched=matched, retried=retried, state=order.where.state)
+        return answer({"matched": matched, "retried": retried})
+
+    async def pause(self, request: Request, variables: Mapping[str, str]) -> Answer:
+        """Park a webhook until it is resumed."""
+        await expect_no_fields(request, self._size_limit)
+        services, name = self._services, variables["name"]
+        self._require_webhook(name)
+        if name not in services.store.paused():
+            await services.store.pause(name, now=services.clock.now())
+            log.info("webhook.paused", webhook=name)
+        return answer(await lookup.lane(services, name))
+
+    async def resume(self, request: Request, variables: Mapping[str, str]) -> Answer:
+        """End a pause, also of a webhook that has left the configuration meanwhile."""
+        await expect_no_fields(request, self._size_limit)
+        services, name = self._services, variables["name"]
+        self._require_webhook(name)
+        if await services.store.resume(name):
+            log.info("webhook.unpaused", webhook=name)
+        return answer(await lookup.lane(services, name))
+
+    async def send(self, request: Request, variables: Mapping[str, str]) -> Answer:
+        """Send a message to a webhook, without a task: a test through the real path."""
+        services, name = self._services, variables["name"]
+        if services.stopping:
+            raise unavailable("hookd is stopping")
+        generation = services.holder.current
+        webhook = generation.config.webhooks.get(name)
+        if webhook is None:
+            raise unknown("webhook", name, generation.config.webhooks)
+        template = _template(await optional_json(request, self._size_limit), webhook)
+        return answer(views.receipt(await services.intake.send(webhook, template, generation)), 202)
+
+    async def rearm(self, request: Request, variables: Mapping[str, str]) -> Answer:
+        """Let a task that has run once and for all run once more: the definition in force (spec 13)."""
+        await expect_no_fields(request, self._size_limit)
+        name, tasks = variables["name"], self._services.holder.current.config.tasks
+        task = tasks.get(name)
+        if task is None:
+            raise unknown("task", name, tasks)
+        if not task.delete_after_running:
+            raise Problem(
+                409,
+                f"the task {name!r} does not run once only (delete_after_running is false), so it is never spent",
+            )
+        rearmed = await self._services.store.rearm(name, task.digest)
+        if rearmed:
+            log.info("task.rearmed", task=name)
+        return answer({"task": name, "rearmed": rearmed})
+
+    @property
+    def _size_limit(self) -> int:
+        return self._services.holder.current.config.daemon.event_size
+
+    def _require_webhook(self, name: str) -> None:
+        """Refuse a name that is neither in force nor paused. Raises Problem (404)."""
+        known = {**self._services.holder.current.config.webhooks, **self._services.store.paused()}
+        if name not in known:
+            raise unknown("webhook", name, known)
+
+
+async def expect_no_fields(request: Request, limit: int) -> None:
+    """Read the body of a request that has nothing to say: none, or an empty object.
+
+    Raises:
+        Problem, EventRejected: as `optional_json`; 422 for any content.
+    """
+    value = await optional_json(request, limit)
+    if value != {}:
+        fault = Fault("", "must be an empty object, or there is no body")
+        raise EventRejected(422, "Invalid request", "this request takes no fields", (fault,))
+
+
+def _not_cancelled(delivery_id: str, state: State) -> str:
+    if state is State.SENDING:
+        return f"an attempt of the delivery {delivery_id!r} is under way; only a pending one can be cancelled"
+    return f"the delivery {delivery_id!r} is {state} already; only a pending one can be cancelled"
+
+
+def _template(body: object, webhook: WebhookDef) -> Template:
+    """The message of a send request, compiled as it would be in a task for that webhook.
+
+    Raises:
+        EventRejected: 422, at the place of the fault.
+    """
+    message = decode.decode_send(body)
+    try:
+        return render.compile_message(message, json_type=webhook.sends_json)
+    except render.TemplateError as error:
+        pointer = "".join(f"/{escaped(str(step))}" for step in ("message", *error.path))
+        where = f"line {error.line + 1}: " if error.line else ""
+        fault = Fault(pointer, f"{where}{error.message}")
+        raise EventRejected(422, "Invalid request", f"{pointer}: {fault.message}", (fault,)) from None

@@ -1,0 +1,157 @@
+"""Which deliveries a request means: told by a listing's query, or by the body of `POST /v1/deliveries/retry` (spec 9).
+
+Must never: ask the store. Called by: `operate`, `byhand`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hookd.api.message import Request
+from hookd.api.problem import Problem
+from hookd.decode.faults import Faults, kind
+from hookd.decode.rfc3339 import is_date_time
+from hookd.errors import Fault
+from hookd.model import DeliveryFilter, State
+from hookd.wording import guess, shown
+
+DEFAULT_LIMIT = 50
+MOST_ITEMS = 500
+PAGING = frozenset({"limit", "cursor"})
+FILTERS = frozenset({"state", "webhook", "task", "event", "since", "until"})
+
+RETRYABLE = (State.DEAD, State.CANCELLED, State.DELIVERED, State.PENDING)
+"""The states that a retry by filter may ask for; an attempt under way is not to be disturbed."""
+
+_LONGEST = 256
+_INSTANT = "must be RFC 3339 with an offset, such as 2026-01-31T08:00:00Z"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryOrder:
+    """What to retry; `dry_run`: only count it."""
+
+    where: DeliveryFilter
+    dry_run: bool
+
+
+def query_of(request: Request, known: frozenset[str]) -> dict[str, str]:
+    """The query's parameters.
+
+    Raises:
+        Problem: 400 for an unknown one, or one that is given twice.
+    """
+    query: dict[str, str] = {}
+    for name, value in request.query():
+        if name not in known:
+            near = guess(name, known)
+            hint = f"; did you mean {near}?" if near else f"; known are {', '.join(sorted(known))}"
+            raise Problem(400, f"unknown query parameter {name!r}{hint}")
+        if name in query:
+            raise bad_query(name, "is given twice")
+        query[name] = value
+    return query
+
+
+def queried(query: Mapping[str, str]) -> DeliveryFilter:
+    """The filter of a listing. Raises Problem (400) for a value that cannot be."""
+    return DeliveryFilter(
+        state=_queried_state(query),
+        webhook=query.get("webhook"),
+        task=query.get("task"),
+        event_id=query.get("event"),
+        since=_queried_instant(query, "since"),
+        until=_queried_instant(query, "until"),
+    )
+
+
+def queried_limit(query: Mapping[str, str]) -> int:
+    """How many items a listing may have. Raises Problem (400)."""
+    given = query.get("limit", str(DEFAULT_LIMIT))
+    if not (given.isascii() and given.isdigit() and len(given) < 6 and 1 <= int(given) <= MOST_ITEMS):
+        raise bad_query("limit", f"must be a whole number from 1 to {MOST_ITEMS}")
+    return int(given)
+
+
+def bad_query(name: str, fault: str) -> Problem:
+    """A 400 for a query parameter."""
+    return Problem(400, f"query parameter {name} {fault}", faults=[Fault("", f"{name} {fault}")])
+
+
+def _queried_state(query: Mapping[str, str]) -> State | None:
+    given = query.get("state")
+    if given is None:
+        return None
+    try:
+        return State(given)
+    except ValueError:
+        raise bad_query("state", f"must be one of {', '.join(State)}") from None
+
+
+def _queried_instant(query: Mapping[str, str], name: str) -> float | None:
+    given = query.get(name)
+    if given is None:
+        return None
+    at = _seconds(given)
+    if at is None:
+        raise bad_query(name, _INSTANT)
+    return at
+
+
+def decode_retry(value: Any) -> RetryOrder:
+    """The body of a retry by filter; what is not given does not restrict, but `state` is then dead (spec 8).
+
+    Raises:
+        EventRejected: 422, with every fault.
+    """
+    faults = Faults("Invalid request")
+    body = faults.mapping("", value)
+    faults.fields("", body, [*sorted(FILTERS), "dry_run"])
+    dry_run = body.get("dry_run", False)
+    if not isinstance(dry_run, bool):
+        faults.add("/dry_run", f"must be true or false, not {kind(dry_run)}")
+    where = DeliveryFilter(
+        state=_wanted_state(body, faults),
+        webhook=_wanted_text(body, "webhook", faults),
+        task=_wanted_text(body, "task", faults),
+        event_id=_wanted_text(body, "event", faults),
+        since=_wanted_instant(body, "since", faults),
+        until=_wanted_instant(body, "until", faults),
+    )
+    faults.raise_any()
+    return RetryOrder(where, dry_run is True)
+
+
+def _wanted_state(body: Mapping[str, Any], faults: Faults) -> State:
+    given = body.get("state", State.DEAD)
+    if given in RETRYABLE:
+        return State(given)
+    if isinstance(given, str):
+        near = guess(given, RETRYABLE)
+        meant = f'; did you mean "{near}"?' if near else ""
+        faults.add("/state", f'must be one of {", ".join(RETRYABLE)}, not "{shown(given)}"{meant}')
+    else:
+        faults.add("/state", f"must be a string, not {kind(given)}")
+    return State.DEAD
+
+
+def _wanted_text(body: Mapping[str, Any], name: str, faults: Faults) -> str | None:
+    return faults.text(f"/{name}", body[name], _LONGEST) if name in body else None
+
+
+def _wanted_instant(body: Mapping[str, Any], name: str, faults: Faults) -> float | None:
+    given = _wanted_text(body, name, faults)
+    at = _seconds(given) if given else None
+    if given and at is None:
+        faults.add(f"/{name}", f'{_INSTANT}; it is "{shown(given)}"')
+    return at
+
+
+def _seconds(text: str) -> float | None:
+    """An RFC 3339 date-time as seconds since the epoch; None where it is none. A leap second is the one after it."""
+    if not is_date_time(text):
+        return None
+    leap = text[17:19] == "60"
+    moment = datetime.fromisoformat((text[:17] + "59" + text[19:] if leap else text).upper())
+    return moment.timestamp() + leap

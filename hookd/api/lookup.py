@@ -1,0 +1,41 @@
+"""What several routes look up for their answers: a delivery, the webhooks' lanes.
+
+Must never: change anything. Called by: `operate`, `byhand`.
+"""
+
+from hookd.api import views
+from hookd.api.problem import Problem
+from hookd.api.services import Services
+from hookd.lane import LaneState, Parked
+
+
+def no_delivery(delivery_id: str) -> Problem:
+    """A 404 for a delivery."""
+    return Problem(404, f"there is no delivery {delivery_id!r}; GET /v1/deliveries lists those that are kept")
+
+
+async def delivery(services: Services, delivery_id: str) -> views.JsonObject:
+    """One delivery with its body and attempts. Raises Problem (404)."""
+    record = await services.store.delivery(delivery_id)
+    if record is None:
+        raise no_delivery(delivery_id)
+    return views.whole_delivery(record, services.holder.current.config, services.store.paused())
+
+
+async def lanes(services: Services) -> list[views.JsonObject]:
+    """Every webhook with the state of its lane."""
+    stats, paused = await services.store.lanes(), services.store.paused()
+    now, config = services.clock.now(), services.holder.current.config
+    return [
+        views.lane(state, stats.get(name), config, now, paused.get(name))
+        for name, state in services.lane_states().items()
+    ]
+
+
+async def lane(services: Services, name: str) -> views.JsonObject:
+    """One webhook with the state of its lane, though it may be gone from the configuration."""
+    stats, paused = await services.store.lanes(), services.store.paused()
+    now, config = services.clock.now(), services.holder.current.config
+    gone = LaneState(name, Parked.GONE, in_flight=0, hold_until=None, last_result=None)
+    state = services.lane_states().get(name, gone)
+    return views.lane(state, stats.get(name), config, now, paused.get(name))

@@ -1,0 +1,40 @@
+"""`hookd resume`: ends the pause of a webhook.
+
+Must never: change the config. Called by: `hookd.cli`.
+"""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from hookd.cli import address
+from hookd.cli.batches import counted
+from hookd.cli.health import parked_remedy
+from hookd.cli.options import add_json, text
+from hookd.cli.screen import as_json, visible
+
+DESCRIPTION = "End the pause of a webhook: what waits for it is sent."
+EXAMPLE = "hookd resume ops-slack"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take a webhook."""
+    parser.add_argument("webhook", metavar="WEBHOOK", type=text, help="the webhook's name")
+    add_json(parser)
+    address.add_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Resume it; 0 also where it was not paused."""
+    from urllib.parse import quote
+
+    lane = address.from_options(options).send(f"/v1/webhooks/{quote(options.webhook, safe='')}/resume")
+    print(as_json(lane) if options.json else visible(_told(lane)))
+    return 0
+
+
+def _told(lane: Mapping[str, Any]) -> str:
+    if lane["parked"]:
+        return f"{lane['name']} is not paused, but parked: {parked_remedy(lane['parked'], lane['name'])}"
+    waiting = counted(lane["pending"], "delivery goes", "deliveries go")
+    return f"{lane['name']} is not paused" + (f"; {waiting} on" if lane["pending"] else "")

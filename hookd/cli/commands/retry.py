@@ -1,0 +1,76 @@
+"""`hookd retry`: makes deliveries due now, one by one or by a filter.
+
+Must never: decide which may be retried; the daemon does. Called by: `hookd.cli`.
+"""
+
+import argparse
+import json
+import sys
+
+from hookd.cli import address
+from hookd.cli.byid import Delivery, act
+from hookd.cli.filters import add_filters, chosen, notes
+from hookd.cli.health import parked_remedy
+from hookd.cli.options import add_json, text
+from hookd.cli.screen import as_json, visible
+
+DESCRIPTION = """Send deliveries once more: those with these ids, or all that match a filter.
+
+Dead, cancelled and delivered ones are sent again, under the same webhook-id; one that waits is due now.
+By filter, dead ones are taken unless --state says otherwise. --since and --until compare when a delivery was
+made; both take an instant (2026-01-02T03:04:05Z) or a duration back from now (10m, 2h, 7d)."""
+EXAMPLE = """hookd retry dlv_0198f2c76f0e7c1b9d550a8e5b7f3c21
+  hookd retry --state dead --webhook ops-slack --since 2h --dry-run"""
+
+STATES = ("dead", "cancelled", "delivered", "pending")
+TIMEOUT_S = 600.0
+"""A backlog of a million takes its time."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take ids, or filters."""
+    parser.usage = "hookd retry ID... [options]\n       hookd retry --state dead [filters] [options]"
+    parser.add_argument(
+        "ids",
+        metavar="ID",
+        nargs="*",
+        type=text,
+        help="the deliveries' ids, as `hookd deliveries` prints them",
+    )
+    add_filters(parser, STATES)
+    parser.add_argument("--dry-run", action="store_true", help="with filters: only tell how many match")
+    add_json(parser)
+    address.add_options(parser)
+    parser.set_defaults(refuse=parser.error)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Retry; 0 when nothing was refused, also where nothing matches."""
+    given = chosen(options)
+    if options.ids and (given or options.dry_run):
+        options.refuse("ids stand alone: filters and --dry-run choose by what deliveries are")
+    if not options.ids and not given:
+        options.refuse("which deliveries? Ids, or a filter such as --state dead")
+    client = address.from_options(options)
+    if options.ids:
+        return act(client, options.ids, "retry", told=_told, as_answer=options.json)
+    order = json.dumps({"state": "dead", **given, "dry_run": options.dry_run}).encode()
+    answer = client.send("/v1/deliveries/retry", order, timeout_s=TIMEOUT_S)
+    print(as_json(answer) if options.json else _counts(answer, dry_run=options.dry_run))
+    if not answer["matched"]:
+        for note in notes(client, given):
+            print(visible(note), file=sys.stderr)
+    return 0
+
+
+def _told(delivery: Delivery) -> str:
+    if delivery["parked"]:
+        return f"{delivery['id']}  waits: {parked_remedy(delivery['parked'], delivery['webhook'])}"
+    return f"{delivery['id']}  due now, to {delivery['webhook']}"
+
+
+def _counts(answer: dict[str, int], *, dry_run: bool) -> str:
+    if dry_run:
+        return f"{answer['matched']} would be retried"
+    left = answer["matched"] - answer["retried"]
+    return f"{answer['retried']} retried" + (f", {left} more had changed meanwhile" if left else "")

@@ -1,0 +1,61 @@
+"""`hookd send`: sends a message to a webhook, to try it out.
+
+Must never: make the request itself; it goes the way of every delivery. Called by: `hookd.cli`.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hookd.cli import address
+from hookd.cli.byid import path_of
+from hookd.cli.client import Client
+from hookd.cli.failure import Failure
+from hookd.cli.health import parked_remedy
+from hookd.cli.options import add_json, text
+from hookd.cli.receipts import receipt_lines
+from hookd.cli.screen import as_json, visible
+
+DESCRIPTION = """Send a message to a webhook through the real path: stored, signed, retried. Prints its delivery.
+
+The message is what a task's `message: TEXT` would be: for a webhook that sends JSON a JSON template, for any other
+plain text; variables such as ${DATE} are filled in. Without --message it is {"text": "Webhook"}."""
+EXAMPLE = """hookd send ops-slack
+  hookd send ops-slack --message '{"text": "a test at ${DATE}"}'"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take a webhook and a message."""
+    parser.add_argument("webhook", metavar="WEBHOOK", type=text, help="the webhook's name")
+    parser.add_argument("--message", metavar="TEXT", type=text, help="what to send")
+    add_json(parser)
+    address.add_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Send it; 0 once it is safely stored."""
+    from urllib.parse import quote
+
+    client = address.from_options(options)
+    body = {} if options.message is None else {"message": options.message}
+    path = f"/v1/webhooks/{quote(options.webhook, safe='')}/send"
+    answer = client.send(path, json.dumps(body).encode())
+    if options.json:
+        print(as_json(answer))
+        return 0
+    print("\n".join(receipt_lines(answer)))
+    for line in _parked_lines(client, answer):
+        print(visible(line))
+    return 0
+
+
+def _parked_lines(client: Client, answer: Mapping[str, Any]) -> Iterator[str]:
+    """What keeps the delivery waiting, if anything does; the message is stored, so that not knowing is no failure."""
+    for made in answer["deliveries"]:
+        try:
+            delivery = client.get(path_of(made["id"]))
+        except Failure:
+            continue
+        if delivery["parked"]:
+            yield f"  it waits: {parked_remedy(delivery['parked'], delivery['webhook'])}"

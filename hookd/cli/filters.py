@@ -1,0 +1,62 @@
+"""The options that choose deliveries from the history, and what is said where a name in them is not known.
+
+Must never: print. Called by: `deliveries`, `retry`.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from hookd.cli.client import Client
+from hookd.cli.failure import Failure
+from hookd.cli.moments import parse_moment
+from hookd.cli.options import text
+
+FILTERS = ("state", "webhook", "task", "event", "since", "until")
+NAMED = {"webhook": "webhooks", "task": "tasks"}
+"""The filters that take a name, and the section of the config it comes from."""
+
+
+def add_filters(parser: argparse.ArgumentParser, states: Sequence[str]) -> None:
+    """Add the filters of spec 8; `states` are those that may be asked for."""
+    parser.add_argument(
+        "--state", choices=states, help="only those in this state: %(choices)s", metavar="STATE"
+    )
+    parser.add_argument("--webhook", metavar="NAME", type=text, help="only those to this webhook")
+    parser.add_argument("--task", metavar="NAME", type=text, help="only those of this task")
+    parser.add_argument("--event", metavar="ID", type=text, help="only those of the event with this id")
+    parser.add_argument("--since", metavar="WHEN", type=_moment, help="only those made then or later")
+    parser.add_argument("--until", metavar="WHEN", type=_moment, help="only those made before")
+
+
+def _moment(value: str) -> str:
+    try:
+        return parse_moment(value, datetime.now(UTC))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def chosen(options: argparse.Namespace) -> dict[str, str]:
+    """The filters that were given, as the API takes them."""
+    return {name: getattr(options, name) for name in FILTERS if getattr(options, name) is not None}
+
+
+def notes(client: Client, given: Mapping[str, str]) -> list[str]:
+    """What may be why nothing matches: names that the config in force does not have, with the near ones."""
+    if NAMED.keys().isdisjoint(given):
+        return []
+    from difflib import get_close_matches
+
+    try:
+        config = client.get("/v1/config")
+    except Failure:
+        return []
+    said = []
+    for kind, section in NAMED.items():
+        name = given.get(kind)
+        if name is None or name in config[section]:
+            continue
+        near = get_close_matches(name, config[section], n=3, cutoff=0.5)
+        hint = f"; did you mean: {', '.join(near)}" if near else ""
+        said.append(f"note: the config has no {kind} {name!r}{hint}")
+    return said

@@ -1,0 +1,39 @@
+"""Which config a command reads, and what is said where it is invalid (spec 8).
+
+Must never: talk to the daemon. Called by: `explain`, `run`, `schedules`, `types`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hookd.cli.screen import visible
+
+if TYPE_CHECKING:
+    from hookd.defs import Config
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add `--config`."""
+    parser.add_argument(
+        "-c",
+        "--config",
+        metavar="PATH",
+        type=Path,
+        help="file or directory (default: $HOOKD_CONFIG, else ./hookd.yaml, else /etc/hookd/hookd.yaml)",
+    )
+
+
+def read_config(options: argparse.Namespace) -> "Config | None":
+    """The config, or None where it is invalid; then its findings have been printed as `hookd check` prints them.
+
+    With `--json` they go to standard error, so that standard output is JSON or nothing.
+    """
+    from hookd.config import default_path, load_aside
+
+    loaded = load_aside(options.config or default_path())
+    if loaded.config is None:
+        for finding in loaded.findings:
+            print(visible(str(finding)), file=sys.stderr if options.json else sys.stdout)
+    return loaded.config

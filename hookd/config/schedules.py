@@ -1,0 +1,154 @@
+"""The timing of a schedule, under `schedules:` or on a task, to a `ScheduleDef` (spec 1, `schedules`).
+
+Must never: read a clock, or raise for what is in the files. Used by `rules`.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import assert_never
+
+from hookd.config.finding import quoted
+from hookd.config.units import Bounds, read_duration
+from hookd.config.view import View
+from hookd.config.zones import read_timezone
+from hookd.defs import Missed, ScheduleDef, Timing
+from hookd.schedule import CronError, check_cron, local_instant, next_moment
+
+_LONGEST_S = 3650 * 86400
+_EVERY = Bounds(
+    1, _LONGEST_S, "at least 1s and at most 3650d (seconds as a number, or a duration such as 15m, 2h, 1d)"
+)
+_DATE_LENGTH = len("2026-01-01")
+_MICROSECOND = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """What schedules are judged by.
+
+    Attributes:
+        timezone: IANA name of the zone of schedules that name none.
+        now: seconds since the epoch.
+    """
+
+    timezone: str
+    now: float
+
+
+def is_schedule(view: View) -> bool:
+    """Whether a trigger is a schedule, not an event rule."""
+    return any(timing in view.node.value for timing in Timing)
+
+
+def build_schedule(place: str, view: View, tasks: tuple[str, ...], calendar: Calendar) -> ScheduleDef | None:
+    """A schedule at a place, or None where it cannot be built; what is wrong is reported."""
+    timezone = read_timezone(view.get("timezone"), calendar.timezone)
+    written, window = _timing(view), _read_window(view, timezone)
+    if written is None:
+        return None
+    timing, what = written
+    timed = _read_timing(timing, what, timezone)
+    if timed is None or window is None:
+        return None
+    schedule = ScheduleDef(
+        place,
+        tasks,
+        timing,
+        what.node.text or what.value,
+        timezone,
+        description=view.plain("description", ""),
+        every_s=timed.every_s,
+        at=timed.at,
+        starts_at=window.starts_at,
+        ends_at=window.ends_at,
+        missed=Missed(view.plain("missed", Missed.ONCE)),
+        enabled=view.plain("enabled", default=True),
+    )
+    if schedule.enabled and next_moment(schedule, calendar.now) is None:
+        key, reason = _silence(schedule, calendar.now)
+        view.below((key,)).warn(f"never fires: {reason}")
+    return schedule
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    every_s: float = 0.0
+    at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    starts_at: float | None
+    ends_at: float | None
+
+
+def _timing(view: View) -> tuple[Timing, View] | None:
+    """The one key that gives the moments; None where it, or its number, has a finding."""
+    given = [timing for timing in Timing if timing in view.node.value]
+    what = view.get(given[0]) if len(given) == 1 else None
+    return None if what is None else (given[0], what)
+
+
+def _read_timing(timing: Timing, what: View, timezone: str) -> _Timed | None:
+    match timing:
+        case Timing.CRON:
+            return _read_cron(what)
+        case Timing.EVERY:
+            every_s = read_duration(what, 0.0, _EVERY)
+            return _Timed(every_s=every_s) if every_s else None
+        case Timing.AT:
+            at = _read_moment(what, timezone)
+            return None if at is None else _Timed(at=at)
+        case _:
+            assert_never(timing)
+
+
+def _read_cron(view: View) -> _Timed | None:
+    try:
+        check_cron(view.value)
+    except CronError as error:
+        view.error(str(error))
+        return None
+    return _Timed()
+
+
+def _read_window(view: View, timezone: str) -> _Window | None:
+    """From when and until when; None where no moment can be between them."""
+    start, end = view.get("from"), view.get("until")
+    starts_at = None if start is None else _read_moment(start, timezone)
+    ends_at = None if end is None else _read_moment(end, timezone, to_the_end=True)
+    if start is None or end is None or starts_at is None or ends_at is None or starts_at <= ends_at:
+        return _Window(starts_at, ends_at)
+    start.error(f"the window is empty: from {quoted(start.value)} is after until {quoted(end.value)}")
+    return None
+
+
+def _read_moment(view: View, timezone: str, *, to_the_end: bool = False) -> float | None:
+    try:
+        return _instant(view.value, timezone, to_the_end=to_the_end)
+    except (ValueError, OverflowError):
+        view.error(f"there is no such date or time: {quoted(view.value)}")
+        return None
+
+
+def _instant(text: str, timezone: str, *, to_the_end: bool) -> float:
+    """Seconds since the epoch; raises ValueError or OverflowError where there is no such date or time."""
+    local = datetime.fromisoformat(text)
+    if local.tzinfo is not None:
+        return local.timestamp()
+    if not to_the_end or len(text) > _DATE_LENGTH:
+        return local_instant(local, timezone)
+    if local.date() == date.max:
+        return local.replace(hour=23, minute=59, second=59, tzinfo=UTC).timestamp()
+    return local_instant(local + timedelta(days=1), timezone) - _MICROSECOND
+
+
+def _silence(schedule: ScheduleDef, now: float) -> tuple[str, str]:
+    """Why a schedule has no moment after `now`, and the key that is to blame."""
+    if schedule.at is not None and schedule.at <= now:
+        return Timing.AT, "it is in the past"
+    if schedule.ends_at is not None and schedule.ends_at <= now:
+        return "until", "its window is over"
+    if next_moment(replace(schedule, starts_at=None, ends_at=None), now) is None:
+        return schedule.timing, "no date satisfies it"
+    return "from" if schedule.ends_at is None else "until", "its window holds no moment"

@@ -1,0 +1,36 @@
+"""Time zones by their IANA names (spec 1).
+
+Must never: raise for a name that is none. Used by `daemon` and `schedules`.
+"""
+
+import zoneinfo
+from functools import lru_cache
+
+from hookd.config.finding import quoted
+from hookd.config.view import View
+
+
+def read_timezone(view: View | None, default: str) -> str:
+    """The name of a time zone; one that does not exist is reported, and the default stands in for it."""
+    if view is None:
+        return default
+    if is_zone(view.value):
+        return str(view.value)
+    near = view.scope.meant(view.value, _zone_names())
+    view.error(f"there is no time zone {quoted(view.value)}{near} (IANA names, such as Europe/Berlin)")
+    return default
+
+
+def is_zone(name: str) -> bool:
+    """Whether this system, or the tzdata package, knows a time zone of this name."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def _zone_names() -> frozenset[str]:
+    # Walks the whole database: once for the misspelt names of a load, not once for each.
+    return frozenset(zoneinfo.available_timezones())

@@ -1,0 +1,320 @@
+"""What an event leads to, and what it just misses: its requests with their secrets masked, its near misses (spec 8).
+
+What matches, what is rendered and what goes out is asked of `match`, `render` and `request`, as the daemon does, so
+that what is explained and what is sent can never differ.
+
+Must never: do I/O, read a clock, or put a secret into anything but a `Request`. Called by: `cli`.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from hookd import render
+from hookd.condition import ConditionError, EvaluationError, compile_condition
+from hookd.defs import Config, EventDef, Secret, Tls, WebhookDef, names_credential
+from hookd.generation import Generation
+from hookd.match import firings
+from hookd.model import Event, EventObject
+from hookd.request import Request, build
+from hookd.wording import shown
+
+DELIVERY_ID = "dlv_example"
+"""Stands where a delivery's id would be: nothing is stored, so there is none."""
+
+MASK = "***"
+"""Stands for a secret."""
+
+SIGNATURE = "(made for each attempt)"
+"""Stands for a signature: over an example's id it would be of no use, and it is derived from a secret."""
+
+MOST_MISSES = 20
+"""The most near misses that are told of one event; the rest are counted."""
+
+_MOST_LISTED = 20
+_MOST_FACTS = 5
+_PLAIN = "plain"
+
+
+_LITERAL = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
+_PATH = re.compile(r"\b(data|object)((?:\.[A-Za-z_]\w*)+)(\s*\()?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A URL or a header's value as it may be shown.
+
+    Attributes:
+        text: the value, or what stands for it.
+        reference: where the secret comes from (`env NAME`, …, `signature`); empty where `text` is the whole value.
+    """
+
+    text: str
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedRequest:
+    """The first attempt of a delivery that the event would make.
+
+    Attributes:
+        rule: the place of the rule that fires the task.
+        request: exactly what would go out, secrets and all; never shown itself.
+        url: the request's URL as it may be shown.
+        headers: the request's headers, in order, as they may be shown.
+        timeout_s: seconds for the whole attempt.
+        insecure: the receiver's certificate would not be checked.
+        once: the task runs once only; the daemon alone knows whether it has.
+        withheld: why the delivery would be made, but not sent; empty where it would be sent.
+    """
+
+    task: str
+    webhook: str
+    rule: str
+    request: Request
+    url: Shown
+    headers: tuple[tuple[str, Shown], ...]
+    tls: Tls
+    timeout_s: float
+    insecure: bool = False
+    once: bool = False
+    withheld: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NearMiss:
+    """A rule that would have fired, had the event or the rule been a little different; each reason shows both."""
+
+    place: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What an event leads to.
+
+    Attributes:
+        rules: the places of the rules that match, in declared order.
+        requests: one for each task that fires, by the first rule that names it.
+        misses: the nearest first, at most `MOST_MISSES`.
+        more_misses: how many there are besides.
+    """
+
+    event: Event
+    rules: tuple[str, ...]
+    requests: tuple[ExplainedRequest, ...]
+    misses: tuple[NearMiss, ...]
+    more_misses: int = 0
+
+    @property
+    def sends(self) -> bool:
+        """Whether at least one request would be sent."""
+        return any(not request.withheld for request in self.requests)
+
+
+def explain(event: Event, generation: Generation, *, now: float, random: int) -> Explained:
+    """Tell what an event leads to.
+
+    Args:
+        event: as `decode` made it.
+        generation: the configuration.
+        now: seconds since the epoch; `${DATE}`, `${TIMESTAMP}` and `webhook-timestamp`.
+        random: what `${RANDOM}` is in every message, 0 to 2147483647.
+    """
+    rules = generation.matcher.match(event, now).rules
+    tasks = generation.config.tasks
+    fired = [(name, place) for name, place in firings(rules) if tasks[name].enabled]
+    places = tuple(rule.place for rule in rules)
+    near = _near(event, generation.config, frozenset(places))
+    return Explained(
+        event=event,
+        rules=places,
+        requests=tuple(_request(event, firing, generation, now, random) for firing in fired),
+        misses=tuple(_miss(rule, event, generation.config, places, now) for rule in near[:MOST_MISSES]),
+        more_misses=max(0, len(near) - MOST_MISSES),
+    )
+
+
+def named_by_rules(config: Config) -> Mapping[str, tuple[str, ...]]:
+    """The types that event rules name, each with its events, in declared order."""
+    found: dict[str, dict[str, None]] = {}
+    for rule in config.event_rules():
+        found.setdefault(rule.type, {})[rule.event] = None
+    return {kind: tuple(events) for kind, events in found.items()}
+
+
+def one_typo(one: str, other: str) -> bool:
+    """Whether two different words differ in case only, or by one character too many, missing, wrong or swapped."""
+    if one == other:
+        return False
+    if one.casefold() == other.casefold():
+        return True
+    if abs(len(one) - len(other)) > 1:
+        return False
+    begun = _common(one, other)
+    one, other = one[begun:], other[begun:]
+    ended = _common(one[::-1], other[::-1])
+    one, other = one[: len(one) - ended], other[: len(other) - ended]
+    return max(len(one), len(other)) <= 1 or (len(one) == len(other) == 2 and one == other[::-1])
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters two words share at their beginning."""
+    pairs = zip(one, other, strict=False)
+    return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _request(
+    event: Event, firing: tuple[str, str], generation: Generation, now: float, random: int
+) -> ExplainedRequest:
+    name, place = firing
+    task = generation.config.tasks[name]
+    webhook = generation.config.webhooks[task.webhook]
+    values = render.Values(event, name, webhook.name, now, generation.timezone, random)
+    request = build(webhook, delivery_id=DELIVERY_ID, body=render.fill(task.template, values), now=now)
+    return ExplainedRequest(
+        task=name,
+        webhook=webhook.name,
+        rule=place,
+        request=request,
+        url=_shown_url(webhook.url),
+        headers=tuple(_shown_headers(webhook, request, now)),
+        tls=webhook.tls,
+        timeout_s=webhook.timeout_s,
+        insecure=webhook.tls.insecure and urlsplit(webhook.url.value).scheme == "https",
+        once=task.delete_after_running,
+        withheld="" if webhook.enabled else f"the webhook {_quoted(webhook.name)} is not enabled",
+    )
+
+
+def _shown_url(url: Secret) -> Shown:
+    """A plain URL as it stands in the configuration; of any other its host only (spec 8)."""
+    if url.reference == _PLAIN:
+        return Shown(url.value)
+    parts = urlsplit(url.value)
+    return Shown(f"{parts.scheme}://{parts.netloc}/…", url.reference)
+
+
+def _shown_headers(webhook: WebhookDef, request: Request, now: float) -> Iterator[tuple[str, Shown]]:
+    """The request's headers, in order; which of them are secret, a request with numbers for values tells."""
+    numbers = tuple((name, Secret(f"\0{number}")) for number, (name, _) in enumerate(webhook.headers))
+    numbered = replace(webhook, headers=numbers, signing=None)
+    unsigned = build(numbered, delivery_id=DELIVERY_ID, body=request.body, now=now).headers
+    for name, value in unsigned:
+        secret = webhook.headers[int(value[1:])][1] if value.startswith("\0") else Secret(value)
+        yield name, _shown_header(name, secret)
+    for name, _ in request.headers[len(unsigned) :]:
+        yield name, Shown(SIGNATURE, "signature")
+
+
+def _shown_header(name: str, value: Secret) -> Shown:
+    plain = value.reference == _PLAIN and (not names_credential(name) or not value.value)
+    return Shown(value.value) if plain else Shown(MASK, value.reference)
+
+
+def _near(event: Event, config: Config, matching: frozenset[str]) -> list[EventDef]:
+    """The rules that came near, the nearest first: only a task is off; the same type and event; a typo in these."""
+    ranked: list[tuple[int, EventDef]] = []
+    for rule in config.event_rules():
+        same = rule.type == event.type, rule.event == event.event
+        if rule.place in matching:
+            if not all(config.tasks[name].enabled for name in rule.tasks):
+                ranked.append((0, rule))
+        elif all(same):
+            ranked.append((1, rule))
+        elif (same[0] or one_typo(rule.type, event.type)) and (same[1] or one_typo(rule.event, event.event)):
+            ranked.append((2, rule))
+    return [rule for _, rule in sorted(ranked, key=lambda entry: entry[0])]
+
+
+def _miss(rule: EventDef, event: Event, config: Config, matching: Iterable[str], now: float) -> NearMiss:
+    faults = [] if rule.place in matching else list(_faults(rule, event, now))
+    off = (
+        f"the task {_quoted(name)} is not enabled" for name in rule.tasks if not config.tasks[name].enabled
+    )
+    return NearMiss(rule.place, (*faults, *off))
+
+
+def _faults(rule: EventDef, event: Event, now: float) -> Iterator[str]:
+    """Everything in which a rule and an event differ; there is something."""
+    for what, given, wanted in (("type", event.type, rule.type), ("event", event.event, rule.event)):
+        if given != wanted:
+            yield f"{what}: the event has {_quoted(given)}, the rule {_quoted(wanted)}"
+    if not rule.enabled:
+        yield "the rule is not enabled"
+    obj = event.object or EventObject()
+    if rule.object is not None and rule.object not in (obj.name, obj.id):
+        yield f"asks for the object {_quoted(rule.object)}, the event has {_object_text(obj)}"
+    if rule.tag is not None and rule.tag not in obj.tags:
+        has = f"the tags {_listed(obj.tags)}" if obj.tags else "no tags"
+        yield f"asks for the tag {_quoted(rule.tag)}, the event has {has}"
+    if rule.where is not None:
+        yield from _where_fault(rule.where, replace(event, type=rule.type, event=rule.event), now)
+
+
+def _where_fault(where: str, event: Event, now: float) -> Iterator[str]:
+    """Why an expression is not true for an event, with what the event holds where the expression looks."""
+    try:
+        if compile_condition(where).holds(event, now):
+            return
+        verdict = _verdict(where, event, now)
+    except EvaluationError as error:
+        verdict = f"cannot be evaluated, {shown(str(error), 200)}"
+    facts = ", ".join(_facts(where, event))
+    yield f"its where {verdict}: {shown(where, 200)}" + (f" ({facts})" if facts else "")
+
+
+def _verdict(where: str, event: Event, now: float) -> str:
+    """What an expression is that has a value, but is not true."""
+    with suppress(ConditionError, EvaluationError):
+        # The line end closes a comment.
+        if not compile_condition(f"({where}\n) == false").holds(event, now):
+            return "is not a boolean"
+    return "is false"
+
+
+def _facts(where: str, event: Event) -> list[str]:
+    """`data.size is 3` for what an expression asks of the event; only what can be told without evaluating it."""
+    obj = event.object or EventObject()
+    fields = {"id": obj.id, "name": obj.name, "tags": list(obj.tags)}
+    top = {
+        "data": event.data,
+        "object": {name: value for name, value in fields.items() if value is not None},
+    }
+    found: dict[str, None] = {}
+    for root, path, call in _PATH.findall(_LITERAL.sub('""', where)):
+        steps = path.split(".")[1:]
+        if steps := steps[:-1] if call else steps:
+            found[_fact(root, steps, top[root])] = None
+    return list(found)[:_MOST_FACTS]
+
+
+def _fact(root: str, steps: list[str], value: Any) -> str:
+    told = root
+    for step in steps:
+        if not isinstance(value, Mapping):
+            break
+        told += f".{step}"
+        if step not in value:
+            return f"{told} is not there"
+        value = value[step]
+    return f"{told} is {shown(json.dumps(value, ensure_ascii=False))}"
+
+
+def _object_text(obj: EventObject) -> str:
+    if obj.name is None:
+        return "none" if obj.id is None else f"the id {_quoted(obj.id)}"
+    return _quoted(obj.name) + (f" (id {_quoted(obj.id)})" if obj.id is not None else "")
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    more = f" and {len(words) - _MOST_LISTED} more" if len(words) > _MOST_LISTED else ""
+    return ", ".join(map(_quoted, words[:_MOST_LISTED])) + more
+
+
+def _quoted(text: str) -> str:
+    return f'"{shown(text, 256)}"'

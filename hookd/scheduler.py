@@ -1,0 +1,306 @@
+"""The loop that fires schedules: sleep until the next moment, hand it to the intake, note how far it has come.
+
+It survives what clocks do. Moments that passed unnoticed (hookd was down or frozen, the clock was set forward, the
+store could not write) are missed ones: at most one run for all of a schedule's. Moments that come again (the clock was
+set back, hookd was killed before it noted them) have the event id they had, so the store sends nothing twice.
+
+Must never: render or store anything itself, or know which moments a schedule has. Called by: `daemon`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from math import inf
+
+from hookd import log
+from hookd.clock import Clock
+from hookd.defs import Missed, ScheduleDef
+from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable
+from hookd.generation import Generation, Holder
+from hookd.intake import Intake
+from hookd.metrics import Metrics
+from hookd.model import Receipt
+from hookd.schedule import last_moment, moment_text, moments, next_moment
+from hookd.store.base import Store
+
+LATE_S = 10.0
+"""A moment that is dealt with later than this counts as missed."""
+
+LONGEST_NAP_S = 1.0
+"""Upper bound of one wait, so that a step of the wall clock is noticed."""
+
+IDLE_NAP_S = 60.0
+"""The same where there are no schedules; a swap ends it."""
+
+RETRY_S = 1.0
+"""Pause before asking a store again that could not take a moment in."""
+
+ALIVE_EVERY_S = 60.0
+"""Seconds between two notes of how far moments are dealt with: after a crash, these are looked at again."""
+
+SLEW_S = 1.0
+"""The wall clock may go back so far before it counts as set back."""
+
+AT_ONCE = 50
+"""Schedules fired together, so that their events share commits."""
+
+_MICROSECOND = 1e-6
+
+
+@dataclass(slots=True)
+class Watch:
+    """An enabled schedule and how far its moments are dealt with. Instants in seconds since the epoch.
+
+    Attributes:
+        dealt_until: no moment up to here is fired any more.
+        next_at: its first moment after `dealt_until`; None: there is none.
+    """
+
+    schedule: ScheduleDef
+    dealt_until: float
+    next_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What became due for a schedule.
+
+    Attributes:
+        missed: the last of the moments that are too late to be fired each, or None where none is.
+        on_time: the moments to fire, in order.
+        next_at: the first moment that is still to come, or None.
+    """
+
+    missed: float | None
+    on_time: tuple[float, ...]
+    next_at: float | None
+
+
+class Scheduler:
+    """Fires the schedules of the configuration in force. One instance for a daemon."""
+
+    def __init__(self, store: Store, intake: Intake, holder: Holder, clock: Clock, metrics: Metrics) -> None:
+        self._store = store
+        self._intake = intake
+        self._holder = holder
+        self._clock = clock
+        self._metrics = metrics
+        self._generation = holder.current
+        self._adopted = False
+        self._watches: dict[str, Watch] = {}
+        self._queue: list[tuple[float, str]] = []
+        self._missed_until = self._seen_at = holder.current.loaded_at
+        self._alive_noted: float | None = None
+        self._delayed = False
+        self._wake = asyncio.Event()
+        holder.on_swap(self._wake.set)
+
+    async def run(self) -> None:
+        """Fire moments until cancelled; then note how far they are dealt with, so that a clean stop misses nothing."""
+        try:
+            while True:
+                self._wake.clear()
+                await self._nap(await self._turn())
+        finally:
+            with suppress(StoreUnavailable):
+                await self._note_stop()
+
+    async def _nap(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    async def _turn(self) -> float:
+        """Deal with everything that is due; returns after how many seconds to look again."""
+        try:
+            if not self._adopted or self._holder.current is not self._generation:
+                await self._adopt(self._holder.current)
+            now = self._clock.now()
+            if now < self._seen_at - SLEW_S:
+                await self._set_back(now)
+            self._seen_at = max(self._seen_at, now)
+            if not await self._fire_due(now):
+                return RETRY_S
+            await self._note_alive(now)
+        except StoreUnavailable as exc:
+            self._note_delay(exc)
+            return RETRY_S
+        if self._delayed:
+            self._delayed = False
+            log.info("schedule.recovered")
+        return self._until_next()
+
+    async def _adopt(self, generation: Generation) -> None:
+        """Watch the schedules of a generation; those known keep how far they are, others begin when it came into force.
+
+        Raises StoreUnavailable; then nothing has changed.
+        """
+        now = self._clock.now()
+        keyed = await asyncio.to_thread(keyed_schedules, generation.config.schedule_rules())
+        since = await self._store.watch_schedules(keyed.keys(), now=min(generation.loaded_at, now))
+        self._watches = await asyncio.to_thread(_watch, keyed, self._watches, since, now)
+        self._generation, self._adopted = generation, True
+        self._rebuild_queue()
+
+    async def _set_back(self, now: float) -> None:
+        """Let what the clock already showed come again: the store knows the moments that were fired."""
+        log.warning("clock.set_back", by_s=round(self._seen_at - now, 3))
+        await asyncio.to_thread(_rewind, self._watches.values(), now)
+        self._rebuild_queue()
+        self._seen_at, self._missed_until, self._alive_noted = now, -inf, None
+
+    def _rebuild_queue(self) -> None:
+        self._queue = [
+            (watch.next_at, key) for key, watch in self._watches.items() if watch.next_at is not None
+        ]
+        heapify(self._queue)
+
+    def _put_back(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            next_at = self._watches[key].next_at
+            if next_at is not None:
+                heappush(self._queue, (next_at, key))
+
+    async def _fire_due(self, now: float) -> bool:
+        """Deal with every moment up to now; False where some are left: the store refuses, or a swap came between."""
+        due = []
+        while self._queue and self._queue[0][0] <= now:
+            due.append(heappop(self._queue)[1])
+        for start in range(0, len(due), AT_ONCE):
+            together = due[start : start + AT_ONCE]
+            done = await asyncio.gather(*(self._deal_with(self._watches[key], now) for key in together))
+            self._put_back(together)
+            if not all(done) or self._holder.current is not self._generation:
+                self._put_back(due[start + AT_ONCE :])
+                return False
+        return True
+
+    async def _deal_with(self, watch: Watch, now: float) -> bool:
+        passed = what_passed(watch, now, late_until=max(now - LATE_S, self._missed_until))
+        try:
+            if passed.missed is not None:
+                await self._catch_up(watch, passed.missed)
+            for moment in passed.on_time:
+                await self._fire(watch, moment)
+        except (StoreUnavailable, PendingLimitReached) as exc:
+            self._note_delay(exc)
+            watch.next_at = next_moment(watch.schedule, watch.dealt_until)
+            return False
+        watch.next_at = passed.next_at
+        return True
+
+    async def _catch_up(self, watch: Watch, last: float) -> None:
+        """One run for all the missed moments, or none (spec 1, `missed`)."""
+        first, did = watch.next_at, watch.schedule.missed
+        if did is Missed.SKIP:
+            watch.dealt_until = last
+        else:
+            receipt = await self._fire(watch, last)
+            if receipt is not None and receipt.duplicate:
+                return
+        log.warning(
+            "schedule.missed",
+            schedule=watch.schedule.place,
+            first=moment_text(last if first is None else first),
+            last=moment_text(last),
+            missed=did,
+        )
+
+    async def _fire(self, watch: Watch, moment: float) -> Receipt | None:
+        schedule, receipt = watch.schedule, None
+        facts = {"schedule": schedule.place, "moment": moment_text(moment)}
+        try:
+            receipt = await self._intake.fire(schedule, moment, self._generation)
+        except IdConflict as exc:
+            log.error("schedule.conflict", **facts, event_id=exc.event_id)
+        watch.dealt_until = moment
+        if receipt is not None:
+            say = log.debug if receipt.duplicate else log.info
+            say("schedule.fired", **facts, event_id=receipt.event_id, deliveries=len(receipt.deliveries))
+        return receipt
+
+    async def _note_alive(self, now: float) -> None:
+        mono = self._clock.monotonic()
+        due = self._alive_noted is None or mono - self._alive_noted >= ALIVE_EVERY_S
+        if due and self._watches:
+            await self._store.note_alive(now=now)
+            self._alive_noted = mono
+
+    async def _note_stop(self) -> None:
+        if self._watches:
+            waiting = [watch.next_at for watch in self._watches.values() if watch.next_at is not None]
+            earliest = min(waiting, default=inf) - _MICROSECOND
+            await self._store.note_alive(now=min(self._clock.now(), earliest))
+
+    def _note_delay(self, exc: Exception) -> None:
+        if not self._delayed:
+            self._delayed = True
+            log.error("schedule.delayed", error=str(exc))
+
+    def _until_next(self) -> float:
+        if not self._watches:
+            return IDLE_NAP_S
+        next_at = self._queue[0][0] if self._queue else inf
+        return min(LONGEST_NAP_S, max(0.0, next_at - self._clock.now()))
+
+
+def keyed_schedules(schedules: Iterable[ScheduleDef]) -> dict[str, ScheduleDef]:
+    """The enabled schedules by a key that stays while place and timing do.
+
+    One written on a task is known by the task, not by its number there; where two on a task are timed alike, they are
+    counted.
+    """
+    seen: Counter[str] = Counter()
+    keyed = {}
+    for schedule in schedules:
+        if schedule.enabled:
+            key = _signature(schedule)
+            seen[key] += 1
+            keyed[key if seen[key] == 1 else f"{key} #{seen[key]}"] = schedule
+    return keyed
+
+
+def _signature(schedule: ScheduleDef) -> str:
+    owner = schedule.place
+    if owner.startswith("tasks."):
+        owner = owner[: owner.rindex(".triggers[")]
+    timing = (schedule.timing.value, schedule.expression, schedule.timezone)
+    return repr((owner, *timing, schedule.starts_at, schedule.ends_at))
+
+
+def what_passed(watch: Watch, now: float, *, late_until: float) -> Passed:
+    """What became due up to now; moments up to `late_until` are too late to be fired each."""
+    schedule, after, missed = watch.schedule, watch.dealt_until, None
+    late_until = min(late_until, now)
+    if late_until > after:
+        missed = last_moment(schedule, after, late_until)
+        after = late_until
+    on_time: list[float] = []
+    for moment in moments(schedule, after):
+        if moment > now:
+            return Passed(missed, tuple(on_time), moment)
+        on_time.append(moment)
+    return Passed(missed, tuple(on_time), None)
+
+
+def _watch(
+    keyed: Mapping[str, ScheduleDef], known: Mapping[str, Watch], since: Mapping[str, float], now: float
+) -> dict[str, Watch]:
+    watches = {}
+    for key, schedule in keyed.items():
+        watch = known.get(key)
+        if watch is not None:
+            watches[key] = Watch(schedule, watch.dealt_until, watch.next_at)
+        else:
+            begin = min(since[key], now)
+            watches[key] = Watch(schedule, begin, next_moment(schedule, begin))
+    return watches
+
+
+def _rewind(watches: Iterable[Watch], now: float) -> None:
+    for watch in watches:
+        if watch.dealt_until > now:
+            watch.dealt_until, watch.next_at = now, next_moment(watch.schedule, now)

@@ -1,0 +1,42 @@
+import pytest
+
+from hookd.condition import ConditionError
+from hookd.defs import Config, DaemonDef, EventDef, ScheduleDef, TaskDef, Template, Timing
+from hookd.generation import Generation, Holder
+from hookd.model import Event
+
+TOP = EventDef("events.top", "vm", "on", ("a",), where="data.x > 1")
+INLINE = EventDef("tasks.a.triggers[1]", "vm", "on", ("a",))
+MOMENTS = ScheduleDef("tasks.a.triggers[0]", ("a",), Timing.EVERY, "1h", "UTC", every_s=3600)
+
+
+def config(*rules: EventDef) -> Config:
+    return Config(
+        path="/etc/hookd/hookd.yaml",
+        hash="0" * 12,
+        daemon=DaemonDef(listen=(), store="hookd.db", timezone="Europe/Berlin"),
+        tasks={"a": TaskDef("a", "w", Template(()), triggers=(MOMENTS, INLINE))},
+        events={rule.place.removeprefix("events."): rule for rule in rules},
+    )
+
+
+def test_rules_on_top_and_on_tasks_are_matched_in_this_order() -> None:
+    generation = Generation.of(config(TOP), number=3, now=17.0)
+    event = Event("e", type="vm", event="on", data={"x": 2})
+    assert generation.matcher.match(event, 17.0).rules == (TOP, INLINE)
+    assert (generation.number, generation.loaded_at, generation.timezone.key) == (3, 17.0, "Europe/Berlin")
+
+
+def test_a_condition_that_does_not_compile_makes_no_generation() -> None:
+    with pytest.raises(ConditionError):
+        Generation.of(config(EventDef("events.bad", "vm", "on", ("a",), where="1 +")), number=1, now=0.0)
+
+
+def test_a_swap_is_told_to_listeners_after_it() -> None:
+    first, second = (Generation.of(config(), number=number, now=0.0) for number in (1, 2))
+    holder = Holder(first)
+    seen: list[int] = []
+    holder.on_swap(lambda: seen.append(holder.current.number))
+    holder.swap(second)
+    assert holder.current is second
+    assert seen == [2]

@@ -1,0 +1,82 @@
+"""The body of a retry by filter: what it chooses, and what is refused with its place (spec 9)."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from hookd.api.filters import FILTERS, decode_retry, queried
+from hookd.api.problem import Problem
+from hookd.errors import EventRejected
+from hookd.model import DeliveryFilter, State
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({}, DeliveryFilter(state=State.DEAD)),
+        ({"state": "cancelled"}, DeliveryFilter(state=State.CANCELLED)),
+        ({"state": "delivered", "webhook": "w"}, DeliveryFilter(state=State.DELIVERED, webhook="w")),
+        ({"state": "pending", "task": "t"}, DeliveryFilter(state=State.PENDING, task="t")),
+        ({"event": "e"}, DeliveryFilter(state=State.DEAD, event_id="e")),
+        ({"since": "2026-01-02T03:04:05Z"}, DeliveryFilter(state=State.DEAD, since=AT)),
+        ({"until": "2026-01-02t04:04:05.5+01:00"}, DeliveryFilter(state=State.DEAD, until=AT + 0.5)),
+        (
+            {"since": "2016-12-31T23:59:60Z"},
+            DeliveryFilter(state=State.DEAD, since=datetime(2017, 1, 1, tzinfo=UTC).timestamp()),
+        ),
+    ],
+)
+def test_a_body_becomes_a_filter(body: dict[str, Any], where: DeliveryFilter) -> None:
+    assert decode_retry(body).where == where
+    assert not decode_retry(body).dry_run
+    assert decode_retry({**body, "dry_run": True}).dry_run
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "told"),
+    [
+        ([], "", "must be an object"),
+        ({"stat": "dead"}, "/stat", 'did you mean "state"?'),
+        ({"limit": 3}, "/limit", "unknown field"),
+        ({"state": "sending"}, "/state", "must be one of dead, cancelled, delivered, pending"),
+        ({"state": "deda"}, "/state", 'did you mean "dead"?'),
+        ({"state": ["dead"]}, "/state", "must be a string, not an array"),
+        ({"state": None}, "/state", "must be a string, not null"),
+        ({"webhook": 3}, "/webhook", "must be a string, not a number"),
+        ({"task": ""}, "/task", "must have 1 to"),
+        ({"event": True}, "/event", "must be a string, not a boolean"),
+        ({"dry_run": "yes"}, "/dry_run", "must be true or false, not a string"),
+        ({"dry_run": 1}, "/dry_run", "must be true or false, not a number"),
+        ({"since": 1767323045}, "/since", "must be a string, not a number"),
+        ({"since": "2026-01-02T03:04:05"}, "/since", "RFC 3339 with an offset"),
+        ({"until": "2026-01-02"}, "/until", "RFC 3339 with an offset"),
+        ({"until": "2h"}, "/until", '"2h"'),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(body: Any, pointer: str, told: str) -> None:
+    with pytest.raises(EventRejected) as refused:
+        decode_retry(body)
+    [fault] = refused.value.faults
+    assert refused.value.status == 422
+    assert fault.pointer == pointer
+    assert told in fault.message
+
+
+def test_every_fault_is_told() -> None:
+    with pytest.raises(EventRejected) as refused:
+        decode_retry({"state": 1, "since": "x", "dry_run": 2, "wehbook": "w"})
+    assert {fault.pointer for fault in refused.value.faults} == {"/state", "/since", "/dry_run", "/wehbook"}
+
+
+def test_a_query_knows_the_same_filters() -> None:
+    query = {"state": "sending", "webhook": "w", "task": "t", "event": "e", "since": "2026-01-02T03:04:05Z"}
+    assert queried(query) == DeliveryFilter(
+        state=State.SENDING, webhook="w", task="t", event_id="e", since=AT
+    )
+    assert query.keys() | {"until"} == FILTERS
+    for wrong in ({"state": "lost"}, {"since": "2026-01-02"}, {"until": "2026-01-02T03:04:05"}):
+        with pytest.raises(Problem):
+            queried(wrong)
