@@ -115,7 +115,7 @@ class Daemon:
             ended=self._reloaded,
         )
         intake = Intake(store, self._clock, self._metrics)
-        scheduler = Scheduler(store, intake, self._holder, self._clock, self._metrics)
+        scheduler = Scheduler(store, intake, self._holder, self._clock)
         services = Services(
             intake=intake,
             store=store,

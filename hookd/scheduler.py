@@ -21,7 +21,6 @@ from hookd.defs import Missed, ScheduleDef
 from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
-from hookd.metrics import Metrics
 from hookd.model import Receipt
 from hookd.schedule import last_moment, moment_text, moments, next_moment
 from hookd.store.base import Store
@@ -82,12 +81,11 @@ class Passed:
 class Scheduler:
     """Fires the schedules of the configuration in force. One instance for a daemon."""
 
-    def __init__(self, store: Store, intake: Intake, holder: Holder, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, store: Store, intake: Intake, holder: Holder, clock: Clock) -> None:
         self._store = store
         self._intake = intake
         self._holder = holder
         self._clock = clock
-        self._metrics = metrics
         self._generation = holder.current
         self._adopted = False
         self._watches: dict[str, Watch] = {}

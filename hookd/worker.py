@@ -97,7 +97,7 @@ class Worker:
         return len(rest)
 
     def lane_states(self) -> Mapping[str, LaneState]:
-        """Every lane that is configured or has been used, by webhook."""
+        """Every lane that is configured, paused, or has been used, by webhook."""
         config, now = self._holder.current.config, self._clock.now()
         names = dict.fromkeys(chain(config.webhooks, self._lanes, self._store.paused()))
         return {name: self._state(name, config, now) for name in names}

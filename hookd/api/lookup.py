@@ -3,6 +3,8 @@
 Must never: change anything. Called by: `operate`, `byhand`.
 """
 
+from collections.abc import Iterable, Mapping
+
 from hookd.api import views
 from hookd.api.problem import Problem
 from hookd.api.services import Services
@@ -22,13 +24,22 @@ async def delivery(services: Services, delivery_id: str) -> views.JsonObject:
     return views.whole_delivery(record, services.holder.current.config, services.store.paused())
 
 
+def lane_states(services: Services, waiting: Iterable[str]) -> Mapping[str, LaneState]:
+    """Every lane the worker knows, and every webhook for which something waits: that has left the configuration."""
+    return {**{name: _gone(name) for name in waiting}, **services.lane_states()}
+
+
+def _gone(name: str) -> LaneState:
+    return LaneState(name, Parked.GONE, in_flight=0, hold_until=None, last_result=None)
+
+
 async def lanes(services: Services) -> list[views.JsonObject]:
     """Every webhook with the state of its lane."""
     stats, paused = await services.store.lanes(), services.store.paused()
     now, config = services.clock.now(), services.holder.current.config
     return [
         views.lane(state, stats.get(name), config, now, paused.get(name))
-        for name, state in services.lane_states().items()
+        for name, state in lane_states(services, stats).items()
     ]
 
 
@@ -36,6 +47,5 @@ async def lane(services: Services, name: str) -> views.JsonObject:
     """One webhook with the state of its lane, though it may be gone from the configuration."""
     stats, paused = await services.store.lanes(), services.store.paused()
     now, config = services.clock.now(), services.holder.current.config
-    gone = LaneState(name, Parked.GONE, in_flight=0, hold_until=None, last_result=None)
-    state = services.lane_states().get(name, gone)
+    state = services.lane_states().get(name) or _gone(name)
     return views.lane(state, stats.get(name), config, now, paused.get(name))

@@ -161,7 +161,7 @@ class OperatorRoutes:
         metrics = services.metrics
         for gauge in (metrics.pending, metrics.oldest_pending_age, metrics.parked, metrics.in_flight):
             gauge.clear()
-        for name, state in services.lane_states().items():
+        for name, state in lookup.lane_states(services, stats).items():
             waiting = stats.get(name)
             pending = waiting.pending if waiting else 0
             oldest_at = waiting.oldest_at if waiting else None

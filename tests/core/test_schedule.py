@@ -469,6 +469,13 @@ def test_every_just_before_a_moment() -> None:
     assert next_moment(every(1.0), 10 + 1e-7) == 11.0
 
 
+def test_cron_just_before_a_moment() -> None:
+    assert last_moment(cron("* * * * *"), 0.0, 119.5) == 60.0
+    assert last_moment(cron("* * * * *"), 0.0, 120.0) == 120.0
+    assert next_moment(cron("* * * * *"), 119.9999999) == 120.0
+    assert next_moment(cron("* * * * *"), 120.0000001) == 180.0
+
+
 def test_windows_include_both_ends() -> None:
     window: dict[str, Any] = {"starts_at": 3600.0, "ends_at": 7200.0}
     hourly = cron("0 * * * *", **window)

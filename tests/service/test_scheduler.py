@@ -85,7 +85,7 @@ class Life:
         self.store, self.clock = store, clock
         self.holder = Holder(Generation.of(config, number=1, now=clock.now()))
         self.intake = NotedIntake(store, clock, metrics)
-        self.scheduler = Scheduler(store, self.intake, self.holder, clock, metrics)
+        self.scheduler = Scheduler(store, self.intake, self.holder, clock)
 
     async def turn(self) -> float:
         return await self.scheduler._turn()

@@ -1,0 +1,36 @@
+"""Fixtures of the conformance suite. Every test of this folder runs in one event loop, that of the session.
+
+So a stand may live as long as wanted. A fresh one for a test is the fixture `stand`; one that many tests share is made
+in their module:
+
+    @pytest_asyncio.fixture(scope="module", loop_scope="session")
+    async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
+        async with Stand(tmp_path_factory.mktemp("headers")) as stand:
+            stand.write(CONFIG)
+            await stand.start()
+            yield stand
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.conformance.stand import Stand
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    in_session_loop = pytest.mark.asyncio(loop_scope="session")
+    for item in items:
+        if item.path.is_relative_to(HERE) and pytest_asyncio.is_async_test(item):
+            item.add_marker(in_session_loop, append=False)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+    """A stand of the test's own: its receiver listens, its daemon is not started yet."""
+    async with Stand(tmp_path) as fresh:
+        yield fresh

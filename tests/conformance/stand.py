@@ -1,0 +1,279 @@
+"""The stand of the conformance suite: one `hookd run`, one receiver that keeps every byte, one directory.
+
+Must never: import anything of `hookd`. Used by every test of this folder.
+"""
+
+import asyncio
+import json
+import os
+import ssl
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.e2e.daemon_process import DaemonProcess, Notifications
+from tests.e2e.recorder import Received, Recorder
+
+DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, log: {format: json, level: debug}}\n"
+
+Certificate = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Arrived(Received):
+    """One request as a receiver got it; beside what `Received` tells:
+
+    Attributes:
+        head: request line and headers byte for byte, with the line ends, without the empty line.
+        connection: the connection it came on, counted from 0 in each receiver.
+        at: the event loop's time when it had arrived, in seconds.
+        client: the client certificate as `ssl.SSLSocket.getpeercert` tells it; None without one.
+    """
+
+    head: bytes = b""
+    connection: int = 0
+    at: float = 0.0
+    client: Certificate | None = None
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The header lines as they stood, in order, without the request line."""
+        return self.head.removesuffix(b"\r\n").split(b"\r\n")[1:]
+
+    def lines_of(self, name: str) -> list[bytes]:
+        """The header lines of this name (in any case), as they stood."""
+        return [line for line in self.lines if line.split(b":", 1)[0].lower() == name.lower().encode()]
+
+    @property
+    def names(self) -> list[str]:
+        """The header names as they stood, in order."""
+        return [line.split(b":", 1)[0].decode() for line in self.lines]
+
+
+@dataclass
+class Receiver(Recorder):
+    """A `Recorder` that keeps raw heads (`requests` are `Arrived`), and speaks TLS where it has a context.
+
+    `reply` (may be changed at any time) is asked for the bytes of each answer. `connections` counts what was accepted
+    (after the TLS handshake).
+    """
+
+    tls: ssl.SSLContext | None = None
+    connections: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    def at(self, target: str) -> list[Arrived]:
+        """What has come to a target (path and query) so far."""
+        return [request for request in self.arrived if request.target == target]
+
+    @property
+    def arrived(self) -> list[Arrived]:
+        return [request for request in self.requests if isinstance(request, Arrived)]
+
+    async def until(self, enough: Callable[[], bool], *, within_s: float = 15.0) -> None:
+        """Wait until what has come is enough."""
+        async with asyncio.timeout(within_s), self._news:
+            await self._news.wait_for(enough)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number, self.connections = self.connections, self.connections + 1
+        self._open.add(writer)
+        try:
+            while True:
+                request = await _read(reader, number, writer.get_extra_info("peercert") or None)
+                async with self._news:
+                    self.requests.append(request)
+                    self._news.notify_all()
+                writer.write(await self.reply(request))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, OSError):
+            pass
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+
+async def _read(reader: asyncio.StreamReader, connection: int, client: Certificate | None) -> Arrived:
+    head = (await reader.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n")
+    first, *lines = head.removesuffix(b"\r\n").split(b"\r\n")
+    method, target, _ = first.decode("latin-1").split(" ")
+    pairs = (line.decode(errors="surrogateescape").partition(":") for line in lines)
+    headers = tuple((name, value.strip()) for name, _, value in pairs)
+    length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
+    body = await reader.readexactly(length)
+    now = asyncio.get_running_loop().time()
+    return Arrived(method, target, headers, body, head=head, connection=connection, at=now, client=client)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that has ended: exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Stand:
+    """One daemon, one receiver, one directory.
+
+        async with Stand(directory) as stand:          # the receiver listens, no daemon yet
+            stand.write("webhooks: {w: {url: RECEIVER/one}}  …")
+            await stand.start()                        # a real `hookd run`, returns when it says READY
+            receipt = await stand.emit("vm", "on", object="web-01", tags=["production"])
+            request = await stand.arrived("/one")      # the raw request: .method .target .head .lines .body .header()
+            [record] = await stand.settled(receipt)    # the deliveries' records, once delivered or dead
+            ran = await stand.hookd("status")          # any command; Ran(code, out, err)
+
+    In a configuration `RECEIVER` stands for the receiver's address (`http://127.0.0.1:PORT`).
+
+    Attributes:
+        directory: holds `hookd.yaml` (unless a test writes others), the socket, the store and `daemon.log`.
+        receiver: what the webhooks call; answers 200, unless a test changes `receiver.reply`.
+        daemon: the process, once started; `daemon.request`, `daemon.get` and `daemon.post` speak to its API.
+        env: environment variables of the daemon and of every command.
+    """
+
+    directory: Path
+    receiver: Receiver = field(default_factory=Receiver)
+    env: dict[str, str] = field(default_factory=dict)
+    _daemon: DaemonProcess | None = None
+
+    @property
+    def daemon(self) -> DaemonProcess:
+        assert self._daemon is not None, "not started"
+        return self._daemon
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The facts the daemon has logged so far (warnings about the configuration are plain lines, left out)."""
+        lines = self.daemon.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    async def __aenter__(self) -> Self:
+        await self.receiver.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._daemon is not None:
+            await self._daemon.close()
+        await self.receiver.__aexit__(kind, exc, trace)
+
+    def write(self, config: str, *, daemon: str = DAEMON, file: str = "hookd.yaml", **places: str) -> Path:
+        """Write a configuration file.
+
+        Args:
+            config: YAML; `RECEIVER`, and each name in `places`, is replaced by the address it stands for.
+            daemon: stands before it; empty for a file without a `daemon:` section.
+            file: its name in the directory.
+            places: further words to replace, such as `SECURE="https://127.0.0.1:4711"`.
+        """
+        text = daemon + config
+        for word, address in {"RECEIVER": self.receiver.url, **places}.items():
+            text = text.replace(word, address)
+        path = self.directory / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    async def start(self, config: str = "hookd.yaml") -> None:
+        """Start the daemon (after `stop` or `kill`: again, on the same store).
+
+        Args:
+            config: the file or directory of its configuration; the socket must be `h.sock` in `self.directory`.
+        """
+        if self._daemon is None:
+            self._daemon = DaemonProcess(self.directory, config=self.directory / config, env=self.env)
+        else:  # what an earlier run said (READY after a reload, too) must not be taken for this one's
+            self._daemon.notifications.close()
+            self._daemon.notifications = Notifications(self._daemon.notifications.path)
+        await self._daemon.start()
+
+    async def stop(self) -> None:
+        """End the daemon as the service manager does; it must end well."""
+        assert await self.daemon.stop() == 0
+
+    async def kill(self) -> None:
+        """End the daemon as a power cut does."""
+        await self.daemon.kill()
+
+    async def hookd(self, *words: str, stdin: bytes = b"") -> Ran:
+        """Run a `hookd` command in the directory, pointed at the daemon's socket."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "hookd", *words,
+            cwd=self.directory, env={**os.environ, "HOOKD_SOCKET": str(self.directory / "h.sock"), **self.env},
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate(stdin)
+        assert process.returncode is not None
+        return Ran(process.returncode, out.decode(), err.decode())
+
+    async def emit(
+        self,
+        type_: str,
+        event: str,
+        *,
+        object: str | None = None,  # noqa: A002 - the field's own name
+        object_id: str | None = None,
+        tags: Iterable[str] = (),
+        data: Any = None,
+        id: str | None = None,  # noqa: A002 - the field's own name
+    ) -> dict[str, Any]:
+        """Post an event with `hookd emit`, which must succeed; the receipt (spec 2)."""
+        given = {"--object": object, "--object-id": object_id, "--id": id}
+        words = [word for option, value in given.items() if value is not None for word in (option, value)]
+        words += [word for tag in tags for word in ("--tag", tag)]
+        words += [] if data is None else ["--data", json.dumps(data)]
+        return await self._receipt("emit", type_, event, *words)
+
+    async def trigger(self, task: str, *words: str) -> dict[str, Any]:
+        """Run a task with `hookd trigger`, which must succeed; the receipt."""
+        return await self._receipt("trigger", task, *words)
+
+    async def _receipt(self, *words: str) -> dict[str, Any]:
+        ran = await self.hookd(*words, "--json")
+        assert ran.code == 0, ran.err
+        receipt: dict[str, Any] = json.loads(ran.out)
+        return receipt
+
+    async def arrived(self, target: str) -> Arrived:
+        """The one request that came to a target (path and query); waits for it."""
+        [request] = await self.arrivals(target, 1)
+        return request
+
+    async def arrivals(self, target: str, count: int, *, within_s: float = 15.0) -> list[Arrived]:
+        """All requests to a target once there are at least `count`."""
+        await self.receiver.until(lambda: len(self.receiver.at(target)) >= count, within_s=within_s)
+        return self.receiver.at(target)
+
+    async def settled(self, receipt: Mapping[str, Any], *, within_s: float = 15.0) -> list[dict[str, Any]]:
+        """The records (`GET /v1/deliveries/ID`) of a receipt's deliveries, once each is delivered or dead.
+
+        After it nothing more can come for this receipt: what has arrived is all.
+        """
+        return [
+            await self.daemon.delivery_when(made["id"], "delivered", "dead", within_s=within_s)
+            for made in receipt["deliveries"]
+        ]
+
+    async def findings(self, config: str, **places: str) -> list[dict[str, Any]]:
+        """What `hookd check` finds in a configuration: `{path, line, column, where, severity, message}` each."""
+        path = self.write(config, daemon="", file="checked/hookd.yaml", **places)
+        ran = await self.hookd("check", "--format", "json", str(path))
+        assert ran.code in {0, 1}, ran.err
+        found: list[dict[str, Any]] = json.loads(ran.out)
+        return found
