@@ -75,8 +75,10 @@ def delivery(record: DeliveryRecord, config: Config, paused: Container[str]) -> 
 def whole_delivery(record: DeliveryRecord, config: Config, paused: Container[str]) -> JsonObject:
     """A delivery with its body and attempts."""
     body = (record.body or b"").decode("utf-8", "replace")
+    task = config.tasks.get(record.task)
     return {
         **delivery(record, config, paused),
+        "task_description": task.description if task else "",
         "body": body,
         "attempts": [attempt(a) for a in record.attempts],
     }

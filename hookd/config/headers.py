@@ -25,7 +25,7 @@ _RESERVED = frozenset(
         "webhook-id", "webhook-timestamp", "webhook-signature",
     }
 )  # fmt: skip
-_JSON_TYPE = re.compile(r"application/json|[^/\s]+/[^/\s]+\+json", re.IGNORECASE)
+_JSON_TYPE = re.compile(r"(?:application|text)/json|[^/\s]+/[^/\s]+\+json", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

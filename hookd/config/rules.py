@@ -5,6 +5,7 @@ Must never: compile a message itself; that is `render`'s. Used by `loading`.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +13,18 @@ from typing import Any
 from hookd import render
 from hookd.condition import ConditionError, compile_condition
 from hookd.config.finding import Steps, listed, quoted
+from hookd.config.nodes import read_as
 from hookd.config.schedules import Calendar, build_schedule, is_schedule
 from hookd.config.units import parse_duration
 from hookd.config.view import View
 from hookd.defs import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
 
 _OWN_PREFIX = "hookd."
+_PLAIN_JSON = re.compile(
+    r"true|false|null|~|0x[0-9a-f]+|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.IGNORECASE
+)
+"""Scalars that mean in YAML 1.1 what they look like."""
+
 _DEFAULT_MESSAGE = {"text": "Webhook"}
 
 
@@ -226,7 +233,22 @@ def _shown(names: Sequence[str], noun: str) -> str:
 def _message(view: View) -> Any:
     """The message as it is written; the default where there is none."""
     message = view.get("message")
-    return _DEFAULT_MESSAGE if message is None else message.node.plain()
+    if message is None:
+        return _DEFAULT_MESSAGE
+    _warn_of_numbers(message)
+    return message.node.plain()
+
+
+def _warn_of_numbers(view: View) -> None:
+    """Warns of values that YAML 1.1 does not read as they look (`12:30`, `on`, `012`): they would be sent so."""
+    if isinstance(view.value, dict):
+        for _, child in view.entries():
+            _warn_of_numbers(child)
+    elif isinstance(view.value, list):
+        for child in view.items():
+            _warn_of_numbers(child)
+    elif view.node.text and _PLAIN_JSON.fullmatch(view.node.text) is None:
+        view.warn(f"{read_as(view.node)}; if it is meant as text, quote it: {quoted(view.node.text)}")
 
 
 def _compile(view: View, message: Any, json_type: bool | None) -> Template | None:

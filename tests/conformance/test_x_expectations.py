@@ -290,9 +290,8 @@ tasks:
 
 
 async def restart(stand: Stand) -> None:
-    """Stop and start again. What a reload told the service manager is passed over: it says READY too."""
+    """Stop and start again."""
     await stand.stop()
-    await stand.daemon.notifications.wait_for("STOPPING")
     await stand.start()
 
 

@@ -323,3 +323,31 @@ def test_the_default_message_is_a_message(tmp_path: Path) -> None:
     assert digest(tmp_path, "tasks: {once: {webhook: hook, message: {text: Webhook}, triggers: []}}") == short
     assert digest(tmp_path, "tasks: {once: {webhook: hook, message: {text: Webhooks}}}") != short
     assert digest(tmp_path, """tasks: {once: {webhook: hook, message: '{"text": "Webhook"}'}}""") != short
+
+
+def test_values_that_yaml_does_not_read_as_they_look_are_warned_of(tmp_path: Path) -> None:
+    text = """
+webhooks: {w: {url: "http://127.0.0.1:9098/"}}
+tasks:
+  t:
+    webhook: w
+    message:
+      odd: [12:30, on, 012, 1_000]
+      sound: [12, 0x1F, -1.5, 1.0e+9, true, False, null, "12:30", "on"]
+"""
+    result = load(tmp_path, text)
+    assert result.config is not None
+    assert [(finding.where, finding.message) for finding in result.findings] == [
+        (
+            f"tasks.t.message.odd[{index}]",
+            f'YAML reads {written} as {read}; if it is meant as text, quote it: "{written}"',
+        )
+        for index, (written, read) in enumerate(
+            [
+                ("12:30", "the number 750"),
+                ("on", "true"),
+                ("012", "the number 10"),
+                ("1_000", "the number 1000"),
+            ]
+        )
+    ]

@@ -113,7 +113,15 @@ def test_json_types() -> None:
         return sends_json((("content-TYPE", Secret(value)),))
 
     assert all(
-        map(of, ("application/json", "APPLICATION/JSON ; charset=utf-8", "application/cloudevents+json"))
+        map(
+            of,
+            (
+                "application/json",
+                "text/json",
+                "APPLICATION/JSON ; charset=utf-8",
+                "application/cloudevents+json",
+            ),
+        )
     )
     assert not any(map(of, ("text/plain", "application/jsonl", "application/x-json", "+json", "", "json")))
     assert not sends_json((("X-Type", Secret("application/json")),))

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +39,12 @@ class Notifications:
                 self.seen.append(fields)
                 if key in fields and value in (None, fields[key]):
                     return fields
+
+    def forget(self) -> None:
+        """Drop what was sent so far: a reload says READY as well as a start does."""
+        with suppress(BlockingIOError):
+            while True:
+                self._sock.recv(65536)
 
     def close(self) -> None:
         self._sock.close()
@@ -75,6 +82,7 @@ class DaemonProcess:
 
     async def start(self) -> Self:
         """Start it and wait for READY."""
+        self.notifications.forget()
         await self.launch()
         assert self.process is not None
         ready = asyncio.ensure_future(self.notifications.wait_for("READY"))

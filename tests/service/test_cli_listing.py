@@ -30,6 +30,7 @@ def delivery(**changes: Any) -> dict[str, Any]:
         "id": "0198f2c7-6f0e-7c1b-9d55-0a8e5b7f3c21",
         "event_id": "e1",
         "task": "page",
+        "task_description": "",
         "webhook": "ops",
         "state": "delivered",
         "parked": None,
@@ -312,7 +313,9 @@ class TestShow:
         late = {"number": 2, "status": None, "reason": "timeout", "error": "late", "response": ""}
         attempts = [self.ATTEMPT, {**self.ATTEMPT, **late, "insecure": False}]
         ending = {"state": "dead", "attempt": 2, "failures": 2, "detail": "retries used up"}
-        shown = delivery(**ending, body=json.dumps({"text": "ü"}), attempts=attempts)
+        shown = delivery(
+            **ending, task_description="Calls\x1b", body=json.dumps({"text": "ü"}), attempts=attempts
+        )
         daemon.answers["GET /v1/deliveries/d%2F1"] = Canned(200, shown)
         assert main(["show", "d/1"]) == 0
         assert capsys.readouterr().out.splitlines() == [
@@ -321,6 +324,7 @@ class TestShow:
             "why        retries used up",
             "webhook    ops",
             "task       page",
+            r"           Calls\x1b",
             "cause      event e1 events.prod",
             "created    2026-01-02T03:04:05Z",
             "finished   2026-01-02T03:04:06Z",

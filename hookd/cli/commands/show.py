@@ -66,6 +66,7 @@ def _facts(delivery: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("why", delivery["detail"]),
         ("webhook", delivery["webhook"]),
         ("task", delivery["task"]),
+        ("", delivery["task_description"]),
         ("cause", _cause(delivery["cause"])),
         ("created", to_the_second(delivery["created_at"])),
         ("due", to_the_second(delivery["due_at"]) if delivery["state"] == "pending" else ""),
