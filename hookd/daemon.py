@@ -55,11 +55,13 @@ def run(path: Path) -> int:
         an address cannot be listened on (spec 8).
     """
     loaded = configuration.load_aside(path)
-    for finding in loaded.findings:
-        sys.stderr.write(f"{finding}\n")
     if loaded.config is None:
+        for finding in loaded.findings:
+            sys.stderr.write(f"{finding}\n")
         return EXIT_CONFIG
     log.configure(level=loaded.config.daemon.log_level, form=loaded.config.daemon.log_format)
+    for warning in loaded.config.warnings:
+        log.warning("config.warning", finding=warning)
     try:
         return uvloop.run(Daemon(path, loaded.config).main())
     except StoreUnusable as exc:

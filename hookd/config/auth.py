@@ -33,9 +33,13 @@ def _bearer(view: View) -> Header | None:
     if token is None:
         return None
     value = token.value
-    if value.lower().startswith(_BEARER):
-        view.below(("token",)).warn('begins with "Bearer ", which hookd adds itself; it is dropped')
+    while value.lower().startswith(_BEARER):
         value = value[len(_BEARER) :].lstrip()
+    if value.lower() in {"", _BEARER.rstrip()}:
+        view.below(("token",)).error("is the word Bearer without a token")
+        return None
+    if value != token.value:
+        view.below(("token",)).warn('begins with "Bearer ", which hookd adds itself; it is dropped')
     return "Authorization", Secret(f"Bearer {value}", token.reference)
 
 

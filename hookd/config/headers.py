@@ -18,7 +18,7 @@ CONTENT_TYPE = "content-type"
 DEFAULT_CONTENT_TYPE: Header = ("Content-Type", Secret("application/json"))
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_BAD_VALUE = re.compile(r"[^\t\x20-\x7e\xa0-\xff]")
+_BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _RESERVED = frozenset(
     {
         "content-length", "host", "transfer-encoding", "connection",
@@ -80,7 +80,7 @@ def value_fault(value: str) -> str | None:
         return None
     if any(char in value for char in "\r\n"):
         return "holds a line break"
-    return "holds a character that a header cannot carry (control characters, or outside Latin-1)"
+    return "holds a control character, which a header cannot carry"
 
 
 def _of_mapping(view: View) -> Iterator[tuple[str, Secret | None]]:

@@ -23,6 +23,7 @@ SENT = {
     "bearer file": ("{type: bearer, token: {file: token.txt}}", b"Authorization: Bearer from-file"),
     "bearer credential": ("{type: bearer, token: {credential: token}}", b"Authorization: Bearer from-credential"),
     "bearer with its word": ("{type: bearer, token: Bearer full-token}", b"Authorization: Bearer full-token"),
+    "bearer with its word twice": ("{type: bearer, token: Bearer Bearer tw}", b"Authorization: Bearer tw"),
     "bearer in small": ("{type: bearer, token: bearer full-token}", b"Authorization: Bearer full-token"),
     "bearer with its word, env": ("{type: bearer, token: {env: R21_TOKEN}}", b"Authorization: Bearer full-from-env"),
     "bearer like the word": ("{type: bearer, token: BearerOfNews}", b"Authorization: Bearer BearerOfNews"),
@@ -179,7 +180,7 @@ async def test_r20_hookd_adds_the_word_bearer(shared: Stand) -> None:
     await shows_one_line(shared, "bearer")
 
 
-@pytest.mark.parametrize("key", ["bearer with its word", "bearer in small"])
+@pytest.mark.parametrize("key", ["bearer with its word", "bearer with its word twice", "bearer in small"])
 async def test_r21_a_token_given_with_the_word_is_sent_with_one(shared: Stand, key: str) -> None:
     await shows_one_line(shared, key)
 
@@ -191,11 +192,16 @@ async def test_r21_a_token_that_only_begins_like_the_word_is_left_alone(shared: 
 async def test_r21_the_word_is_warned_of(shared: Stand) -> None:
     ran = await shared.hookd("check", "hookd.yaml")
     warned = [line for line in ran.out.splitlines() if "warning:" in line]
-    keys = ("bearer with its word", "bearer in small", "bearer with its word, env")
+    keys = (
+        "bearer with its word",
+        "bearer with its word twice",
+        "bearer in small",
+        "bearer with its word, env",
+    )
     places = [f'webhooks."{key}".auth.token' for key in keys]
     assert [place for place in places if sum(place in line for line in warned) == 1] == places
     assert all('begins with "Bearer "' in line for line in warned)
-    assert len(warned) == 3
+    assert len(warned) == 4
     assert ran.code == 0
     assert "token" not in "".join(warned).replace(".token", ""), "what is warned of is not repeated"
     shown = (await shared.hookd("status")).out

@@ -14,6 +14,7 @@ ENV = {
     "SPACED": "s3 cret",
     "BROKEN": "s3cret\r\nX-Evil: 1",
     "NOT_BASE64": "whsec_s3cret*",
+    "WORD": "Bearer ",
     "SHORT": "whsec_c2hvcnQ=",
 }
 CASES = sorted(path.stem for path in BAD.glob("*.error"))
