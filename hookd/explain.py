@@ -8,9 +8,10 @@ Must never: do I/O, read a clock, or put a secret into anything but a `Request`.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,6 +38,7 @@ MOST_MISSES = 20
 
 _MOST_LISTED = 20
 _MOST_FACTS = 5
+_LEAST_TYPO = 3
 _PLAIN = "plain"
 
 
@@ -69,7 +71,8 @@ class ExplainedRequest:
         timeout_s: seconds for the whole attempt.
         insecure: the receiver's certificate would not be checked.
         once: the task runs once only; the daemon alone knows whether it has.
-        withheld: why the delivery would be made, but not sent; empty where it would be sent.
+        withheld: why the request would not be sent; empty where it would be.
+        made: the delivery would be made, and wait where it is withheld; else there would be none.
     """
 
     task: str
@@ -83,6 +86,7 @@ class ExplainedRequest:
     insecure: bool = False
     once: bool = False
     withheld: str = ""
+    made: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,35 @@ class Explained:
         return any(not request.withheld for request in self.requests)
 
 
-def explain(event: Event, generation: Generation, *, now: float, random: int) -> Explained:
+def explain_each(
+    events: Iterable[Event], generation: Generation, *, now: float, draw: Callable[[], int]
+) -> list[Explained]:
+    """Tell what each of several events leads to, taken in one after the other.
+
+    Args:
+        events: in order; a task that runs once only is fired by the first of them.
+        generation: the configuration.
+        now: as for `explain`.
+        draw: makes `explain`'s `random`, for each event anew.
+    """
+    found: list[Explained] = []
+    fired: dict[str, int] = {}
+    for number, event in enumerate(events, start=1):
+        found.append(explain(event, generation, now=now, random=draw(), fired=fired))
+        for request in found[-1].requests:
+            if request.once:
+                fired.setdefault(request.task, number)
+    return found
+
+
+def explain(
+    event: Event,
+    generation: Generation,
+    *,
+    now: float,
+    random: int,
+    fired: Mapping[str, int] = MappingProxyType({}),
+) -> Explained:
     """Tell what an event leads to.
 
     Args:
@@ -124,16 +156,19 @@ def explain(event: Event, generation: Generation, *, now: float, random: int) ->
         generation: the configuration.
         now: seconds since the epoch; `${DATE}`, `${TIMESTAMP}` and `webhook-timestamp`.
         random: what `${RANDOM}` is in every message, 0 to 2147483647.
+        fired: the tasks that run once only and were fired already, each with the number of the event that did.
     """
     rules = generation.matcher.match(event, now).rules
     tasks = generation.config.tasks
-    fired = [(name, place) for name, place in firings(rules) if tasks[name].enabled]
+    due = [(name, place) for name, place in firings(rules) if tasks[name].enabled]
     places = tuple(rule.place for rule in rules)
     near = _near(event, generation.config, frozenset(places))
     return Explained(
         event=event,
         rules=places,
-        requests=tuple(_request(event, firing, generation, now, random) for firing in fired),
+        requests=tuple(
+            _after(fired.get(firing[0]), _request(event, firing, generation, now, random)) for firing in due
+        ),
         misses=tuple(_miss(rule, event, generation.config, places, now) for rule in near[:MOST_MISSES]),
         more_misses=max(0, len(near) - MOST_MISSES),
     )
@@ -148,12 +183,15 @@ def named_by_rules(config: Config) -> Mapping[str, tuple[str, ...]]:
 
 
 def one_typo(one: str, other: str) -> bool:
-    """Whether two different words differ in case only, or by one character too many, missing, wrong or swapped."""
+    """Whether two different words differ in case only, or by one character too many, missing, wrong or swapped.
+
+    In words shorter than 3 characters only the case counts: any two of them are nearly the same.
+    """
     if one == other:
         return False
     if one.casefold() == other.casefold():
         return True
-    if abs(len(one) - len(other)) > 1:
+    if min(len(one), len(other)) < _LEAST_TYPO or abs(len(one) - len(other)) > 1:
         return False
     begun = _common(one, other)
     one, other = one[begun:], other[begun:]
@@ -191,6 +229,14 @@ def _request(
     )
 
 
+def _after(fired_by: int | None, request: ExplainedRequest) -> ExplainedRequest:
+    """The request, of which nothing is made where an event before has fired its task, which runs once only."""
+    if fired_by is None:
+        return request
+    why = f"the task runs once only, and event {fired_by} of this input has fired it already"
+    return replace(request, withheld=why, made=False)
+
+
 def _shown_url(url: Secret) -> Shown:
     """A plain URL as it stands in the configuration; of any other its host only (spec 8)."""
     if url.reference == _PLAIN:
@@ -217,7 +263,7 @@ def _shown_header(name: str, value: Secret) -> Shown:
 
 
 def _near(event: Event, config: Config, matching: frozenset[str]) -> list[EventDef]:
-    """The rules that came near, the nearest first: only a task is off; the same type and event; a typo in these."""
+    """The rules that came near, the nearest first: only a task is off; the same type and event; a typo in one."""
     ranked: list[tuple[int, EventDef]] = []
     for rule in config.event_rules():
         same = rule.type == event.type, rule.event == event.event
@@ -226,7 +272,7 @@ def _near(event: Event, config: Config, matching: frozenset[str]) -> list[EventD
                 ranked.append((0, rule))
         elif all(same):
             ranked.append((1, rule))
-        elif (same[0] or one_typo(rule.type, event.type)) and (same[1] or one_typo(rule.event, event.event)):
+        elif (same[0] and one_typo(rule.event, event.event)) or (same[1] and one_typo(rule.type, event.type)):
             ranked.append((2, rule))
     return [rule for _, rule in sorted(ranked, key=lambda entry: entry[0])]
 

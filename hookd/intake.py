@@ -18,7 +18,7 @@ from hookd.ids import new_id
 from hookd.match import firings
 from hookd.metrics import Metrics
 from hookd.model import Event, EventObject, Kind, NewDelivery, Receipt, Submission
-from hookd.schedule import moment_text
+from hookd.schedule import firing_id, moment_text
 from hookd.store.base import Store
 
 
@@ -89,18 +89,20 @@ class Intake:
         The event's id follows from schedule and moment, so that the same moment stores nothing a second time (spec 1).
 
         Returns:
-            The receipt, or None where none of the tasks is enabled; then nothing is stored.
+            The receipt, or None where each task is disabled or spent; then nothing is stored.
 
         Raises:
             IdConflict, PendingLimitReached, StoreUnavailable: as `Store.enqueue`.
         """
         tasks = [task for name in schedule.tasks if (task := generation.config.tasks[name]).enabled]
+        if any(task.delete_after_running for task in tasks):
+            spent = {(mark.task, mark.digest) for mark in await self._store.spent()}
+            tasks = [task for task in tasks if (task.name, task.digest) not in spent]
         if not tasks:
             return None
-        now, time = self._clock.now(), moment_text(moment)
-        event_id = f"{schedule.place}@{time}"
+        now, event_id = self._clock.now(), firing_id(schedule, moment)
         digest = hashlib.sha256(event_id.encode()).digest()
-        event = Event(id=event_id, kind=Kind.SCHEDULE, time=time, digest=digest)
+        event = Event(id=event_id, kind=Kind.SCHEDULE, time=moment_text(moment), digest=digest)
         fired = self._fire(event, ((task, schedule.place) for task in tasks), generation, now)
         return (await self._enqueue((Submission(event, tuple(fired)),), generation, now))[0]
 

@@ -10,6 +10,7 @@ by half an hour (Lord Howe) or at midnight, and when it searches backwards.
 Must never: read a clock. Called by: `config` (checks), `scheduler`, `cli` (previews).
 """
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -48,6 +49,8 @@ _NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
+
+_FIRING_ID = re.compile(r"(schedules|tasks)\..+@\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z", re.DOTALL)
 
 
 class CronError(ValueError):
@@ -119,6 +122,16 @@ def last_moment(schedule: ScheduleDef, after: float, until: float) -> float | No
             break
         last = moment
     return last
+
+
+def firing_id(schedule: ScheduleDef, moment: float) -> str:
+    """The id of the event that a schedule's moment is; nobody else may post such a one (`is_firing_id`)."""
+    return f"{schedule.place}@{moment_text(moment)}"
+
+
+def is_firing_id(event_id: str) -> bool:
+    """Whether an id looks like that of a schedule's moment."""
+    return _FIRING_ID.fullmatch(event_id) is not None
 
 
 def moment_text(moment: float) -> str:
@@ -293,5 +306,8 @@ def _complaint(index: int, field: str) -> str:
         return f"a step in the {name} must be a whole number, 1 or more, not '{shown(term)}'"
     low, dash, high = base.partition("-")
     if dash and _fits(index, low) and _fits(index, high):
-        return f"a range in the {name} must run upwards, not '{shown(term)}'"
+        sunday = (
+            " (7 stands for Sunday too)" if high.upper() in {"0", "SUN"} and _fits(index, f"{low}-7") else ""
+        )
+        return f"a range in the {name} must run upwards, not '{shown(term)}'; write the values with commas{sunday}"
     return f"the {name} must be {allowed}, not '{shown(term)}'"

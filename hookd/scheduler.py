@@ -22,7 +22,7 @@ from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.model import Receipt
-from hookd.schedule import last_moment, moment_text, moments, next_moment
+from hookd.schedule import firing_id, last_moment, moment_text, moments, next_moment
 from hookd.store.base import Store
 
 LATE_S = 10.0
@@ -113,6 +113,7 @@ class Scheduler:
 
     async def _turn(self) -> float:
         """Deal with everything that is due; returns after how many seconds to look again."""
+        self._note_freeze()
         try:
             if not self._adopted or self._holder.current is not self._generation:
                 await self._adopt(self._holder.current)
@@ -130,6 +131,12 @@ class Scheduler:
             self._delayed = False
             log.info("schedule.recovered")
         return self._until_next()
+
+    def _note_freeze(self) -> None:
+        """What passed while this loop did not run was missed: hookd was frozen, or the clock was set forward."""
+        now = self._clock.now()
+        if self._watches and now - self._seen_at > LATE_S:
+            self._missed_until = max(self._missed_until, now - LONGEST_NAP_S)
 
     async def _adopt(self, generation: Generation) -> None:
         """Watch the schedules of a generation; those known keep how far they are, others begin when it came into force.
@@ -164,17 +171,18 @@ class Scheduler:
 
     async def _fire_due(self, now: float) -> bool:
         """Deal with every moment up to now; False where some are left: the store refuses, or a swap came between."""
-        due = []
+        due, all_done = [], True
         while self._queue and self._queue[0][0] <= now:
             due.append(heappop(self._queue)[1])
         for start in range(0, len(due), AT_ONCE):
             together = due[start : start + AT_ONCE]
             done = await asyncio.gather(*(self._deal_with(self._watches[key], now) for key in together))
             self._put_back(together)
-            if not all(done) or self._holder.current is not self._generation:
+            all_done = all_done and all(done)
+            if self._holder.current is not self._generation:
                 self._put_back(due[start + AT_ONCE :])
                 return False
-        return True
+        return all_done
 
     async def _deal_with(self, watch: Watch, now: float) -> bool:
         passed = what_passed(watch, now, late_until=max(now - LATE_S, self._missed_until))
@@ -184,28 +192,23 @@ class Scheduler:
             for moment in passed.on_time:
                 await self._fire(watch, moment)
         except (StoreUnavailable, PendingLimitReached) as exc:
-            self._note_delay(exc)
+            self._note_delay(exc, watch.schedule.place)
             watch.next_at = next_moment(watch.schedule, watch.dealt_until)
             return False
         watch.next_at = passed.next_at
         return True
 
     async def _catch_up(self, watch: Watch, last: float) -> None:
-        """One run for all the missed moments, or none (spec 1, `missed`)."""
-        first, did = watch.next_at, watch.schedule.missed
+        """One run for all the missed moments, or none (spec 1, `missed`); silent where the last of them did run."""
+        did = watch.schedule.missed
         if did is Missed.SKIP:
             watch.dealt_until = last
+            missed = await self._store.event(firing_id(watch.schedule, last)) is None
         else:
             receipt = await self._fire(watch, last)
-            if receipt is not None and receipt.duplicate:
-                return
-        log.warning(
-            "schedule.missed",
-            schedule=watch.schedule.place,
-            first=moment_text(last if first is None else first),
-            last=moment_text(last),
-            missed=did,
-        )
+            missed = receipt is not None and not receipt.duplicate
+        if missed:
+            log.warning("schedule.missed", schedule=watch.schedule.place, last=moment_text(last), missed=did)
 
     async def _fire(self, watch: Watch, moment: float) -> Receipt | None:
         schedule, receipt = watch.schedule, None
@@ -216,7 +219,7 @@ class Scheduler:
             log.error("schedule.conflict", **facts, event_id=exc.event_id)
         watch.dealt_until = moment
         if receipt is not None:
-            say = log.debug if receipt.duplicate else log.info
+            say = log.info if receipt.deliveries and not receipt.duplicate else log.debug
             say("schedule.fired", **facts, event_id=receipt.event_id, deliveries=len(receipt.deliveries))
         return receipt
 
@@ -233,10 +236,10 @@ class Scheduler:
             earliest = min(waiting, default=inf) - _MICROSECOND
             await self._store.note_alive(now=min(self._clock.now(), earliest))
 
-    def _note_delay(self, exc: Exception) -> None:
+    def _note_delay(self, exc: Exception, place: str | None = None) -> None:
         if not self._delayed:
             self._delayed = True
-            log.error("schedule.delayed", error=str(exc))
+            log.error("schedule.delayed", schedule=place, error=str(exc))
 
     def _until_next(self) -> float:
         if not self._watches:

@@ -3,6 +3,7 @@
 Must never: make a request to a receiver, or answer before the store has committed.
 """
 
+import json
 from collections.abc import Mapping
 
 from hookd import decode, log, render
@@ -17,6 +18,9 @@ from hookd.decode.faults import escaped
 from hookd.defs import Template, WebhookDef
 from hookd.errors import EventRejected, Fault, StoreUnavailable
 from hookd.model import State
+
+_LONGEST_EXAMPLE = 60
+"""Characters of a message that an example still repeats."""
 
 
 class ByHandRoutes:
@@ -88,7 +92,7 @@ class ByHandRoutes:
         """Park a webhook until it is resumed."""
         await expect_no_fields(request, self._size_limit)
         services, name = self._services, variables["name"]
-        self._require_webhook(name)
+        await self._require_webhook(name)
         if name not in services.store.paused():
             await services.store.pause(name, now=services.clock.now())
             log.info("webhook.paused", webhook=name)
@@ -98,7 +102,7 @@ class ByHandRoutes:
         """End a pause, also of a webhook that has left the configuration meanwhile."""
         await expect_no_fields(request, self._size_limit)
         services, name = self._services, variables["name"]
-        self._require_webhook(name)
+        await self._require_webhook(name)
         if await services.store.resume(name):
             log.info("webhook.unpaused", webhook=name)
         return answer(await lookup.lane(services, name))
@@ -136,9 +140,10 @@ class ByHandRoutes:
     def _size_limit(self) -> int:
         return self._services.holder.current.config.daemon.event_size
 
-    def _require_webhook(self, name: str) -> None:
-        """Refuse a name that is neither in force nor paused. Raises Problem (404)."""
-        known = {**self._services.holder.current.config.webhooks, **self._services.store.paused()}
+    async def _require_webhook(self, name: str) -> None:
+        """Refuse a name that is neither in force nor paused, and for which nothing waits. Raises Problem (404)."""
+        store = self._services.store
+        known = {**self._services.holder.current.config.webhooks, **store.paused(), **await store.lanes()}
         if name not in known:
             raise unknown("webhook", name, known)
 
@@ -173,5 +178,14 @@ def _template(body: object, webhook: WebhookDef) -> Template:
     except render.TemplateError as error:
         pointer = "".join(f"/{escaped(str(step))}" for step in ("message", *error.path))
         where = f"line {error.line + 1}: " if error.line else ""
-        fault = Fault(pointer, f"{where}{error.message}")
+        fault = Fault(pointer, f"{where}{error.message}{_as_json(message, error)}")
         raise EventRejected(422, "Invalid request", f"{pointer}: {fault.message}", (fault,)) from None
+
+
+def _as_json(message: object, error: render.TemplateError) -> str:
+    """What to write in place of plain text for a webhook that sends JSON; empty where that is not the fault."""
+    if not (isinstance(message, str) and "is not valid JSON" in error.message):
+        return ""
+    plain = len(message) <= _LONGEST_EXAMPLE and message[:1] not in ("", "{", "[", '"')
+    example = json.dumps({"text": message if plain else "hello"}, ensure_ascii=False)
+    return f"; the webhook sends JSON: write {example}"

@@ -110,4 +110,5 @@ async def optional_json(request: Request, limit: int) -> Any:
 def unknown(what: str, name: str, known: Mapping[str, object]) -> Problem:
     """A 404 that names the near ones."""
     near = get_close_matches(name, known, n=3, cutoff=0.5)
-    return Problem(404, f"there is no {what} named {name!r}", near=near)
+    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    return Problem(404, f"there is no {what} named {name!r}{hint}", near=near)

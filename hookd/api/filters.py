@@ -26,6 +26,7 @@ RETRYABLE = (State.DEAD, State.CANCELLED, State.DELIVERED, State.PENDING)
 
 _LONGEST = 256
 _INSTANT = "must be RFC 3339 with an offset, such as 2026-01-31T08:00:00Z"
+_REVERSED = "is later than until: nothing can be between them; swap the two"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def query_of(request: Request, known: frozenset[str]) -> dict[str, str]:
 
 def queried(query: Mapping[str, str]) -> DeliveryFilter:
     """The filter of a listing. Raises Problem (400) for a value that cannot be."""
-    return DeliveryFilter(
+    where = DeliveryFilter(
         state=_queried_state(query),
         webhook=query.get("webhook"),
         task=query.get("task"),
@@ -64,6 +65,9 @@ def queried(query: Mapping[str, str]) -> DeliveryFilter:
         since=_queried_instant(query, "since"),
         until=_queried_instant(query, "until"),
     )
+    if _is_reversed(where):
+        raise bad_query("since", _REVERSED)
+    return where
 
 
 def queried_limit(query: Mapping[str, str]) -> int:
@@ -119,6 +123,8 @@ def decode_retry(value: Any) -> RetryOrder:
         since=_wanted_instant(body, "since", faults),
         until=_wanted_instant(body, "until", faults),
     )
+    if _is_reversed(where):
+        faults.add("/since", _REVERSED)
     faults.raise_any()
     return RetryOrder(where, dry_run is True)
 
@@ -146,6 +152,11 @@ def _wanted_instant(body: Mapping[str, Any], name: str, faults: Faults) -> float
     if given and at is None:
         faults.add(f"/{name}", f'{_INSTANT}; it is "{shown(given)}"')
     return at
+
+
+def _is_reversed(where: DeliveryFilter) -> bool:
+    """Whether the window ends before it begins."""
+    return where.since is not None and where.until is not None and where.since > where.until
 
 
 def _seconds(text: str) -> float | None:

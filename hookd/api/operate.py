@@ -114,6 +114,7 @@ class OperatorRoutes:
                     "error": services.store.fault(),
                 },
                 "deliveries": {state: totals.get(state, 0) for state in State},
+                "limits": {"pending": generation.config.daemon.pending},
                 "webhooks": await lookup.lanes(services),
                 "spent": views.spent(await services.store.spent(), generation.config),
             }

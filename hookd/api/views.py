@@ -172,20 +172,25 @@ def changes(given: Mapping[str, Changes]) -> JsonObject:
 
 
 def configuration(config: Config) -> JsonObject:
-    """The configuration in force, secrets masked, each definition with its place (`GET /v1/config`)."""
-    sections: Mapping[str, Mapping[str, Any]] = {
+    """The configuration in force, secrets masked, each definition with its place (`GET /v1/config`).
+
+    `types` is None where there is no catalogue.
+    """
+    sections: Mapping[str, Mapping[str, Any] | None] = {
         "webhooks": config.webhooks,
         "tasks": config.tasks,
         "events": config.events,
         "schedules": config.schedules,
-        "types": config.types or {},
+        "types": config.types,
     }
     return {
         "path": config.path,
         "hash": config.hash,
         "daemon": plain(config.daemon),
         **{
-            section: {name: _definition(each, f"{section}.{name}", config) for name, each in named.items()}
+            section: None
+            if named is None
+            else {name: _definition(each, f"{section}.{name}", config) for name, each in named.items()}
             for section, named in sections.items()
         },
     }

@@ -32,7 +32,8 @@ def act(
     """Do something to each delivery; `told` says in a line what has become of it.
 
     Raises:
-        Failure: one or more were refused, each is named (exit code 1); or the daemon is out of reach.
+        Failure: one or more were refused, each is named, its hints indented (exit code 1); or the daemon is out of
+            reach.
     """
     recent = RecentIds(client)
     done: list[Delivery] = []
@@ -44,7 +45,8 @@ def act(
             except Refusal as refusal:
                 if refusal.status not in {404, 409}:
                     raise
-                refused += recent.explained(refusal, delivery_id).lines
+                first, *hints = recent.explained(refusal, delivery_id).lines
+                refused += [first, *(f"  {hint}" for hint in hints)]
             else:
                 if not as_answer:
                     print(visible(told(done[-1])))
@@ -69,7 +71,8 @@ class RecentIds:
             return refusal
         near = self._near(delivery_id)
         hint = f"did you mean: {', '.join(near)}" if near else "`hookd deliveries` lists them"
-        return Failure(*refusal.lines, hint, code=refusal.code)
+        # The daemon's own hint names a route, which is of no use here.
+        return Failure(f"there is no delivery {delivery_id!r}", hint, code=refusal.code)
 
     def _near(self, word: str) -> list[str]:
         """Ids of which the word is the beginning or the end, else those that differ in few characters."""

@@ -109,7 +109,8 @@ def _lines(answer: wire.Answer, problem: dict[str, Any]) -> list[str]:
     detail = str(problem["detail"])
     faults = (fault_line(fault) for fault in problem.get("errors") or ())
     lines = [detail, *(line for line in faults if line != detail)]
-    if near := problem.get("near"):
+    near = problem.get("near")
+    if near and "did you mean" not in detail:
         lines.append("did you mean: " + ", ".join(map(str, near)))
     if wait := answer.headers.get("retry-after"):
         lines.append(f"try again in {wait} s")

@@ -27,6 +27,7 @@ def add_filters(parser: argparse.ArgumentParser, states: Sequence[str]) -> None:
     parser.add_argument("--event", metavar="ID", type=text, help="only those of the event with this id")
     parser.add_argument("--since", metavar="WHEN", type=_moment, help="only those made then or later")
     parser.add_argument("--until", metavar="WHEN", type=_moment, help="only those made before")
+    parser.set_defaults(refuse=parser.error)
 
 
 def _moment(value: str) -> str:
@@ -37,8 +38,20 @@ def _moment(value: str) -> str:
 
 
 def chosen(options: argparse.Namespace) -> dict[str, str]:
-    """The filters that were given, as the API takes them."""
-    return {name: getattr(options, name) for name in FILTERS if getattr(options, name) is not None}
+    """The filters that were given, as the API takes them; ends with exit code 2 where nothing can match."""
+    given = {name: getattr(options, name) for name in FILTERS if getattr(options, name) is not None}
+    since, until = given.get("since"), given.get("until")
+    if since and until and datetime.fromisoformat(since) > datetime.fromisoformat(until):
+        options.refuse(f"--since ({since}) is later than --until ({until}): swap the two")
+    return given
+
+
+def require_event(client: Client, given: Mapping[str, str]) -> None:
+    """Refuse an event that is not kept, where one is asked for. Raises Failure, as `Client.get` does."""
+    if "event" in given:
+        from urllib.parse import quote
+
+        client.get(f"/v1/events/{quote(given['event'], safe='')}")
 
 
 def notes(client: Client, given: Mapping[str, str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Judges the daemon's status: what is not all right, and what to do about each (spec 8, `status`).
 
-Must never: ask the daemon or print; values in, sentences out. Called by: `status`; `retry`, `resume` and `send` for
-what to do about a parked webhook.
+Must never: ask the daemon or print; values in, sentences out. Called by: `status`; `retry`, `resume` and
+`waiting` for what to do about a parked webhook.
 """
 
 import shlex
@@ -33,6 +33,17 @@ def _daemon_concerns(status: Status) -> Iterator[str]:
     if error := status["store"]["error"]:
         yield f"the store cannot be written ({error}): no event is taken, nothing is sent"
         yield "  make room on its disk, or mend it; hookd recovers by itself"
+    unfinished, limit = _unfinished(status), status["limits"]["pending"]
+    if unfinished >= limit:
+        yield f"{unfinished} deliveries wait, the limit is {limit}: events are answered 503, schedules wait"
+        yield "  cancel what is not needed (`hookd cancel ID`), mend the webhooks they wait for,"
+        yield "  or raise daemon.limits.pending in the config"
+
+
+def _unfinished(status: Status) -> int:
+    """The deliveries that count against the limit: those that wait and those whose attempt is under way."""
+    deliveries = status["deliveries"]
+    return int(deliveries["pending"]) + int(deliveries["sending"])
 
 
 def _config_concerns(config: Mapping[str, Any]) -> Iterator[str]:

@@ -85,7 +85,7 @@ class _Load:
         self._validate()
         given = self._parts.daemon
         daemon = build_daemon(None if given is None or given.node.broken else given, self._env)
-        definitions = self._build(Calendar(daemon.timezone, self._now))
+        definitions = self._build(Calendar(daemon.timezone, self._now), daemon.pending)
         return self._result(daemon, definitions)
 
     def _documents(self) -> Iterator[Document]:
@@ -151,6 +151,10 @@ class _Load:
             hint = f"; {read_as(view.node)}" if view.node.text else ""
             view.error(f"must be a mapping of names to {section}{hint}")
             return
+        if section == "types" and not view.value and not self._said_of(view):
+            # A catalogue is strict (spec 1): without a type it would refuse every event, or mean nothing.
+            view.error("names no type; add one, or remove the key")
+            return
         names = self._parts.sections[section]
         for name, definition in view.entries():
             _check_name(section, name, definition)
@@ -158,6 +162,10 @@ class _Load:
                 definition.error_at_key(f"already defined at {_shown_place(names[name])}")
             else:
                 names[name] = definition
+
+    def _said_of(self, view: View) -> bool:
+        """Whether the YAML of a section has a finding, such as a key that was dropped for it."""
+        return any(steps[:1] == view.steps for _, _, steps, _ in view.document.tree.problems)
 
     def _validate(self) -> None:
         validators = Validators()
@@ -167,7 +175,7 @@ class _Load:
             for view in self._noted(names.values()):
                 _validate(validators, _KINDS[section], view)
 
-    def _build(self, calendar: Calendar) -> dict[str, dict[str, Any]]:
+    def _build(self, calendar: Calendar, pending: int) -> dict[str, dict[str, Any]]:
         sections = self._parts.sections
         webhooks: dict[str, Built] = {
             name: build_webhook(name, view) for name, view in self._sound("webhooks")
@@ -176,6 +184,7 @@ class _Load:
         types |= {name: build_type(name, view) for name, view in self._sound("types")}
         names = Names(
             calendar=calendar,
+            pending=pending,
             webhooks=Known(sections["webhooks"], "webhooks") if self._complete else None,
             tasks=Known(sections["tasks"], "tasks") if self._complete else None,
             json_types={name: built.sends_json for name, built in webhooks.items()},
@@ -233,12 +242,13 @@ class _Load:
         return Loaded(config, findings, sources, whole)
 
     def _places(self) -> Iterator[tuple[str, Place]]:
-        for section in ("webhooks", "tasks", "events", "schedules"):
-            for name, view in self._parts.sections[section].items():
-                yield f"{section}.{name}", _place(view)
+        # A task may be called "a.triggers[0]": where two places have one name, the last one counts, and is the task's.
         for name, view in self._parts.sections["tasks"].items():
             for trigger in triggers_of(view):
                 yield trigger_place(name, trigger), _place(trigger)
+        for section in ("webhooks", "tasks", "events", "schedules"):
+            for name, view in self._parts.sections[section].items():
+                yield f"{section}.{name}", _place(view)
 
 
 def _validate(validators: Validators, kind: str, view: View) -> None:

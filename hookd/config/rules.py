@@ -14,7 +14,7 @@ from hookd import render
 from hookd.condition import ConditionError, compile_condition
 from hookd.config.finding import Steps, listed, quoted
 from hookd.config.nodes import read_as
-from hookd.config.schedules import Calendar, build_schedule, is_schedule
+from hookd.config.schedules import Calendar, build_schedule, has_local_times, is_schedule
 from hookd.config.units import parse_duration
 from hookd.config.view import View
 from hookd.defs import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
@@ -42,11 +42,13 @@ class Names:
 
     Attributes:
         calendar: what schedules are judged by.
+        pending: most deliveries that may wait at once (`daemon.limits.pending`).
         json_types: webhooks whose Content-Type is known, and whether it is a JSON type.
         types: the catalogue, if there is one; a type that has findings of its own is None.
     """
 
     calendar: Calendar
+    pending: int
     webhooks: Known | None
     tasks: Known | None
     json_types: Mapping[str, bool] = field(default_factory=dict)
@@ -56,7 +58,7 @@ class Names:
 def build_type(name: str, view: View) -> TypeDef | None:
     """One entry of the catalogue, or None where its events are wrong."""
     if name.startswith(_OWN_PREFIX):
-        view.error_at_key("types that begin with hookd. are hookd's own")
+        view.error_at_key("types that begin with hookd. are hookd's own; choose another prefix")
     events = view.get("events")
     if events is None:
         return None
@@ -155,6 +157,11 @@ def _read_tasks(view: View, names: Names) -> tuple[str, ...] | None:
     tasks = tuple(task.items()) if isinstance(task.value, list) else (task,)
     for item in tasks:
         _check_name(item, names.tasks, "task")
+    if len(tasks) > names.pending:
+        task.error(
+            f"names {len(tasks):,} tasks, but daemon.limits.pending lets {names.pending:,} deliveries wait at once, "
+            "so that they could never be stored; name fewer tasks, or raise the limit"
+        )
     return tuple(item.value for item in tasks)
 
 
@@ -172,7 +179,7 @@ def _digest(deed: Any) -> str:
 def _deed(trigger: View) -> str:
     """What a rule on a task does, in one text: as it is written, but the same for all that means the same.
 
-    The default time zone is not part of it, since that is written elsewhere.
+    The default time zone is not part of it, since that is written elsewhere; nor is one that nothing is read in.
     """
     plain = trigger.node.plain()
     plain.pop("description", None)
@@ -185,6 +192,8 @@ def _deed(trigger: View) -> str:
         plain["where"] = plain["where"].strip()
     if is_schedule(trigger):
         plain.setdefault("missed", Missed.ONCE)
+        if not has_local_times(plain):
+            plain.pop("timezone", None)
     return json.dumps(plain, sort_keys=True)
 
 

@@ -3,9 +3,10 @@
 Must never: read a clock, or raise for what is in the files. Used by `rules`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import assert_never
+from typing import Any, assert_never
 
 from hookd.config.finding import quoted
 from hookd.config.units import Bounds, read_duration
@@ -38,6 +39,12 @@ class Calendar:
 def is_schedule(view: View) -> bool:
     """Whether a trigger is a schedule, not an event rule."""
     return any(timing in view.node.value for timing in Timing)
+
+
+def has_local_times(written: Mapping[str, Any]) -> bool:
+    """Whether the time zone of a schedule, which has no findings, changes its moments."""
+    times = [written[key] for key in (Timing.AT, "from", "until") if key in written]
+    return Timing.CRON in written or any(datetime.fromisoformat(text).tzinfo is None for text in times)
 
 
 def build_schedule(place: str, view: View, tasks: tuple[str, ...], calendar: Calendar) -> ScheduleDef | None:
@@ -127,7 +134,8 @@ def _read_moment(view: View, timezone: str, *, to_the_end: bool = False) -> floa
     try:
         return _instant(view.value, timezone, to_the_end=to_the_end)
     except (ValueError, OverflowError):
-        view.error(f"there is no such date or time: {quoted(view.value)}")
+        form = "year-month-day" if len(view.value) <= _DATE_LENGTH else "year-month-dayThour:minute"
+        view.error(f"there is no such date or time: {quoted(view.value)}; the form is {form}")
         return None
 
 
@@ -146,9 +154,12 @@ def _instant(text: str, timezone: str, *, to_the_end: bool) -> float:
 def _silence(schedule: ScheduleDef, now: float) -> tuple[str, str]:
     """Why a schedule has no moment after `now`, and the key that is to blame."""
     if schedule.at is not None and schedule.at <= now:
-        return Timing.AT, "it is in the past"
+        return Timing.AT, "it is in the past; remove it, or correct the date"
     if schedule.ends_at is not None and schedule.ends_at <= now:
-        return "until", "its window is over"
+        return "until", "its window is over; remove it, or correct the date"
     if next_moment(replace(schedule, starts_at=None, ends_at=None), now) is None:
-        return schedule.timing, "no date satisfies it"
-    return "from" if schedule.ends_at is None else "until", "its window holds no moment"
+        return schedule.timing, "no date satisfies it; remove it, or correct the day or the month"
+    return (
+        "from" if schedule.ends_at is None else "until",
+        "its window holds no moment; remove it, or widen the window",
+    )

@@ -44,6 +44,10 @@ _VALUE_RULES = frozenset(
 )  # fmt: skip
 
 
+_ONE_DURATION = "90m"
+_SEVERAL_DURATIONS = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?\s?(?:ms|s|m|h|d)\s?){2,30}")
+
+
 def word_errors(errors: Iterable[ValidationError], top: Spot, report: Report) -> None:
     """Reports each error of a definition at its place in the file, one for each value at most."""
     said: set[tuple[Any, ...]] = set()
@@ -108,7 +112,9 @@ def _word_value(schema: Schema, at: Node) -> str:
 
 
 def _hint(schema: Schema, text: str) -> str:
-    """What the schema's `x-hints` have to say about a text: `; ` and the hint of the first pattern it meets."""
+    """What to write instead of a text: `; ` and a hint, for durations in a row or from the schema's `x-hints`."""
+    if re.search(schema.get("pattern", "$^"), _ONE_DURATION) and _SEVERAL_DURATIONS.fullmatch(text):
+        return f"; write one number and one unit, such as 90s or {_ONE_DURATION}"
     hints: Mapping[str, str] = schema.get("x-hints", {})
     return next((f"; {hint}" for pattern, hint in hints.items() if re.search(pattern, text)), "")
 

@@ -17,7 +17,10 @@ def read_timezone(view: View | None, default: str) -> str:
     if is_zone(view.value):
         return str(view.value)
     near = view.scope.meant(view.value, _zone_names())
-    view.error(f"there is no time zone {quoted(view.value)}{near} (IANA names, such as Europe/Berlin)")
+    view.error(
+        f"there is no time zone {quoted(view.value)}{near} "
+        "(IANA names, such as Europe/Berlin; timedatectl list-timezones lists them)"
+    )
     return default
 
 

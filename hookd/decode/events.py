@@ -15,6 +15,7 @@ from hookd.decode.faults import Faults, kind
 from hookd.decode.rfc3339 import LONGEST, is_date_time
 from hookd.defs import TypeDef
 from hookd.model import Event, EventObject
+from hookd.schedule import is_firing_id
 
 _EVENT_FIELDS = ("type", "event", "object", "id", "time", "data")
 _OBJECT_FIELDS = ("id", "name", "tags")
@@ -206,12 +207,16 @@ def _data(value: dict[str, Any], pointer: str, faults: Faults) -> dict[str, Any]
 def _given_id(value: dict[str, Any], pointer: str, default_id: str | None, faults: Faults) -> str | None:
     """The id the client chose, or None."""
     if "id" in value:
-        return faults.text(f"{pointer}/id", value["id"], 256)
-    if default_id is None:
+        chosen = faults.text(f"{pointer}/id", value["id"], 256)
+    elif default_id is None:
         return None
-    if not (1 <= len(default_id) <= 256 and default_id.isprintable()):
-        faults.add(pointer, "the Idempotency-Key must be 1 to 256 printable characters")
-    return default_id
+    else:
+        chosen = default_id
+        if not (1 <= len(chosen) <= 256 and chosen.isprintable()):
+            faults.add(pointer, "the Idempotency-Key must be 1 to 256 printable characters")
+    if is_firing_id(chosen):
+        faults.add(f"{pointer}/id", "ids of this form belong to schedules' moments; choose another")
+    return chosen
 
 
 def _digest(

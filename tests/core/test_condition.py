@@ -221,7 +221,7 @@ def test_the_events_own_data_is_left_as_it_is() -> None:
 
 FAILURES: list[tuple[str, Mapping[str, Any], str]] = [
     ("data.x > 1", {}, 'there is no "x"'),
-    ('object.nam == "x"', {}, 'there is no "nam"'),
+    ('object[data.k] == "x"', {"k": "nam"}, 'there is no "nam"'),
     ("data.x.y == 1", {"x": {}}, 'there is no "y"'),
     ("has(data.x.y)", {}, 'there is no "x"'),
     ("{1: 2}[data.x] == 2", {"x": 5}, 'there is no "5"'),
@@ -378,6 +378,7 @@ def test_the_count_of_references_to_none_stays(text: str) -> None:
 
 NAMES = "(names: type, event, object, data, time)"
 FOREIGN = f"if it is text, put it in quotes {NAMES}"
+FIELDS = "(fields: id, name, tags)"
 NO_END = "the text that begins here has no end, or a \\ that means nothing"
 REFUSED: list[tuple[str, int, str]] = [
     # no expression
@@ -408,6 +409,16 @@ REFUSED: list[tuple[str, int, str]] = [
     ('data.x.startswith ("a")', 0, 'column 8: unknown function "startswith"; did you mean "startsWith"?'),
     ('type.lower() == "a"', 0, 'column 6: unknown function "lower"'),
     ("size(1, 2)", 0, "column 1: size() takes other arguments"),
+    # fields of object
+    ("object.nme == 'x'", 0, f'column 8: object has no "nme"; did you mean "name"? {FIELDS}'),
+    ('data.x && object ["tag"] == []', 0, f'column 19: object has no "tag"; did you mean "tags"? {FIELDS}'),
+    ("has(object.size)", 0, f'column 12: object has no "size" {FIELDS}'),
+    ("object.`x-y` == 1", 0, f'column 8: object has no "x-y" {FIELDS}'),
+    (
+        '// é\n"""a\n""" == object. ID',
+        2,
+        f'line 3, column 16: object has no "ID"; did you mean "id"? {FIELDS}',
+    ),
     # lines
     ("data.x == 1\n  && fop\n", 1, f'line 2, column 6: unknown name "fop"; {FOREIGN}'),
     ("data.x == 1 &&\n\n  && true", 2, 'line 3, column 3: unexpected "&&"'),
@@ -430,8 +441,8 @@ REFUSED: list[tuple[str, int, str]] = [
     ("data.x | 1", 0, 'column 8: unexpected "|"; did you mean "||"?'),
     ("data.x AND data.y", 0, 'column 8: unexpected "AND"; did you mean "&&"?'),
     ("data.x or data.y", 0, 'column 8: unexpected "or"; did you mean "||"?'),
-    ("${data.x} > 1", 0, 'column 1: unexpected "$"'),
-    ("data.x == 1 # remark", 0, 'column 13: unexpected "#"'),
+    ("${data.x} > 1", 0, 'column 1: unexpected "$"; write data.x, without ${ }'),
+    ("data.x == 1 # remark", 0, 'column 13: unexpected "#"; a comment begins with //'),
     ('data.x == "a" "b"', 0, 'column 15: unexpected text "b"'),
     ("data.x == \u201ca\u201d", 0, "column 11: unexpected quote \u201c; quotes are \" or '"),
     ('data.x == "a', 0, f"column 11: {NO_END}"),
@@ -493,6 +504,24 @@ def test_what_cannot_be_used_is_refused_with_its_place(text: str, line: int, mes
         compile_condition(text)
     assert (refused.value.line, refused.value.message) == (line, message)
     assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data.object.nme == 1",
+        "data['object'].nme == 1",
+        "'object.nme' == type || \"\\\" object.nme\" == type || r'\\d' == 'object.nme'",
+        '"""a" object.nme """ == type // object.nme',
+        "data.`object.nme` == 1",
+        "object['na' + 'me'] == 1 || object[data.k] == 1",
+        "object.size() > 0 && object.exists(key, key == 'nme')",
+        "data.list.exists(object, object.nme == 1)",
+        "object\n. name == object['id'] || object.tags == []",
+    ],
+)
+def test_what_may_be_no_field_of_object_is_let_through(text: str) -> None:
+    assert isinstance(compile_condition(text), Condition)
 
 
 NESTED = "is nested deeper than 32 levels; use fewer brackets, or fewer operators in a row (&& and || apart)"

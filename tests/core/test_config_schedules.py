@@ -132,26 +132,32 @@ def test_a_clock_time_is_no_duration_anywhere(tmp_path: Path) -> None:
     ]
 
 
+PAST = "it is in the past; remove it, or correct the date"
+OVER = "its window is over; remove it, or correct the date"
+EMPTY = "its window holds no moment; remove it, or widen the window"
+NO_DATE = "no date satisfies it; remove it, or correct the day or the month"
+
+
 @pytest.mark.parametrize(
     ("keys", "key", "reason"),
     [
-        ("at: 2026-06-15T13:59:59", "at", "it is in the past"),
-        ("at: 2026-06-15T14:00:00", "at", "it is in the past"),  # now, to the second
+        ("at: 2026-06-15T13:59:59", "at", PAST),
+        ("at: 2026-06-15T14:00:00", "at", PAST),  # now, to the second
         ("at: 2026-06-15T14:00:01", "", ""),
-        ("at: 2026-06-15T11:59:59Z", "at", "it is in the past"),
+        ("at: 2026-06-15T11:59:59Z", "at", PAST),
         ("at: 2020-01-01T00:00:00, enabled: false", "", ""),
-        ("at: 2027-01-01T00:00:00, until: 2026-12-31", "until", "its window holds no moment"),
-        ("at: 2027-01-01T00:00:00, from: 2027-01-02", "from", "its window holds no moment"),
-        ("every: 15m, until: 2026-06-14", "until", "its window is over"),
+        ("at: 2027-01-01T00:00:00, until: 2026-12-31", "until", EMPTY),
+        ("at: 2027-01-01T00:00:00, from: 2027-01-02", "from", EMPTY),
+        ("every: 15m, until: 2026-06-14", "until", OVER),
         ("every: 15m, until: 2026-06-15", "", ""),
         ("every: 15m, from: 2026-06-16, until: 2026-06-16", "", ""),
-        ('cron: "0 3 * * *", until: 2026-06-15T03:00:00', "until", "its window is over"),
-        ('cron: "0 3 * * *", until: 2026-06-15', "until", "its window holds no moment"),
+        ('cron: "0 3 * * *", until: 2026-06-15T03:00:00', "until", OVER),
+        ('cron: "0 3 * * *", until: 2026-06-15', "until", EMPTY),
         ('cron: "0 3 * * *", until: 2026-06-15, enabled: false', "", ""),
-        ('cron: "0 3 1 1 *", from: 2027-02-01, until: 2027-03-01', "until", "its window holds no moment"),
-        ("every: 3650d, from: 2026-01-01, until: 2030-01-01", "until", "its window holds no moment"),
-        ('cron: "0 0 30 2 *"', "cron", "no date satisfies it"),
-        ('cron: "0 0 31 4,6 *", from: 2026-01-01', "cron", "no date satisfies it"),
+        ('cron: "0 3 1 1 *", from: 2027-02-01, until: 2027-03-01', "until", EMPTY),
+        ("every: 3650d, from: 2026-01-01, until: 2030-01-01", "until", EMPTY),
+        ('cron: "0 0 30 2 *"', "cron", NO_DATE),
+        ('cron: "0 0 31 4,6 *", from: 2026-01-01', "cron", NO_DATE),
         ('cron: "0 0 29 2 *"', "", ""),
         ('cron: "0 0 30 2 *", enabled: false', "", ""),
     ],
@@ -318,6 +324,29 @@ def test_what_changes_what_a_task_does(old: str, new: str, tmp_path: Path) -> No
     assert digest(tmp_path, ONCE.replace(old, new)) != digest(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("trigger", "read_in_it"),
+    [
+        ("every: 15m", False),
+        ('every: 15m, from: "2026-01-01T00:00:00Z"', False),
+        ('every: 15m, from: "2026-01-01T00:00:00Z", until: "2099-01-01T00:00+02:00"', False),
+        ('at: "2099-01-01T00:00:00Z"', False),
+        ("every: 15m, from: 2026-01-01", True),
+        ('every: 15m, from: "2026-01-01T00:00:00Z", until: 2099-01-01', True),
+        ("at: 2099-01-01T00:00:00", True),
+        ('cron: "0 3 * * *"', True),
+    ],
+)
+def test_a_time_zone_counts_where_something_is_read_in_it(
+    trigger: str, read_in_it: bool, tmp_path: Path
+) -> None:
+    plain, zoned = (
+        digest(tmp_path, f"tasks: {{once: {{webhook: hook, triggers: [{{{trigger}{zone}}}]}}}}")
+        for zone in ("", ", timezone: Asia/Tokyo")
+    )
+    assert (plain != zoned) is read_in_it
+
+
 def test_the_default_message_is_a_message(tmp_path: Path) -> None:
     short = digest(tmp_path, "tasks: {once: {webhook: hook}}")
     assert digest(tmp_path, "tasks: {once: {webhook: hook, message: {text: Webhook}, triggers: []}}") == short
@@ -351,3 +380,25 @@ tasks:
             ]
         )
     ]
+
+
+def test_a_task_keeps_its_place_though_a_trigger_has_the_same_name(tmp_path: Path) -> None:
+    text = f"{HOOK}tasks:\n  a: {{webhook: hook, triggers: [{{every: 1h}}]}}\n  'a.triggers[0]': {{webhook: hook}}\n"
+    places = loaded(tmp_path, text).places
+    lines = text.splitlines()
+    assert lines[places["tasks.a.triggers[0]"].line - 1].startswith("  'a.triggers[0]'")
+    assert lines[places["tasks.a"].line - 1].startswith("  a:")
+
+
+@pytest.mark.parametrize("types", ["types:", "types: null", "types: ~"])
+def test_types_without_anything_is_no_catalogue(types: str, tmp_path: Path) -> None:
+    assert loaded(tmp_path, f"{types}\n{TASK}").types is None
+
+
+def test_a_rule_may_name_as_many_tasks_as_deliveries_may_wait(tmp_path: Path) -> None:
+    text = (
+        "daemon: {limits: {pending: 2}}\n"
+        f"{HOOK}tasks: {{a: {{webhook: hook}}, b: {{webhook: hook}}}}\n"
+        "schedules: {s: {every: 1h, task: [a, b]}}\n"
+    )
+    assert loaded(tmp_path, text).schedules["s"].tasks == ("a", "b")

@@ -355,6 +355,27 @@ def test_a_bad_idempotency_key_is_refused(key: str) -> None:
     assert faults(one, OK, default_id=key) == [("", message)]
 
 
+MOMENT_IDS = (
+    "schedules.nightly@2026-03-01T03:00:00Z",
+    "schedules.a b@c@2026-03-01T03:00:00.500000Z",
+    "tasks.t.triggers[0]@2026-03-01T03:00:00Z",
+)
+
+
+@pytest.mark.parametrize("taken", MOMENT_IDS)
+def test_ids_of_schedules_moments_are_hookds_own(taken: str) -> None:
+    message = "ids of this form belong to schedules' moments; choose another"
+    assert faults(one, {**OK, "id": taken}) == [("/id", message)]
+    assert faults(one, OK, default_id=taken) == [("/id", message)]
+
+
+@pytest.mark.parametrize(
+    "free", ["schedules.nightly", "tasks.t", "nightly@2026-03-01T03:00:00Z", "schedules.x@now"]
+)
+def test_other_ids_are_free(free: str) -> None:
+    assert one({**OK, "id": free}).id == free
+
+
 def digest(value: dict[str, Any], **options: Any) -> bytes | None:
     return one({**OK, "id": "a", **value}, **options).digest
 

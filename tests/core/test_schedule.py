@@ -228,6 +228,7 @@ def test_expressions(expression: str) -> None:
 
 
 FIVE = "five fields (minute, hour, day of month, month, day of week)"
+UPWARDS = "a range in the day of week must run upwards"
 
 
 @pytest.mark.parametrize(
@@ -243,8 +244,19 @@ FIVE = "five fields (minute, hour, day of month, month, day of week)"
         ("0 8,,9 * * *", "the hour must be 0 to 23, not ''"),
         ("0 3 * * 1#6", "the day of week must be 0 to 7 or SUN to SAT, not '1#6'"),
         ("0 20-25 * * *", "the hour must be 0 to 23, not '20-25'"),
-        ("0 22-2 * * *", "a range in the hour must run upwards, not '22-2'"),
-        ("0 22-2/2 * * *", "a range in the hour must run upwards, not '22-2/2'"),
+        ("0 22-2 * * *", "a range in the hour must run upwards, not '22-2'; write the values with commas"),
+        (
+            "0 22-2/2 * * *",
+            "a range in the hour must run upwards, not '22-2/2'; write the values with commas",
+        ),
+        (
+            "0 3 * * fri-sun",
+            f"{UPWARDS}, not 'fri-sun'; write the values with commas (7 stands for Sunday too)",
+        ),
+        (
+            "0 3 * * 5-1",
+            f"{UPWARDS}, not '5-1'; write the values with commas",
+        ),
         ("*/0 * * * *", "a step in the minute must be a whole number, 1 or more, not '*/0'"),
         ("*/x * * * *", "a step in the minute must be a whole number, 1 or more, not '*/x'"),
         (

@@ -244,6 +244,7 @@ async def test_a_pause_of_a_webhook_that_left_can_be_ended(recorder: Recorder, r
     daemon = await running(config.replace("  a:", "  zapier:").replace("webhook: a", "webhook: zapier"))
     answered, problem = await refused(daemon, "/v1/webhooks/zapeir/pause")
     assert (answered, problem["near"]) == (404, ["zapier"])
+    assert problem["detail"] == "there is no webhook named 'zapeir'; did you mean zapier?"
     assert (await refused(daemon, "/v1/webhooks/zapeir/resume"))[0] == 404
     await done(daemon, "/v1/webhooks/zapier/pause")
     await reconfigure(daemon, config)
@@ -252,6 +253,38 @@ async def test_a_pause_of_a_webhook_that_left_can_be_ended(recorder: Recorder, r
     resumed = await done(daemon, "/v1/webhooks/zapier/resume")
     assert (resumed["parked"], resumed["paused_at"]) == ("gone", None)
     assert (await refused(daemon, "/v1/webhooks/zapier/resume"))[0] == 404
+
+
+async def test_a_webhook_that_left_is_known_while_something_waits(
+    recorder: Recorder, running: Running
+) -> None:
+    daemon = await running(CONFIG.format(url=recorder.url))
+    await done(daemon, "/v1/webhooks/a/pause")
+    delivery = await posted(daemon, A)
+    await reconfigure(daemon, "webhooks: {}\n")
+    for _ in range(2):
+        resumed = await done(daemon, "/v1/webhooks/a/resume")
+        assert (resumed["parked"], resumed["paused_at"], resumed["pending"]) == ("gone", None, 1)
+    assert (await done(daemon, "/v1/webhooks/a/pause"))["paused_at"] is not None
+    await done(daemon, "/v1/webhooks/a/resume")
+    await done(daemon, f"/v1/deliveries/{delivery}/cancel")
+    assert (await refused(daemon, "/v1/webhooks/a/resume"))[0] == 404
+
+
+async def test_status_and_config_tell_limits_and_the_catalogue(
+    recorder: Recorder, running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon = await running(CONFIG.format(url=recorder.url))
+    told = await daemon.get("/v1/status")
+    assert told["limits"] == {"pending": 1_000_000}
+    assert (await daemon.get("/v1/config"))["types"] is None
+    await reconfigure(daemon, "types: {vm: {events: [a]}}\n")
+    assert list((await daemon.get("/v1/config"))["types"]) == ["vm"]
+    query = "since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z"
+    answered, problem = await daemon.request("GET", f"/v1/deliveries?{query}")
+    assert answered == 400
+    assert "since is later than until" in problem["detail"]
+    assert (await commanded(daemon, capsys, "deliveries", "--event", "nope"))[0] == 1
 
 
 SENT: list[tuple[str, Any, bytes]] = [
@@ -291,6 +324,9 @@ async def test_a_message_is_sent_by_hand(recorder: Recorder, running: Running) -
         answered, problem = await refused(daemon, "/v1/webhooks/json/send", body)
         assert (answered, [error["pointer"] for error in problem["errors"]]) == (422, [pointer]), body
         assert problem["errors"][0]["message"]
+    for message, written in (("hello", '{"text": "hello"}'), ('say "hi"', r'{"text": "say \"hi\""}')):
+        _, problem = await refused(daemon, "/v1/webhooks/json/send", {"message": message})
+        assert problem["detail"].endswith(f"; the webhook sends JSON: write {written}")
     answered, problem = await refused(daemon, "/v1/webhooks/jsn/send")
     assert (answered, problem["near"]) == (404, ["json"])
     await done(daemon, "/v1/webhooks/plain/pause")

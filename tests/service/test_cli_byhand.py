@@ -35,7 +35,7 @@ def lane(**changes: Any) -> dict[str, Any]:
 
 
 def no_delivery(asked: str = "x") -> Canned:
-    return problem(404, f"there is no delivery '{asked}'")
+    return problem(404, f"there is no delivery '{asked}'; GET /v1/deliveries lists those that are kept")
 
 
 class TestRetryByIds:
@@ -64,7 +64,7 @@ class TestRetryByIds:
         assert said.err.splitlines() == [
             "hookd: an attempt of the delivery 'busy' is under way",
             "there is no delivery 'nowhere'",
-            "`hookd deliveries` lists them",
+            "  `hookd deliveries` lists them",
         ]
 
     @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ class TestRetryByIds:
         assert main(["retry", typed]) == 1
         assert capsys.readouterr().err.splitlines() == [
             f"hookd: there is no delivery '{typed}'",
-            f"did you mean: {ID}",
+            f"  did you mean: {ID}",
         ]
         assert daemon.asked[-1].query == {"limit": "200"}
 
@@ -163,6 +163,35 @@ def test_deliveries_of_a_misspelt_name_are_noted(
     assert said.err == "note: the config has no webhook 'archiv'; did you mean: archive\n"
 
 
+@pytest.mark.parametrize("command", ["deliveries", "retry"])
+def test_a_window_that_ends_before_it_begins_is_refused(
+    command: str, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--since", "2026-01-02T03:04:05.5Z", "--until", "2026-01-02T03:04:05Z"])
+    assert ended.value.code == 2
+    assert "is later than --until" in capsys.readouterr().err
+    assert daemon.asked == []
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_deliveries_of_an_event_that_there_is_not_are_refused(
+    words: list[str], daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": [], "cursor": None})
+    daemon.answers["GET /v1/events/no%2Fpe"] = problem(404, "there is no event 'no/pe'")
+    assert main(["deliveries", "--event", "no/pe", *words]) == 1
+    said = capsys.readouterr()
+    assert said.out == ("[]\n" if words else "no deliveries match\n")
+    assert said.err == "hookd: there is no event 'no/pe'\n"
+
+
+def test_an_event_without_deliveries_is_no_failure(daemon: FakeDaemon) -> None:
+    daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": [], "cursor": None})
+    daemon.answers["GET /v1/events/e"] = Canned(200, {"id": "e"})
+    assert main(["deliveries", "--event", "e"]) == 0
+
+
 def test_deliveries_that_are_there_need_no_note(
     daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,6 +204,19 @@ def test_deliveries_that_are_there_need_no_note(
 
 
 class TestCancel:
+    def test_several_that_are_not_there_have_their_own_lines(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for typed in (ID[:-3], "x2"):
+            daemon.answers[f"POST /v1/deliveries/{typed}/cancel"] = no_delivery(typed)
+        assert main(["cancel", ID[:-3], "x2"]) == 1
+        assert capsys.readouterr().err.splitlines() == [
+            f"hookd: there is no delivery '{ID[:-3]}'",
+            f"  did you mean: {ID}",
+            "there is no delivery 'x2'",
+            "  `hookd deliveries` lists them",
+        ]
+
     def test_each_is_told(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers[f"POST /v1/deliveries/{ID}/cancel"] = Canned(200, delivery(state="cancelled"))
         assert main(["cancel", ID]) == 0
@@ -188,7 +230,7 @@ class TestCancel:
         assert capsys.readouterr().err.splitlines() == [
             f"hookd: {detail}",
             f"there is no delivery '{ID[:-3]}'",
-            f"did you mean: {ID}",
+            f"  did you mean: {ID}",
         ]
 
 
@@ -303,6 +345,40 @@ class TestSend:
         assert capsys.readouterr().err == (
             "hookd: /message: unknown variable ${NAM}; did you mean ${NAME}?\n"
         )
+
+
+class TestTrigger:
+    RECEIPT: Mapping[str, Any] = {
+        "id": "evt_1",
+        "duplicate": False,
+        "deliveries": [{"id": "d1", "task": "page", "webhook": "ops-slack"}],
+    }
+
+    @pytest.mark.parametrize(
+        ("parked", "told"), [("paused", "`hookd resume ops-slack`"), ("disabled", "`enabled: false`")]
+    )
+    def test_a_parked_one_is_told(
+        self, parked: str, told: str, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["POST /v1/tasks/page/trigger"] = Canned(202, self.RECEIPT)
+        daemon.answers["GET /v1/deliveries/d1"] = Canned(200, delivery(parked=parked))
+        assert main(["trigger", "page"]) == 0
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert last.startswith("  it waits: ")
+        assert told in last
+
+    def test_what_is_under_way_needs_no_word(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["POST /v1/tasks/page/trigger"] = Canned(202, self.RECEIPT)
+        daemon.answers["GET /v1/deliveries/d1"] = Canned(200, delivery())
+        assert main(["trigger", "page"]) == 0
+        assert capsys.readouterr().out == "evt_1\n  d1  page → ops-slack\n"
+
+    def test_json_is_the_answer(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+        daemon.answers["POST /v1/tasks/page/trigger"] = Canned(202, self.RECEIPT)
+        assert main(["trigger", "page", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == self.RECEIPT
 
 
 class TestRearm:

@@ -175,6 +175,12 @@ class TestAnswers:
             r"did you mean: reports, re\x1b[2Jport",
         ]
 
+    def test_near_names_are_told_once(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+        detail = "there is no task named 'report'; did you mean reports?"
+        daemon.answers["POST /v1/tasks/report/trigger"] = problem(404, detail, near=["reports"])
+        assert main(["trigger", "report", "--socket", daemon.socket]) == 1
+        assert capsys.readouterr().err == f"hookd: {detail}\n"
+
     def test_a_detail_that_is_the_only_fault_is_told_once(
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     ) -> None:

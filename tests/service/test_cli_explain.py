@@ -359,6 +359,18 @@ def test_what_is_parked_is_not_sent(run: Run) -> None:
     assert json.loads(out)[0]["requests"][0]["sent"] is False
 
 
+def test_what_runs_once_only_is_sent_for_the_first_event(config: Path, run: Run) -> None:
+    config.write_text(CONFIG.replace("message: {n: 1}", "message: {n: 1}, delete_after_running: true"))
+    _, out = run([happened("disk", "full"), happened("disk", "full")])
+    first, second = out.split("=== event 2 of 2\n")
+    why = "the task runs once only, and event 1 of this input has fired it already"
+    assert why not in first
+    assert f"  note     not sent: {why}; no delivery would be made" in second.splitlines()
+    assert "nothing would be sent: what the rules fire runs once only" in second
+    _, out = run([happened("disk", "full"), happened("disk", "full")], "--json")
+    assert [one["requests"][0]["why"] == why for one in json.loads(out)] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("ends", "shown"),
     [("", ["  | a"]), ("\\n", ["  | a", "  | "]), ("\\nrequest 2", ["  | a", "  | request 2"])],

@@ -89,6 +89,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "listen": ["unix:/run/hookd/hookd.sock", "http://127.0.0.1:8420"],
         "store": {"path": "/var/lib/hookd/hookd.db", "size_bytes": 3 << 20, "error": None},
         "deliveries": {"pending": 0, "sending": 0, "delivered": 7, "dead": 0, "cancelled": 0},
+        "limits": {"pending": 10},
         "webhooks": [lane()],
         "spent": [],
         "stopping": False,
@@ -137,6 +138,11 @@ class TestStatus:
             ),
             ({"config__restart_needed": ["daemon.store"]}, "daemon.store changed: it takes effect after"),
             ({"config__warnings": ["a.yaml:1:1: warning: x"]}, "a.yaml:1:1: warning: x"),
+            (
+                {"deliveries__pending": 8, "deliveries__sending": 2},
+                "10 deliveries wait, the limit is 10: events are answered 503",
+            ),
+            ({"deliveries__pending": 11}, "daemon.limits.pending"),
             ({"deliveries__dead": 2}, "2 dead: `hookd deliveries --state dead`"),
             ({"webhooks": [lane(pending=1, parked="gone")]}, "ops: 1 waits, the webhook is no longer"),
             ({"webhooks": [lane(pending=2, parked="disabled")]}, "ops: 2 wait, `enabled: false`"),
@@ -162,6 +168,7 @@ class TestStatus:
         [
             {"config__last_reload": {"ok": True, "at": "2026-01-02T03:04:05Z", "faults": []}},
             {"webhooks": [lane(parked="disabled")]},
+            {"deliveries__pending": 8, "deliveries__sending": 1},
             {"spent": [spent("once")]},
             {"webhooks": [lane(pending=5, in_flight=5, oldest_age_s=3.0)]},
         ],
@@ -234,8 +241,9 @@ class TestDeliveries:
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     ) -> None:
         daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": [], "cursor": None})
+        daemon.answers["GET /v1/events/e"] = Canned(200, {"id": "e"})
         words = ["--state", "dead", "--webhook", "ops & co", "--task", "tü", "--event", "e", "--limit", "7"]
-        until = ["--until", "2026-01-02T04:04:05.25+01:00", "--since", "2h"]
+        until = ["--until", "2126-01-02T04:04:05.25+01:00", "--since", "2h"]
         assert main(["deliveries", *words, *until]) == 0
         asked = daemon.asked[0].query
         since = datetime.fromisoformat(asked.pop("since"))
@@ -245,7 +253,7 @@ class TestDeliveries:
             "webhook": "ops & co",
             "task": "tü",
             "event": "e",
-            "until": "2026-01-02T03:04:05.250000Z",
+            "until": "2126-01-02T03:04:05.250000Z",
             "limit": "7",
         }
         assert capsys.readouterr().out == "no deliveries match\n"
@@ -341,6 +349,31 @@ class TestShow:
             '  |   "text": "ü"',
             "  | }",
         ]
+
+    @pytest.mark.parametrize(
+        ("reasons", "failures", "told"),
+        [
+            (
+                ("status", "status", "timeout"),
+                1,
+                "1 of 3 attempts count as failed since the last retry by hand",
+            ),
+            (("status", "interrupted", "local", "ok"), 1, "1 of 4 attempts count as failed"),
+        ],
+    )
+    def test_a_retry_by_hand_forgets_failures(
+        self,
+        reasons: tuple[str, ...],
+        failures: int,
+        told: str,
+        daemon: FakeDaemon,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        attempts = [{**self.ATTEMPT, "reason": reason, "response": ""} for reason in reasons]
+        shown = delivery(attempt=len(attempts), failures=failures, body="", attempts=attempts)
+        daemon.answers["GET /v1/deliveries/d1"] = Canned(200, shown)
+        assert main(["show", "d1"]) == 0
+        assert f"counted    {told}" in capsys.readouterr().out.splitlines()
 
     def test_one_that_has_not_been_tried(
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]

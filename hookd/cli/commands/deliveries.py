@@ -11,7 +11,7 @@ from typing import Any
 
 from hookd.cli import address
 from hookd.cli.client import Client
-from hookd.cli.filters import add_filters, chosen, notes
+from hookd.cli.filters import add_filters, chosen, notes, require_event
 from hookd.cli.moments import to_the_second
 from hookd.cli.options import add_json, whole_number
 from hookd.cli.screen import Table, as_json_line, terminal_width, visible
@@ -41,13 +41,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """List them."""
+    """List them; 0 also where none match, but not of an event that there is not."""
     client, given = address.from_options(options), chosen(options)
     listing = pages(client, given, limit=options.limit)
     any_listed = _print_json(listing) if options.json else _print_table(listing)
     if not any_listed:
         for note in notes(client, given):
             print(visible(note), file=sys.stderr)
+        require_event(client, given)
     return 0
 
 

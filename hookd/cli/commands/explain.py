@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     import secrets
 
     from hookd.clock import Clock
-    from hookd.explain import explain
+    from hookd.explain import explain_each
     from hookd.generation import Generation
 
     config = read_config(options)
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     events = read_events(options.file, config)
     now = Clock().now()
     generation = Generation.of(config, number=1, now=now)
-    found = [explain(event, generation, now=now, random=secrets.randbelow(1 << 31)) for event in events]
+    found = explain_each(events, generation, now=now, draw=lambda: secrets.randbelow(1 << 31))
     if options.json:
         print(as_json([as_object(explained) for explained in found]))
     else:
@@ -227,8 +227,9 @@ def _request_lines(request: "ExplainedRequest") -> list[str]:
 
 def _notes(request: "ExplainedRequest") -> Iterator[str]:
     if request.withheld:
-        yield f"not sent: {request.withheld}; the delivery would wait until it is"
-    if request.once:
+        outcome = "the delivery would wait until it is" if request.made else "no delivery would be made"
+        yield f"not sent: {request.withheld}; {outcome}"
+    if request.once and request.made:
         yield "the task runs once only (delete_after_running); `hookd status` tells whether it has"
     if request.insecure:
         yield "the receiver's certificate is not checked (allow_insecure_certificates)"
@@ -246,8 +247,10 @@ def _miss_lines(explained: "Explained") -> Iterator[str]:
 
 def _advice(explained: "Explained", config: "Config") -> Iterator[str]:
     """What to do where nothing would be sent."""
-    if explained.requests:
+    if any(request.made for request in explained.requests):
         yield "nothing would be sent now: enable the webhook (enabled: true)"
+    elif explained.requests:
+        yield "nothing would be sent: what the rules fire runs once only, and did so for an event before"
     elif explained.misses:
         yield "nothing would be sent; each near miss says what would have to change, in its rule or in the event"
     else:

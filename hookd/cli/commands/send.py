@@ -5,17 +5,12 @@ Must never: make the request itself; it goes the way of every delivery. Called b
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 from hookd.cli import address
-from hookd.cli.byid import path_of
-from hookd.cli.client import Client
-from hookd.cli.failure import Failure
-from hookd.cli.health import parked_remedy
 from hookd.cli.options import add_json, text
 from hookd.cli.receipts import receipt_lines
-from hookd.cli.screen import as_json, visible
+from hookd.cli.screen import as_json
+from hookd.cli.waiting import parked_lines
 
 DESCRIPTION = """Send a message to a webhook through the real path: stored, signed, retried. Prints its delivery.
 
@@ -45,17 +40,6 @@ def run(options: argparse.Namespace) -> int:
         print(as_json(answer))
         return 0
     print("\n".join(receipt_lines(answer)))
-    for line in _parked_lines(client, answer):
-        print(visible(line))
+    for line in parked_lines(client, answer):
+        print(line)
     return 0
-
-
-def _parked_lines(client: Client, answer: Mapping[str, Any]) -> Iterator[str]:
-    """What keeps the delivery waiting, if anything does; the message is stored, so that not knowing is no failure."""
-    for made in answer["deliveries"]:
-        try:
-            delivery = client.get(path_of(made["id"]))
-        except Failure:
-            continue
-        if delivery["parked"]:
-            yield f"  it waits: {parked_remedy(delivery['parked'], delivery['webhook'])}"

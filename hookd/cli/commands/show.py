@@ -19,6 +19,9 @@ DESCRIPTION = (
 )
 EXAMPLE = "hookd show dlv_0198f2c76f0e7c1b9d550a8e5b7f3c21"
 
+UNCOUNTED = {"ok", "interrupted", "local"}
+"""The reasons of attempts that never count as failed."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take a delivery's id."""
@@ -71,8 +74,15 @@ def _facts(delivery: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("created", to_the_second(delivery["created_at"])),
         ("due", to_the_second(delivery["due_at"]) if delivery["state"] == "pending" else ""),
         ("finished", to_the_second(delivery["finished_at"]) if delivery["finished_at"] else ""),
-        ("counted", f"{delivery['failures']} of {delivery['attempt']} attempts count as failed"),
+        ("counted", _counted(delivery)),
     ]
+
+
+def _counted(delivery: Mapping[str, Any]) -> str:
+    """How many attempts count as failed; a retry by hand forgets those before it."""
+    failed = sum(attempt["reason"] not in UNCOUNTED for attempt in delivery["attempts"])
+    since = " since the last retry by hand" if delivery["failures"] < failed else ""
+    return f"{delivery['failures']} of {delivery['attempt']} attempts count as failed{since}"
 
 
 def _cause(cause: Mapping[str, str]) -> str:

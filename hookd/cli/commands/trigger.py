@@ -12,6 +12,7 @@ from hookd.cli.failure import Failure
 from hookd.cli.options import add_json, add_occurrence, occurrence, text
 from hookd.cli.receipts import receipt_lines
 from hookd.cli.screen import as_json
+from hookd.cli.waiting import parked_lines
 
 DESCRIPTION = (
     "Run a task now, whatever its rules say, even one that is not enabled. Prints the delivery it made.\n\n"
@@ -32,13 +33,19 @@ def run(options: argparse.Namespace) -> int:
     """Trigger it."""
     from urllib.parse import quote
 
+    client = address.from_options(options)
     path = f"/v1/tasks/{quote(options.task, safe='')}/trigger"
     try:
-        answer = address.from_options(options).send(path, occurrence(options))
+        answer = client.send(path, occurrence(options))
     except Refusal as refusal:
         if refusal.status != 409:
             raise
         remedy = f"that is: `hookd rearm {shlex.quote(options.task)}`"
         raise Failure(*refusal.lines, remedy, code=refusal.code) from None
-    print(as_json(answer) if options.json else "\n".join(receipt_lines(answer)))
+    if options.json:
+        print(as_json(answer))
+        return 0
+    print("\n".join(receipt_lines(answer)))
+    for line in parked_lines(client, answer):
+        print(line)
     return 0

@@ -189,7 +189,9 @@ class Intake:
     def _take_room(self, more: int, limit: int) -> None:
         unfinished = self._unfinished + more
         if more and unfinished > limit:
-            raise PendingLimitReached(f"{unfinished} deliveries would be waiting; the limit is {limit}")
+            raise PendingLimitReached(
+                f"{unfinished} deliveries would be waiting; daemon.limits.pending is {limit}"
+            )
         self._unfinished = unfinished
 
     def _add(self, submitted: _Fresh, now: int) -> None:

@@ -21,6 +21,10 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
         ({"state": "delivered", "webhook": "w"}, DeliveryFilter(state=State.DELIVERED, webhook="w")),
         ({"state": "pending", "task": "t"}, DeliveryFilter(state=State.PENDING, task="t")),
         ({"event": "e"}, DeliveryFilter(state=State.DEAD, event_id="e")),
+        (
+            {"since": "2026-01-02T03:04:05Z", "until": "2026-01-02T03:04:05Z"},
+            DeliveryFilter(state=State.DEAD, since=AT, until=AT),
+        ),
         ({"since": "2026-01-02T03:04:05Z"}, DeliveryFilter(state=State.DEAD, since=AT)),
         ({"until": "2026-01-02t04:04:05.5+01:00"}, DeliveryFilter(state=State.DEAD, until=AT + 0.5)),
         (
@@ -54,6 +58,11 @@ def test_a_body_becomes_a_filter(body: dict[str, Any], where: DeliveryFilter) ->
         ({"since": "2026-01-02T03:04:05"}, "/since", "RFC 3339 with an offset"),
         ({"until": "2026-01-02"}, "/until", "RFC 3339 with an offset"),
         ({"until": "2h"}, "/until", '"2h"'),
+        (
+            {"since": "2026-01-02T03:04:06Z", "until": "2026-01-02T04:04:05+01:00"},
+            "/since",
+            "later than until",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(body: Any, pointer: str, told: str) -> None:
@@ -77,6 +86,12 @@ def test_a_query_knows_the_same_filters() -> None:
         state=State.SENDING, webhook="w", task="t", event_id="e", since=AT
     )
     assert query.keys() | {"until"} == FILTERS
-    for wrong in ({"state": "lost"}, {"since": "2026-01-02"}, {"until": "2026-01-02T03:04:05"}):
+    reversed_window = {"since": "2026-01-02T03:04:05.5Z", "until": "2026-01-02T03:04:05Z"}
+    for wrong in (
+        {"state": "lost"},
+        {"since": "2026-01-02"},
+        {"until": "2026-01-02T03:04:05"},
+        reversed_window,
+    ):
         with pytest.raises(Problem):
             queried(wrong)

@@ -1,0 +1,18 @@
+"""`where`: CEL expressions over an event (spec 3; the language: https://github.com/google/cel-spec).
+
+Must never: do I/O or read a clock. Called by: `config` (checks), `match`, `explain`.
+"""
+
+from hookd.condition.expression import LONGEST, MOST_BUILT, Condition, Facts, compile_condition
+from hookd.condition.faults import VARIABLES, ConditionError, EvaluationError
+
+__all__ = [
+    "LONGEST",
+    "MOST_BUILT",
+    "VARIABLES",
+    "Condition",
+    "ConditionError",
+    "EvaluationError",
+    "Facts",
+    "compile_condition",
+]

@@ -1,0 +1,116 @@
+"""A wall clock that a test sets, under a daemon that runs: libfaketime between the process and the system.
+
+The clock of a stand is that of its daemon and of every command. It goes at the machine's pace from whatever it is set
+to. The monotonic clock stays the machine's, as it does where a system's clock is stepped.
+
+Must never: import anything of `hookd`. Used by the tests of schedules and of what runs once only.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from tests.conformance.stand import Stand
+
+_PLACES = ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/lib64/faketime", "/usr/local/lib/faketime")
+_SHARED = Path("/dev/shm")
+
+
+def library() -> Path:
+    """The preload library, the one for programs with threads; skips the test where it is not installed."""
+    found = [path for place in _PLACES for path in Path("/").glob(f"{place[1:]}/libfaketimeMT.so.1")]
+    if not found:
+        pytest.skip("libfaketime is not installed (Debian: apt install faketime), no clock can be set")
+    return found[0]
+
+
+@dataclass
+class WallClock:
+    """The clock that processes with `env` see; `file` tells them how far it is from the machine's."""
+
+    file: Path
+    _ahead_s: float = 0.0
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            "LD_PRELOAD": str(library()),
+            "FAKETIME_TIMESTAMP_FILE": str(self.file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time() + self._ahead_s
+
+    def set(self, moment: str | float, *, before_s: float = 0.0) -> None:
+        """Step the clock, at once, for all who look at it.
+
+        Args:
+            moment: RFC 3339, or seconds since the epoch.
+            before_s: so long before it, in seconds.
+        """
+        at = datetime.fromisoformat(moment).timestamp() if isinstance(moment, str) else moment
+        self._ahead_s = at - before_s - time.time()
+        aside = self.file.with_suffix(".new")
+        aside.write_text(f"{self._ahead_s:+.6f}")
+        aside.replace(self.file)
+
+
+@dataclass
+class TimedStand(Stand):
+    """A stand whose wall clock a test sets; `starts` is what it shows at first (RFC 3339).
+
+    It should start some minutes before a moment that is to be seen: a daemon takes a while to start, and a moment that
+    passed before a schedule was first loaded never fires.
+    """
+
+    starts: str = "2026-06-01T11:50:00Z"
+    clock: WallClock = field(init=False)
+    _pids: list[int] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        (self.directory / "clock").mkdir(parents=True)
+        self.clock = WallClock(self.directory / "clock" / "ahead")
+        self.clock.set(self.starts)
+        self.env.update(self.clock.env)
+        return await super().__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await super().__aexit__(kind, exc, trace)
+        _tidy_up(self._pids)
+
+    async def start(self, config: str = "hookd.yaml") -> None:
+        await super().start(config)
+        self._pids.append(self.daemon.pid)
+
+    async def said(self, fact: str, count: int = 1, *, within_s: float = 20.0, **keys: Any) -> None:
+        """Wait until the log has told a fact so often, with these keys."""
+        async with asyncio.timeout(within_s):
+            while True:
+                with suppress(ValueError):  # the last line may still be half written
+                    told = [
+                        line for line in self.log if line["event"] == fact and line.items() >= keys.items()
+                    ]
+                    if len(told) >= count:
+                        return
+                await asyncio.sleep(0.02)
+
+
+def _tidy_up(pids: Iterable[int]) -> None:
+    """Remove what the library shared between a process and its children where the process was killed."""
+    for pid in pids:
+        for path in _SHARED.glob(f"*faketime_*_{pid}"):
+            path.unlink(missing_ok=True)
