@@ -4,7 +4,7 @@ Must never: print. Called by: `deliveries`, `retry`.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from hookd.cli.client import Client
@@ -46,30 +46,38 @@ def chosen(options: argparse.Namespace) -> dict[str, str]:
     return given
 
 
-def require_event(client: Client, given: Mapping[str, str]) -> None:
-    """Refuse an event that is not kept, where one is asked for. Raises Failure, as `Client.get` does."""
+def require_known(client: Client, given: Mapping[str, str]) -> None:
+    """Refuse an event that is not kept, and names that neither the config nor the history has. Raises Failure."""
     if "event" in given:
         from urllib.parse import quote
 
         client.get(f"/v1/events/{quote(given['event'], safe='')}")
+    for kind, name, near in _strangers(client, given):
+        if not client.get("/v1/deliveries", {kind: name, "limit": "1"})["deliveries"]:
+            hint = (f"did you mean: {', '.join(near)}",) if near else ()
+            raise Failure(f"there is no {kind} {name!r}, in the config or in the history", *hint)
 
 
 def notes(client: Client, given: Mapping[str, str]) -> list[str]:
     """What may be why nothing matches: names that the config in force does not have, with the near ones."""
-    if NAMED.keys().isdisjoint(given):
-        return []
-    from difflib import get_close_matches
-
     try:
-        config = client.get("/v1/config")
+        strangers = list(_strangers(client, given))
     except Failure:
         return []
-    said = []
+    return [
+        f"note: the config has no {kind} {name!r}" + (f"; did you mean: {', '.join(near)}" if near else "")
+        for kind, name, near in strangers
+    ]
+
+
+def _strangers(client: Client, given: Mapping[str, str]) -> Iterator[tuple[str, str, list[str]]]:
+    """The names asked for that the config in force does not have, each with its kind and the near ones."""
+    if NAMED.keys().isdisjoint(given):
+        return
+    from difflib import get_close_matches
+
+    config = client.get("/v1/config")
     for kind, section in NAMED.items():
         name = given.get(kind)
-        if name is None or name in config[section]:
-            continue
-        near = get_close_matches(name, config[section], n=3, cutoff=0.5)
-        hint = f"; did you mean: {', '.join(near)}" if near else ""
-        said.append(f"note: the config has no {kind} {name!r}{hint}")
-    return said
+        if name is not None and name not in config[section]:
+            yield kind, name, get_close_matches(name, config[section], n=3, cutoff=0.5)

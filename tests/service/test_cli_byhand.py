@@ -153,14 +153,29 @@ class TestRetryByFilter:
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])
-def test_deliveries_of_a_misspelt_name_are_noted(
+def test_deliveries_of_a_misspelt_name_are_refused(
     words: list[str], daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
 ) -> None:
     daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": [], "cursor": None})
-    assert main(["deliveries", "--webhook", "archiv", "--task", "page", *words]) == 0
+    assert main(["deliveries", "--webhook", "archiv", "--task", "page", *words]) == 1
     said = capsys.readouterr()
     assert said.out == ("[]\n" if words else "no deliveries match\n")
-    assert said.err == "note: the config has no webhook 'archiv'; did you mean: archive\n"
+    assert said.err.splitlines() == [
+        "hookd: there is no webhook 'archiv', in the config or in the history",
+        "did you mean: archive",
+    ]
+
+
+def test_deliveries_of_a_name_that_only_the_history_has_are_listed(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def listing(asked: Asked) -> Canned:
+        found = [] if "state" in asked.query else [{"id": "d"}]
+        return Canned(200, {"deliveries": found, "cursor": None})
+
+    daemon.answers["GET /v1/deliveries"] = listing
+    assert main(["deliveries", "--webhook", "archiv", "--state", "dead"]) == 0
+    assert capsys.readouterr() == ("no deliveries match\n", "")
 
 
 @pytest.mark.parametrize("command", ["deliveries", "retry"])

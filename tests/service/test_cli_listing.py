@@ -242,6 +242,7 @@ class TestDeliveries:
     ) -> None:
         daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": [], "cursor": None})
         daemon.answers["GET /v1/events/e"] = Canned(200, {"id": "e"})
+        daemon.answers["GET /v1/config"] = Canned(200, {"webhooks": {"ops & co": {}}, "tasks": {"tü": {}}})
         words = ["--state", "dead", "--webhook", "ops & co", "--task", "tü", "--event", "e", "--limit", "7"]
         until = ["--until", "2126-01-02T04:04:05.25+01:00", "--since", "2h"]
         assert main(["deliveries", *words, *until]) == 0

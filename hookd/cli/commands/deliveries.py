@@ -11,10 +11,10 @@ from typing import Any
 
 from hookd.cli import address
 from hookd.cli.client import Client
-from hookd.cli.filters import add_filters, chosen, notes, require_event
+from hookd.cli.filters import add_filters, chosen, require_known
 from hookd.cli.moments import to_the_second
 from hookd.cli.options import add_json, whole_number
-from hookd.cli.screen import Table, as_json_line, terminal_width, visible
+from hookd.cli.screen import Table, as_json_line, terminal_width
 
 DESCRIPTION = """List deliveries, newest first.
 
@@ -46,9 +46,7 @@ def run(options: argparse.Namespace) -> int:
     listing = pages(client, given, limit=options.limit)
     any_listed = _print_json(listing) if options.json else _print_table(listing)
     if not any_listed:
-        for note in notes(client, given):
-            print(visible(note), file=sys.stderr)
-        require_event(client, given)
+        require_known(client, given)
     return 0
 
 
