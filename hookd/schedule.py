@@ -10,6 +10,7 @@ by half an hour (Lord Howe) or at midnight, and when it searches backwards.
 Must never: read a clock. Called by: `config` (checks), `scheduler`, `cli` (previews).
 """
 
+import hashlib
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -124,9 +125,26 @@ def last_moment(schedule: ScheduleDef, after: float, until: float) -> float | No
     return last
 
 
+def signature(schedule: ScheduleDef) -> str:
+    """What a schedule is known by: its owner and its timing; one on a task is the task's, whatever its number."""
+    timing = (schedule.timing.value, schedule.expression, schedule.timezone)
+    return repr((_owner(schedule), *timing, schedule.starts_at, schedule.ends_at))
+
+
 def firing_id(schedule: ScheduleDef, moment: float) -> str:
-    """The id of the event that a schedule's moment is; nobody else may post such a one (`is_firing_id`)."""
-    return f"{schedule.place}@{moment_text(moment)}"
+    """The id of the event that a schedule's moment is; nobody else may post such a one (`is_firing_id`).
+
+    The number of one written on a task is not in it: another trigger put before it must not let a moment fire again.
+    """
+    owner = _owner(schedule)
+    if owner != schedule.place:
+        owner += f"#{hashlib.sha256(signature(schedule).encode()).hexdigest()[:8]}"
+    return f"{owner}@{moment_text(moment)}"
+
+
+def _owner(schedule: ScheduleDef) -> str:
+    place = schedule.place
+    return place[: place.rindex(".triggers[")] if place.startswith("tasks.") else place
 
 
 def is_firing_id(event_id: str) -> bool:

@@ -22,7 +22,7 @@ from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.model import Receipt
-from hookd.schedule import firing_id, last_moment, moment_text, moments, next_moment
+from hookd.schedule import firing_id, last_moment, moment_text, moments, next_moment, signature
 from hookd.store.base import Store
 
 LATE_S = 10.0
@@ -91,6 +91,7 @@ class Scheduler:
         self._watches: dict[str, Watch] = {}
         self._queue: list[tuple[float, str]] = []
         self._missed_until = self._seen_at = holder.current.loaded_at
+        self._seen_mono = clock.monotonic()
         self._alive_noted: float | None = None
         self._delayed = False
         self._wake = asyncio.Event()
@@ -120,7 +121,7 @@ class Scheduler:
             now = self._clock.now()
             if now < self._seen_at - SLEW_S:
                 await self._set_back(now)
-            self._seen_at = max(self._seen_at, now)
+            self._seen_at, self._seen_mono = max(self._seen_at, now), self._clock.monotonic()
             if not await self._fire_due(now):
                 return RETRY_S
             await self._note_alive(now)
@@ -153,7 +154,8 @@ class Scheduler:
     async def _set_back(self, now: float) -> None:
         """Let what the clock already showed come again: the store knows the moments that were fired."""
         log.warning("clock.set_back", by_s=round(self._seen_at - now, 3))
-        await asyncio.to_thread(_rewind, self._watches.values(), now)
+        since_s = self._clock.monotonic() - self._seen_mono  # the clock may show this much since it was set
+        await asyncio.to_thread(_rewind, self._watches.values(), now - since_s)
         self._rebuild_queue()
         self._seen_at, self._missed_until, self._alive_noted = now, -inf, None
 
@@ -258,18 +260,10 @@ def keyed_schedules(schedules: Iterable[ScheduleDef]) -> dict[str, ScheduleDef]:
     keyed = {}
     for schedule in schedules:
         if schedule.enabled:
-            key = _signature(schedule)
+            key = signature(schedule)
             seen[key] += 1
             keyed[key if seen[key] == 1 else f"{key} #{seen[key]}"] = schedule
     return keyed
-
-
-def _signature(schedule: ScheduleDef) -> str:
-    owner = schedule.place
-    if owner.startswith("tasks."):
-        owner = owner[: owner.rindex(".triggers[")]
-    timing = (schedule.timing.value, schedule.expression, schedule.timezone)
-    return repr((owner, *timing, schedule.starts_at, schedule.ends_at))
 
 
 def what_passed(watch: Watch, now: float, *, late_until: float) -> Passed:
