@@ -1,4 +1,4 @@
-"""A lane: the seats, rate and hold of one webhook, and the rule by which lanes share the daemon's seats.
+"""A lane: the seats, rate, hold and breaker of one webhook, and the rule by which lanes share the daemon's seats.
 
 Pure bookkeeping: instants come in as arguments. Must never: do I/O, read a clock, or know of other lanes.
 Called by: `worker`.
@@ -7,6 +7,7 @@ Called by: `worker`.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hookd.breaker import Breaker, BreakerState
 from hookd.defs import RateLimit, WebhookDef
 from hookd.model import Outcome
 
@@ -25,6 +26,7 @@ class Parked(StrEnum):
     GONE = "gone"  # the webhook is not in the configuration
     DISABLED = "disabled"  # `enabled: false`
     PAUSED = "paused"  # by hand, until it is resumed
+    BREAKER = "breaker"  # its receiver is down; hookd probes now and then
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +39,28 @@ class LastResult:
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
-    """A lane as `GET /v1/webhooks` shows it."""
+    """A lane as `GET /v1/webhooks` shows it; `probe_in_s`: seconds until an open breaker lets a probe out."""
 
     webhook: str
     parked: Parked | None
     in_flight: int
     hold_until: float | None
     last_result: LastResult | None
+    breaker: BreakerState = BreakerState.CLOSED
+    probe_in_s: float | None = None
 
 
 class Lane:
     """One webhook's lane. Created when its first delivery is seen; lives as long as the daemon."""
 
-    __slots__ = ("_tokens", "_tokens_at", "hold_until", "in_flight", "last_result", "webhook")
+    __slots__ = ("_tokens", "_tokens_at", "breaker", "hold_until", "in_flight", "last_result", "webhook")
 
     def __init__(self, webhook: str, hold_until: float = 0.0) -> None:
         self.webhook = webhook
         self.in_flight = 0
         self.hold_until = hold_until
         self.last_result: LastResult | None = None
+        self.breaker = Breaker()
         self._tokens = 1.0
         self._tokens_at: float | None = None
 
@@ -68,7 +73,7 @@ class Lane:
         room = min(webhook.concurrency - self.in_flight, share, max(free, 1))
         if webhook.rate_limit is not None:
             room = min(room, int(self._refill(webhook.rate_limit, mono)))
-        return max(room, 0)
+        return self.breaker.seats(max(room, 0), mono)
 
     def rate_wait_s(self, limit: RateLimit, mono: float) -> float:
         """Seconds until the rate admits one more attempt; 0 when it does now."""
@@ -91,10 +96,14 @@ class Lane:
         return self._tokens
 
 
-def parked(webhook: WebhookDef | None, *, paused: bool) -> Parked | None:
+def parked(
+    webhook: WebhookDef | None, *, paused: bool, breaker: BreakerState = BreakerState.CLOSED
+) -> Parked | None:
     """Whether and why a lane with this definition (None: not in the configuration) waits."""
     if webhook is None:
         return Parked.GONE
     if not webhook.enabled:
         return Parked.DISABLED
-    return Parked.PAUSED if paused else None
+    if paused:
+        return Parked.PAUSED
+    return None if breaker is BreakerState.CLOSED else Parked.BREAKER

@@ -44,8 +44,21 @@ class Metrics:
             ["webhook"],
             registry=registry,
         )
+        self.breaker_open = Gauge(
+            "hookd_webhook_breaker_open",
+            "Whether the webhook's breaker is open or half open (1) or closed (0)",
+            ["webhook"],
+            registry=registry,
+        )
         self.in_flight = Gauge(
             "hookd_in_flight", "Attempts under way, by webhook", ["webhook"], registry=registry
+        )
+        self.lane_gauges = (
+            self.pending,
+            self.oldest_pending_age,
+            self.parked,
+            self.breaker_open,
+            self.in_flight,
         )
         self.reloads = Counter(
             "hookd_config_reloads", "Reloads of the configuration, by result", ["result"], registry=registry

@@ -175,6 +175,7 @@ class Reason(StrEnum):
     TLS = "tls"  # handshake or certificate
     TIMEOUT = "timeout"  # the attempt's time was up
     DISCONNECTED = "disconnected"  # closed or reset before a whole answer head
+    FORBIDDEN = "forbidden"  # the address is never called: link-local, or a cloud's metadata
     PROTOCOL = "protocol"  # the answer was not HTTP, or its head passed the bounds
     INTERRUPTED = "interrupted"  # hookd stopped or crashed; the answer is unknown
     LOCAL = "local"  # hookd's own lack (descriptors, memory); never counted against the receiver

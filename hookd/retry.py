@@ -50,7 +50,9 @@ def retry_after(values: Sequence[str], *, now: float) -> float | None:
     return min(max(waits), LONGEST_RETRY_AFTER_S) if waits else None
 
 
-def decide(outcome: Outcome, *, webhook: WebhookDef, failures: int, now: float, jitter: float) -> Settlement:
+def decide(
+    outcome: Outcome, *, webhook: WebhookDef, failures: int, now: float, jitter: float, probe: bool = False
+) -> Settlement:
     """Say what becomes of a delivery after one attempt.
 
     Args:
@@ -59,6 +61,7 @@ def decide(outcome: Outcome, *, webhook: WebhookDef, failures: int, now: float, 
         failures: earlier attempts of the delivery that counted against `retries`.
         now: seconds since the epoch.
         jitter: a random number from 0 to 1; at 1 the pause is a fifth longer.
+        probe: the attempt was made to see whether a parked webhook is up again; its failure costs no retry.
     """
     match outcome.reason:
         case Reason.OK:
@@ -71,14 +74,28 @@ def decide(outcome: Outcome, *, webhook: WebhookDef, failures: int, now: float, 
             Reason.STATUS
             | Reason.DNS
             | Reason.CONNECT
+            | Reason.FORBIDDEN
             | Reason.TLS
             | Reason.TIMEOUT
             | Reason.DISCONNECTED
             | Reason.PROTOCOL
         ):
+            if probe and outcome.status != HTTPStatus.GONE:
+                return _probed(outcome, webhook, failures, now, jitter)
             return _failed(outcome, webhook, failures + 1, now, jitter)
         case _:
             assert_never(outcome.reason)
+
+
+def _probed(outcome: Outcome, webhook: WebhookDef, failures: int, now: float, jitter: float) -> Settlement:
+    asked_s = _asked_s(outcome)
+    hold_until = now + asked_s if asked_s else None
+    pause_s = _pause_s(webhook, max(failures, 1), asked_s, jitter)
+    return Settlement(State.PENDING, counted=False, due_at=now + pause_s, hold_until=hold_until)
+
+
+def _pause_s(webhook: WebhookDef, failures: int, asked_s: float, jitter: float) -> float:
+    return max(_step_s(webhook, failures) * (1 + JITTER * jitter), asked_s)
 
 
 def _failed(outcome: Outcome, webhook: WebhookDef, failures: int, now: float, jitter: float) -> Settlement:
@@ -88,7 +105,7 @@ def _failed(outcome: Outcome, webhook: WebhookDef, failures: int, now: float, ji
     hold_until = now + asked_s if asked_s else None
     if failures > webhook.retries:
         return _dead(_exhausted(outcome, failures), hold_until)
-    pause_s = max(_step_s(webhook, failures) * (1 + JITTER * jitter), asked_s)
+    pause_s = _pause_s(webhook, failures, asked_s, jitter)
     return Settlement(State.PENDING, counted=True, due_at=now + pause_s, hold_until=hold_until)
 
 

@@ -11,10 +11,12 @@ import asyncio
 import random
 from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
+from math import inf
 
 from hookd import log, retry
+from hookd.breaker import BreakerState
 from hookd.clock import Clock
 from hookd.defs import Config, WebhookDef
 from hookd.errors import StoreUnavailable
@@ -31,16 +33,23 @@ LEASE_MARGIN_S = 15.0
 LONGEST_NAP_S = 5.0
 """Upper bound of one wait, so that a step of the wall clock is noticed."""
 
+SLEW_S = 1.0
+"""The wall clock may fall behind the monotonic one so far between two looks before it counts as set back."""
+
+RENEW_AHEAD_S = 5.0
+"""A lease whose attempt is still under way is renewed this long before its end, at the latest."""
+
 STORE_RETRY_S = 1.0
 """Pause before asking a store again that could not write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the lanes want now, and when to look again at the latest (seconds from now)."""
+    """What the lanes want now, which of them want it as a probe, and when to look again at the latest (seconds)."""
 
     wants: tuple[Want, ...]
     nap_s: float
+    probing: frozenset[str] = frozenset()
 
 
 class Worker:
@@ -54,6 +63,10 @@ class Worker:
         self._metrics = metrics
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._leases: dict[str, Lease] = {}
+        self._renew_at = inf
+        self._followed = False
+        self._seen_at, self._seen_mono = clock.now(), clock.monotonic()
         self._in_flight = 0
         self._parked: dict[str, Parked] = {}
         self._unrecorded = 0
@@ -104,12 +117,18 @@ class Worker:
 
     def _state(self, name: str, config: Config, now: float) -> LaneState:
         lane = self._lanes.get(name)
+        breaker = lane.breaker.state if lane else BreakerState.CLOSED
+        probe_in_s = (
+            lane.breaker.wait_s(self._clock.monotonic()) if lane and breaker is BreakerState.OPEN else None
+        )
         return LaneState(
             webhook=name,
-            parked=parked(config.webhooks.get(name), paused=name in self._store.paused()),
+            parked=self._why_parked(name, config, self._store.paused()),
             in_flight=lane.in_flight if lane else 0,
             hold_until=lane.hold_until if lane and lane.hold_until > now else None,
             last_result=lane.last_result if lane else None,
+            breaker=breaker,
+            probe_in_s=probe_in_s,
         )
 
     async def _listen(self) -> None:
@@ -120,14 +139,57 @@ class Worker:
     async def _step(self) -> None:
         self._wake.clear()
         try:
-            survey = await self._survey()
+            await self._follow_clock()
+            now = self._clock.now()  # one instant for both: what is renewed is not claimed
+            await self._renew_leases(now)
+            survey = await self._survey(now)
             if survey.wants:
-                await self._claim(survey.wants)
+                await self._claim(survey, now)
             else:
                 await self._nap(survey.nap_s)
         except StoreUnavailable as exc:
             self._store_lost(exc)
             await self._nap(STORE_RETRY_S)
+
+    async def _set_back_since_the_last_run(self) -> None:
+        """Follow a wall clock that was set back while hookd was down: then the last event came in the future."""
+        last = (await self._store.events(limit=1)).items
+        if last and (by_s := last[0].received_at - self._clock.now()) > SLEW_S:
+            await self._set_back(by_s)
+
+    async def _follow_clock(self) -> None:
+        """Follow a wall clock that is set back: what was due in a minute still is. Set forward, it is due sooner."""
+        if not self._followed:
+            await self._set_back_since_the_last_run()
+            self._followed = True
+        now, mono = self._clock.now(), self._clock.monotonic()
+        by_s = (mono - self._seen_mono) - (now - self._seen_at)
+        if by_s > SLEW_S:
+            await self._set_back(by_s)
+        self._seen_at, self._seen_mono = now, mono
+
+    async def _set_back(self, by_s: float) -> None:
+        now = self._clock.now()
+        await self._store.set_back(by_s=by_s, now=now)
+        for lane in self._lanes.values():
+            lane.hold_until = min(lane.hold_until, max(now, lane.hold_until - by_s))
+        self._leases = {key: _moved(lease, -by_s) for key, lease in self._leases.items()}
+        self._renew_at -= by_s
+
+    async def _renew_leases(self, now: float) -> None:
+        """Keep the leases of attempts under way, also after a freeze or a step of the clock: none is made twice."""
+        if now < self._renew_at:
+            return
+        late = [lease for lease in self._leases.values() if lease.expires_at - now <= RENEW_AHEAD_S]
+        renewed = [_moved(lease, now - lease.started_at) for lease in late]
+        if renewed:
+            await self._store.renew(renewed)
+        self._leases.update(
+            (lease.delivery_id, lease) for lease in renewed if lease.delivery_id in self._leases
+        )
+        self._renew_at = (
+            min((lease.expires_at for lease in self._leases.values()), default=inf) - RENEW_AHEAD_S
+        )
 
     async def _nap(self, seconds: float) -> None:
         try:
@@ -136,15 +198,16 @@ class Worker:
         except TimeoutError:
             return
 
-    async def _survey(self) -> Survey:
+    async def _survey(self, now: float) -> Survey:
         due = await self._store.earliest_due()
         if self._unrecorded:
             return Survey((), STORE_RETRY_S)
-        config, now, mono = self._holder.current.config, self._clock.now(), self._clock.monotonic()
+        config, mono = self._holder.current.config, self._clock.monotonic()
         paused = self._store.paused()
         self._note_parked(due, config, paused)
         free = config.daemon.in_flight - self._in_flight
         wants: list[Want] = []
+        probing: set[str] = set()
         nap_s = LONGEST_NAP_S
         for name, due_at in self._in_turn(due):
             webhook = config.webhooks.get(name)
@@ -159,9 +222,13 @@ class Worker:
             if seats > 0:
                 wants.append(Want(name, seats, webhook.timeout_s + LEASE_MARGIN_S))
                 free = max(0, free - seats)
+                if lane.breaker.state is BreakerState.OPEN:
+                    probing.add(name)
+            elif lane.breaker.state is not BreakerState.CLOSED:
+                nap_s = min(nap_s, lane.breaker.wait_s(mono) or nap_s)
             elif webhook.rate_limit is not None:
                 nap_s = min(nap_s, max(0.001, lane.rate_wait_s(webhook.rate_limit, mono)))
-        return Survey(tuple(wants), nap_s)
+        return Survey(tuple(wants), nap_s, frozenset(probing))
 
     def _in_turn(self, due: Mapping[str, float]) -> Iterable[tuple[str, float]]:
         """The lanes, beginning with another one each time, so that scarce seats go round."""
@@ -173,9 +240,7 @@ class Worker:
 
     def _note_parked(self, due: Mapping[str, float], config: Config, paused: Container[str]) -> None:
         now_parked = {
-            name: why
-            for name in due
-            if (why := parked(config.webhooks.get(name), paused=name in paused)) is not None
+            name: why for name in due if (why := self._why_parked(name, config, paused)) is not None
         }
         if now_parked == self._parked:
             return
@@ -185,17 +250,25 @@ class Worker:
             log.info("webhook.resumed", webhook=name)
         self._parked = now_parked
 
-    async def _claim(self, wants: tuple[Want, ...]) -> None:
-        leases = await self._store.claim(wants, now=self._clock.now())
+    def _why_parked(self, name: str, config: Config, paused: Container[str]) -> Parked | None:
+        lane = self._lanes.get(name)
+        breaker = lane.breaker.state if lane else BreakerState.CLOSED
+        return parked(config.webhooks.get(name), paused=name in paused, breaker=breaker)
+
+    async def _claim(self, survey: Survey, now: float) -> None:
+        leases = await self._store.claim(survey.wants, now=now)
         self._store_recovered()
         loop = asyncio.get_running_loop()
         for lease in leases:
             lane = self._lane(lease.webhook)
             lane.began(1)
+            probe = lease.webhook in survey.probing and lane.breaker.began()
             self._in_flight += 1
-            self._tasks[lease.delivery_id] = loop.create_task(self._deliver(lease, lane))
+            self._leases[lease.delivery_id] = lease
+            self._renew_at = min(self._renew_at, lease.expires_at - RENEW_AHEAD_S)
+            self._tasks[lease.delivery_id] = loop.create_task(self._deliver(lease, lane, probe=probe))
 
-    async def _deliver(self, lease: Lease, lane: Lane) -> None:
+    async def _deliver(self, lease: Lease, lane: Lane, *, probe: bool) -> None:
         webhook = self._holder.current.config.webhooks.get(lease.webhook)
         try:
             try:
@@ -206,13 +279,14 @@ class Worker:
                 self._wake.set()
             now = self._clock.now()
             lane.last_result = LastResult(now, outcome)
-            settlement = _decide(outcome, webhook, lease, now)
+            lane.breaker.ended(outcome, probe=probe, mono=self._clock.monotonic())
+            settlement = _decide(outcome, webhook, lease, now, probe=probe)
             if settlement.hold_until is not None:
                 lane.hold(settlement.hold_until)
             if await self._record(lease, outcome, settlement, now):
                 self._tell(lease, outcome, settlement)
         finally:
-            del self._tasks[lease.delivery_id]
+            del self._tasks[lease.delivery_id], self._leases[lease.delivery_id]
 
     async def _attempt(self, webhook: WebhookDef | None, lease: Lease) -> Outcome:
         if webhook is None:
@@ -290,11 +364,20 @@ class Worker:
         return lane
 
 
-def _decide(outcome: Outcome, webhook: WebhookDef | None, lease: Lease, now: float) -> Settlement:
+def _decide(
+    outcome: Outcome, webhook: WebhookDef | None, lease: Lease, now: float, *, probe: bool
+) -> Settlement:
     if webhook is None:
         return Settlement(State.PENDING, counted=False, due_at=now)
     jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
-    return retry.decide(outcome, webhook=webhook, failures=lease.failures, now=now, jitter=jitter)
+    return retry.decide(
+        outcome, webhook=webhook, failures=lease.failures, now=now, jitter=jitter, probe=probe
+    )
+
+
+def _moved(lease: Lease, by_s: float) -> Lease:
+    """A lease of the same length, so many seconds later."""
+    return replace(lease, started_at=lease.started_at + by_s, expires_at=lease.expires_at + by_s)
 
 
 def _attempt_row(lease: Lease, outcome: Outcome) -> Attempt:

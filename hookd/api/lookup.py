@@ -21,7 +21,7 @@ async def delivery(services: Services, delivery_id: str) -> views.JsonObject:
     record = await services.store.delivery(delivery_id)
     if record is None:
         raise no_delivery(delivery_id)
-    return views.whole_delivery(record, services.holder.current.config, services.store.paused())
+    return views.whole_delivery(record, services.holder.current.config, services.lane_states())
 
 
 def lane_states(services: Services, waiting: Iterable[str]) -> Mapping[str, LaneState]:

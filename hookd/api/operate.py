@@ -16,6 +16,7 @@ from hookd.api.byhand import ByHandRoutes, expect_no_fields
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, answer, unavailable
 from hookd.api.services import Services
+from hookd.breaker import BreakerState
 from hookd.errors import Fault, StoreUnavailable
 from hookd.model import State
 
@@ -53,8 +54,8 @@ class OperatorRoutes:
             page = await services.store.deliveries(where, limit=limit, cursor=query.get("cursor"))
         except ValueError:
             raise _foreign_cursor() from None
-        config, paused = services.holder.current.config, services.store.paused()
-        listed = [views.delivery(record, config, paused) for record in page.items]
+        lanes = services.lane_states()
+        listed = [views.delivery(record, lanes) for record in page.items]
         return answer({"deliveries": listed, "cursor": page.cursor})
 
     async def delivery(self, _request: Request, variables: Mapping[str, str]) -> Answer:
@@ -160,7 +161,7 @@ class OperatorRoutes:
         services = self._services
         stats, now = await services.store.lanes(), services.clock.now()
         metrics = services.metrics
-        for gauge in (metrics.pending, metrics.oldest_pending_age, metrics.parked, metrics.in_flight):
+        for gauge in metrics.lane_gauges:
             gauge.clear()
         for name, state in lookup.lane_states(services, stats).items():
             waiting = stats.get(name)
@@ -170,6 +171,7 @@ class OperatorRoutes:
             metrics.oldest_pending_age.labels(name).set(0 if oldest_at is None else max(0.0, now - oldest_at))
             metrics.parked.labels(name).set(pending if state.parked else 0)
             metrics.in_flight.labels(name).set(state.in_flight)
+            metrics.breaker_open.labels(name).set(state.breaker is not BreakerState.CLOSED)
         return Answer(200, metrics.exposition(), CONTENT_TYPE_LATEST)
 
 

@@ -3,12 +3,12 @@
 Must never: decide anything, or show a secret. Called by: the routes.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from hookd.defs import Config, EventDef, ScheduleDef, Secret, TaskDef
-from hookd.lane import LaneState, parked
+from hookd.lane import LaneState, Parked
 from hookd.model import (
     Attempt,
     DeliveryRecord,
@@ -48,11 +48,11 @@ def reference(given: DeliveryRef) -> JsonObject:
     return {"id": given.id, "task": given.task, "webhook": given.webhook}
 
 
-def delivery(record: DeliveryRecord, config: Config, paused: Container[str]) -> JsonObject:
-    """A delivery as a listing shows it."""
+def delivery(record: DeliveryRecord, lanes: Mapping[str, LaneState]) -> JsonObject:
+    """A delivery as a listing shows it; a webhook without a lane has left the configuration."""
     finished = record.finished_at is not None
-    webhook = config.webhooks.get(record.webhook)
-    why = None if finished else parked(webhook, paused=record.webhook in paused)
+    state = lanes.get(record.webhook)
+    why = None if finished else state.parked if state else Parked.GONE
     return {
         "id": record.id,
         "event_id": record.event_id,
@@ -72,12 +72,12 @@ def delivery(record: DeliveryRecord, config: Config, paused: Container[str]) -> 
     }
 
 
-def whole_delivery(record: DeliveryRecord, config: Config, paused: Container[str]) -> JsonObject:
+def whole_delivery(record: DeliveryRecord, config: Config, lanes: Mapping[str, LaneState]) -> JsonObject:
     """A delivery with its body and attempts."""
     body = (record.body or b"").decode("utf-8", "replace")
     task = config.tasks.get(record.task)
     return {
-        **delivery(record, config, paused),
+        **delivery(record, lanes),
         "task_description": task.description if task else "",
         "body": body,
         "attempts": [attempt(a) for a in record.attempts],
@@ -131,6 +131,8 @@ def lane(
         "name": state.webhook,
         "description": webhook.description if webhook else "",
         "parked": state.parked,
+        "breaker": state.breaker,
+        "next_probe_at": None if state.probe_in_s is None else instant(now + state.probe_in_s),
         "paused_at": instant(paused_at),
         "pending": stats.pending if stats else 0,
         "in_flight": state.in_flight,

@@ -69,7 +69,8 @@ def lane_trouble(lane: Lane) -> str:
     waiting = f"{lane['pending']} wait" + ("s" if lane["pending"] == 1 else "")
     if lane["parked"]:
         remedy = parked_remedy(lane["parked"], lane["name"])
-        return f"{waiting}, {remedy}" if lane["pending"] else ""
+        probe = f" (next at {to_the_second(lane['next_probe_at'])})" if lane["next_probe_at"] else ""
+        return f"{waiting}, {remedy}{probe}" if lane["pending"] else ""
     if lane["held_until"]:
         return f"{waiting}, the receiver asked for quiet until {to_the_second(lane['held_until'])}"
     if (lane["oldest_age_s"] or 0) >= LATE_S:
@@ -86,6 +87,8 @@ def parked_remedy(why: str, webhook: str) -> str:
             return f"it was paused by hand; `hookd resume {shlex.quote(webhook)}` lets it send"
         case "gone":
             return "the webhook is no longer in the config; bring it back to send"
+        case "breaker":
+            return "its receiver is down; hookd probes it, and sends when it answers"
         case _:
             return why
 

@@ -7,6 +7,8 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
+from hookd.addresses import is_never_called
+
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _MAX_PORT = 65535
 _MAX_HOST = 253
@@ -24,6 +26,14 @@ def url_fault(url: str) -> str | None:
     except ValueError:
         return "has no valid host and port"
     return _scheme_fault(parts) or _place_fault(url, parts) or _port_fault(port) or _host_fault(parts)
+
+
+def names_forbidden_address(url: str) -> bool:
+    """Whether the host of a good URL is an address that is never called (spec 12); names are judged at each attempt."""
+    try:
+        return is_never_called(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
 
 
 def _scheme_fault(parts: SplitResult) -> str | None:

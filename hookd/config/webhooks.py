@@ -12,7 +12,7 @@ from hookd.config.headers import read_headers, sends_json
 from hookd.config.secret import read_secret
 from hookd.config.tls import read_tls
 from hookd.config.units import Bounds, parse_rate, read_duration
-from hookd.config.url import url_fault
+from hookd.config.url import names_forbidden_address, url_fault
 from hookd.config.view import View
 from hookd.defs import Method, RateLimit, Secret, Signing, SigningStyle, WebhookDef
 
@@ -71,6 +71,8 @@ def _read_url(view: View | None) -> Secret | None:
     if fault := url_fault(url.value):
         view.error(f"the URL {fault}")
         return None
+    if names_forbidden_address(url.value):
+        view.warn("the URL's host is a link-local or cloud metadata address, which hookd never calls")
     return url
 
 

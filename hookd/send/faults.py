@@ -44,6 +44,15 @@ class TlsUnusable(Exception):
     """A TLS context cannot be built from the webhook's files; the message is a sentence for people."""
 
 
+class NeverCalled(OSError):
+    """An address that hookd does not connect to (spec 12). As an `OSError`, the next address of the name is tried."""
+
+    TEXT = "it is a link-local or cloud metadata address, which hookd never calls"
+
+    def __init__(self) -> None:
+        super().__init__(self.TEXT)
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Why there is no answer."""
@@ -98,6 +107,8 @@ def _not_connected(exc: aiohttp.ClientConnectorError, host: str, place: str) -> 
     cause = exc.os_error
     if is_local_lack(cause):
         return _lack(cause)
+    if isinstance(cause, NeverCalled):
+        return Fault(Reason.FORBIDDEN, f"{place} was not called: {NeverCalled.TEXT}")
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
         return Fault(Reason.DNS, f"the name {host} does not resolve: {_os_text(cause)}")
     if isinstance(cause, ssl.SSLError):

@@ -11,9 +11,10 @@ turns out to have been closed before. Called by: `sender`.
 
 import asyncio
 import functools
+import socket
 import ssl
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -24,8 +25,9 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from hookd.addresses import is_never_called
 from hookd.resolve import ThreadResolver
-from hookd.send.faults import Phase
+from hookd.send.faults import NeverCalled, Phase
 
 BODY_BYTES = 64 * 1024
 """At most this much of an answer's body is read (spec 5)."""
@@ -186,9 +188,22 @@ class _Connector(aiohttp.TCPConnector):
             keepalive_timeout=keep_s,
             force_close=keep_s is None,
             limit=0,  # how many attempts run at once is the worker's affair
+            socket_factory=_socket_to,
         )
         make = functools.partial(_Protocol, loop=self._loop)
         self._factory = cast("functools.partial[ResponseHandler]", make)
+
+
+def _socket_to(found: tuple[Any, ...]) -> socket.socket:
+    """A socket for an address that is about to be called, whether it stood in the URL or a name resolved to it.
+
+    Raises:
+        NeverCalled: it is one that hookd does not call (spec 12, 14).
+    """
+    family, kind, protocol, _, address = found
+    if is_never_called(address[0]):
+        raise NeverCalled
+    return socket.socket(family, kind, protocol)
 
 
 async def _converse(connection: Connection, message: bytes, answer: Answer, keep: int) -> None:

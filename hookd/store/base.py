@@ -87,6 +87,22 @@ class Store(Protocol):
         """
         ...
 
+    async def renew(self, leases: Sequence[Lease]) -> None:
+        """Let leases that are still held end at their `expires_at`, which is later than it was.
+
+        For attempts that outlived their lease by no fault of theirs: hookd was frozen, or the clock was set forward.
+        Done before any claim that is asked for afterwards.
+        """
+        ...
+
+    async def set_back(self, *, by_s: float, now: float) -> None:
+        """Bring every instant after `now` at which something is due `by_s` seconds nearer, but not before `now`.
+
+        For a wall clock that was set back: what was due in a minute still is. In bounded steps, between which other
+        calls go on.
+        """
+        ...
+
     async def earliest_due(self) -> Mapping[str, float]:
         """For each webhook with unfinished deliveries, an instant before which none of them can be claimed.
 

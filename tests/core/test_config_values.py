@@ -322,3 +322,15 @@ def test_any_value_at_any_place_is_judged(value: Any, tmp_path: Path) -> None:
 
 def test_a_header_value_may_be_any_text_without_controls() -> None:
     assert all(value_fault(value) is None for value in ("", "a\tb", "ü", "€ ☃ 漢", "\U0001f600", "\xa0"))
+
+
+def test_addresses_that_are_never_called_are_warned_of(tmp_path: Path) -> None:
+    text = "webhooks: {a: {url: 'http://169.254.169.254/x'}, b: {url: 'http://[fe80::1]:8/'}, c: {url: 'http://10.0.0.1/'}}"
+    (tmp_path / "c.yaml").write_text(text)
+    loaded = config.load(tmp_path / "c.yaml", env={})
+    assert loaded.config is not None
+    said = "the URL's host is a link-local or cloud metadata address, which hookd never calls"
+    assert [(f.where, f.message) for f in loaded.findings] == [
+        ("webhooks.a.url", said),
+        ("webhooks.b.url", said),
+    ]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hookd.breaker import BreakerState
 from hookd.defs import RateLimit, Secret, WebhookDef
 from hookd.lane import Lane, Parked, parked
 
@@ -90,3 +91,6 @@ def test_parked() -> None:
     assert parked(disabled, paused=True) is Parked.DISABLED
     assert parked(WEBHOOK, paused=True) is Parked.PAUSED
     assert parked(WEBHOOK, paused=False) is None
+    assert parked(WEBHOOK, paused=False, breaker=BreakerState.OPEN) is Parked.BREAKER
+    assert parked(WEBHOOK, paused=False, breaker=BreakerState.HALF_OPEN) is Parked.BREAKER
+    assert parked(WEBHOOK, paused=True, breaker=BreakerState.OPEN) is Parked.PAUSED

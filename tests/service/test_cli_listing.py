@@ -55,6 +55,8 @@ def lane(**changes: Any) -> dict[str, Any]:
         "in_flight": 0,
         "oldest_age_s": None,
         "held_until": None,
+        "breaker": "closed",
+        "next_probe_at": None,
         "insecure": False,
         "last_result": {
             "at": "2026-01-02T03:04:05Z",

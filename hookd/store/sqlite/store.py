@@ -26,7 +26,8 @@ from hookd.model import (
     Submission,
     Want,
 )
-from hookd.store.sqlite import byhand, reading, watching
+from hookd.store.sqlite import byhand, reading, renewing, watching
+from hookd.store.sqlite.attempts import seq_of
 from hookd.store.sqlite.byhand import Progress
 from hookd.store.sqlite.change import Change, Picture
 from hookd.store.sqlite.operations import (
@@ -99,6 +100,18 @@ class SqliteStore:
         refuse_unfit(settlement)
         held: bool = await self._do(Settle(self._future(), lease, attempt, settlement, now=micros(now)))
         return held
+
+    async def renew(self, leases: Sequence[Lease]) -> None:
+        """See `Store.renew`."""
+        rows = [(seq_of(lease.token), lease.attempt, micros(lease.expires_at)) for lease in leases]
+        await self._write(partial(renewing.renew, leases=rows))
+
+    async def set_back(self, *, by_s: float, now: float) -> None:
+        """See `Store.set_back`."""
+        after: int | None = 0
+        while after is not None:
+            step = partial(renewing.set_back_step, by=micros(by_s), now=micros(now), after=after)
+            after = await self._write(step)
 
     async def earliest_due(self) -> Mapping[str, float]:
         """See `Store.earliest_due`."""

@@ -206,3 +206,51 @@ async def test_an_error_never_shows_the_url(send: Attempts) -> None:
     assert outcome.reason is Reason.CONNECT
     assert "s3cret" not in outcome.error
     assert "t0ken" not in outcome.error
+
+
+NEVER = "which hookd never calls"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "0xA9FEA9FE",
+        "[::ffff:169.254.169.254]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[fe80::1]",
+        "[fe80::1%25lo]",
+        "[fd00:ec2::254]",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+    ],
+)
+async def test_link_local_and_metadata_addresses_are_never_called(send: Attempts, host: str) -> None:
+    outcome = await send(f"http://{host}/latest/meta-data", timeout_s=3.0)
+    assert outcome.reason is Reason.FORBIDDEN, outcome.error
+    assert NEVER in outcome.error
+
+
+async def test_nor_when_a_name_resolves_to_them(send: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ["169.254.169.254"]
+
+    def getaddrinfo(_host: str, port: int, **_: Any) -> Infos:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert (await send("http://metadata.example/")).reason is Reason.FORBIDDEN
+    found.append("169.254.1.1")
+    assert (await send("http://more.example/", name="more")).reason is Reason.FORBIDDEN
+    async with Receiver() as receiver:
+        found.append("127.0.0.1")
+        assert (await send(f"http://both.example:{receiver.port}/", name="both")).reason is Reason.OK
+
+
+@pytest.mark.parametrize("host", ["2852039166", "0251.0376.0251.0376", "169.254.43518", "169.254.169.0376"])
+async def test_old_spellings_of_an_address_are_no_hosts(send: Attempts, host: str) -> None:
+    outcome = await send(f"http://{host}/")
+    assert (outcome.reason, outcome.error) == (
+        Reason.CONNECT,
+        "the URL's host is not a host that can be called",
+    )

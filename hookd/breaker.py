@@ -1,0 +1,111 @@
+"""The breaker of a lane: stops calling a receiver that is down, and finds out when it is up again (spec 5).
+
+After ten attempts in a row that found nobody (no answer, 5xx or 429) the lane is parked. One delivery probes after
+30 s, then after twice as long each time, up to 10 min. Any answer that shows the receiver alive ends that. What is
+attempted while the breaker is open costs no retries.
+
+Pure bookkeeping: instants come in as arguments. Must never: do I/O, read a clock, or know a delivery.
+Called by: `lane`.
+"""
+
+from enum import StrEnum
+from typing import assert_never
+
+from hookd.model import Outcome, Reason
+
+OPENS_AFTER = 10
+"""Attempts in a row that found nobody until the lane is parked (spec 5)."""
+
+FIRST_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 600.0
+
+
+class BreakerState(StrEnum):
+    """The state of a breaker, in the words of `GET /v1/webhooks` (spec 14)."""
+
+    CLOSED = "closed"  # deliveries go out
+    OPEN = "open"  # none goes out until the next probe
+    HALF_OPEN = "half_open"  # a probe is under way
+
+
+class Breaker:
+    """One lane's breaker."""
+
+    __slots__ = ("_pause_s", "_probe_at", "_row", "state")
+
+    def __init__(self) -> None:
+        self.state = BreakerState.CLOSED
+        self._row = 0
+        self._pause_s = FIRST_PAUSE_S
+        self._probe_at = 0.0
+
+    def seats(self, room: int, mono: float) -> int:
+        """How many of `room` seats may be used now."""
+        match self.state:
+            case BreakerState.CLOSED:
+                return room
+            case BreakerState.OPEN:
+                return min(room, 1) if mono >= self._probe_at else 0
+            case BreakerState.HALF_OPEN:
+                return 0
+            case _:
+                assert_never(self.state)
+
+    def wait_s(self, mono: float) -> float:
+        """Seconds until a probe may go out; 0 where it may now or none is needed."""
+        return max(0.0, self._probe_at - mono) if self.state is BreakerState.OPEN else 0.0
+
+    def began(self) -> bool:
+        """Note an attempt that begins now. Returns whether it is a probe."""
+        if self.state is BreakerState.OPEN:
+            self.state = BreakerState.HALF_OPEN
+            return True
+        return False
+
+    def ended(self, outcome: Outcome, *, probe: bool, mono: float) -> None:
+        """Note how an attempt ended; `probe` as `began` said."""
+        alive = shows_alive(outcome)
+        if alive:
+            self._close()
+        elif self.state is BreakerState.CLOSED:
+            if alive is False:
+                self._row += 1
+                if self._row >= OPENS_AFTER:
+                    self._open(mono)
+        elif probe:
+            if alive is False:
+                self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+            self._open(mono)
+
+    def _close(self) -> None:
+        self.state = BreakerState.CLOSED
+        self._row = 0
+        self._pause_s = FIRST_PAUSE_S
+
+    def _open(self, mono: float) -> None:
+        self.state = BreakerState.OPEN
+        self._probe_at = mono + self._pause_s
+
+
+def shows_alive(outcome: Outcome) -> bool | None:
+    """Whether the receiver is up: any answer but 5xx and 429 says so; None where hookd itself ended the attempt."""
+    match outcome.reason:
+        case Reason.OK:
+            return True
+        case Reason.STATUS:
+            status = outcome.status or 0
+            return status < 500 and status != 429
+        case (
+            Reason.DNS
+            | Reason.CONNECT
+            | Reason.FORBIDDEN
+            | Reason.TLS
+            | Reason.TIMEOUT
+            | Reason.DISCONNECTED
+            | Reason.PROTOCOL
+        ):
+            return False
+        case Reason.INTERRUPTED | Reason.LOCAL:
+            return None
+        case _:
+            assert_never(outcome.reason)

@@ -1,0 +1,48 @@
+"""Keeping instants right where the wall clock, or hookd itself, did not go on as expected.
+
+Must never: begin or end a transaction, or touch a finished delivery. Called by: `SqliteStore` through `Write`, on the
+writer's thread.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+
+from hookd.store.sqlite.change import Change
+from hookd.store.sqlite.rows import to_json
+
+STEP = 5_000
+"""How many deliveries one transaction looks at."""
+
+_RENEW = """
+    UPDATE deliveries SET due_at = v.value ->> 2 FROM json_each(?) AS v
+    WHERE seq = v.value ->> 0 AND attempt = v.value ->> 1 AND state = 1
+"""
+_NEXT = "SELECT max(seq), count(*) FROM (SELECT seq FROM deliveries WHERE seq > ? ORDER BY seq LIMIT ?)"
+_SET_BACK = """
+    UPDATE deliveries SET due_at = max(?, due_at - ?) WHERE seq > ? AND seq <= ? AND due_at > ?
+    RETURNING webhook, due_at
+"""
+_SET_BACK_HOLDS = "UPDATE lanes SET hold_until = max(?, hold_until - ?) WHERE hold_until > ?"
+
+
+def renew(connection: sqlite3.Connection, _: Change, *, leases: Sequence[tuple[int, int, int]]) -> None:
+    """Let leases, as key, attempt's number and new end (microseconds), end later; lost ones are left alone."""
+    connection.execute(_RENEW, (to_json(leases),))
+
+
+def set_back_step(
+    connection: sqlite3.Connection, change: Change, *, by: int, now: int, after: int
+) -> int | None:
+    """Bring the instants of the next deliveries above the key `after` back by `by` microseconds, but not before `now`.
+
+    Returns:
+        The key the next step goes on above, or None at the end.
+    """
+    last, count = connection.execute(_NEXT, (after, STEP)).fetchone()
+    if count:
+        for webhook, due_at in connection.execute(_SET_BACK, (now, by, after, last, now)).fetchall():
+            change.due(webhook, due_at)
+    if count == STEP:
+        return int(last)
+    connection.execute(_SET_BACK_HOLDS, (now, by, now))
+    return None

@@ -1,0 +1,138 @@
+"""The breaker: opens after ten in a row, probes with growing pauses, and closes at the first sign of life."""
+
+import pytest
+
+from hookd.breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, OPENS_AFTER, Breaker, BreakerState, shows_alive
+from hookd.model import Outcome, Reason
+
+DOWN = Outcome(Reason.CONNECT)
+UP = Outcome(Reason.OK, status=204)
+REFUSED = Outcome(Reason.STATUS, status=404)
+INTERRUPTED = Outcome(Reason.INTERRUPTED)
+
+
+def opened(mono: float = 0.0) -> Breaker:
+    breaker = Breaker()
+    for _ in range(OPENS_AFTER):
+        assert breaker.seats(5, mono) == 5
+        assert not breaker.began()
+        breaker.ended(DOWN, probe=False, mono=mono)
+    return breaker
+
+
+def probe(breaker: Breaker, outcome: Outcome, mono: float) -> None:
+    assert breaker.seats(5, mono) == 1
+    assert breaker.began()
+    assert breaker.state is BreakerState.HALF_OPEN
+    assert breaker.seats(5, mono) == 0
+    breaker.ended(outcome, probe=True, mono=mono)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "alive"),
+    [
+        (UP, True),
+        (REFUSED, True),
+        (Outcome(Reason.STATUS, status=301), True),
+        (Outcome(Reason.STATUS, status=410), True),
+        (Outcome(Reason.STATUS, status=429), False),
+        (Outcome(Reason.STATUS, status=500), False),
+        (Outcome(Reason.STATUS, status=503), False),
+        (Outcome(Reason.STATUS, status=599), False),
+        (DOWN, False),
+        (Outcome(Reason.DNS), False),
+        (Outcome(Reason.TLS), False),
+        (Outcome(Reason.FORBIDDEN), False),
+        (Outcome(Reason.TIMEOUT), False),
+        (Outcome(Reason.DISCONNECTED), False),
+        (Outcome(Reason.PROTOCOL), False),
+        (INTERRUPTED, None),
+        (Outcome(Reason.LOCAL), None),
+    ],
+)
+def test_what_shows_a_receiver_alive(outcome: Outcome, alive: bool | None) -> None:
+    assert shows_alive(outcome) is alive
+
+
+def test_opens_after_ten_in_a_row() -> None:
+    breaker = Breaker()
+    for _ in range(OPENS_AFTER - 1):
+        breaker.ended(DOWN, probe=False, mono=0)
+    assert breaker.seats(5, 0) == 5
+    breaker.ended(DOWN, probe=False, mono=0)
+    assert breaker.state is BreakerState.OPEN
+    assert breaker.seats(5, 0) == 0
+
+
+@pytest.mark.parametrize("sign", [UP, REFUSED])
+def test_any_sign_of_life_begins_the_row_again(sign: Outcome) -> None:
+    breaker = Breaker()
+    for _ in range(3):
+        for _ in range(OPENS_AFTER - 1):
+            breaker.ended(DOWN, probe=False, mono=0)
+        breaker.ended(sign, probe=False, mono=0)
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_our_own_lack_neither_counts_nor_clears() -> None:
+    breaker = Breaker()
+    for _ in range(OPENS_AFTER - 1):
+        breaker.ended(DOWN, probe=False, mono=0)
+    for _ in range(100):
+        breaker.ended(INTERRUPTED, probe=False, mono=0)
+    assert breaker.seats(5, 0) == 5
+    breaker.ended(DOWN, probe=False, mono=0)
+    assert breaker.seats(5, 0) == 0
+
+
+def test_pauses_double_up_to_the_longest() -> None:
+    breaker, mono, pause_s = opened(), 0.0, FIRST_PAUSE_S
+    for _ in range(8):
+        assert breaker.wait_s(mono) == pause_s
+        assert breaker.seats(5, mono + pause_s - 0.001) == 0
+        mono += pause_s
+        assert breaker.wait_s(mono) == 0
+        probe(breaker, DOWN, mono)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    assert pause_s == LONGEST_PAUSE_S
+
+
+def test_a_probe_that_succeeds_closes_and_forgets() -> None:
+    breaker = opened()
+    probe(breaker, DOWN, FIRST_PAUSE_S)
+    probe(breaker, UP, 3 * FIRST_PAUSE_S)
+    assert breaker.state is BreakerState.CLOSED
+    assert breaker.wait_s(0) == 0
+    assert opened().wait_s(0) == FIRST_PAUSE_S
+    for _ in range(OPENS_AFTER):
+        breaker.ended(DOWN, probe=False, mono=1000)
+    assert breaker.wait_s(1000) == FIRST_PAUSE_S
+
+
+def test_a_probe_that_hookd_ended_itself_is_made_again_without_doubling() -> None:
+    breaker = opened()
+    probe(breaker, INTERRUPTED, FIRST_PAUSE_S)
+    assert breaker.wait_s(FIRST_PAUSE_S) == FIRST_PAUSE_S
+
+
+def test_attempts_begun_before_it_opened_change_nothing_by_failing() -> None:
+    breaker = opened()
+    breaker.ended(DOWN, probe=False, mono=5)
+    assert breaker.wait_s(0) == FIRST_PAUSE_S
+
+
+@pytest.mark.parametrize("half_open", [False, True])
+def test_attempts_begun_before_it_opened_close_it_by_an_answer(half_open: bool) -> None:
+    breaker = opened()
+    if half_open:
+        assert breaker.seats(5, FIRST_PAUSE_S) == 1
+        assert breaker.began()
+    breaker.ended(UP, probe=False, mono=FIRST_PAUSE_S)
+    assert breaker.state is BreakerState.CLOSED
+    assert breaker.seats(5, FIRST_PAUSE_S) == 5
+
+
+def test_no_room_is_no_room() -> None:
+    breaker = opened()
+    assert breaker.seats(0, FIRST_PAUSE_S) == 0
+    assert Breaker().seats(0, 0) == 0

@@ -1,0 +1,128 @@
+"""The breaker over a real store, sender and receiver: parks, probes, recovers; nothing is lost, no retry spent."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from hookd.breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerState
+from hookd.lane import Parked
+from hookd.model import State
+from tests.e2e.recorder import Received, Recorder, status
+from tests.service.worker_stage import Stage, at_work
+
+DELIVERIES = 60
+CONCURRENCY = 3
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Recorder]:
+    async with Recorder() as made:
+        yield made
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, receiver: Recorder) -> AsyncIterator[Stage]:
+    url = f"{receiver.url}/w"
+    async with at_work(tmp_path, url, retries=5, backoff_s=(0.001,), concurrency=CONCURRENCY) as made:
+        yield made
+
+
+async def failing(_request: Received) -> bytes:
+    return status(503)
+
+
+async def ok(_request: Received) -> bytes:
+    return status(200)
+
+
+async def test_a_receiver_that_is_down_is_left_alone(stage: Stage, receiver: Recorder) -> None:
+    receiver.reply = failing
+    await stage.take_in(DELIVERIES)
+    await stage.opened()
+    called = len(receiver.requests)
+    assert OPENS_AFTER <= called < OPENS_AFTER + CONCURRENCY
+    assert stage.lane.parked is Parked.BREAKER
+    assert stage.lane.probe_in_s == pytest.approx(FIRST_PAUSE_S, abs=5)
+    stage.advance(FIRST_PAUSE_S - 10)
+    await stage.take_in(1)
+    await asyncio.sleep(0)
+    assert stage.lane.in_flight == 0
+    assert len(receiver.requests) == called
+
+
+async def test_probes_are_one_at_a_time_and_cost_no_retries(stage: Stage, receiver: Recorder) -> None:
+    receiver.reply = failing
+    await stage.take_in(DELIVERIES)
+    await stage.opened()
+    spent = sum(delivery.failures for delivery in await stage.records())
+    called = len(receiver.requests)
+    pause_s = FIRST_PAUSE_S
+    for probes in range(1, 12):
+        stage.advance(pause_s + 1)
+        await stage.until(lambda probes=probes: len(receiver.requests) == called + probes)
+        await stage.opened()
+        pause_s = min(2 * pause_s, 600)
+    records = await stage.records()
+    assert sum(delivery.failures for delivery in records) == spent
+    assert {delivery.state for delivery in records} == {State.PENDING}
+    assert sum(delivery.attempt for delivery in records) == called + 11
+
+
+async def test_the_first_answer_opens_the_lane_and_everything_arrives_once(
+    stage: Stage, receiver: Recorder
+) -> None:
+    receiver.reply = failing
+    await stage.take_in(DELIVERIES)
+    await stage.opened()
+    arrived: list[str] = []
+    under_way: set[str] = set()
+    most = 0
+
+    async def counting(request: Received) -> bytes:
+        nonlocal most
+        under_way.add(request.id)
+        most = max(most, len(under_way))
+        await asyncio.sleep(0.002)
+        under_way.discard(request.id)
+        arrived.append(request.id)
+        return status(200)
+
+    receiver.reply = counting
+    stage.advance(FIRST_PAUSE_S + 1)
+    await stage.settled(State.DELIVERED, DELIVERIES)
+    assert sorted(arrived) == sorted(stage.ids)
+    assert most <= CONCURRENCY, "no herd"
+    assert stage.lane.breaker is BreakerState.CLOSED
+    assert stage.lane.parked is None
+
+
+async def test_a_receiver_that_answers_404_is_not_down(stage: Stage, receiver: Recorder) -> None:
+    async def missing(_request: Received) -> bytes:
+        return status(404)
+
+    receiver.reply = missing
+    await stage.take_in(5)
+    await stage.settled(State.DEAD, 5)
+    assert stage.lane.breaker is BreakerState.CLOSED
+    assert len(receiver.requests) == 5 * 6
+
+
+async def test_gone_is_final_for_a_probe_too(stage: Stage, receiver: Recorder) -> None:
+    receiver.reply = failing
+    await stage.take_in(DELIVERIES)
+    await stage.opened()
+
+    async def gone(_request: Received) -> bytes:
+        receiver.reply = ok
+        return status(410)
+
+    receiver.reply = gone
+    stage.advance(FIRST_PAUSE_S + 1)
+
+    async def done() -> bool:
+        totals = await stage.store.totals()
+        return totals[State.DELIVERED] == DELIVERIES - 1 and totals[State.DEAD] == 1
+
+    await stage.until(done)

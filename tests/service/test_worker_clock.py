@@ -1,0 +1,137 @@
+"""Steps of the wall clock and freezes: nothing is attempted twice, nothing is stuck, nothing floods."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from hookd.model import State
+from tests.e2e.recorder import Received, Recorder, status
+from tests.service.worker_stage import AheadClock, at_work
+from tests.store.builders import record
+
+HOUR_S = 3600.0
+YEAR_S = 365 * 86_400.0
+STEPS = pytest.mark.parametrize("by_s", [HOUR_S, YEAR_S])
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Recorder]:
+    async with Recorder() as made:
+        yield made
+
+
+@STEPS
+@pytest.mark.parametrize("frozen", [False, True])
+async def test_an_attempt_under_way_is_not_made_again(
+    tmp_path: Path, receiver: Recorder, by_s: float, frozen: bool
+) -> None:
+    answer = asyncio.Event()
+
+    async def held(_request: Received) -> bytes:
+        await answer.wait()
+        return status(200)
+
+    receiver.reply = held
+    async with at_work(tmp_path, f"{receiver.url}/w", timeout_s=100.0) as stage:
+        await stage.take_in(3)
+        await stage.until(lambda: len(receiver.requests) == 3)
+        for _ in range(3):  # the first look renews, the others must know of it
+            (stage.advance if frozen else stage.set_clock)(by_s)
+            await stage.take_in(1)  # a delivery that is claimed after the step
+            arrived = 1 + len(receiver.requests)
+            await stage.until(lambda arrived=arrived: len(receiver.requests) >= arrived)
+        answer.set()
+        await stage.settled(State.DELIVERED, 6)
+        assert len(receiver.requests) == len({request.id for request in receiver.requests}) == 6
+        assert [delivery.attempt for delivery in await stage.records()] == [1] * 6
+
+
+@STEPS
+async def test_set_back_what_waits_is_due_as_soon_as_before(
+    tmp_path: Path, receiver: Recorder, by_s: float
+) -> None:
+    async def failing_once(_request: Received) -> bytes:
+        receiver.reply = ok
+        return status(500)
+
+    async def ok(_request: Received) -> bytes:
+        return status(200)
+
+    receiver.reply = failing_once
+    async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(60.0,)) as stage:
+        await stage.take_in(1)
+        await stage.until(lambda: len(receiver.requests) == 1)
+        await stage.until(lambda: not stage.lane.in_flight)
+        (waiting,) = await stage.records()
+        before = waiting.due_at or 0
+        stage.set_clock(-by_s)
+
+        async def followed() -> bool:
+            (now_waiting,) = await stage.records()
+            return now_waiting.due_at == pytest.approx(before - by_s, abs=5)
+
+        await stage.until(followed)
+        assert len(receiver.requests) == 1
+        stage.advance(75)
+        await stage.settled(State.DELIVERED, 1)
+
+
+async def test_set_back_a_hold_ends_as_soon_as_before(tmp_path: Path, receiver: Recorder) -> None:
+    async def busy(_request: Received) -> bytes:
+        receiver.reply = ok
+        return status(503, "Retry-After: 60")
+
+    async def ok(_request: Received) -> bytes:
+        return status(200)
+
+    receiver.reply = busy
+    async with at_work(tmp_path, f"{receiver.url}/w") as stage:
+        await stage.take_in(1)
+        await stage.until(lambda: stage.lane.hold_until is not None)
+        stage.set_clock(-YEAR_S)
+        await stage.take_in(1)
+        await stage.until(lambda: (stage.lane.hold_until or 0) < stage.clock.now() + 65)
+        stage.advance(75)
+        await stage.settled(State.DELIVERED, 2)
+
+
+@STEPS
+async def test_set_back_while_hookd_was_down(tmp_path: Path, receiver: Recorder, by_s: float) -> None:
+    async with at_work(tmp_path, "http://127.0.0.1:9/", enabled=False) as stage:
+        await stage.take_in(2)
+        ids = stage.ids
+    clock = AheadClock()
+    clock.ahead_s = -by_s
+    async with at_work(tmp_path, f"{receiver.url}/w", clock=clock) as stage:
+        await stage.settled(State.DELIVERED, 2)
+        assert [(await record(stage.store, one)).attempt for one in ids] == [1, 1]
+
+
+@STEPS
+async def test_set_forward_a_backlog_of_retries_is_no_flood(
+    tmp_path: Path, receiver: Recorder, by_s: float
+) -> None:
+    under_way = most = 0
+
+    async def failing(_request: Received) -> bytes:
+        return status(404)
+
+    async def counting(_request: Received) -> bytes:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.001)
+        under_way -= 1
+        return status(200)
+
+    receiver.reply = failing
+    async with at_work(tmp_path, f"{receiver.url}/w", concurrency=4, backoff_s=(1000.0,)) as stage:
+        await stage.take_in(100)
+        await stage.until(lambda: len(receiver.requests) == 100)
+        await stage.until(lambda: not stage.lane.in_flight)
+        receiver.reply = counting
+        stage.set_clock(by_s)
+        await stage.settled(State.DELIVERED, 100)
+        assert most <= 4

@@ -1,0 +1,106 @@
+"""A worker at work over a real store and sender, with a clock that a test can set."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from hookd import __version__
+from hookd.breaker import BreakerState
+from hookd.clock import Clock
+from hookd.defs import Config, DaemonDef, Secret, WebhookDef
+from hookd.generation import Generation, Holder
+from hookd.lane import LaneState
+from hookd.metrics import Metrics
+from hookd.model import DeliveryRecord, State
+from hookd.send import Sender
+from hookd.store.sqlite import SqliteStore
+from hookd.worker import Worker
+from tests.store.builders import record, to
+
+
+class AheadClock(Clock):
+    """The machine's clock, some seconds ahead."""
+
+    ahead_s = 0.0
+    mono_ahead_s = 0.0
+
+    def now(self) -> float:
+        return time.time() + self.ahead_s
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.mono_ahead_s
+
+
+class Stage:
+    """A worker at work on one webhook `w`."""
+
+    def __init__(self, store: SqliteStore, clock: AheadClock, url: str, **fields: Any) -> None:
+        webhook = WebhookDef("w", Secret(url), **fields)
+        config = Config("c", "h", DaemonDef((), "s"), webhooks={"w": webhook})
+        self.store, self.clock = store, clock
+        self.holder = Holder(Generation.of(config, number=1, now=clock.now()))
+        self.sender = Sender(clock)
+        self.worker = Worker(store, self.sender, self.holder, clock, Metrics(__version__))
+        self.ids: list[str] = []
+
+    async def take_in(self, count: int) -> None:
+        submissions = [to("w") for _ in range(count)]
+        await self.store.enqueue(submissions, now=self.clock.now(), limit=1_000_000)
+        self.ids += [submission.deliveries[0].id for submission in submissions]
+
+    async def records(self) -> list[DeliveryRecord]:
+        return [await record(self.store, delivery_id) for delivery_id in self.ids]
+
+    def advance(self, seconds: float) -> None:
+        """Let time go by, on both clocks."""
+        self.clock.mono_ahead_s += seconds
+        self.set_clock(seconds)
+
+    def set_clock(self, by_s: float) -> None:
+        """Set the wall clock forward or back, and wake the worker."""
+        self.clock.ahead_s += by_s
+        self.holder.swap(self.holder.current)
+
+    async def settled(self, state: State, count: int) -> None:
+        """Return when so many deliveries are in that state."""
+
+        async def reached() -> bool:
+            return (await self.store.totals())[state] == count
+
+        await self.until(reached)
+
+    @property
+    def lane(self) -> LaneState:
+        return self.worker.lane_states()["w"]
+
+    async def until(self, condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                met = condition()
+                if met if isinstance(met, bool) else await met:
+                    return
+                await asyncio.sleep(0.005)
+
+    async def opened(self) -> None:
+        await self.until(lambda: self.lane.breaker is BreakerState.OPEN and not self.lane.in_flight)
+
+
+@asynccontextmanager
+async def at_work(
+    directory: Path, url: str, *, clock: AheadClock | None = None, **fields: Any
+) -> AsyncIterator[Stage]:
+    """A stage whose worker runs; `fields` are the webhook's."""
+    store = await SqliteStore.open(directory / "h.db")
+    stage = Stage(store, clock or AheadClock(), url, **fields)
+    await stage.sender.open()
+    working = asyncio.create_task(stage.worker.run())
+    try:
+        yield stage
+    finally:
+        await stage.worker.drain(1.0)
+        await working
+        await stage.sender.close()
+        await store.close()

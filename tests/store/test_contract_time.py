@@ -1,0 +1,83 @@
+"""The contract, where clocks are concerned: leases that are renewed, instants that are set back."""
+
+from dataclasses import replace
+
+from hookd.model import State
+from hookd.store.base import Store
+from tests.store.builders import T0, claim, claim_one, enqueue, record, retry_at, settle, to
+
+HOUR_S = 3600.0
+
+
+async def test_a_renewed_lease_is_not_claimed_and_can_be_settled(store: Store) -> None:
+    await enqueue(store, to("w"))
+    lease = await claim_one(store)
+    late = lease.expires_at + HOUR_S
+    await store.renew([replace(lease, expires_at=late + 10)])
+    assert await claim(store, "w", now=late) == ()
+    assert (await record(store, lease.delivery_id)).due_at == late + 10
+    assert await settle(store, lease, now=late)
+    assert (await record(store, lease.delivery_id)).state is State.DELIVERED
+
+
+async def test_a_renewed_lease_ends_as_any_other(store: Store) -> None:
+    await enqueue(store, to("w"))
+    lease = await claim_one(store)
+    await store.renew([replace(lease, expires_at=lease.expires_at + 10)])
+    (again,) = await claim(store, "w", now=lease.expires_at + 11)
+    assert again.attempt == 2
+
+
+async def test_a_lost_lease_is_not_renewed(store: Store) -> None:
+    await enqueue(store, to("w"))
+    lost = await claim_one(store)
+    (held,) = await claim(store, "w", now=lost.expires_at + 1)
+    await store.renew([replace(lost, expires_at=held.expires_at + HOUR_S)])
+    assert (await record(store, held.delivery_id)).due_at == held.expires_at
+    assert await settle(store, held, now=held.started_at)
+    await store.renew([replace(held, expires_at=held.expires_at + HOUR_S)])
+    assert (await record(store, held.delivery_id)).due_at is None
+
+
+async def test_what_is_due_later_is_set_back(store: Store) -> None:
+    for webhook in ("soon", "later", "now"):
+        await enqueue(store, to(webhook))
+    soon, later = await claim_one(store, "soon"), await claim_one(store, "later")
+    await settle(store, soon, retry_at(T0 + 60), now=T0)
+    await settle(store, later, retry_at(T0 + 2 * HOUR_S, hold_until=T0 + 2 * HOUR_S), now=T0)
+    now = T0 - HOUR_S
+    await store.set_back(by_s=HOUR_S, now=now)
+    due = await store.earliest_due()
+    assert due["soon"] <= now + 60
+    assert due["later"] <= now + 2 * HOUR_S
+    assert due["now"] <= now
+    assert await claim(store, "soon", now=now + 59) == ()
+    assert len(await claim(store, "soon", now=now + 60)) == 1
+    assert await claim(store, "later", now=now + 2 * HOUR_S - 1) == ()
+    assert len(await claim(store, "later", now=now + 2 * HOUR_S)) == 1
+
+
+async def test_nothing_is_set_back_before_now(store: Store) -> None:
+    await enqueue(store, to("w"))
+    lease = await claim_one(store)
+    await settle(store, lease, retry_at(T0 + 60), now=T0)
+    await store.set_back(by_s=HOUR_S, now=T0 + 30)
+    assert (await record(store, lease.delivery_id)).due_at == T0 + 30
+
+
+async def test_leases_are_set_back_and_finished_ones_left_alone(store: Store) -> None:
+    await enqueue(store, to("w"), to("w"))
+    done, under_way = await claim(store, "w", seats=2)
+    await settle(store, done, now=T0)
+    await store.set_back(by_s=HOUR_S, now=T0 - HOUR_S)
+    assert (await record(store, under_way.delivery_id)).due_at == under_way.expires_at - HOUR_S
+    assert (await record(store, done.delivery_id)).finished_at == T0
+    assert await settle(store, under_way, now=T0 - HOUR_S)
+
+
+async def test_many_are_set_back_in_steps(store: Store) -> None:
+    count = 6_001
+    await enqueue(store, *(to("w") for _ in range(count)), now=T0 + HOUR_S)
+    await store.set_back(by_s=HOUR_S, now=T0)
+    assert len(await claim(store, "w", seats=1000, now=T0)) == 1000
+    assert store.pending_count() == count
