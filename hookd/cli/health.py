@@ -105,7 +105,7 @@ def lane_state(lane: Lane) -> str:
     """One word or two for the table."""
     if lane["parked"]:
         return str(lane["parked"])
-    return "held" if lane["held_until"] else "open"
+    return "held" if lane["held_until"] else "ok"
 
 
 def by_gravity(lanes: list[Lane]) -> list[Lane]:

@@ -120,7 +120,7 @@ class TestStatus:
             "deliveries  0 pending, 0 sending, 7 delivered, 0 dead, 0 cancelled",
             "",
             "WEBHOOK  STATE  WAITING  UNDER WAY  OLDEST  LAST RESULT",
-            "ops      open   0        0          -       200",
+            "ops      ok     0        0          -       200",
         ]
 
     @pytest.mark.parametrize(
