@@ -138,7 +138,7 @@ def firing_id(schedule: ScheduleDef, moment: float) -> str:
     """
     owner = _owner(schedule)
     if owner != schedule.place:
-        owner += f"#{hashlib.sha256(signature(schedule).encode()).hexdigest()[:8]}"
+        owner += f"~{hashlib.sha256(signature(schedule).encode()).hexdigest()[:8]}"
     return f"{owner}@{moment_text(moment)}"
 
 

@@ -358,7 +358,7 @@ def test_a_bad_idempotency_key_is_refused(key: str) -> None:
 MOMENT_IDS = (
     "schedules.nightly@2026-03-01T03:00:00Z",
     "schedules.a b@c@2026-03-01T03:00:00.500000Z",
-    "tasks.t#0a1b2c3d@2026-03-01T03:00:00Z",
+    "tasks.t~0a1b2c3d@2026-03-01T03:00:00Z",
 )
 
 

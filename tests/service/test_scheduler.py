@@ -121,7 +121,7 @@ class Life:
         return [receipt.event_id for receipt in self.intake.receipts if receipt.duplicate]
 
 
-INLINE_MINUTE = "tasks.t#17345498"
+INLINE_MINUTE = "tasks.t~17345498"
 """Who `every: 1m` written on the task `t` is, in the ids of its moments."""
 
 
