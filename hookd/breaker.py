@@ -9,6 +9,7 @@ Called by: `lane`.
 """
 
 from enum import StrEnum
+from math import inf
 from typing import assert_never
 
 from hookd.model import Outcome, Reason
@@ -54,6 +55,10 @@ class Breaker:
     def wait_s(self, mono: float) -> float:
         """Seconds until a probe may go out; 0 where it may now or none is needed."""
         return max(0.0, self._probe_at - mono) if self.state is BreakerState.OPEN else 0.0
+
+    def probe_now(self) -> None:
+        """Let the next probe out at once: there is reason to think that things are better."""
+        self._probe_at = -inf
 
     def began(self) -> bool:
         """Note an attempt that begins now. Returns whether it is a probe."""

@@ -53,7 +53,16 @@ class LaneState:
 class Lane:
     """One webhook's lane. Created when its first delivery is seen; lives as long as the daemon."""
 
-    __slots__ = ("_tokens", "_tokens_at", "breaker", "hold_until", "in_flight", "last_result", "webhook")
+    __slots__ = (
+        "_definition",
+        "_tokens",
+        "_tokens_at",
+        "breaker",
+        "hold_until",
+        "in_flight",
+        "last_result",
+        "webhook",
+    )
 
     def __init__(self, webhook: str, hold_until: float = 0.0) -> None:
         self.webhook = webhook
@@ -61,8 +70,27 @@ class Lane:
         self.hold_until = hold_until
         self.last_result: LastResult | None = None
         self.breaker = Breaker()
+        self._definition: WebhookDef | None = None
         self._tokens = 1.0
         self._tokens_at: float | None = None
+
+    def follow(self, webhook: WebhookDef) -> None:
+        """Take note of the definition in force: where it was corrected, a receiver that was down is probed at once."""
+        if self._definition is not webhook:
+            if self._definition not in (None, webhook):
+                self.breaker.probe_now()
+            self._definition = webhook
+
+    def wants_probe(self, *, now: float, mono: float) -> bool:
+        """Whether an open breaker lets a probe out now, and nothing holds the lane."""
+        is_open = self.breaker.state is BreakerState.OPEN
+        return is_open and now >= self.hold_until and not self.breaker.wait_s(mono)
+
+    def probe_in_s(self, *, now: float, mono: float) -> float | None:
+        """Seconds until an open breaker lets a probe out; None for any other."""
+        if self.breaker.state is not BreakerState.OPEN:
+            return None
+        return max(self.breaker.wait_s(mono), self.hold_until - now)
 
     def seats(self, webhook: WebhookDef, *, free: int, mono: float) -> int:
         """How many deliveries the lane may claim now, with `free` seats left in the daemon (spec 14, Seats).

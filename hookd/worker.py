@@ -66,6 +66,7 @@ class Worker:
         self._leases: dict[str, Lease] = {}
         self._renew_at = inf
         self._followed = False
+        self._following = asyncio.Lock()
         self._seen_at, self._seen_mono = clock.now(), clock.monotonic()
         self._in_flight = 0
         self._parked: dict[str, Parked] = {}
@@ -117,18 +118,14 @@ class Worker:
 
     def _state(self, name: str, config: Config, now: float) -> LaneState:
         lane = self._lanes.get(name)
-        breaker = lane.breaker.state if lane else BreakerState.CLOSED
-        probe_in_s = (
-            lane.breaker.wait_s(self._clock.monotonic()) if lane and breaker is BreakerState.OPEN else None
-        )
         return LaneState(
             webhook=name,
             parked=self._why_parked(name, config, self._store.paused()),
             in_flight=lane.in_flight if lane else 0,
             hold_until=lane.hold_until if lane and lane.hold_until > now else None,
             last_result=lane.last_result if lane else None,
-            breaker=breaker,
-            probe_in_s=probe_in_s,
+            breaker=lane.breaker.state if lane else BreakerState.CLOSED,
+            probe_in_s=lane.probe_in_s(now=now, mono=self._clock.monotonic()) if lane else None,
         )
 
     async def _listen(self) -> None:
@@ -162,11 +159,14 @@ class Worker:
         if not self._followed:
             await self._set_back_since_the_last_run()
             self._followed = True
-        now, mono = self._clock.now(), self._clock.monotonic()
-        by_s = (mono - self._seen_mono) - (now - self._seen_at)
-        if by_s > SLEW_S:
-            await self._set_back(by_s)
-        self._seen_at, self._seen_mono = now, mono
+        async with self._following:
+            if (by_s := self._behind_s()) > SLEW_S:
+                await self._set_back(by_s)
+            self._seen_at, self._seen_mono = self._clock.now(), self._clock.monotonic()
+
+    def _behind_s(self) -> float:
+        """How far the wall clock has fallen behind the monotonic one since it was last looked at."""
+        return (self._clock.monotonic() - self._seen_mono) - (self._clock.now() - self._seen_at)
 
     async def _set_back(self, by_s: float) -> None:
         now = self._clock.now()
@@ -214,6 +214,10 @@ class Worker:
             if webhook is None or not webhook.enabled or name in paused:
                 continue
             lane = self._lane(name)
+            lane.follow(webhook)
+            if due_at > now and lane.wants_probe(now=now, mono=mono):
+                await self._store.hasten(name, now=now)
+                due_at = now  # noqa: PLW2901 - as it is now
             wait_s = max(due_at, lane.hold_until) - now
             if wait_s > 0:
                 nap_s = min(nap_s, wait_s)
@@ -242,6 +246,9 @@ class Worker:
         now_parked = {
             name: why for name in due if (why := self._why_parked(name, config, paused)) is not None
         }
+        for name in self._parked.keys() - now_parked.keys():
+            if (why := self._why_parked(name, config, paused)) is not None:
+                now_parked[name] = why  # nothing waits any more, but what would come still will
         if now_parked == self._parked:
             return
         for name in now_parked.keys() - self._parked.keys():
@@ -277,6 +284,9 @@ class Worker:
                 self._in_flight -= 1
                 lane.in_flight -= 1
                 self._wake.set()
+            if self._behind_s() > SLEW_S:  # before anything is reckoned by the new clock
+                with suppress(StoreUnavailable):
+                    await self._follow_clock()
             now = self._clock.now()
             lane.last_result = LastResult(now, outcome)
             lane.breaker.ended(outcome, probe=probe, mono=self._clock.monotonic())

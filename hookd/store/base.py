@@ -95,11 +95,15 @@ class Store(Protocol):
         """
         ...
 
+    async def hasten(self, webhook: str, *, now: float) -> None:
+        """Make the pending delivery of a webhook that is due first due now: to probe a receiver that is down."""
+        ...
+
     async def set_back(self, *, by_s: float, now: float) -> None:
         """Bring every instant after `now` at which something is due `by_s` seconds nearer, but not before `now`.
 
         For a wall clock that was set back: what was due in a minute still is. In bounded steps, between which other
-        calls go on.
+        calls go on. The newest event is then no longer in the future either.
         """
         ...
 

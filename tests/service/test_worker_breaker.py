@@ -126,3 +126,41 @@ async def test_gone_is_final_for_a_probe_too(stage: Stage, receiver: Recorder) -
         return totals[State.DELIVERED] == DELIVERIES - 1 and totals[State.DEAD] == 1
 
     await stage.until(done)
+
+
+async def test_a_probe_does_not_wait_for_a_delivery_to_be_due(tmp_path: Path, receiver: Recorder) -> None:
+    receiver.reply = failing
+    async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(36_000.0,)) as stage:
+        await stage.take_in(OPENS_AFTER)
+        await stage.opened()
+        for probes in (1, 2, 3):
+            stage.advance(FIRST_PAUSE_S * 2**probes)
+            await stage.until(lambda probes=probes: len(receiver.requests) == OPENS_AFTER + probes)
+            await stage.opened()
+        receiver.reply = ok
+        stage.advance(600)
+        await stage.settled(State.DELIVERED, 1)
+        assert stage.lane.breaker is BreakerState.CLOSED
+
+
+async def test_a_hold_is_longer_than_a_pause(tmp_path: Path, receiver: Recorder) -> None:
+    async def busy(_request: Received) -> bytes:
+        return status(503, "Retry-After: 3600")
+
+    receiver.reply = busy
+    async with at_work(tmp_path, f"{receiver.url}/w", concurrency=OPENS_AFTER) as stage:
+        await stage.take_in(OPENS_AFTER)
+        await stage.opened()
+        assert stage.lane.probe_in_s == pytest.approx(3600, abs=10)
+        stage.advance(FIRST_PAUSE_S + 1)
+        await stage.take_in(1)
+        assert len(receiver.requests) == OPENS_AFTER
+
+
+async def test_a_corrected_webhook_is_probed_at_once(tmp_path: Path, receiver: Recorder) -> None:
+    async with at_work(tmp_path, "http://127.0.0.1:9/", backoff_s=(36_000.0,)) as stage:
+        await stage.take_in(OPENS_AFTER)
+        await stage.opened()
+        stage.configure(f"{receiver.url}/w")
+        await stage.settled(State.DELIVERED, 1)
+        assert stage.lane.breaker is BreakerState.CLOSED

@@ -135,3 +135,47 @@ async def test_set_forward_a_backlog_of_retries_is_no_flood(
         stage.set_clock(by_s)
         await stage.settled(State.DELIVERED, 100)
         assert most <= 4
+
+
+async def test_a_step_back_is_followed_once_however_often_hookd_starts(
+    tmp_path: Path, receiver: Recorder
+) -> None:
+    async def failing(_request: Received) -> bytes:
+        return status(500)
+
+    receiver.reply = failing
+    clock = AheadClock()
+    clock.ahead_s = HOUR_S
+    async with at_work(tmp_path, f"{receiver.url}/w", clock=clock, backoff_s=(1800.0,)) as stage:
+        await stage.take_in(1)
+        await stage.until(lambda: len(receiver.requests) == 1)
+        await stage.until(lambda: not stage.lane.in_flight)
+        (delivery_id,) = stage.ids
+    for _ in range(3):
+        async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(1800.0,)) as stage:
+            await stage.until(lambda: stage.worker._followed)
+            due_at = (await record(stage.store, delivery_id)).due_at
+            assert due_at == pytest.approx(stage.clock.now() + 1800, abs=400)
+    assert len(receiver.requests) == 1
+
+
+async def test_a_hold_asked_for_while_the_clock_is_set_back_is_kept(
+    tmp_path: Path, receiver: Recorder
+) -> None:
+    answer = asyncio.Event()
+
+    async def busy(_request: Received) -> bytes:
+        await answer.wait()
+        return status(503, "Retry-After: 600")
+
+    receiver.reply = busy
+    async with at_work(tmp_path, f"{receiver.url}/w") as stage:
+        await stage.take_in(1)
+        await stage.until(lambda: len(receiver.requests) == 1)
+        stage.clock.ahead_s -= HOUR_S  # nobody wakes the worker
+        answer.set()
+        await stage.until(lambda: stage.lane.hold_until is not None)
+        stage.set_clock(0)
+        await stage.until(lambda: not stage.lane.in_flight)
+        assert stage.lane.hold_until == pytest.approx(stage.clock.now() + 600, abs=5)
+        assert len(receiver.requests) == 1

@@ -38,13 +38,21 @@ class Stage:
     """A worker at work on one webhook `w`."""
 
     def __init__(self, store: SqliteStore, clock: AheadClock, url: str, **fields: Any) -> None:
-        webhook = WebhookDef("w", Secret(url), **fields)
-        config = Config("c", "h", DaemonDef((), "s"), webhooks={"w": webhook})
         self.store, self.clock = store, clock
-        self.holder = Holder(Generation.of(config, number=1, now=clock.now()))
+        self._fields = fields
+        self.holder = Holder(self._generation(url))
         self.sender = Sender(clock)
         self.worker = Worker(store, self.sender, self.holder, clock, Metrics(__version__))
         self.ids: list[str] = []
+
+    def _generation(self, url: str) -> Generation:
+        webhook = WebhookDef("w", Secret(url), **self._fields)
+        config = Config("c", "h", DaemonDef((), "s"), webhooks={"w": webhook})
+        return Generation.of(config, number=1, now=self.clock.now())
+
+    def configure(self, url: str) -> None:
+        """Put another URL in force."""
+        self.holder.swap(self._generation(url))
 
     async def take_in(self, count: int) -> None:
         submissions = [to("w") for _ in range(count)]

@@ -22,6 +22,17 @@ _SET_BACK = """
     UPDATE deliveries SET due_at = max(?, due_at - ?) WHERE seq > ? AND seq <= ? AND due_at > ?
     RETURNING webhook, due_at
 """
+_SET_BACK_NEWEST = """
+    UPDATE events SET received_at = ? WHERE seq = (SELECT max(seq) FROM events) AND received_at > ?
+"""
+"""What came last tells the next start whether the clock was set back meanwhile: not a second time for this step."""
+
+_HASTEN = """
+    UPDATE deliveries SET due_at = ? WHERE seq = (
+        SELECT seq FROM deliveries INDEXED BY deliveries_due
+        WHERE webhook = ? AND due_at IS NOT NULL AND state = 0 ORDER BY due_at LIMIT 1)
+      AND due_at > ?
+"""
 _SET_BACK_HOLDS = "UPDATE lanes SET hold_until = max(?, hold_until - ?) WHERE hold_until > ?"
 
 
@@ -45,4 +56,11 @@ def set_back_step(
     if count == STEP:
         return int(last)
     connection.execute(_SET_BACK_HOLDS, (now, by, now))
+    connection.execute(_SET_BACK_NEWEST, (now, now))
     return None
+
+
+def hasten(connection: sqlite3.Connection, change: Change, *, webhook: str, now: int) -> None:
+    """Make the pending delivery of a webhook that is due first due at `now` (microseconds), if it is not yet."""
+    if connection.execute(_HASTEN, (now, webhook, now)).rowcount:
+        change.due(webhook, now)
