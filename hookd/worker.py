@@ -215,8 +215,8 @@ class Worker:
                 continue
             lane = self._lane(name)
             lane.follow(webhook)
-            if due_at > now and lane.wants_probe(now=now, mono=mono):
-                await self._store.hasten(name, now=now)
+            early = due_at > now and lane.wants_probe(now=now, mono=mono)
+            if early and await self._store.hasten(name, now=now):
                 due_at = now  # noqa: PLW2901 - as it is now
             wait_s = max(due_at, lane.hold_until) - now
             if wait_s > 0:

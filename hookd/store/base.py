@@ -95,8 +95,12 @@ class Store(Protocol):
         """
         ...
 
-    async def hasten(self, webhook: str, *, now: float) -> None:
-        """Make the pending delivery of a webhook that is due first due now: to probe a receiver that is down."""
+    async def hasten(self, webhook: str, *, now: float) -> bool:
+        """Make the pending delivery of a webhook that is due first due now: to probe a receiver that is down.
+
+        Returns:
+            False where none waits for a later instant; then nothing was changed.
+        """
         ...
 
     async def set_back(self, *, by_s: float, now: float) -> None:

@@ -164,3 +164,25 @@ async def test_a_corrected_webhook_is_probed_at_once(tmp_path: Path, receiver: R
         stage.configure(f"{receiver.url}/w")
         await stage.settled(State.DELIVERED, 1)
         assert stage.lane.breaker is BreakerState.CLOSED
+
+
+async def test_nothing_to_probe_with_is_no_reason_to_hurry(tmp_path: Path, receiver: Recorder) -> None:
+    answer = asyncio.Event()
+
+    async def one_hangs(request: Received) -> bytes:
+        if request.id == receiver.requests[0].id:
+            await answer.wait()
+        return status(503)
+
+    receiver.reply = one_hangs
+    url = f"{receiver.url}/w"
+    async with at_work(tmp_path, url, retries=0, concurrency=2, timeout_s=100.0) as stage:
+        await stage.take_in(OPENS_AFTER + 1)
+        await stage.settled(State.DEAD, OPENS_AFTER)
+        stage.advance(FIRST_PAUSE_S + 1)
+        before = len(stage.commits)
+        for _ in range(20):
+            await stage.store.totals()
+            await asyncio.sleep(0.01)
+        assert len(stage.commits) - before < 10
+        answer.set()

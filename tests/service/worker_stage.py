@@ -44,6 +44,7 @@ class Stage:
         self.sender = Sender(clock)
         self.worker = Worker(store, self.sender, self.holder, clock, Metrics(__version__))
         self.ids: list[str] = []
+        self.commits: list[float] = []
 
     def _generation(self, url: str) -> Generation:
         webhook = WebhookDef("w", Secret(url), **self._fields)
@@ -101,8 +102,10 @@ async def at_work(
     directory: Path, url: str, *, clock: AheadClock | None = None, **fields: Any
 ) -> AsyncIterator[Stage]:
     """A stage whose worker runs; `fields` are the webhook's."""
-    store = await SqliteStore.open(directory / "h.db")
+    commits: list[float] = []
+    store = await SqliteStore.open(directory / "h.db", on_commit=commits.append)
     stage = Stage(store, clock or AheadClock(), url, **fields)
+    stage.commits = commits
     await stage.sender.open()
     working = asyncio.create_task(stage.worker.run())
     try:

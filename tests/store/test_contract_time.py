@@ -95,15 +95,15 @@ async def test_the_first_of_those_that_wait_is_hastened(store: Store) -> None:
     first, second = await claim(store, "w", seats=2)
     await settle(store, first, retry_at(T0 + 60), now=T0)
     await settle(store, second, retry_at(T0 + 120), now=T0)
-    await store.hasten("w", now=T0 + 1)
+    assert await store.hasten("w", now=T0 + 1)
     assert (await store.earliest_due())["w"] <= T0 + 1
     (lease,) = await claim(store, "w", now=T0 + 1)
     assert lease.delivery_id == first.delivery_id
-    await store.hasten("nobody", now=T0 + 1)
+    assert not await store.hasten("nobody", now=T0 + 1)
 
 
 async def test_an_attempt_under_way_is_not_hastened(store: Store) -> None:
     await enqueue(store, to("w"))
     lease = await claim_one(store)
-    await store.hasten("w", now=T0 + 1)
+    assert not await store.hasten("w", now=T0 + 1)
     assert (await record(store, lease.delivery_id)).due_at == lease.expires_at

@@ -60,7 +60,9 @@ def set_back_step(
     return None
 
 
-def hasten(connection: sqlite3.Connection, change: Change, *, webhook: str, now: int) -> None:
-    """Make the pending delivery of a webhook that is due first due at `now` (microseconds), if it is not yet."""
-    if connection.execute(_HASTEN, (now, webhook, now)).rowcount:
+def hasten(connection: sqlite3.Connection, change: Change, *, webhook: str, now: int) -> bool:
+    """Make the pending delivery of a webhook that is due first due at `now` (microseconds); whether one was later."""
+    was_later = bool(connection.execute(_HASTEN, (now, webhook, now)).rowcount)
+    if was_later:
         change.due(webhook, now)
+    return was_later

@@ -106,9 +106,9 @@ class SqliteStore:
         rows = [(seq_of(lease.token), lease.attempt, micros(lease.expires_at)) for lease in leases]
         await self._write(partial(renewing.renew, leases=rows))
 
-    async def hasten(self, webhook: str, *, now: float) -> None:
+    async def hasten(self, webhook: str, *, now: float) -> bool:
         """See `Store.hasten`."""
-        await self._write(partial(renewing.hasten, webhook=webhook, now=micros(now)))
+        return await self._write(partial(renewing.hasten, webhook=webhook, now=micros(now)))
 
     async def set_back(self, *, by_s: float, now: float) -> None:
         """See `Store.set_back`."""
