@@ -29,30 +29,21 @@ class Metrics:
         )
         self._lanes: dict[str, LaneMetrics] = {}
         registry.register(self)
-        self.pending = Gauge(
-            "hookd_pending", "Deliveries not finished, by webhook", ["webhook"], registry=registry
-        )
-        self.oldest_pending_age = Gauge(
+        self.pending = self._gauge("hookd_pending", "Deliveries not finished, by webhook", "webhook")
+        self.oldest_pending_age = self._gauge(
             "hookd_oldest_pending_age_seconds",
             "Age of the oldest delivery not finished, by webhook",
-            ["webhook"],
-            registry=registry,
+            "webhook",
         )
-        self.parked = Gauge(
-            "hookd_parked",
-            "Deliveries that wait because their webhook is parked",
-            ["webhook"],
-            registry=registry,
+        self.parked = self._gauge(
+            "hookd_parked", "Deliveries that wait because their webhook is parked", "webhook"
         )
-        self.breaker_open = Gauge(
+        self.breaker_open = self._gauge(
             "hookd_webhook_breaker_open",
             "Whether the webhook's breaker is open or half open (1) or closed (0)",
-            ["webhook"],
-            registry=registry,
+            "webhook",
         )
-        self.in_flight = Gauge(
-            "hookd_in_flight", "Attempts under way, by webhook", ["webhook"], registry=registry
-        )
+        self.in_flight = self._gauge("hookd_in_flight", "Attempts under way, by webhook", "webhook")
         self.lane_gauges = (
             self.pending,
             self.oldest_pending_age,
@@ -63,16 +54,14 @@ class Metrics:
         self.reloads = Counter(
             "hookd_config_reloads", "Reloads of the configuration, by result", ["result"], registry=registry
         )
-        self.reload_success = Gauge(
-            "hookd_config_last_reload_success",
-            "Whether the last reload was applied (1) or refused (0)",
-            registry=registry,
+        self.reload_success = self._gauge(
+            "hookd_config_last_reload_success", "Whether the last reload was applied (1) or refused (0)"
         )
-        self.reload_time = Gauge(
-            "hookd_config_last_reload_timestamp_seconds", "When the last reload ended", registry=registry
+        self.reload_time = self._gauge(
+            "hookd_config_last_reload_timestamp_seconds", "When the last reload ended"
         )
-        self.config_info = Gauge(
-            "hookd_config_info", "The configuration in force, by content hash", ["hash"], registry=registry
+        self.config_info = self._gauge(
+            "hookd_config_info", "The configuration in force, by content hash", "hash"
         )
         self.commit_duration = Histogram(
             "hookd_store_commit_duration_seconds",
@@ -80,12 +69,15 @@ class Metrics:
             buckets=_COMMIT_SECONDS,
             registry=registry,
         )
-        self.store_writable = Gauge(
-            "hookd_store_writable", "Whether the store can record (1) or not (0)", registry=registry
+        self.store_writable = self._gauge(
+            "hookd_store_writable", "Whether the store can record (1) or not (0)"
         )
         self.store_writable.set(1)
-        build = Gauge("hookd_build_info", "The running program", ["version", "python"], registry=registry)
+        build = self._gauge("hookd_build_info", "The running program", "version", "python")
         build.labels(version, platform.python_version()).set(1)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
 
     def lane(self, webhook: str) -> "LaneMetrics":
         """The metrics of one webhook's attempts and deliveries."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.conformance.scenes import Playing, play
 from tests.conformance.stand import Stand
 
 HERE = Path(__file__).parent
@@ -34,3 +35,12 @@ async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
     """A stand of the test's own: its receiver listens, its daemon is not started yet."""
     async with Stand(tmp_path) as fresh:
         yield fresh
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def playing(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Playing]:
+    """The scenes of the module, `SCENES`, under way."""
+    async with play(request.module.SCENES, request, tmp_path_factory) as tasks:
+        yield tasks

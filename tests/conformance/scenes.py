@@ -1,11 +1,6 @@
 """Scenes: tests that mostly wait for a clock, so they are played at the same time, each with a stand of its own.
 
-A module names its scenes and has
-
-    @pytest_asyncio.fixture(scope="module", loop_scope="session")
-    async def playing(request, tmp_path_factory) -> AsyncIterator[Playing]:
-        async with play(SCENES, request, tmp_path_factory) as playing:
-            yield playing
+A module names its `SCENES` and has
 
     @pytest.mark.parametrize("scene", SCENES, ids=title)
     async def test_r02(scene: Scene, playing: Playing) -> None:

@@ -5,7 +5,7 @@ What counts is what a receiver got. Each scene has a daemon; all but the first h
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +14,9 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import pytest
-import pytest_asyncio
 
 from tests.conformance.clock import TimedStand
-from tests.conformance.scenes import Playing, Scene, play, title
+from tests.conformance.scenes import Playing, Scene, title
 from tests.conformance.stand import Stand
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -379,14 +378,6 @@ SCENES: Sequence[Scene] = (
     the_hour_that_is_skipped,
     the_hour_that_comes_twice,
 )
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def playing(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Playing]:
-    async with play(SCENES, request, tmp_path_factory) as tasks:
-        yield tasks
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=title)

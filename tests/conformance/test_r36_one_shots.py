@@ -7,14 +7,13 @@ import asyncio
 import json
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from tests.conformance.scenes import Playing, Scene, play, title
+from tests.conformance.scenes import Playing, Scene, title
 from tests.conformance.stand import Stand
 from tests.e2e.recorder import Received, status
 
@@ -333,14 +332,6 @@ SCENES: Sequence[Scene] = (
     a_checkout_does_not_revive_it,
     every_way_to_fire_it_is_its_one_run,
 )
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def playing(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Playing]:
-    async with play(SCENES, request, tmp_path_factory) as tasks:
-        yield tasks
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=title)

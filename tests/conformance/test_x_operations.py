@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conformance.clock import TimedStand
-from tests.conformance.scenes import Playing, Scene, play, title
+from tests.conformance.scenes import Playing, Scene, title
 from tests.conformance.stand import Stand
 from tests.e2e.recorder import Received, status
 
@@ -427,12 +427,7 @@ async def plans(stand: Stand) -> dict[str, tuple[bool, int]]:
 SCENES: Sequence[Scene] = (what_is_not_enabled_does_not_fire_until_it_is,)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
-async def playing(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Playing]:
-    async with play(SCENES, request, tmp_path_factory) as tasks:
-        yield tasks
+pytestmark = pytest.mark.usefixtures("playing")  # the scenes begin with the first test
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=title)
