@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -52,10 +52,18 @@ class Notifications:
 
 
 class DaemonProcess:
-    """One hookd on a configuration in `directory` (file `hookd.yaml`, unless `config` names another path)."""
+    """One hookd on a configuration in `directory` (file `hookd.yaml`, unless `config` names another path).
+
+    `wrap` is a command that runs it as its child, such as `strace … --`; it may be changed between two starts.
+    """
 
     def __init__(
-        self, directory: Path, *, config: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        *,
+        config: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        wrap: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.config = config or directory / "hookd.yaml"
@@ -63,20 +71,30 @@ class DaemonProcess:
         self.log = directory / "daemon.log"
         self.process: asyncio.subprocess.Process | None = None
         self.notifications = Notifications(directory / "notify.sock")
+        self.wrap = wrap
         self._env = dict(env or {})
         self._session: aiohttp.ClientSession | None = None
 
     @property
     def pid(self) -> int:
+        """The process id of hookd itself."""
         assert self.process is not None
-        return self.process.pid
+        pid = self.process.pid
+        if not self.wrap:
+            return pid
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to hookd, unless it has ended."""
+        with suppress(ProcessLookupError, FileNotFoundError, IndexError):
+            os.kill(self.pid, number)
 
     async def launch(self) -> None:
         """Start the process without waiting for it to be ready."""
         env = {**os.environ, **self._env, "NOTIFY_SOCKET": str(self.notifications.path)}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "hookd", "run", "-c", str(self.config),
+                *self.wrap, sys.executable, "-m", "hookd", "run", "-c", str(self.config),
                 cwd=self.directory, env=env, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -100,7 +118,7 @@ class DaemonProcess:
         assert self.process is not None
         await self._close_session()
         if self.process.returncode is None:
-            self.process.kill()
+            self.signal(signal.SIGKILL)
         await self.process.wait()
 
     async def stop(self) -> int:
@@ -108,7 +126,7 @@ class DaemonProcess:
         assert self.process is not None
         await self._close_session()
         if self.process.returncode is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.signal(signal.SIGTERM)
         async with asyncio.timeout(40):
             return await self.process.wait()
 
