@@ -24,12 +24,18 @@ _PLACES = ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/lib64/faketime", "/
 _SHARED = Path("/dev/shm")
 
 
+def installed() -> Path | None:
+    """The preload library, the one for programs with threads, if there is one."""
+    found = (path for place in _PLACES for path in Path("/").glob(f"{place[1:]}/libfaketimeMT.so.1"))
+    return next(found, None)
+
+
 def library() -> Path:
-    """The preload library, the one for programs with threads; skips the test where it is not installed."""
-    found = [path for place in _PLACES for path in Path("/").glob(f"{place[1:]}/libfaketimeMT.so.1")]
-    if not found:
+    """The preload library; skips the test where it is not installed."""
+    found = installed()
+    if found is None:
         pytest.skip("libfaketime is not installed (Debian: apt install faketime), no clock can be set")
-    return found[0]
+    return found
 
 
 @dataclass

@@ -36,7 +36,7 @@ class Soak:
 
 async def prove(options: Options) -> Findings:
     chance = options.chance()
-    plan = plan_of(chance, options.scale(short=14, long=140))
+    plan = plan_of(chance, options.scale(short=16, long=160))
     soak = await run(options.directory, chance, plan)
     found = soak.reckoning
     return Findings(

@@ -55,6 +55,7 @@ class Arrival:
         behaviour: what the receiver then did, for reading.
         answered_at: when the head of a 2xx had been handed to the system whole; None for any other answer.
         lost: the receiver took the request and gave no answer that hookd can have understood.
+        cut_off: hookd closed the connection, long before its time was up.
     """
 
     webhook: str
@@ -65,6 +66,7 @@ class Arrival:
     behaviour: str = ""
     answered_at: float | None = None
     lost: bool = False
+    cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def _check_arrivals(books: Books, by_delivery: Mapping[str, list[Arrival]], foun
         for earlier, later in pairwise(arrivals):
             cause = cause_of_repeat(earlier, later, books)
             if cause is None:
-                found.wonder(f"{delivery} was repeated without cause: {_story(arrivals)}")
+                found.wonder(f"{delivery} was repeated {_when(earlier, later)}: {_story(arrivals)}")
             elif cause != "retry":
                 found.duplicates[cause] += 1
         if _spans_a_crash(event, arrivals, books):
@@ -156,15 +158,14 @@ def _check_arrivals(books: Books, by_delivery: Mapping[str, list[Arrival]], foun
 
 def cause_of_repeat(earlier: Arrival, later: Arrival, books: Books) -> str | None:
     """Why a delivery came a second time: retry (it had failed), answer lost, crash, by hand; None for no reason."""
-    if earlier.answered_at is None:
-        return "answer lost" if earlier.lost else "retry"
     by_hand = books.retried_by_hand.get(earlier.delivery)
     if by_hand is not None and earlier.at <= by_hand <= later.at:
         return "by hand"
-    for crash in books.crashes:
-        if earlier.at <= crash <= later.at and crash <= _recorded_by(earlier.answered_at, books):
-            return "crash"
-    return None
+    if earlier.answered_at is None and not earlier.cut_off:
+        return "answer lost" if earlier.lost else "retry"
+    known_by = later.at if earlier.answered_at is None else _recorded_by(earlier.answered_at, books)
+    crashed = any(earlier.at <= crash <= min(later.at, known_by) for crash in books.crashes)
+    return "crash" if crashed else None
 
 
 def _recorded_by(answered_at: float, books: Books) -> float:
@@ -243,6 +244,13 @@ def _check_list(books: Books, records: Mapping[str, Mapping[str, Any]], found: R
 
 def _fate(event: Posted | None) -> str:
     return "never posted" if event is None else f"refused {event.refused} times of {event.tries}"
+
+
+def _when(earlier: Arrival, later: Arrival) -> str:
+    if earlier.cut_off:
+        return "after hookd had cut it off"
+    is_over = earlier.answered_at is not None and earlier.answered_at + RECORD_S / 4 < later.at
+    return "after it was delivered" if is_over else "while it was under way"
 
 
 def _story(arrivals: Iterable[Arrival]) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from tests.chaos.soak import power
 from tests.chaos.soak.books import Fault
 from tests.chaos.soak.site import WEBHOOKS, Site, can_mount
+from tests.conformance.clock import installed
 
 Action = Callable[[Site, random.Random], Awaitable[None]]
 
@@ -59,6 +60,15 @@ async def kill_at_call(site: Site, chance: random.Random) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(2):
                 await site.daemon.process.wait()
+        site.daemon.signal(signal.SIGKILL)
+        await site.gone()
+    await site.start()
+
+
+async def kill_in_commit(site: Site, chance: random.Random) -> None:
+    """SIGKILL while a slow disk is about to sync."""
+    async with _strace(site, "fdatasync:delay_enter=300000"):
+        await asyncio.sleep(chance.uniform(0.4, 1))
         site.daemon.signal(signal.SIGKILL)
         await site.gone()
     await site.start()
@@ -174,6 +184,13 @@ async def starve(site: Site, chance: random.Random) -> None:
     await asyncio.sleep(0.5)
 
 
+async def step_clock(site: Site, chance: random.Random) -> None:
+    """The wall clock is stepped, by a minute or by hours, either way."""
+    assert site.clock is not None
+    site.clock.set(site.clock.now() + chance.choice((-7200, -60, 60, 7200)))
+    await asyncio.sleep(0.5)
+
+
 async def by_hand(site: Site, chance: random.Random) -> None:
     """What an operator does: retry what was delivered, cancel what waits, pause and resume."""
     webhook = chance.choice(WEBHOOKS)
@@ -194,6 +211,7 @@ ACTIONS: dict[str, Action] = {
     "kill": kill,
     "kill early": kill_early,
     "kill at a call": kill_at_call,
+    "kill in a commit": kill_in_commit,
     "power cut": power_cut,
     "freeze": freeze,
     "stop": stop,
@@ -204,13 +222,15 @@ ACTIONS: dict[str, Action] = {
     "webhook removed": remove_webhook,
     "receiver down": fell_receiver,
     "few descriptors": starve,
+    "clock stepped": step_clock,
     "by hand": by_hand,
 }
 
 
 def possible() -> list[str]:
     """The actions that this user may take here."""
-    return [name for name in ACTIONS if name != "full disk" or can_mount()]
+    missing = {"full disk": not can_mount(), "clock stepped": installed() is None}
+    return [name for name in ACTIONS if not missing.get(name)]
 
 
 @asynccontextmanager

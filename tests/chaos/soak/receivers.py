@@ -41,6 +41,9 @@ ANSWERS = {
     "bomb": b"HTTP/1.1 200 OK\r\n" + b"X-Bomb: b\r\n" * 60_000,
 }
 
+PATIENCE_S = 2.0
+"""hookd waits longer than this for an answer."""
+
 SLOW_S = 0.4
 """The longest a good receiver takes; far less than the webhooks' timeout."""
 
@@ -105,9 +108,15 @@ class Receiver:
         if self.chance.random() < 0.2:
             await asyncio.sleep(self.chance.uniform(0, SLOW_S))
         arrival.lost = behaviour in UNANSWERED or writer.is_closing()
-        if arrival.lost:
-            await _leave(behaviour, reader, writer)
-            return False
+        if not arrival.lost and not reader.at_eof():
+            return await self._answer(arrival, writer)
+        await _leave(behaviour, reader, writer)
+        in_time = time.time() - arrival.at < PATIENCE_S
+        arrival.cut_off = in_time and reader.at_eof() and self._server is not None
+        return False
+
+    async def _answer(self, arrival: Arrival, writer: asyncio.StreamWriter) -> bool:
+        behaviour = arrival.behaviour
         writer.write(ANSWERS[behaviour])
         if behaviour in GOOD:
             arrival.answered_at = time.time()

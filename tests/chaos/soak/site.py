@@ -20,6 +20,7 @@ from typing import Any
 
 from tests.chaos.soak.books import Books
 from tests.chaos.soak.receivers import Receiver
+from tests.conformance.clock import WallClock, installed
 from tests.e2e.daemon_process import DaemonProcess
 
 DISK_MIB = 256
@@ -93,6 +94,7 @@ class Site:
     receivers: dict[str, Receiver]
     layout: Layout
     books: Books
+    clock: WallClock | None = None
 
     @property
     def store(self) -> Path:
@@ -172,7 +174,11 @@ async def open_site(directory: Path, chance: random.Random, env: dict[str, str])
             for index, name in enumerate(WEBHOOKS, 2)
         }
         layout = Layout(_free_port(), {name: receiver.url for name, receiver in receivers.items()})
-        site = Site(directory, DaemonProcess(directory, env=env), receivers, layout, books)
+        clock = WallClock(directory / "ahead") if installed() else None
+        if clock is not None:
+            clock.set(clock.now())
+            env = {**env, **clock.env}
+        site = Site(directory, DaemonProcess(directory, env=env), receivers, layout, books, clock)
         site.write_config()
         stack.push_async_callback(site.daemon.close)
         await site.start()
