@@ -9,6 +9,7 @@ Must never: repair what it finds. Called by: `tests.chaos`, the mutants, the tes
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from tests.chaos.proof import Findings, Options
 from tests.chaos.soak import nemesis
 from tests.chaos.soak.books import Reckoning, reconcile
 from tests.chaos.soak.generator import Generator
-from tests.chaos.soak.site import Site, open_site
+from tests.chaos.soak.site import DoesNotStart, Site, open_site
 
 SETTLE_S = 90.0
 
@@ -69,7 +70,8 @@ async def run(
     plan: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
-    fail_fast: bool = False,
+    until: re.Pattern[str] | None = None,
+    settle_s: float = SETTLE_S,
 ) -> Soak:
     """Carry out a plan under load and reconcile.
 
@@ -78,29 +80,24 @@ async def run(
         chance: decides everything that happens.
         plan: names of the nemesis's actions.
         env: environment of the daemon.
-        fail_fast: end at the first violation that shows.
+        until: end when a violation that this finds has shown.
+        settle_s: how long what waits may take at the end, in seconds.
     """
     async with open_site(directory, chance, dict(env or {})) as site:
         generator = Generator(
             site.books, str(site.daemon.socket), f"http://127.0.0.1:{site.layout.port}", chance
         )
         posting = asyncio.create_task(generator.run())
-        actions: Counter[str] = Counter()
-        for name in plan:
-            await asyncio.sleep(chance.uniform(0.1, 0.6))
-            await nemesis.ACTIONS[name](site, chance)
-            actions[name] += 1
-            if site.ended_by_itself(after=name):
-                break
-            if fail_fast and reconcile(site.books).violations:
-                break
-        generator.running.clear()
-        await posting
-        broken = fail_fast and reconcile(site.books).violations
-        records = None if broken else await _settled(site)
-        reckoning = reconcile(site.books, records)
+        actions = await _suffered(site, chance, plan, until)
+        records = None
+        if not _has_shown(site, until):
+            generator.running.clear()
+            await posting
+            records = await _settled(site, settle_s)
+        posting.cancel()
+        await asyncio.wait([posting])
         return Soak(
-            reckoning,
+            reconcile(site.books, records),
             actions,
             posted=len(site.books.posted),
             promised=sum(1 for _ in site.books.acknowledged()),
@@ -108,18 +105,44 @@ async def run(
         )
 
 
-async def _settled(site: Site) -> dict[str, dict[str, object]]:
-    """hookd's list once nothing waits any more; the receivers are good from now on, and the webhooks new."""
+async def _suffered(
+    site: Site, chance: random.Random, plan: Sequence[str], until: re.Pattern[str] | None
+) -> Counter[str]:
+    """Carry out the plan as far as the daemon lives; how often each action was taken."""
+    actions: Counter[str] = Counter()
+    for name in plan:
+        await asyncio.sleep(chance.uniform(0.1, 0.6))
+        actions[name] += 1
+        try:
+            await site.suffer(name, nemesis.ACTIONS[name], chance)
+        except DoesNotStart:
+            break
+        if site.ended_by_itself(after=name) or _has_shown(site, until):
+            break
+    return actions
+
+
+def _has_shown(site: Site, until: re.Pattern[str] | None) -> bool:
+    return until is not None and any(map(until.search, reconcile(site.books).violations))
+
+
+async def _settled(site: Site, within_s: float) -> dict[str, dict[str, object]] | None:
+    """hookd's list once nothing waits any more; the receivers are good from now on, and the webhooks new.
+
+    None where the daemon is gone.
+    """
     for receiver in site.receivers.values():
         receiver.mode = "good"
     site.layout.generation += 1  # a corrected webhook is probed at once
     site.write_config()
+    if site.daemon.process is None or site.daemon.process.returncode is not None:
+        return None
     try:
-        async with asyncio.timeout(SETTLE_S):
+        async with asyncio.timeout(within_s):
             while await site.unfinished():
                 await asyncio.sleep(0.2)
     except TimeoutError:
         site.books.violations.append(
-            f"lost: {await site.unfinished()} deliveries still wait after {SETTLE_S} s"
+            f"lost: {await site.unfinished()} deliveries still wait after {within_s} s"
         )
     return await site.records()

@@ -86,6 +86,7 @@ class Books:
     arrivals: list[Arrival] = field(default_factory=list)
     crashes: list[float] = field(default_factory=list)
     disk_faults: list[Fault] = field(default_factory=list)
+    actions: list[Fault] = field(default_factory=list)
     retried_by_hand: dict[str, float] = field(default_factory=dict)
     cancelled_by_hand: set[str] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
@@ -145,11 +146,11 @@ def _check_arrivals(books: Books, by_delivery: Mapping[str, list[Arrival]], foun
         if event is None or event.surely_refused:
             found.wonder(f"{delivery} of event {first.number}, which was {_fate(event)}")
         if any((a.body, a.webhook) != (first.body, first.webhook) for a in arrivals):
-            found.wonder(f"{delivery} arrived with different bodies: {_story(arrivals)}")
+            found.wonder(f"{delivery} arrived with different bodies: {_story(arrivals, books)}")
         for earlier, later in pairwise(arrivals):
             cause = cause_of_repeat(earlier, later, books)
             if cause is None:
-                found.wonder(f"{delivery} was repeated {_when(earlier, later)}: {_story(arrivals)}")
+                found.wonder(f"{delivery} was repeated {_when(earlier, later)}: {_story(arrivals, books)}")
             elif cause != "retry":
                 found.duplicates[cause] += 1
         if _spans_a_crash(event, arrivals, books):
@@ -220,11 +221,11 @@ def _check_promises(
             found.lose(f"{what} is {state} and never arrived")
         elif state == "delivered":
             if all(a.answered_at is None for a in arrivals):
-                found.lose(f"{what} is called delivered, and no receiver took it: {_story(arrivals)}")
+                found.lose(f"{what} is called delivered, and no receiver took it: {_story(arrivals, books)}")
         elif state != "dead":
-            found.lose(f"{what} is still {state}: {_story(arrivals)}")
+            found.lose(f"{what} is still {state}: {_story(arrivals, books)}")
         elif arrivals[-1].answered_at is not None:
-            found.lose(f"{what} is called dead, and its receiver took it: {_story(arrivals)}")
+            found.lose(f"{what} is called dead, and its receiver took it: {_story(arrivals, books)}")
 
 
 def _check_list(books: Books, records: Mapping[str, Mapping[str, Any]], found: Reckoning) -> None:
@@ -253,7 +254,14 @@ def _when(earlier: Arrival, later: Arrival) -> str:
     return "after it was delivered" if is_over else "while it was under way"
 
 
-def _story(arrivals: Iterable[Arrival]) -> str:
-    """The requests of one delivery, for reading."""
-    told = list(arrivals)
-    return "; ".join(f"+{a.at - told[0].at:.3f} s {a.behaviour}" for a in told[:8])
+def _story(arrivals: Iterable[Arrival], books: Books) -> str:
+    """The requests of one delivery with what the nemesis did meanwhile, for reading."""
+    told = list(arrivals)[:8]
+    first, last = told[0].at, told[-1].at
+    lines = [(a.at, a.behaviour + " (cut off)" * a.cut_off) for a in told]
+    lines += [
+        (action.began_at, f"[{action.kind} for {action.ended_at - action.began_at:.1f} s]")
+        for action in books.actions
+        if action.began_at <= last and action.ended_at >= first - 1
+    ]
+    return "; ".join(f"{at - first:+.3f} s {text}" for at, text in sorted(lines))

@@ -95,8 +95,8 @@ class Receiver:
         try:
             while await self._exchange(reader, writer):
                 pass
-        except (asyncio.IncompleteReadError, OSError):
-            pass
+        except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
+            pass  # hookd closed the connection, or the soak is over
         finally:
             self._open.discard(writer)
             writer.close()

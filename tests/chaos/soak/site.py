@@ -12,13 +12,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.soak.books import Books
+from tests.chaos.soak.books import Books, Fault
 from tests.chaos.soak.receivers import Receiver
 from tests.conformance.clock import WallClock, installed
 from tests.e2e.daemon_process import DaemonProcess
@@ -27,6 +27,10 @@ DISK_MIB = 256
 WEBHOOKS = ("a", "b", "few", "gone")
 TIMEOUT_S = 3
 RULES = {"one": ["ta"], "both": ["ta", "tb"], "few": ["tfew"], "gone": ["tgone"]}
+
+
+class DoesNotStart(Exception):
+    """The daemon cannot be started again; the books say why."""
 
 
 @dataclass
@@ -111,12 +115,12 @@ class Site:
         new.replace(self.directory / "hookd.yaml")
 
     async def start(self) -> None:
-        """Start the daemon; that it cannot is a broken promise."""
+        """Start the daemon; that it cannot is a broken promise. Raises DoesNotStart."""
         try:
             await self.daemon.start()
         except (AssertionError, TimeoutError) as error:
             self.books.violations.append(f"lost: the daemon does not start: {error}")
-            raise
+            raise DoesNotStart from error
 
     async def crashed(self) -> None:
         """Note a crash that was caused on purpose, once the process is gone, and start again."""
@@ -130,6 +134,19 @@ class Site:
             await self.daemon.process.wait()
         self.books.crashes.append(time.time())
         await self.daemon.kill()
+
+    async def suffer(
+        self,
+        name: str,
+        action: Callable[["Site", random.Random], Awaitable[None]],
+        chance: random.Random,
+    ) -> None:
+        """Let an action of the nemesis happen, and note when."""
+        began_at = time.time()
+        try:
+            await action(self, chance)
+        finally:
+            self.books.actions.append(Fault(name, began_at, time.time()))
 
     def ended_by_itself(self, *, after: str) -> bool:
         """Whether the daemon is gone although nobody ended it; a broken promise."""
