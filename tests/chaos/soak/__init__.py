@@ -37,7 +37,7 @@ class Soak:
 
 async def prove(options: Options) -> Findings:
     chance = options.chance()
-    plan = plan_of(chance, options.scale(short=16, long=160))
+    plan = plan_of(chance, options.scale(short=17, long=170))
     soak = await run(options.directory, chance, plan)
     found = soak.reckoning
     return Findings(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.chaos.soak import power
 from tests.chaos.soak.books import Fault
-from tests.chaos.soak.site import WEBHOOKS, Site, can_mount
+from tests.chaos.soak.site import TIMEOUT_S, WEBHOOKS, Site, can_mount
 from tests.conformance.clock import installed
 
 Action = Callable[[Site, random.Random], Awaitable[None]]
@@ -191,6 +191,18 @@ async def step_clock(site: Site, chance: random.Random) -> None:
     await asyncio.sleep(0.5)
 
 
+async def step_ahead(site: Site, chance: random.Random) -> None:
+    """The wall clock is set a minute ahead, past the end of every lease, with attempts under way that will fail."""
+    assert site.clock is not None
+    receiver = site.receivers[chance.choice(("a", "b"))]
+    receiver.mode = "stuck"
+    await asyncio.sleep(1)
+    receiver.mode = "good"
+    site.clock.set(site.clock.now() + 60)
+    await asyncio.sleep(TIMEOUT_S)
+    receiver.mode = "mixed"
+
+
 async def by_hand(site: Site, chance: random.Random) -> None:
     """What an operator does: retry what was delivered, cancel what waits, pause and resume."""
     webhook = chance.choice(WEBHOOKS)
@@ -223,13 +235,15 @@ ACTIONS: dict[str, Action] = {
     "receiver down": fell_receiver,
     "few descriptors": starve,
     "clock stepped": step_clock,
+    "clock set ahead": step_ahead,
     "by hand": by_hand,
 }
 
 
 def possible() -> list[str]:
     """The actions that this user may take here."""
-    missing = {"full disk": not can_mount(), "clock stepped": installed() is None}
+    no_clock = installed() is None
+    missing = {"full disk": not can_mount(), "clock stepped": no_clock, "clock set ahead": no_clock}
     return [name for name in ACTIONS if not missing.get(name)]
 
 

@@ -53,7 +53,7 @@ class Receiver:
     """One webhook's receiver.
 
     Attributes:
-        mode: `mixed` fails one request in four, `good` never, `down` always, `shut` does not listen.
+        mode: `mixed` fails one request in four, `good` never, `down` always; `stuck` answers none.
     """
 
     webhook: str
@@ -129,6 +129,8 @@ class Receiver:
         return arrival
 
     def _choose(self) -> str:
+        if self.mode == "stuck":
+            return "hang"
         if self.mode == "down":
             return self.chance.choice(DOWN)
         if self.mode == "mixed" and self.chance.random() < 0.25:
