@@ -13,6 +13,7 @@ import asyncio
 import functools
 import socket
 import ssl
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -70,6 +71,10 @@ class Answer:
     whole: bool = False
 
 
+_securing: ContextVar[Answer | None] = ContextVar("_securing", default=None)
+"""Whose connection with TLS is being opened by the current task: aiohttp tells nobody how far it came."""
+
+
 class Wire:
     """The pool of connections. Belongs to the event loop it is made in."""
 
@@ -105,7 +110,7 @@ class Wire:
         Raises:
             aiohttp.ClientError, HttpProcessingError, OSError: see `faults.explain`.
         """
-        connection = await self._pool.connect(peer, [], _NO_LIMITS)
+        connection = await _connect(self._pool, peer, answer)
         protocol = _protocol(connection)
         reused = protocol.exchanges > 0
         try:
@@ -116,7 +121,7 @@ class Wire:
             answer.phase = Phase.CONNECTING
         else:
             return
-        await _converse(await self._unpooled.connect(peer, [], _NO_LIMITS), message, answer, keep)
+        await _converse(await _connect(self._unpooled, peer, answer), message, answer, keep)
 
     async def close(self) -> None:
         """Close every connection, at once."""
@@ -190,7 +195,7 @@ class _Connector(aiohttp.TCPConnector):
             limit=0,  # how many attempts run at once is the worker's affair
             socket_factory=_socket_to,
         )
-        make = functools.partial(_Protocol, loop=self._loop)
+        make = functools.partial(_connected, self._loop)
         self._factory = cast("functools.partial[ResponseHandler]", make)
 
 
@@ -201,9 +206,26 @@ def _socket_to(found: tuple[Any, ...]) -> socket.socket:
         NeverCalled: it is one that hookd does not call (spec 12, 14).
     """
     family, kind, protocol, _, address = found
+    _note(Phase.CONNECTING)
     if is_never_called(address[0]):
         raise NeverCalled
     return socket.socket(family, kind, protocol)
+
+
+def _connected(loop: asyncio.AbstractEventLoop) -> _Protocol:
+    """Our end of a connection whose socket is connected; with TLS its handshake is next."""
+    _note(Phase.HANDSHAKING)
+    return _Protocol(loop)
+
+
+def _note(phase: Phase) -> None:
+    if (answer := _securing.get()) is not None:
+        answer.phase = phase
+
+
+async def _connect(pool: _Connector, peer: Peer, answer: Answer) -> Connection:
+    _securing.set(answer if peer.is_ssl() else None)
+    return await pool.connect(peer, [], _NO_LIMITS)
 
 
 async def _converse(connection: Connection, message: bytes, answer: Answer, keep: int) -> None:
@@ -247,8 +269,8 @@ async def _read_body(body: StreamReader, answer: Answer, keep: int) -> None:
 
 
 def _is_final(status: int) -> bool:
-    """101 ends HTTP on the connection, so nothing else can follow it."""
-    return status >= 200 or status == 101
+    """101 ends HTTP on the connection, so nothing else can follow it; below 100 nothing promises that more does."""
+    return not 100 <= status <= 199 or status == 101
 
 
 def _let_go(connection: Connection, *, reusable: bool) -> None:

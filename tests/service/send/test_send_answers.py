@@ -36,11 +36,13 @@ async def test_2xx_is_delivered(send: Attempts, status: int) -> None:
         (500, "HTTP 500 Internal Server Error"),
         (599, "HTTP 599"),
         (799, "HTTP 799"),
+        (99, "HTTP 99"),
+        (0, "HTTP 0"),
     ],
 )
 async def test_any_other_status_fails_in_our_own_words(send: Attempts, status: int, sentence: str) -> None:
     async with Receiver(
-        raw(f"HTTP/1.1 {status} \x1b[31mOdd\r\nContent-Length: 3\r\n\r\nwhy".encode())
+        raw(f"HTTP/1.1 {status:03} \x1b[31mOdd\r\nContent-Length: 3\r\n\r\nwhy".encode())
     ) as receiver:
         outcome = await send(receiver.url())
     assert (outcome.reason, outcome.status, outcome.error) == (Reason.STATUS, status, sentence)
