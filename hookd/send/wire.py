@@ -40,8 +40,9 @@ KEEPALIVE_S = 4.0
 """How long an idle connection is kept: less than the five seconds of Node.js, Apache and uvicorn, so that
 hookd is mostly the first to close and seldom meets a connection that the receiver has just closed."""
 
-_ANSWER_BYTES = 1024 * 1024
-"""Beyond this an answer is cut, whatever it consists of: chunk extensions are no body, but cost as much."""
+_ANSWER_BYTES = HEAD_BYTES + BODY_BYTES + 16 * 1024
+"""Beyond this an answer is cut, whatever it consists of: chunks of one byte, or chunk extensions, are little body
+or none, but parsing them costs the event loop as much time as six times the body would."""
 
 _INTERIM_ANSWERS = 16
 """Answers 1xx that are passed over before the final one."""
@@ -151,7 +152,9 @@ class _Protocol(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse heads apart from what follows them: a fault in a body must not take its head along."""
+        left = max(0, _ANSWER_BYTES - self.heard)
         self.heard += len(data)
+        data = data[:left]
         while self._answer_body is None and self.exception() is None:
             head, end, rest = data.partition(_HEAD_END)
             if not (end and rest):

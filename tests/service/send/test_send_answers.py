@@ -103,6 +103,23 @@ async def test_at_most_4_kib_are_kept(send: Attempts, size: int) -> None:
         assert receiver.connections == 1
 
 
+async def test_a_body_that_is_mostly_framing_is_not_read_to_its_end(send: Attempts) -> None:
+    tiny = raw(CHUNKED + b"1\r\nx\r\n" * 60_000 + b"0\r\n\r\n")
+    async with Receiver(tiny, answer(204)) as receiver:
+        outcome = await send(receiver.url())
+        assert (outcome.reason, outcome.response) == (Reason.OK, b"x" * 4096)
+        assert (await send(receiver.url())).status == 204
+        assert receiver.connections == 2
+
+
+async def test_a_body_in_ordinary_chunks_is_read_to_its_end(send: Attempts) -> None:
+    chunks = raw(CHUNKED + (b"40\r\n" + b"x" * 64 + b"\r\n") * 1000 + b"0\r\n\r\n")
+    async with Receiver(chunks, answer(204)) as receiver:
+        assert (await send(receiver.url())).response == b"x" * 4096
+        assert (await send(receiver.url())).status == 204
+        assert receiver.connections == 1
+
+
 @pytest.mark.parametrize("status", [200, 500])
 @pytest.mark.parametrize("framing", ["length", "chunks", "close"])
 async def test_a_huge_body_is_not_read_on(send: Attempts, status: int, framing: str) -> None:
