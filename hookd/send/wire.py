@@ -40,9 +40,9 @@ KEEPALIVE_S = 4.0
 """How long an idle connection is kept: less than the five seconds of Node.js, Apache and uvicorn, so that
 hookd is mostly the first to close and seldom meets a connection that the receiver has just closed."""
 
-_ANSWER_BYTES = HEAD_BYTES + BODY_BYTES + 16 * 1024
-"""Beyond this an answer is cut, whatever it consists of: chunks of one byte, or chunk extensions, are little body
-or none, but parsing them costs the event loop as much time as six times the body would."""
+_FRAMED_BYTES = BODY_BYTES + 8 * 1024
+"""Beyond this a body is cut, its framing included: chunks of one byte, or chunk extensions, are little body or none,
+but parsing them takes the event loop as long as many times that body would."""
 
 _INTERIM_ANSWERS = 16
 """Answers 1xx that are passed over before the final one."""
@@ -142,27 +142,34 @@ class _Protocol(ResponseHandler):
         super().__init__(loop)
         self.exchanges = 0
         self.heard = 0
+        self._framed = 0
         self._answer_body: StreamReader | None = None
 
     def begin(self) -> None:
         """Make ready for the answer to the next message."""
         self.exchanges += 1
+        self._framed = 0
         self._answer_body = None
         self.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=BODY_BYTES)
 
     def data_received(self, data: bytes) -> None:
         """Parse heads apart from what follows them: a fault in a body must not take its head along."""
-        left = max(0, _ANSWER_BYTES - self.heard)
         self.heard += len(data)
-        data = data[:left]
         while self._answer_body is None and self.exception() is None:
             head, end, rest = data.partition(_HEAD_END)
             if not (end and rest):
                 break
             super().data_received(head + end)
             data = rest
-        super().data_received(data)
+        super().data_received(self._within_bounds(data))
         self._bound()
+
+    def _within_bounds(self, data: bytes) -> bytes:
+        if self._answer_body is None:
+            return data
+        left = max(0, _FRAMED_BYTES - self._framed)
+        self._framed += len(data)
+        return data[:left]
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Take a parsed head from the parser."""
@@ -180,7 +187,7 @@ class _Protocol(ResponseHandler):
     def _bound(self) -> None:
         if self._answer_body is None and self.heard > HEAD_BYTES:
             self.set_exception(BadHttpMessage("its head is longer than 64 KiB"))
-        elif self.heard <= _ANSWER_BYTES:
+        elif self._framed <= _FRAMED_BYTES:
             return
         if self.transport is not None:
             self.transport.abort()

@@ -63,9 +63,15 @@ def in_head() -> dict[str, Case]:
         "giant-line": (endless(OK + b"X: ", PIECE), refused(rf"{LONG_LINE}|{LONG_HEAD}")),
         "giant-status-line": (endless(b"HTTP/1.1 200 ", PIECE), refused(rf"{LONG_LINE}|{LONG_HEAD}")),
         "giant-name": (endless(OK, PIECE), refused(rf"{LONG_LINE}|{LONG_HEAD}")),
-        "million-headers": (raw(OK + b"X: y\r\n" * 1_000_000 + b"\r\n"), refused(rf"{MANY_HEADERS}|{LONG_HEAD}")),
+        "million-headers": (
+            raw(OK + b"X: y\r\n" * 1_000_000 + b"\r\n"),
+            refused(rf"{MANY_HEADERS}|{LONG_HEAD}"),
+        ),
         "endless-headers": (endless(OK, b"X: y\r\n" * 1000), refused(rf"{MANY_HEADERS}|{LONG_HEAD}")),
-        "endless-interim": (endless(b"", b"HTTP/1.1 103 Hints\r\n\r\n"), refused(rf"{MANY_INTERIM}|{LONG_HEAD}")),
+        "endless-interim": (
+            endless(b"", b"HTTP/1.1 103 Hints\r\n\r\n"),
+            refused(rf"{MANY_INTERIM}|{LONG_HEAD}"),
+        ),
         "negative-length": (raw(OK + b"Content-Length: -1\r\n\r\n"), refused()),
         "length-no-number": (raw(OK + b"Content-Length: many\r\n\r\n"), refused()),
         "length-beyond-64-bits": (raw(OK + b"Content-Length: 99999999999999999999999\r\n\r\n"), refused()),
@@ -188,7 +194,9 @@ async def prove(options: Options, found: Findings) -> None:
         "refusal": Wanted("connect", None, REFUSED),
         "no-answer-to-connecting": Wanted("timeout", None, LATE_CONNECTING, prompt=False),
         "never-called": Wanted(
-            "forbidden", None, rf"{PLACE} was not called: it is a link-local or cloud metadata address, which .+"
+            "forbidden",
+            None,
+            rf"{PLACE} was not called: it is a link-local or cloud metadata address, which .+",
         ),
     }
     scripts: dict[str, Script] = {name: case[0] for name, case in cases.items()}

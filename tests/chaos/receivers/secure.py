@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from tests.chaos.proof import Findings, Options
-from tests.chaos.receivers.faults import TEN_GIB
+from tests.chaos.receivers.faults import RESET, TEN_GIB
 from tests.chaos.receivers.stage import PLACE, TIMEOUT_S, Door, Serve, Stage, Wanted, judge, webhook
-from tests.chaos.receivers.statuses import LATE, NOT_HTTP
+from tests.chaos.receivers.statuses import CLOSED, LATE, NOT_HTTP
 from tests.service.receivers import Receiver, Script, answer, endless, hang, raw, reset
 from tests.service.tls import Authority, Pair, self_signed, server_context
 
@@ -47,6 +47,13 @@ async def _half_a_hello(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 async def _plain_400(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read(65536)
     writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    await reader.read(-1)
+
+
+async def _alert(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(65536)
+    writer.write(b"\x15\x03\x03\x00\x02\x02\x0a")
+    writer.write_eof()
     await reader.read(-1)
 
 
@@ -90,7 +97,7 @@ def _certificates(authority: Authority, directory: Any) -> dict[str, tuple[Pair,
 
 SECURE: dict[str, tuple[Script, Wanted]] = {
     "hang-behind-tls": (hang(), Wanted("timeout", None, LATE, prompt=False)),
-    "reset-behind-tls": (reset(), Wanted("disconnected", None, rf"the connection to {PLACE} broke .+|{PLACE} closed .+")),
+    "reset-behind-tls": (reset(), Wanted("disconnected", None, rf"{RESET}|{CLOSED}")),
     "garbage-behind-tls": (raw(b"SSH-2.0-x\r\n"), Wanted("protocol", None, NOT_HTTP)),
     "10-GiB-behind-tls": (
         endless(f"HTTP/1.1 200 OK\r\nContent-Length: {TEN_GIB}\r\n\r\n".encode(), b"x" * 65_536), Wanted(),
@@ -130,7 +137,10 @@ async def prove(options: Options, found: Findings) -> None:
             wanted[name] = expected
         port = await listen("plain", answer(200), server_context(good))
         hooks["plain-to-a-tls-port"] = webhook(f"http://{HOST}:{port}/")
-        wanted["plain-to-a-tls-port"] = Wanted("protocol", None, NOT_HTTP)
+        wanted["plain-to-a-tls-port"] = Wanted("disconnected", None, CLOSED)
+        door = await open_.enter_async_context(Door(_alert))
+        hooks["plain-to-a-tls-port-with-alert"] = webhook(f"http://{HOST}:{door.port}/")
+        wanted["plain-to-a-tls-port-with-alert"] = Wanted("protocol", None, NOT_HTTP)
         port = await listen("silent", answer(200), None)
         hooks["tls-to-a-silent-port"] = webhook(f"https://{HOST}:{port}/", tls=trusting)
         wanted["tls-to-a-silent-port"] = wanted["handshake-hangs"]

@@ -88,19 +88,18 @@ class Stage:
         webhooks: Mapping[str, Mapping[str, Any]],
         *,
         wrap: Sequence[str] = (),
-        **limits: Any,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         config = {
             "daemon": {
                 "listen": [{"unix": "h.sock"}],
                 "store": "h.db",
                 "log": {"level": "info", "format": "json"},
-                "limits": limits,
             },
             "webhooks": webhooks,
         }
         (directory / "hookd.yaml").write_text(json.dumps(config))
-        self.daemon = DaemonProcess(directory, wrap=wrap)
+        self.daemon = DaemonProcess(directory, wrap=wrap, env=env)
         self._posting = asyncio.Semaphore(32)
 
     async def __aenter__(self) -> Self:

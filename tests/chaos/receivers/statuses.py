@@ -4,6 +4,7 @@ Of each status one answer with a body and one without. 200 to 299 deliver, 410 e
 again while retries remain (spec 5). An interim answer decides nothing.
 """
 
+import asyncio
 import re
 from http import HTTPStatus
 
@@ -92,7 +93,10 @@ def oddities() -> dict[str, Case]:
             raw(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5000\r\n\r\n"),
             failed(304),
         ),
-        "204-with-a-length": (raw(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"), Wanted("ok", 204)),
+        "204-with-a-length": (
+            raw(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"),
+            Wanted("ok", 204),
+        ),
         "000": (_plain(b"HTTP/1.1 000 Zero"), failed(0)),
         "001": (_plain(b"HTTP/1.1 001 One"), failed(1)),
         "099": (_plain(b"HTTP/1.1 099 Low"), failed(99)),
@@ -121,13 +125,18 @@ def oddities() -> dict[str, Case]:
     }
 
 
+async def _play(options: Options, found: Findings, part: str, cases: dict[str, Case]) -> None:
+    wanted = {name: case[1] for name, case in cases.items()}
+    async with receiver_of({name: case[0] for name, case in cases.items()}) as receiver:
+        hooks = {name: webhook(receiver.url(f"/{name}"), retries=RETRIES) for name in cases}
+        async with Stage(options.place(part), hooks) as stage:
+            records = await stage.outcomes(cases)
+    judge(found, part, wanted, records)
+    found.figures[part] = f"{len(records)} answers of {len(cases)} judged"
+
+
 async def prove(options: Options, found: Findings) -> None:
-    """Play every case at once, each to its own webhook."""
-    for part, cases in {"statuses": every_status(), "oddities": oddities()}.items():
-        wanted = {name: case[1] for name, case in cases.items()}
-        async with receiver_of({name: case[0] for name, case in cases.items()}) as receiver:
-            hooks = {name: webhook(receiver.url(f"/{name}"), retries=RETRIES) for name in cases}
-            async with Stage(options.place(part), hooks) as stage:
-                records = await stage.outcomes(cases)
-        judge(found, part, wanted, records)
-        found.figures[part] = f"{len(records)} answers of {len(cases)} judged"
+    """Play every case, each to its own webhook."""
+    await asyncio.gather(
+        _play(options, found, "statuses", every_status()), _play(options, found, "oddities", oddities())
+    )
