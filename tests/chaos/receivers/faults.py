@@ -23,7 +23,7 @@ from tests.chaos.receivers.stage import (
     webhook,
 )
 from tests.chaos.receivers.statuses import CLOSED, LATE, NOT_HTTP, Case, failed
-from tests.service.receivers import Script, close, endless, hang, raw, reset, response
+from tests.service.receivers import Receiver, Script, close, endless, hang, raw, reset, response
 
 OK = b"HTTP/1.1 200 OK\r\n"
 NO = b"HTTP/1.1 500 No\r\n"
@@ -145,8 +145,15 @@ async def _never_read(_reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 
 
 DOORS: dict[str, tuple[Serve, Wanted]] = {
-    # Whether the request was on its way when the reset came, nobody can tell.
-    "reset-before-the-request": (_reset_at_once, WAS_RESET),
+    # Whether connecting had ended, or the request was on its way, when the reset came, the kernel decides.
+    "reset-before-the-request": (
+        _reset_at_once,
+        Wanted(
+            "disconnected|connect",
+            None,
+            rf"{RESET}|cannot connect to {PLACE}: Connection reset by peer|{CLOSED}",
+        ),
+    ),
     "closed-before-the-request": (_close_at_once, Wanted("disconnected", None, f"{RESET}|{CLOSED}")),
     "speaks-first": (_greet, refused()),
     "answers-before-the-request": (_answer_before_the_request, failed(500, attempts=1)),
@@ -186,6 +193,20 @@ def _answered() -> dict[str, Case]:
     return {**in_head(), **in_body(status=200), **in_body(status=500)}
 
 
+def _sent_again(receiver: Receiver) -> list[str]:
+    """Requests that came twice though the first was the first of its connection: only reuse is tried once more."""
+    connections: set[int] = set()
+    on_fresh: dict[str, bool] = {}
+    repeated = []
+    for request in receiver.requests:
+        [delivery] = request.values("webhook-id")
+        if on_fresh.get(delivery):
+            repeated.append(request.line)
+        on_fresh.setdefault(delivery, request.connection not in connections)
+        connections.add(request.connection)
+    return repeated
+
+
 async def prove(options: Options, found: Findings) -> None:
     """Every fault at once, each at its own webhook, for some rounds; then count what the daemon still has open."""
     cases = _answered()
@@ -220,6 +241,10 @@ async def prove(options: Options, found: Findings) -> None:
             judge(found, "faults", wanted, records)
             judged += len(records)
         after = await stage.descriptors(at_most=before)
+    repeated = _sent_again(receiver)
+    found.expect(
+        not repeated, f"faults: {len(repeated)} requests were sent again without a cause: {repeated[:3]}"
+    )
     found.expect(after <= before, f"faults: {after} descriptors afterwards, {before} before")
     found.figures["faults"] = f"{judged} attempts judged, {len(hooks)} faults, {rounds} rounds"
     found.figures["faults_descriptors"] = f"{before} before, {after} after"

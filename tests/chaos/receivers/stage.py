@@ -34,7 +34,7 @@ class Wanted:
     """How a delivery must end.
 
     Attributes:
-        reason: of its last attempt.
+        reason: of its last attempt; a pattern, where the kernel's timing decides between two.
         status: of its last attempt.
         error: a pattern that the attempt's error matches as a whole.
         prompt: it is over without waiting for its time.
@@ -56,8 +56,8 @@ class Wanted:
         attempts = record["attempts"]
         last = attempts[-1] if attempts else {}
         found = (record["state"], last.get("reason"), last.get("status"), len(attempts))
-        if found != (self.state, self.reason, self.status, self.attempts):
-            wanted = (self.state, self.reason, self.status, self.attempts)
+        wanted = (self.state, self.reason, self.status, self.attempts)
+        if not re.fullmatch(self.reason, str(found[1])) or found != (wanted[0], found[1], *wanted[2:]):
             yield f"(state, reason, status, attempts) are {found}, not {wanted}; error {last.get('error')!r}"
             return
         if not re.fullmatch(self.error, last["error"]):
