@@ -34,10 +34,11 @@ _TLS_ALERT = re.compile(r"\[SSL: (\w+)\]")
 class Phase(StrEnum):
     """How far an attempt came."""
 
-    RESOLVING = "looking up the name"
-    CONNECTING = "connecting"
-    WAITING = "waiting for the answer"
-    READING = "reading the answer"
+    RESOLVING = "while looking up the name"
+    CONNECTING = "while connecting"
+    HANDSHAKING = "in the TLS handshake"
+    WAITING = "while waiting for the answer"
+    READING = "while reading the answer"
 
 
 class TlsUnusable(Exception):
@@ -95,7 +96,7 @@ def explain(exc: Exception, *, host: str, port: int | None, phase: Phase, timeou
         case HttpProcessingError():
             fault = Fault(Reason.PROTOCOL, _not_http(exc))
         case TimeoutError():
-            fault = Fault(Reason.TIMEOUT, f"timed out after {timeout_s:g} s while {phase}")
+            fault = Fault(Reason.TIMEOUT, f"timed out after {timeout_s:g} s {phase}")
         case OSError() if is_local_lack(exc):
             fault = _lack(exc)
         case _:

@@ -13,6 +13,7 @@ import asyncio
 import functools
 import socket
 import ssl
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -39,8 +40,9 @@ KEEPALIVE_S = 4.0
 """How long an idle connection is kept: less than the five seconds of Node.js, Apache and uvicorn, so that
 hookd is mostly the first to close and seldom meets a connection that the receiver has just closed."""
 
-_ANSWER_BYTES = 1024 * 1024
-"""Beyond this an answer is cut, whatever it consists of: chunk extensions are no body, but cost as much."""
+_FRAMED_BYTES = BODY_BYTES + 8 * 1024
+"""Beyond this a body is cut, its framing included: chunks of one byte, or chunk extensions, are little body or none,
+but parsing them takes the event loop as long as many times that body would."""
 
 _INTERIM_ANSWERS = 16
 """Answers 1xx that are passed over before the final one."""
@@ -68,6 +70,10 @@ class Answer:
     headers: CIMultiDictProxy[str] | None = None
     body: bytearray = field(default_factory=bytearray)
     whole: bool = False
+
+
+_securing: ContextVar[Answer | None] = ContextVar("_securing", default=None)
+"""Whose connection with TLS is being opened by the current task: aiohttp tells nobody how far it came."""
 
 
 class Wire:
@@ -105,7 +111,7 @@ class Wire:
         Raises:
             aiohttp.ClientError, HttpProcessingError, OSError: see `faults.explain`.
         """
-        connection = await self._pool.connect(peer, [], _NO_LIMITS)
+        connection = await _connect(self._pool, peer, answer)
         protocol = _protocol(connection)
         reused = protocol.exchanges > 0
         try:
@@ -116,7 +122,7 @@ class Wire:
             answer.phase = Phase.CONNECTING
         else:
             return
-        await _converse(await self._unpooled.connect(peer, [], _NO_LIMITS), message, answer, keep)
+        await _converse(await _connect(self._unpooled, peer, answer), message, answer, keep)
 
     async def close(self) -> None:
         """Close every connection, at once."""
@@ -136,11 +142,13 @@ class _Protocol(ResponseHandler):
         super().__init__(loop)
         self.exchanges = 0
         self.heard = 0
+        self._framed = 0
         self._answer_body: StreamReader | None = None
 
     def begin(self) -> None:
         """Make ready for the answer to the next message."""
         self.exchanges += 1
+        self._framed = 0
         self._answer_body = None
         self.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=BODY_BYTES)
 
@@ -153,8 +161,15 @@ class _Protocol(ResponseHandler):
                 break
             super().data_received(head + end)
             data = rest
-        super().data_received(data)
+        super().data_received(self._within_bounds(data))
         self._bound()
+
+    def _within_bounds(self, data: bytes) -> bytes:
+        if self._answer_body is None:
+            return data
+        left = max(0, _FRAMED_BYTES - self._framed)
+        self._framed += len(data)
+        return data[:left]
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Take a parsed head from the parser."""
@@ -172,7 +187,7 @@ class _Protocol(ResponseHandler):
     def _bound(self) -> None:
         if self._answer_body is None and self.heard > HEAD_BYTES:
             self.set_exception(BadHttpMessage("its head is longer than 64 KiB"))
-        elif self.heard <= _ANSWER_BYTES:
+        elif self._framed <= _FRAMED_BYTES:
             return
         if self.transport is not None:
             self.transport.abort()
@@ -190,7 +205,7 @@ class _Connector(aiohttp.TCPConnector):
             limit=0,  # how many attempts run at once is the worker's affair
             socket_factory=_socket_to,
         )
-        make = functools.partial(_Protocol, loop=self._loop)
+        make = functools.partial(_connected, self._loop)
         self._factory = cast("functools.partial[ResponseHandler]", make)
 
 
@@ -201,9 +216,26 @@ def _socket_to(found: tuple[Any, ...]) -> socket.socket:
         NeverCalled: it is one that hookd does not call (spec 12, 14).
     """
     family, kind, protocol, _, address = found
+    _note(Phase.CONNECTING)
     if is_never_called(address[0]):
         raise NeverCalled
     return socket.socket(family, kind, protocol)
+
+
+def _connected(loop: asyncio.AbstractEventLoop) -> _Protocol:
+    """Our end of a connection whose socket is connected; with TLS its handshake is next."""
+    _note(Phase.HANDSHAKING)
+    return _Protocol(loop)
+
+
+def _note(phase: Phase) -> None:
+    if (answer := _securing.get()) is not None:
+        answer.phase = phase
+
+
+async def _connect(pool: _Connector, peer: Peer, answer: Answer) -> Connection:
+    _securing.set(answer if peer.is_ssl() else None)
+    return await pool.connect(peer, [], _NO_LIMITS)
 
 
 async def _converse(connection: Connection, message: bytes, answer: Answer, keep: int) -> None:
@@ -247,8 +279,8 @@ async def _read_body(body: StreamReader, answer: Answer, keep: int) -> None:
 
 
 def _is_final(status: int) -> bool:
-    """101 ends HTTP on the connection, so nothing else can follow it."""
-    return status >= 200 or status == 101
+    """101 ends HTTP on the connection, so nothing else can follow it; below 100 nothing promises that more does."""
+    return not 100 <= status <= 199 or status == 101
 
 
 def _let_go(connection: Connection, *, reusable: bool) -> None:

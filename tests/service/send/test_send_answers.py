@@ -36,11 +36,13 @@ async def test_2xx_is_delivered(send: Attempts, status: int) -> None:
         (500, "HTTP 500 Internal Server Error"),
         (599, "HTTP 599"),
         (799, "HTTP 799"),
+        (99, "HTTP 99"),
+        (0, "HTTP 0"),
     ],
 )
 async def test_any_other_status_fails_in_our_own_words(send: Attempts, status: int, sentence: str) -> None:
     async with Receiver(
-        raw(f"HTTP/1.1 {status} \x1b[31mOdd\r\nContent-Length: 3\r\n\r\nwhy".encode())
+        raw(f"HTTP/1.1 {status:03} \x1b[31mOdd\r\nContent-Length: 3\r\n\r\nwhy".encode())
     ) as receiver:
         outcome = await send(receiver.url())
     assert (outcome.reason, outcome.status, outcome.error) == (Reason.STATUS, status, sentence)
@@ -98,6 +100,23 @@ async def test_at_most_4_kib_are_kept(send: Attempts, size: int) -> None:
         outcome = await send(receiver.url())
         assert outcome.response == b"x" * 4096
         await send(receiver.url())
+        assert receiver.connections == 1
+
+
+async def test_a_body_that_is_mostly_framing_is_not_read_to_its_end(send: Attempts) -> None:
+    tiny = raw(CHUNKED + b"1\r\nx\r\n" * 60_000 + b"0\r\n\r\n")
+    async with Receiver(tiny, answer(204)) as receiver:
+        outcome = await send(receiver.url())
+        assert (outcome.reason, outcome.response) == (Reason.OK, b"x" * 4096)
+        assert (await send(receiver.url())).status == 204
+        assert receiver.connections == 2
+
+
+async def test_a_body_in_ordinary_chunks_is_read_to_its_end(send: Attempts) -> None:
+    chunks = raw(CHUNKED + (b"40\r\n" + b"x" * 64 + b"\r\n") * 1000 + b"0\r\n\r\n")
+    async with Receiver(chunks, answer(204)) as receiver:
+        assert (await send(receiver.url())).response == b"x" * 4096
+        assert (await send(receiver.url())).status == 204
         assert receiver.connections == 1
 
 

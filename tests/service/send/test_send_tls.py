@@ -169,6 +169,19 @@ async def test_a_server_that_hangs_in_the_handshake_times_out(send: Attempts) ->
     async with Receiver() as receiver:
         outcome = await send(f"https://127.0.0.1:{receiver.port}/", timeout_s=0.3)
         await receiver.quiet()
+    assert outcome.error == "timed out after 0.3 s in the TLS handshake"
+
+
+async def test_a_server_that_does_not_take_the_connection_times_out_before_any_handshake(
+    send: Attempts,
+) -> None:
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind((HOST, 0))
+        listener.listen(0)
+        for filler in (first, second):
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        outcome = await send(f"https://{HOST}:{listener.getsockname()[1]}/", timeout_s=0.3)
     assert outcome.error == "timed out after 0.3 s while connecting"
 
 

@@ -1,0 +1,259 @@
+"""The stage of the receivers' proof: one daemon with a webhook for each case, and what its records say.
+
+A case of its own webhook has its own lane, so that no case's hold or breaker reaches another. Called by: every module
+of this package.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.chaos.proof import Findings
+from tests.e2e.daemon_process import DaemonProcess
+from tests.service.receivers import Exchange, Receiver, Script
+
+TIMEOUT_S = 3
+"""The shortest time that a webhook may have (spec 1)."""
+
+MARGIN_S = 1.0
+"""An attempt is over so soon after its time, on a machine that does other things too."""
+
+PLACE = r"[\w.-]+:\d+"
+"""A receiver's address in an error's text."""
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a delivery must end.
+
+    Attributes:
+        reason: of its last attempt; a pattern, where the kernel's timing decides between two.
+        status: of its last attempt.
+        error: a pattern that the attempt's error matches as a whole.
+        prompt: it is over without waiting for its time.
+        attempts: how many there are.
+    """
+
+    reason: str = "ok"
+    status: int | None = 200
+    error: str = ""
+    prompt: bool = True
+    attempts: int = 1
+
+    @property
+    def state(self) -> str:
+        return "delivered" if self.reason == "ok" else "dead"
+
+    def faults(self, record: Record) -> Iterable[str]:
+        """What is wrong with the record of a delivery."""
+        attempts = record["attempts"]
+        last = attempts[-1] if attempts else {}
+        found = (record["state"], last.get("reason"), last.get("status"), len(attempts))
+        wanted = (self.state, self.reason, self.status, self.attempts)
+        if not re.fullmatch(self.reason, str(found[1])) or found != (wanted[0], found[1], *wanted[2:]):
+            yield f"(state, reason, status, attempts) are {found}, not {wanted}; error {last.get('error')!r}"
+            return
+        if not re.fullmatch(self.error, last["error"]):
+            yield f"its error is {last['error']!r}, not {self.error!r}"
+        for attempt in attempts:
+            yield from self._untimely(attempt["duration_s"])
+        if self.state == "dead" and not record["detail"]:
+            yield "it is dead without a word"
+
+    def _untimely(self, duration_s: float) -> Iterable[str]:
+        if self.prompt and duration_s >= TIMEOUT_S:
+            yield f"it took {duration_s:.2f} s, which its receiver gave no cause for"
+        if duration_s > TIMEOUT_S + MARGIN_S:
+            yield f"it took {duration_s:.2f} s of {TIMEOUT_S} s"
+
+
+def webhook(url: str, **fields: Any) -> dict[str, Any]:
+    """A webhook of the configuration: no retries, and the shortest time, unless told."""
+    return {"url": url, "timeout": TIMEOUT_S, "retries": 0, "backoff": ["10ms"], **fields}
+
+
+class Stage:
+    """One hookd with these webhooks, and no more."""
+
+    def __init__(
+        self,
+        directory: Path,
+        webhooks: Mapping[str, Mapping[str, Any]],
+        *,
+        wrap: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        config = {
+            "daemon": {
+                "listen": [{"unix": "h.sock"}],
+                "store": "h.db",
+                "log": {"level": "info", "format": "json"},
+            },
+            "webhooks": webhooks,
+        }
+        (directory / "hookd.yaml").write_text(json.dumps(config))
+        self.daemon = DaemonProcess(directory, wrap=wrap, env=env)
+        self._posting = asyncio.Semaphore(32)
+
+    async def __aenter__(self) -> Self:
+        await self.daemon.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.daemon.close()
+
+    async def send(self, name: str, message: Any = None) -> str:
+        """Have one message sent; returns the delivery's id."""
+        body = {} if message is None else {"message": message}
+        async with self._posting:
+            status, receipt = await self.daemon.request("POST", f"/v1/webhooks/{name}/send", body=body)
+        assert status == 202, receipt
+        made: str = receipt["deliveries"][0]["id"]
+        return made
+
+    async def send_to(self, names: Iterable[str]) -> dict[str, str]:
+        """Have one message sent to each webhook; returns the deliveries' ids by webhook."""
+        chosen = list(names)
+        return dict(zip(chosen, await asyncio.gather(*map(self.send, chosen)), strict=True))
+
+    async def record(self, delivery_id: str) -> Record:
+        """A delivery as it is now."""
+        async with self._posting:
+            found: Record = await self.daemon.get(f"/v1/deliveries/{delivery_id}")
+        return found
+
+    async def record_when(
+        self, delivery_id: str, enough: Callable[[Record], object], *, within_s: float = 30.0
+    ) -> Record:
+        """A delivery once it satisfies a condition; as it is at the end of the time, if it never does."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while True:
+            found = await self.record(delivery_id)
+            if enough(found) or asyncio.get_running_loop().time() > deadline:
+                return found
+            await asyncio.sleep(0.05)
+
+    async def quiet(self, *, within_s: float = 60.0) -> None:
+        """Wait until nothing is waiting or being sent; returns after `within_s` in any case."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while asyncio.get_running_loop().time() < deadline:
+            counts = (await self.daemon.get("/v1/status"))["deliveries"]
+            if not counts["pending"] + counts["sending"]:
+                return
+            await asyncio.sleep(0.05)
+
+    async def outcomes(self, names: Iterable[str]) -> dict[str, Record]:
+        """Send one message to each webhook; the records of the deliveries once all have ended."""
+        ids = await self.send_to(names)
+        await self.quiet()
+        return dict(zip(ids, await asyncio.gather(*map(self.record, ids.values())), strict=True))
+
+    async def baseline(self) -> int:
+        """How many descriptors the daemon has open before it has called anybody."""
+        await self.daemon._close_session()
+        while not _watches(self.daemon.pid):  # it says READY before it watches its files
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        return open_files(self.daemon.pid)
+
+    async def descriptors(self, *, at_most: int, within_s: float = 15.0) -> int:
+        """How many descriptors the daemon has open, once they are as few as wanted, or else at the end."""
+        await self.daemon._close_session()  # what asks here is no receiver
+        deadline = asyncio.get_running_loop().time() + within_s
+        while (count := open_files(self.daemon.pid)) > at_most:
+            if asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(0.1)
+        return count
+
+
+def judge(found: Findings, part: str, wanted: Mapping[str, Wanted], records: Mapping[str, Record]) -> None:
+    """Note every case that did not end as it must."""
+    for name, record in records.items():
+        for fault in wanted[name].faults(record):
+            found.violations.append(f"{part}, {name}: {fault}")
+
+
+def _watches(pid: int) -> bool:
+    return any("inotify" in str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def memory_kib(pid: int, field: str) -> int:
+    """`VmRSS` or `VmHWM` of a process."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1])
+    raise AssertionError(field)
+
+
+def forget_peak(pid: int) -> None:
+    """Let `VmHWM` begin anew (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def by_target(scripts: Mapping[str, Script]) -> Script:
+    """A script that plays the one of the request's target, which is `/` and its name."""
+
+    async def script(exchange: Exchange) -> None:
+        target = exchange.request.line.split(" ")[1]
+        await scripts[target.removeprefix("/")](exchange)
+
+    return script
+
+
+def receiver_of(scripts: Mapping[str, Script], **fields: Any) -> Receiver:
+    """A receiver with a script for each target."""
+    return Receiver(by_target(scripts), **fields)
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Door:
+    """A server that acts on the connection itself, before any request; `port` once entered."""
+
+    def __init__(self, serve: Serve) -> None:
+        self._act = serve
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._act(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+            self._tasks.discard(task)
