@@ -99,8 +99,8 @@ async def prove_working_off(found: Findings, many: Stage, *, seconds: float, idl
         again_s = await many.start_s()
         most_mib = max(most_mib, many.rss_mib())
         await many.stop()
-    found.figures["memory"] |= {"working_most_mib": most_mib, "working_sent": sent}
-    found.figures["start"]["after_kill_at_work_s"] = round(again_s, 2)
+    found.figures.setdefault("memory", {}).update(working_most_mib=most_mib, working_sent=sent)
+    found.figures.setdefault("start", {}).update(after_kill_at_work_s=round(again_s, 2))
     found.expect(sent, "nothing of the backlog was sent")
     found.expect(again_s < START_S, f"the start after a kill at work took {again_s:.2f} s")
     expect_memory(found, "at work", most_mib, idle_mib)
