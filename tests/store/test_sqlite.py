@@ -92,6 +92,17 @@ class TestFile:
         await store.close()
         assert path.stat().st_size < 40 * PAGE
 
+    async def test_space_is_given_back_by_many_pages_at_a_time(self, path: Path) -> None:
+        commits: list[float] = []
+        store = await SqliteStore.open(path, on_commit=commits.append)
+        await enqueue(store, *(to("w", body=b"x" * 20_000) for _ in range(200)))
+        leases = await claim(store, seats=200)
+        await asyncio.gather(*(settle(store, lease) for lease in leases))
+        commits.clear()
+        await store.prune(delivered_before=T0 + 1, dead_before=T0, limit=1000)
+        assert len(commits) < 20  # some 1,000 pages
+        await store.close()
+
     async def test_commits_are_timed(self, path: Path) -> None:
         durations: list[float] = []
         store = await SqliteStore.open(path, on_commit=durations.append)

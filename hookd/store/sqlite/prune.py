@@ -62,6 +62,9 @@ def _delete_finished(connection: sqlite3.Connection, state: int, before: int, li
 
 def vacuum(connection: sqlite3.Connection, pages: int) -> int:
     """Give at most `pages` free pages back to the file system; returns how many are left."""
-    connection.execute(f"PRAGMA incremental_vacuum({pages:d})").fetchall()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    # One at a time: SQLite answers each page with a row that has no columns, and Python's module ends there.
+    for _ in range(min(pages, free)):
+        connection.execute("PRAGMA incremental_vacuum(1)")
     (left,) = connection.execute("PRAGMA freelist_count").fetchone()
     return int(left)

@@ -49,7 +49,7 @@ from hookd.store.sqlite.writer import Report, Writer
 T = TypeVar("T")
 
 _LANES_STEP = 500
-_VACUUM_STEP = 1_000
+_VACUUM_STEP = 100
 
 
 class SqliteStore:
