@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
-from hookd.errors import StoreUnusable
+from hookd.errors import StoreDamaged, StoreUnusable
+from hookd.store.sqlite import wal
 from hookd.store.sqlite.lock import FileLock
 
 APPLICATION_ID = 0x686F6F6B
@@ -40,19 +41,21 @@ def open_database(path: Path, *, again: bool = False) -> sqlite3.Connection:
             the disk.
 
     Raises:
+        StoreDamaged: the file is damaged.
         StoreUnusable: the file cannot be used; says why and what to do.
     """
     _refuse_unfit(path, new=not again)
+    _refuse_broken_log(path)
     try:
         connection = _connect(path)
         try:
             _refuse_foreign(connection, path)
             _refuse_damaged(connection, path)
-            if again:
+            # What was brought forward goes into the file itself: it may not look empty without its log.
+            if migrate(connection, path, packaged_migrations()) or again:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            migrate(connection, path, packaged_migrations())
         except BaseException:
-            connection.close()
+            close_as_it_is(connection)
             raise
     except sqlite3.Error as error:
         raise unusable(path, error) from error
@@ -87,6 +90,8 @@ def deep_check(path: Path) -> list[str]:
     lock = lock_database(path)
     try:
         _refuse_unfit(path, new=False)
+        if fault := wal.fault_in(_log_of(path)):
+            return [fault]
         connection = _connect(path)
         try:
             _refuse_foreign(connection, path)
@@ -156,9 +161,15 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
     except BaseException:
-        connection.close()
+        close_as_it_is(connection)
         raise
     return connection
+
+
+def close_as_it_is(connection: sqlite3.Connection) -> None:
+    """Close without moving the log into a file that is refused: an interrupted connection moves nothing."""
+    connection.interrupt()
+    connection.close()
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
@@ -173,13 +184,18 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def _refuse_broken_log(path: Path) -> None:
+    if fault := wal.fault_in(_log_of(path)):
+        raise damaged(path, fault)
+
+
 def _refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
     missing = _missing_pages(connection, path)
     if missing > 0:
-        raise StoreUnusable(_damaged(path, f"it is cut off, at least {missing} pages are missing"))
+        raise damaged(path, f"it is cut off, at least {missing} pages are missing")
     findings = _quick_check(connection)
     if findings:
-        raise StoreUnusable(_damaged(path, findings))
+        raise damaged(path, findings)
 
 
 def _missing_pages(connection: sqlite3.Connection, path: Path) -> int:
@@ -208,13 +224,16 @@ def _quick_check(connection: sqlite3.Connection) -> str:
     return "" if text == "ok" else str(text).replace("\n", "; ")
 
 
-def migrate(connection: sqlite3.Connection, path: Path, migrations: Iterable[tuple[int, str]]) -> None:
+def migrate(connection: sqlite3.Connection, path: Path, migrations: Iterable[tuple[int, str]]) -> bool:
     """Run each newer migration in a transaction of its own, together with the version it leads to.
 
     Args:
         connection: outside a transaction.
         path: the file, for messages.
         migrations: schema versions and the SQL that leads to each from the one before, in order.
+
+    Returns:
+        Whether any was run.
 
     Raises:
         StoreUnusable: one failed; those before it are done, of it nothing is.
@@ -235,6 +254,7 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Iterable[tup
                 f"{path} could not be brought from schema version {number - 1} to {number} ({error}). "
                 "Nothing was changed; make room or restore a backup, and start again."
             ) from error
+    return _pragma(connection, "user_version") > version
 
 
 def packaged_migrations() -> Iterator[tuple[int, str]]:
@@ -256,7 +276,7 @@ def unusable(path: Path, error: sqlite3.Error) -> StoreUnusable:
                 f"{path} is in use by another program: end it (lsof or fuser name it), then start hookd again"
             )
         case sqlite3.SQLITE_CORRUPT:
-            text = _damaged(path, str(error))
+            return damaged(path, str(error))
         case sqlite3.SQLITE_NOTADB:
             text = f"{path} is not a database. {_LEFT_AS_IS}"
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
@@ -268,8 +288,9 @@ def unusable(path: Path, error: sqlite3.Error) -> StoreUnusable:
     return StoreUnusable(text)
 
 
-def _damaged(path: Path, finding: str) -> str:
-    return f"{path} is damaged ({finding}). {_LEFT_AS_IS}"
+def damaged(path: Path, finding: str) -> StoreDamaged:
+    """The refusal of a damaged file, for an operator."""
+    return StoreDamaged(f"{path} is damaged ({finding}). {_LEFT_AS_IS}")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
