@@ -91,7 +91,7 @@ async def test_a_refused_file_keeps_its_log(crashed: Path) -> None:
     content = bytearray(crashed.read_bytes())
     content[4096 : 2 * 4096] = b"\xff" * 4096
     crashed.write_bytes(content)
-    before = content, log_of(crashed).read_bytes()
+    before = bytes(content), log_of(crashed).read_bytes()
     with pytest.raises(StoreDamaged, match="left as it is"):
         await SqliteStore.open(crashed)
     assert (crashed.read_bytes(), log_of(crashed).read_bytes()) == before

@@ -4,6 +4,7 @@ Must never: replace, truncate or repair a file that is not as expected; a file t
 Called by: `Engine` at start and after an I/O error, `hookd check --store` (`deep_check`).
 """
 
+import errno
 import os
 import sqlite3
 import threading
@@ -49,7 +50,6 @@ def open_database(path: Path, *, again: bool = False) -> sqlite3.Connection:
     try:
         connection = _connect(path)
         try:
-            _refuse_foreign(connection, path)
             _refuse_damaged(connection, path)
             # What was brought forward goes into the file itself: it may not look empty without its log.
             if migrate(connection, path, packaged_migrations()) or again:
@@ -70,6 +70,8 @@ def lock_database(path: Path) -> FileLock:
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreUnusable(f"this Python has SQLite {sqlite3.sqlite_version}; hookd needs 3.37 or newer")
+    if _loops(path):
+        raise StoreUnusable(f"{path} is a link that leads to itself: daemon.store names the database file")
     if path.exists() and not path.is_file() and not path.is_dir():
         raise StoreUnusable(f"{path} is not a regular file: daemon.store names the database file")
     if path.is_dir():
@@ -77,6 +79,14 @@ def lock_database(path: Path) -> FileLock:
     if not path.parent.is_dir():
         raise StoreUnusable(f"{path.parent} does not exist: create the directory, or correct daemon.store")
     return FileLock(path)
+
+
+def _loops(link: Path) -> bool:
+    try:
+        link.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def deep_check(path: Path) -> list[str]:
@@ -94,7 +104,6 @@ def deep_check(path: Path) -> list[str]:
             return [fault]
         connection = _connect(path)
         try:
-            _refuse_foreign(connection, path)
             rows = connection.execute("PRAGMA integrity_check").fetchall()
         finally:
             connection.close()
@@ -146,8 +155,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
     new = _size(path) == 0
     try:
+        connection.execute(
+            "PRAGMA locking_mode=EXCLUSIVE"
+        ).fetchall()  # first: the log's index then lives in memory
+        _refuse_foreign(connection, path)  # before anything is set that is written to the file
         for pragma in (
-            "locking_mode=EXCLUSIVE",  # before the first access: the log's index then lives in memory
             *(["auto_vacuum=INCREMENTAL"] if new else []),  # in a file that has tables it would only write
             "journal_mode=WAL",
             "synchronous=FULL",

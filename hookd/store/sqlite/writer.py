@@ -3,8 +3,8 @@
 The event loop appends operations and awaits their futures; the thread runs all that are queued in one
 transaction and answers with one call back into the loop. A failed transaction fails the operations that
 write, and nothing is half done. After any failure but a full disk the connection is closed and the file
-opened and checked anew before the next use. A file that is then found damaged, or turns out to be damaged a second
-time, is not used again: what is not written to it can still be mended.
+opened and checked anew before the next use. A file that seems damaged is left alone for longer and longer: what is not
+written to it can still be mended, and where only the disk failed to read it, it is used again.
 
 Must never: die silently, or run user code. Called by: `SqliteStore`.
 """
@@ -28,9 +28,11 @@ from hookd.store.sqlite.operations import Echo, Enqueue, Operation, Read, Write
 
 _REOPEN_PAUSE_S = 1.0
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_UNTIL_RESTORED = (
-    "Nothing is taken in or sent until hookd is started again: stop it, let `hookd check --store` tell more, "
-    "restore the file from a backup if need be, and start it."
+_DAMAGE_PAUSE_S = 60.0
+_DAMAGE_FORGOTTEN_S = 600.0
+_IF_IT_STAYS = (
+    "Nothing is taken in or sent meanwhile. It is looked at again by itself; if this stays, stop hookd, "
+    "let `hookd check --store` tell more, and restore the file from a backup."
 )
 
 _FAULTS = frozenset(
@@ -96,8 +98,8 @@ class Writer:
         self._engine: Engine | None = None
         self._reopen_at = 0.0
         self._reason = ""
-        self._damage_seen = False
-        self._held = False
+        self._damages = 0
+        self._damaged_at = 0.0
 
     async def open(self) -> Picture:
         """Start the thread and open the file; raises StoreUnusable."""
@@ -230,13 +232,13 @@ class Writer:
 
     def _reopen(self) -> Engine:
         now = time.monotonic()
-        if self._held or now < self._reopen_at:
+        if now < self._reopen_at:
             raise StoreUnavailable(self._reason)
         self._reopen_at = now + _REOPEN_PAUSE_S
         try:
             return Engine(self._path, again=True)
         except StoreDamaged as error:
-            raise self._hold(str(error)) from error
+            raise self._met_damage(error) from error
         except StoreUnusable as error:
             self._reason = str(error)
             raise StoreUnavailable(self._reason) from error
@@ -251,17 +253,14 @@ class Writer:
         return StoreUnavailable(self._reason)
 
     def _met_damage(self, error: Exception) -> StoreUnavailable:
-        """Let the file be checked again, since a read may have failed by chance; the second time it is believed."""
+        """Leave the file alone: each time for twice as long, since a read may have failed by chance."""
         self._drop_engine()
-        if self._damage_seen:
-            return self._hold(f"{self._path} is damaged ({error}).")
-        self._damage_seen = True
-        self._reason = f"{self._path} seems damaged ({error}); it is opened and checked again"
-        return StoreUnavailable(self._reason)
-
-    def _hold(self, damage: str) -> StoreUnavailable:
-        self._held = True
-        self._reason = f"{damage} {_UNTIL_RESTORED}"
+        now = time.monotonic()
+        if now - self._damaged_at > _DAMAGE_FORGOTTEN_S:
+            self._damages = 0
+        self._reopen_at = now + min(_DAMAGE_PAUSE_S, _REOPEN_PAUSE_S * 2**self._damages)
+        self._damages, self._damaged_at = self._damages + 1, now
+        self._reason = f"{self._path} seems damaged ({error}). {_IF_IT_STAYS}"
         return StoreUnavailable(self._reason)
 
     def _unreadable(self, error: Exception) -> StoreUnavailable:
