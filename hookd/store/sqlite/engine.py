@@ -69,6 +69,8 @@ class Engine:
             self._marks = _read_marks(self.connection)
         except sqlite3.Error as error:
             close_as_it_is(self.connection)
+            if getattr(error, "sqlite_errorcode", None) is None:  # Python's own: a text that is none
+                raise damaged(path, str(error)) from error
             raise unusable(path, error) from error
         except (LookupError, OverflowError, TypeError, ValueError) as error:
             close_as_it_is(self.connection)
