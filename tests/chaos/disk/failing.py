@@ -70,7 +70,9 @@ async def injected(options: Options, found: Findings) -> dict[str, Any]:
             for fault in FAULTS:
                 if not options.short or fault.name in SHORT:
                     kills = (False, True) if not options.short or fault.name == SHORT[0] else (False,)
-                    figures[fault.name] = await _suffer(daemon, load, recorder, fault, kills, found)
+                    figures[fault.name] = await _suffer(
+                        daemon, load, recorder, fault, kills=kills, found=found
+                    )
             figures["short writes"] = await _short_writes(daemon, load, recorder, found)
             found.expect(await settled(daemon), "failing: what was accepted is not delivered")
             found.expect(await daemon.stop() == 0, "failing: the daemon did not end cleanly")
@@ -87,6 +89,7 @@ async def _suffer(
     load: Load,
     recorder: Recorder,
     fault: Fault,
+    *,
     kills: Iterable[bool],
     found: Findings,
 ) -> dict[str, Any]:

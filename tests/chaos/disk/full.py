@@ -60,6 +60,7 @@ async def again_and_again(options: Options, found: Findings) -> dict[str, Any]:
                     )
                     await asyncio.to_thread(_back_to_small, disk)
                 found.expect(await daemon.stop() == 0, "full: the daemon did not end cleanly")
+            await asyncio.to_thread(disk.make_room)
             no_traceback("full", daemon, found)
             figures = reconcile("full", load, recorder, disk.place / "h.db", found)
     return {
@@ -127,6 +128,7 @@ async def killed_while_full(options: Options, found: Findings) -> dict[str, Any]
                     await asyncio.to_thread(_back_to_small, disk)
             finally:
                 await daemon.close()
+            await asyncio.to_thread(disk.make_room)
             no_traceback("full, killed", daemon, found)
             figures = reconcile("full, killed", load, recorder, disk.place / "h.db", found, crashes=True)
             found.expect(
