@@ -337,7 +337,9 @@ async def read_only_at_start(options: Options, found: Findings) -> dict[str, Any
     with Disk(place / "disk", megabytes=16) as disk:
         (place / "hookd.yaml").write_text(CONFIG.format(store="disk/h.db", url="http://127.0.0.1:9"))
         async with DaemonProcess(place) as daemon:
-            found.expect(await Load(daemon).one() == 202, "read-only: nothing was taken in before")
+            load = Load(daemon)
+            found.expect(await load.one() == 202, "read-only: nothing was taken in before")
+            await load.stop()
             await daemon.kill()
             await asyncio.to_thread(disk.read_only, on=True)
             daemon.log.unlink()
