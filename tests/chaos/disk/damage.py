@@ -93,15 +93,15 @@ async def _crashed(daemon: DaemonProcess, load: Load) -> Store:
 
 def _damages(sound: Store, crashed: Store, chance: random.Random, options: Options) -> Iterator[Damage]:
     few = options.scale(short=1, long=6)
-    yield from _header_flips(sound, chance, few * 3)
+    yield from _header_flips(sound, chance, few * 2)
     for kind, pages in _pages(sound.file).items():
         yield from _page_flips(sound, kind, pages, chance, few)
-    for _ in range(options.scale(short=4, long=60)):
+    for _ in range(options.scale(short=2, long=60)):
         place = chance.randrange(len(sound.file))
         yield Damage("any bit flipped", f"byte {place}", Store(_flip(sound.file, place, chance)))
     for size in [1, 15, 16, 99, 100, 512, PAGE, len(sound.file) - 1][:: options.scale(short=3, long=1)]:
         yield Damage("cut", f"to {size}", Store(sound.file[:size]), must_refuse=True)
-    for _ in range(few * 4):
+    for _ in range(few * 2):
         size = chance.randrange(1, len(sound.file))
         yield Damage("cut", f"to {size}", Store(sound.file[:size]), must_refuse=True)
     yield from _log_damages(crashed, chance, few)
