@@ -73,6 +73,10 @@ class StoreUnusable(HookdError):
     """
 
 
+class StoreDamaged(StoreUnusable):
+    """What the store's file holds is not what was written to it."""
+
+
 class ConfigInvalid(HookdError):
     """The configuration has errors; the findings say where. Exit code 78 at start."""
 

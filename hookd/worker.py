@@ -72,6 +72,7 @@ class Worker:
         self._parked: dict[str, Parked] = {}
         self._unrecorded = 0
         self._store_failing = False
+        self._store_faults: set[str] = set()
         self._stopping = False
         self._first_lane = 0
         self._wake = asyncio.Event()
@@ -136,6 +137,7 @@ class Worker:
     async def _step(self) -> None:
         self._wake.clear()
         try:
+            await self._follow_store()
             await self._follow_clock()
             now = self._clock.now()  # one instant for both: what is renewed is not claimed
             await self._renew_leases(now)
@@ -146,7 +148,15 @@ class Worker:
                 await self._nap(survey.nap_s)
         except StoreUnavailable as exc:
             self._store_lost(exc)
-            await self._nap(STORE_RETRY_S)
+            await asyncio.sleep(STORE_RETRY_S)  # whatever wakes it: where only some writes fail, each would
+
+    async def _follow_store(self) -> None:
+        """Ask a store that refused anything, whoever asked, until it writes again; claims wait meanwhile."""
+        if (fault := self._store.fault()) is not None:
+            self._store_lost(StoreUnavailable(fault))
+        if self._store_failing:
+            await self._store.probe()
+            self._store_recovered()
 
     async def _set_back_since_the_last_run(self) -> None:
         """Follow a wall clock that was set back while hookd was down: then the last event came in the future."""
@@ -264,7 +274,6 @@ class Worker:
 
     async def _claim(self, survey: Survey, now: float) -> None:
         leases = await self._store.claim(survey.wants, now=now)
-        self._store_recovered()
         loop = asyncio.get_running_loop()
         for lease in leases:
             lane = self._lane(lease.webhook)
@@ -356,14 +365,16 @@ class Worker:
             )
 
     def _store_lost(self, exc: StoreUnavailable) -> None:
-        if not self._store_failing:
-            self._store_failing = True
-            self._metrics.store_writable.set(0)
-            log.error("store.unavailable", error=str(exc))
+        self._store_failing = True
+        self._metrics.store_writable.set(0)
+        if (fault := str(exc)) not in self._store_faults:
+            self._store_faults.add(fault)
+            log.error("store.unavailable", error=fault)
 
     def _store_recovered(self) -> None:
         if self._store_failing:
             self._store_failing = False
+            self._store_faults.clear()
             self._metrics.store_writable.set(1)
             log.info("store.recovered")
 

@@ -88,3 +88,27 @@ async def test_a_full_disk(recorder: Recorder, small_disk: Path, tmp_path: Path)
         assert (await daemon.get("/v1/status"))["store"]["error"] is None
         await daemon.stop()
     assert sorted(r.id for r in recorder.requests) == sorted([*taken, answer["deliveries"][0]["id"]])
+
+
+async def test_a_full_disk_is_told_of_and_over_though_nothing_waits(
+    recorder: Recorder, small_disk: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "hookd.yaml").write_text(
+        "daemon: {listen: [{unix: h.sock}], store: disk/h.db, log: {format: json}}\n"
+        f"webhooks:\n  w: {{url: '{recorder.url}'}}\n{RULES}"
+    )
+    async with DaemonProcess(tmp_path) as daemon:
+        with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+            while filler.write(b"x" * 4096):
+                pass
+        await _until_refused(daemon, {**EVENT, "data": {"text": "x" * 100_000}}, [])
+        async with asyncio.timeout(10):
+            while b'"store.unavailable"' not in (tmp_path / "daemon.log").read_bytes():
+                await asyncio.sleep(0.02)
+            assert b"hookd_store_writable 0" in (await daemon.get("/metrics"))
+        await asyncio.to_thread(_make_room, small_disk)
+        async with asyncio.timeout(10):
+            while (await daemon.get("/v1/status"))["store"]["error"] is not None:
+                await asyncio.sleep(0.02)
+            while b'"store.recovered"' not in (tmp_path / "daemon.log").read_bytes():
+                await asyncio.sleep(0.02)

@@ -40,7 +40,7 @@ class Acknowledged:
         self.stored: set[str] = set()
         self.settled: set[str] = set()
         self.fired: list[str] = []
-        self.refused = 0
+        self.refused: set[str] = set()
 
     def note(self, line: str) -> None:
         word, _, delivery_id = line.strip().partition(" ")
@@ -51,7 +51,7 @@ class Acknowledged:
         elif word == "fired":
             self.fired.append(delivery_id)
         elif word == "refused":
-            self.refused += 1
+            self.refused.add(delivery_id)
 
     async def lost(self, path: Path) -> set[str]:
         """What was acknowledged and is not in the store."""
@@ -71,15 +71,17 @@ class Acknowledged:
         assert set(self.fired) <= set(marks.values())
 
 
-def run_and_kill(path: Path, said: Acknowledged, *, stored: int, tracer: tuple[str, ...] = ()) -> None:
-    """Let a process write until it has acknowledged so many more deliveries, then kill it."""
+def run_and_kill(
+    path: Path, said: Acknowledged, *, stored: int, refused: int = 0, tracer: tuple[str, ...] = ()
+) -> None:
+    """Let a process write until it has acknowledged and refused so many more deliveries, then kill it."""
     command = [*tracer, sys.executable, "-m", "tests.store.writing_process", str(path)]
     before = len(said.stored)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as process:
         assert process.stdout is not None
         for line in process.stdout:
             said.note(line)
-            if len(said.stored) >= before + stored:
+            if len(said.stored) >= before + stored and len(said.refused) >= refused:
                 break
         os.killpg(process.pid, 9)
         for line in process.stdout:
@@ -118,6 +120,19 @@ async def test_a_failed_sync_is_never_taken_for_a_commit(tmp_path: Path) -> None
     assert await said.lost(path) == set()
     await said.check_spent(path)
     assert deep_check(path) == []
+
+
+async def test_what_a_failed_sync_refused_is_not_stored_by_a_kill(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace, which makes fdatasync fail, is not installed")
+    path, said = tmp_path / "hookd.db", Acknowledged()
+    failing = ("strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync")
+    run_and_kill(
+        path, said, stored=30, refused=60, tracer=(*failing, "-e", "inject=fdatasync:error=EIO:when=30+")
+    )
+    assert await said.lost(path) == set()
+    async with opened(path) as store:
+        assert said.refused.isdisjoint(await listed(store, limit=1000))
 
 
 async def test_killed_before_the_answer_a_one_shot_has_run(tmp_path: Path) -> None:

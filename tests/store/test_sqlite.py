@@ -170,7 +170,13 @@ class TestRefused:
         other = sqlite3.connect(path)
         other.execute("CREATE TABLE t (x)")
         other.close()
+        content = path.read_bytes()
         assert "of another program" in await refusal(path)
+        assert path.read_bytes() == content
+
+    async def test_a_link_to_itself(self, path: Path) -> None:
+        path.symlink_to(path)
+        assert "leads to itself" in await refusal(path)
 
     async def test_a_newer_schema(self, path: Path) -> None:
         await filled(path, 1)

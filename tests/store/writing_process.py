@@ -1,7 +1,7 @@
 """A process that writes to a store and says what was acknowledged, until it is killed.
 
 `python -m tests.store.writing_process PATH` prints a line for each acknowledgement: `stored DELIVERY`,
-`settled DELIVERY` and `fired TASK` (a task that runs once); `refused` for a write that failed.
+`settled DELIVERY` and `fired TASK` (a task that runs once); `refused DELIVERY` for a write that failed.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ async def post(store: SqliteStore) -> None:
             await store.enqueue([submission], now=time.time(), limit=10**6)
             say("stored", delivery.id)
         except StoreUnavailable:
-            say("refused")
+            say("refused", delivery.id)
             await asyncio.sleep(0.01)
 
 

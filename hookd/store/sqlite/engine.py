@@ -14,7 +14,7 @@ from pathlib import Path
 from hookd.store.sqlite.change import Change, Mark, Picture
 from hookd.store.sqlite.claim import Leasing
 from hookd.store.sqlite.enqueue import Intake, Keys
-from hookd.store.sqlite.opening import open_database, unusable
+from hookd.store.sqlite.opening import close_as_it_is, damaged, open_database, unusable
 from hookd.store.sqlite.operations import Claim, Enqueue, Operation, Probe, Prune, Settle, Vacuum, Write
 from hookd.store.sqlite.prune import prune, vacuum
 from hookd.store.sqlite.recent import Recent
@@ -68,8 +68,13 @@ class Engine:
             self._keys = Keys(*self.connection.execute(_NEXT_KEYS).fetchone())
             self._marks = _read_marks(self.connection)
         except sqlite3.Error as error:
-            self.connection.close()
+            close_as_it_is(self.connection)
+            if getattr(error, "sqlite_errorcode", None) is None:  # Python's own: a text that is none
+                raise damaged(path, str(error)) from error
             raise unusable(path, error) from error
+        except (LookupError, OverflowError, TypeError, ValueError) as error:
+            close_as_it_is(self.connection)
+            raise damaged(path, f"it holds a value that hookd never wrote: {error}") from error
         self._unfinished = self.picture.total
         self._recent = Recent()
 
@@ -90,6 +95,16 @@ class Engine:
         self._unfinished += change.unfinished.total()
         self._follow_marks(change.spent)
         return change
+
+    def take_back(self) -> None:
+        """Write nothing over a transaction that failed after its last page: whoever reads the log would find it whole.
+
+        Nobody is told anything by this commit, whether it works or fails as well.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.execute("BEGIN IMMEDIATE")
+            _write_nothing(self.connection)
+            self.connection.execute("COMMIT")
 
     def close(self) -> None:
         """Move the write-ahead log into the file and close it."""
@@ -120,8 +135,7 @@ class Engine:
             case Vacuum():
                 call.result = vacuum(self.connection, call.pages)
             case Probe():
-                (version,) = self.connection.execute("PRAGMA user_version").fetchone()
-                self.connection.execute(f"PRAGMA user_version = {version:d}")
+                _write_nothing(self.connection)
 
     def _follow_marks(self, changed: Mapping[Mark, bool]) -> None:
         """Bring the marks in memory up to a commit; before it they would outlive a rollback."""
@@ -135,6 +149,12 @@ class Engine:
         self._recent.clear()
         with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back on its own
             self.connection.execute("ROLLBACK")
+
+
+def _write_nothing(connection: sqlite3.Connection) -> None:
+    """Write a page as it is."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {version:d}")
 
 
 def _sort(batch: Sequence[Operation]) -> _Sorted:

@@ -4,6 +4,7 @@ Must never: replace, truncate or repair a file that is not as expected; a file t
 Called by: `Engine` at start and after an I/O error, `hookd check --store` (`deep_check`).
 """
 
+import errno
 import os
 import sqlite3
 import threading
@@ -11,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
-from hookd.errors import StoreUnusable
+from hookd.errors import StoreDamaged, StoreUnusable
+from hookd.store.sqlite import wal
 from hookd.store.sqlite.lock import FileLock
 
 APPLICATION_ID = 0x686F6F6B
@@ -40,19 +42,20 @@ def open_database(path: Path, *, again: bool = False) -> sqlite3.Connection:
             the disk.
 
     Raises:
+        StoreDamaged: the file is damaged.
         StoreUnusable: the file cannot be used; says why and what to do.
     """
     _refuse_unfit(path, new=not again)
+    _refuse_broken_log(path)
     try:
         connection = _connect(path)
         try:
-            _refuse_foreign(connection, path)
             _refuse_damaged(connection, path)
-            if again:
+            # What was brought forward goes into the file itself: it may not look empty without its log.
+            if migrate(connection, path, packaged_migrations()) or again:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            migrate(connection, path, packaged_migrations())
         except BaseException:
-            connection.close()
+            close_as_it_is(connection)
             raise
     except sqlite3.Error as error:
         raise unusable(path, error) from error
@@ -67,6 +70,8 @@ def lock_database(path: Path) -> FileLock:
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreUnusable(f"this Python has SQLite {sqlite3.sqlite_version}; hookd needs 3.37 or newer")
+    if _loops(path):
+        raise StoreUnusable(f"{path} is a link that leads to itself: daemon.store names the database file")
     if path.exists() and not path.is_file() and not path.is_dir():
         raise StoreUnusable(f"{path} is not a regular file: daemon.store names the database file")
     if path.is_dir():
@@ -74,6 +79,14 @@ def lock_database(path: Path) -> FileLock:
     if not path.parent.is_dir():
         raise StoreUnusable(f"{path.parent} does not exist: create the directory, or correct daemon.store")
     return FileLock(path)
+
+
+def _loops(link: Path) -> bool:
+    try:
+        link.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def deep_check(path: Path) -> list[str]:
@@ -87,9 +100,10 @@ def deep_check(path: Path) -> list[str]:
     lock = lock_database(path)
     try:
         _refuse_unfit(path, new=False)
+        if fault := wal.fault_in(_log_of(path)):
+            return [fault]
         connection = _connect(path)
         try:
-            _refuse_foreign(connection, path)
             rows = connection.execute("PRAGMA integrity_check").fetchall()
         finally:
             connection.close()
@@ -141,8 +155,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
     new = _size(path) == 0
     try:
+        connection.execute(
+            "PRAGMA locking_mode=EXCLUSIVE"
+        ).fetchall()  # first: the log's index then lives in memory
+        _refuse_foreign(connection, path)  # before anything is set that is written to the file
         for pragma in (
-            "locking_mode=EXCLUSIVE",  # before the first access: the log's index then lives in memory
             *(["auto_vacuum=INCREMENTAL"] if new else []),  # in a file that has tables it would only write
             "journal_mode=WAL",
             "synchronous=FULL",
@@ -156,9 +173,15 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
     except BaseException:
-        connection.close()
+        close_as_it_is(connection)
         raise
     return connection
+
+
+def close_as_it_is(connection: sqlite3.Connection) -> None:
+    """Close without moving the log into a file that is refused: an interrupted connection moves nothing."""
+    connection.interrupt()
+    connection.close()
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
@@ -173,13 +196,18 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def _refuse_broken_log(path: Path) -> None:
+    if fault := wal.fault_in(_log_of(path)):
+        raise damaged(path, fault)
+
+
 def _refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
     missing = _missing_pages(connection, path)
     if missing > 0:
-        raise StoreUnusable(_damaged(path, f"it is cut off, at least {missing} pages are missing"))
+        raise damaged(path, f"it is cut off, at least {missing} pages are missing")
     findings = _quick_check(connection)
     if findings:
-        raise StoreUnusable(_damaged(path, findings))
+        raise damaged(path, findings)
 
 
 def _missing_pages(connection: sqlite3.Connection, path: Path) -> int:
@@ -208,13 +236,16 @@ def _quick_check(connection: sqlite3.Connection) -> str:
     return "" if text == "ok" else str(text).replace("\n", "; ")
 
 
-def migrate(connection: sqlite3.Connection, path: Path, migrations: Iterable[tuple[int, str]]) -> None:
+def migrate(connection: sqlite3.Connection, path: Path, migrations: Iterable[tuple[int, str]]) -> bool:
     """Run each newer migration in a transaction of its own, together with the version it leads to.
 
     Args:
         connection: outside a transaction.
         path: the file, for messages.
         migrations: schema versions and the SQL that leads to each from the one before, in order.
+
+    Returns:
+        Whether any was run.
 
     Raises:
         StoreUnusable: one failed; those before it are done, of it nothing is.
@@ -235,6 +266,7 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Iterable[tup
                 f"{path} could not be brought from schema version {number - 1} to {number} ({error}). "
                 "Nothing was changed; make room or restore a backup, and start again."
             ) from error
+    return _pragma(connection, "user_version") > version
 
 
 def packaged_migrations() -> Iterator[tuple[int, str]]:
@@ -256,7 +288,7 @@ def unusable(path: Path, error: sqlite3.Error) -> StoreUnusable:
                 f"{path} is in use by another program: end it (lsof or fuser name it), then start hookd again"
             )
         case sqlite3.SQLITE_CORRUPT:
-            text = _damaged(path, str(error))
+            return damaged(path, str(error))
         case sqlite3.SQLITE_NOTADB:
             text = f"{path} is not a database. {_LEFT_AS_IS}"
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
@@ -268,8 +300,9 @@ def unusable(path: Path, error: sqlite3.Error) -> StoreUnusable:
     return StoreUnusable(text)
 
 
-def _damaged(path: Path, finding: str) -> str:
-    return f"{path} is damaged ({finding}). {_LEFT_AS_IS}"
+def damaged(path: Path, finding: str) -> StoreDamaged:
+    """The refusal of a damaged file, for an operator."""
+    return StoreDamaged(f"{path} is damaged ({finding}). {_LEFT_AS_IS}")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -284,7 +284,7 @@ class SqliteStore:
         for change in report.changes:
             rings |= self._picture.apply(change)
         if report.wrote:
-            rings |= self._fault is not None and report.fault is None
+            rings |= (self._fault is None) != (report.fault is None)
             self._fault = report.fault
         if rings:
             self._doorbell.set()

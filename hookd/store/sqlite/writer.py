@@ -3,7 +3,8 @@
 The event loop appends operations and awaits their futures; the thread runs all that are queued in one
 transaction and answers with one call back into the loop. A failed transaction fails the operations that
 write, and nothing is half done. After any failure but a full disk the connection is closed and the file
-opened and checked anew before the next use.
+opened and checked anew before the next use. A file that seems damaged is left alone for longer and longer: what is not
+written to it can still be mended, and where only the disk failed to read it, it is used again.
 
 Must never: die silently, or run user code. Called by: `SqliteStore`.
 """
@@ -19,13 +20,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hookd.errors import StoreUnavailable, StoreUnusable
+from hookd.errors import HookdError, StoreDamaged, StoreUnavailable, StoreUnusable
 from hookd.store.sqlite.change import Change, Picture
 from hookd.store.sqlite.engine import Engine
 from hookd.store.sqlite.opening import lock_database, primary_code
-from hookd.store.sqlite.operations import Echo, Operation, Read
+from hookd.store.sqlite.operations import Echo, Enqueue, Operation, Read, Write
 
 _REOPEN_PAUSE_S = 1.0
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_DAMAGE_PAUSE_S = 60.0
+_DAMAGE_FORGOTTEN_S = 600.0
+_IF_IT_STAYS = (
+    "Nothing is taken in or sent meanwhile. It is looked at again by itself; if this stays, stop hookd, "
+    "let `hookd check --store` tell more, and restore the file from a backup."
+)
 
 _FAULTS = frozenset(
     {
@@ -90,6 +98,8 @@ class Writer:
         self._engine: Engine | None = None
         self._reopen_at = 0.0
         self._reason = ""
+        self._damages = 0
+        self._damaged_at = 0.0
 
     async def open(self) -> Picture:
         """Start the thread and open the file; raises StoreUnusable."""
@@ -181,10 +191,13 @@ class Writer:
                 self._commit([call], report, check_all=True)
             except StoreUnavailable as error:
                 _refuse([call], error, report)
-            except sqlite3.Error as error:
-                call.error = ValueError(f"cannot be stored: {error}")
-            except Exception as error:  # noqa: BLE001  it belongs to this call's caller
-                call.error = error
+            except Exception as error:  # noqa: BLE001  it belongs to this call's caller, or to the file
+                if _is_of_the_file(call, error):
+                    _refuse([call], self._met_damage(error), report)
+                elif isinstance(error, sqlite3.Error):
+                    call.error = ValueError(f"cannot be stored: {error}")
+                else:
+                    call.error = error
 
     def _commit(self, calls: list[Operation], report: Report, *, check_all: bool = False) -> None:
         engine = self._usable(report)
@@ -194,15 +207,20 @@ class Writer:
         except sqlite3.Error as error:
             if primary_code(error) not in _FAULTS:
                 raise
+            if primary_code(error) == sqlite3.SQLITE_IOERR:
+                engine.take_back()
             raise self._give_up(error) from error
 
     def _read(self, call: Read, report: Report) -> None:
         try:
             call.result = call.query(self._usable(report).connection)
-        except sqlite3.Error as error:
-            call.error = self._give_up(error)
-        except Exception as error:  # noqa: BLE001  it belongs to this call's caller
+        except StoreUnavailable as error:
             call.error = error
+        except sqlite3.Error as error:
+            known = primary_code(error) in _FAULTS
+            call.error = self._give_up(error) if known else self._unreadable(error)
+        except Exception as error:  # noqa: BLE001  no value that hookd wrote is refused by its own reading
+            call.error = self._unreadable(error)
 
     def _usable(self, report: Report) -> Engine:
         """The open database, opened and checked again after a failure; raises StoreUnavailable."""
@@ -219,16 +237,34 @@ class Writer:
         self._reopen_at = now + _REOPEN_PAUSE_S
         try:
             return Engine(self._path, again=True)
+        except StoreDamaged as error:
+            raise self._met_damage(error) from error
         except StoreUnusable as error:
             self._reason = str(error)
             raise StoreUnavailable(self._reason) from error
 
     def _give_up(self, error: sqlite3.Error) -> StoreUnavailable:
         """What callers are told; a connection whose disk failed, not merely ran full, is never used again."""
+        if primary_code(error) in _DAMAGE:
+            return self._met_damage(error)
         if primary_code(error) != sqlite3.SQLITE_FULL:
             self._drop_engine()
         self._reason = f"{self._path} cannot be written: {error}"
         return StoreUnavailable(self._reason)
+
+    def _met_damage(self, error: Exception) -> StoreUnavailable:
+        """Leave the file alone: each time for twice as long, since a read may have failed by chance."""
+        self._drop_engine()
+        now = time.monotonic()
+        if now - self._damaged_at > _DAMAGE_FORGOTTEN_S:
+            self._damages = 0
+        self._reopen_at = now + min(_DAMAGE_PAUSE_S, _REOPEN_PAUSE_S * 2**self._damages)
+        self._damages, self._damaged_at = self._damages + 1, now
+        self._reason = f"{self._path} seems damaged ({error}). {_IF_IT_STAYS}"
+        return StoreUnavailable(self._reason)
+
+    def _unreadable(self, error: Exception) -> StoreUnavailable:
+        return StoreUnavailable(f"{self._path} holds a row that cannot be read ({error}): it may be damaged")
 
     def _drop_engine(self) -> None:
         engine, self._engine = self._engine, None
@@ -239,6 +275,13 @@ class Writer:
     def _in_loop(self, call: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             self._loop.call_soon_threadsafe(call, *arguments)
+
+
+def _is_of_the_file(call: Operation, error: Exception) -> bool:
+    """Whether an error can only come from what the file holds: what is stored is given by callers, the rest read."""
+    if isinstance(error, HookdError) or isinstance(call, Enqueue):
+        return False
+    return isinstance(error, sqlite3.Error) or not isinstance(call, Write)
 
 
 def _refuse(calls: list[Operation], error: StoreUnavailable, report: Report) -> None:
