@@ -4,6 +4,7 @@ Must never: parse. Called by: the routes that take a body.
 """
 
 import asyncio
+import time
 
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
@@ -51,9 +52,13 @@ async def read(request: Request, limit: int, within_s: float = BODY_S) -> bytes:
     if length is not None and length > limit:
         raise _too_large(limit)
     _continue(request)
-    content = request.content
+    since = request.arrived_at
     try:
-        raw = content.read_nowait(-1) if content.is_eof() else await _read_up_to(request, limit, within_s)
+        if request.content.is_eof():
+            raw = request.content.read_nowait(-1)
+        else:
+            raw = await _read_up_to(request, limit, within_s)
+            since = time.monotonic()
     except TimeoutError:
         if request.share.crowded:
             raise busy(close=True) from None
@@ -62,7 +67,7 @@ async def read(request: Request, limit: int, within_s: float = BODY_S) -> bytes:
         raise Problem(400, "the body's framing is broken", close=True) from None
     if len(raw) > limit:
         raise _too_large(limit)
-    request.share.hold(weight(raw))
+    request.share.enter(weight(raw), since=since, now=time.monotonic())
     return raw
 
 

@@ -76,6 +76,7 @@ class Connection(BaseProtocol):
         "_closing",
         "_discarded",
         "_ended",
+        "_fed_at",
         "_listener",
         "_payload",
         "_queue",
@@ -107,6 +108,7 @@ class Connection(BaseProtocol):
         self._closing = False
         self._discarded = 0
         self._ended = False
+        self._fed_at = 0.0
         self._reading_head = True
         self._since = 0.0
         self.lingering = False
@@ -253,7 +255,9 @@ class Connection(BaseProtocol):
         path, _, query = target.partition("?")
         say = self._send_now if message.version == HttpVersion11 else _say_nothing  # RFC 9110, 10.1.1
         share = self._listener.room.share()
-        return Request(message.method, path, query, message.headers, payload, self._own_host, say, share)
+        return Request(
+            message.method, path, query, message.headers, payload, self._own_host, say, share, self._fed_at
+        )
 
     def _own_host(self) -> str:
         own = self.transport.get_extra_info("sockname") if self.transport is not None else None
@@ -289,6 +293,7 @@ class Connection(BaseProtocol):
         """Queue the request that ends here, if one does; the parser keeps what follows it."""
         if self._parser is None:
             return
+        self._fed_at = self._listener.clock.monotonic()  # the loop's own time stands still while it is busy
         try:
             messages, _upgraded, _tail = self._parser.feed_data(data)
         except HttpProcessingError:

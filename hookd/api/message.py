@@ -29,6 +29,7 @@ class Request:
         own_host: tells the address that the client reached, or an empty text on a Unix socket.
         send_now: writes bytes before the answer (for 100 Continue).
         share: the memory it takes.
+        arrived_at: when its head had come, and as much of its body as came along (monotonic seconds).
     """
 
     method: str
@@ -39,6 +40,7 @@ class Request:
     own_host: Callable[[], str]
     send_now: Callable[[bytes], None]
     share: Share
+    arrived_at: float
 
     def query(self) -> list[tuple[str, str]]:
         """The query's names and values, decoded, in order."""

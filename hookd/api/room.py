@@ -30,10 +30,16 @@ class Room:
     Attributes:
         coming: bytes that unfinished bodies may take.
         waiting: bytes that requests whose body is complete may take; one alone may take more.
+        patience_s: who has waited longer to be looked at is refused, and so is everybody while `crowd` others wait and
+            one of them has been waiting longer for its answer. So an answer is prompt, also the one that says no.
+        crowd: requests that may wait for however long their commit takes, as on a slow disk.
     """
 
     coming: int = 64 * 1024 * 1024
     waiting: int = 64 * 1024 * 1024
+    patience_s: float = 3.0
+    crowd: int = 100
+    _holding: dict["Share", float] = field(default_factory=dict)
     _shares: dict["Share", None] = field(default_factory=dict)
     _come: int = 0
     _held: int = 0
@@ -93,9 +99,24 @@ class Share:
         self._held += size
         room._held += size  # noqa: SLF001
 
+    def enter(self, size: int, *, since: float, now: float) -> None:
+        """As `hold`, for a request that is complete `since` then (both instants by the monotonic clock).
+
+        Raises:
+            NoRoom: others take too much, or have been waiting too long.
+        """
+        room = self.room
+        holding = room._holding  # noqa: SLF001
+        late = len(holding) >= room.crowd and now - next(iter(holding.values())) > room.patience_s
+        if late or now - since > room.patience_s:
+            raise NoRoom
+        self.hold(size)
+        holding[self] = since
+
     def release(self) -> None:
         """Give everything back."""
         self.arrived()
+        self.room._holding.pop(self, None)  # noqa: SLF001
         self.room._held -= self._held  # noqa: SLF001
         self._held = 0
 

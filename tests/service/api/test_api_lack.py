@@ -42,6 +42,27 @@ def test_one_alone_may_be_larger_than_the_room() -> None:
     room.share().hold(1)
 
 
+def test_who_has_waited_too_long_is_refused() -> None:
+    room = Room(patience_s=3, crowd=2)
+    with pytest.raises(NoRoom):
+        room.share().enter(1, since=0, now=3.1)
+    room.share().enter(1, since=0, now=2.9)
+
+
+def test_while_a_crowd_waits_for_too_long_nobody_enters() -> None:
+    room = Room(patience_s=3, crowd=2)
+    first, second = room.share(), room.share()
+    first.enter(1, since=0, now=0)
+    second.enter(1, since=4, now=4)  # a slow disk alone is no crowd
+    with pytest.raises(NoRoom):
+        room.share().enter(1, since=4, now=4)
+    first.release()
+    third = room.share()
+    third.enter(1, since=5, now=5)
+    with pytest.raises(NoRoom):
+        room.share().enter(1, since=8, now=8)
+
+
 async def test_the_body_that_comes_longest_makes_room(serving: Serving) -> None:
     server = await serving()
     server.listeners.room.coming = 1000
