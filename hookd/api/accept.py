@@ -16,8 +16,8 @@ from contextlib import suppress
 
 from hookd import log
 
-AT_ONCE = 64
-"""Connections accepted in one turn of the loop, so that a flood of them does not keep everything else waiting."""
+AT_ONCE = 512
+"""Connections accepted in one turn of the loop; a flood of them keeps nothing else waiting for long, nor itself."""
 
 PAUSE_S = 1.0
 """How long nothing is accepted where descriptors or memory lack (seconds)."""

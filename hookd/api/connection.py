@@ -64,7 +64,7 @@ class Bounds:
     sweep_s: float = 1.0
     slow: float = 0.02
     connections: int = 1000
-    refused: int = 200
+    refused: int = 1000
     head_line: int = 8190
     headers: int = 64
 
@@ -173,7 +173,7 @@ class Connection(BaseProtocol):
             return -1.0
         return min(1.0, waited_s / bounds.body_s)  # the route ends it, with an answer
 
-    def cut(self) -> None:
+    def cut(self, *, for_room: bool = False) -> None:
         """Close; a client in the middle of its head is told why, one that does not read is dropped."""
         transport = self.transport
         if transport is None:
@@ -182,13 +182,14 @@ class Connection(BaseProtocol):
             transport.abort()
             return
         if self._reading_head and not self.lingering:
-            self._write(Problem(408, "the request's head did not arrive in time").answer(), "close")
+            late = Problem(408, "the request's head did not arrive in time")
+            self._write((_crowded() if for_room else late).answer(), "close")
         transport.close()
 
     def refuse(self, *, linger: bool) -> None:
         """Turn a new connection away for which there is no room; lingering, where there is some for that."""
         self._parser = None
-        self._write(unavailable("too many connections are being served").answer(), "close")
+        self._write(_crowded().answer(), "close")
         self._close(linger=linger)
 
     def finish(self) -> None:
@@ -345,6 +346,10 @@ def _is_last(message: RawRequestMessage) -> bool:
     return bool(message.should_close or message.upgrade or message.chunked)
 
 
+def _crowded() -> Problem:
+    return unavailable("too many connections are being served")
+
+
 def _say_nothing(_data: bytes) -> None:
     """HTTP/1.0 knows no interim answers."""
 
@@ -411,7 +416,7 @@ class Listener:
     def _part(self, connection: Connection) -> None:
         if not connection.going:
             self._parting.add(connection)
-            connection.cut()
+            connection.cut(for_room=True)
 
     async def stop(self, grace_s: float = 1.0) -> None:
         """Close idle connections, let the others answer what they are serving, cut what is then left."""

@@ -53,7 +53,6 @@ async def test_a_crowd_is_bounded(serving: Serving) -> None:
     assert all("retry-after" in each.headers for each in refused)
     await asyncio.sleep(0.5)  # now the five are slow, and make room for who is not
     assert (await server.ask(get())).status == 200
-    assert (await clients[0].answer()).status == 408
 
 
 @pytest.mark.parametrize("reset", [False, True])
