@@ -189,6 +189,8 @@ async def _try(stage: Scene, number: int, raw: bytes, statuses: Counter[str]) ->
             except (ValueError, KeyError, IndexError) as exc:
                 return f"the answer is not HTTP: {exc!r}"
             statuses[str(answered.status)] += 1
+            if b"hookd failed to serve" in answered.body:  # what would be a 500 elsewhere
+                return "an exception of hookd's own"
             if answered.status >= 500 and answered.status not in (503, 505):
                 return f"answered {answered.status}"
             if answered.status >= 400 and not head_only and (fault := wrong_refusal(answered)):
