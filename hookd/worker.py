@@ -75,6 +75,7 @@ class Worker:
         self._store_faults: set[str] = set()
         self._stopping = False
         self._first_lane = 0
+        self._lack_until = 0.0
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
         holder.on_swap(self._wake.set)
@@ -141,7 +142,7 @@ class Worker:
             await self._follow_clock()
             now = self._clock.now()  # one instant for both: what is renewed is not claimed
             await self._renew_leases(now)
-            survey = await self._survey(now)
+            survey = self._after_lack(await self._survey(now))
             if survey.wants:
                 await self._claim(survey, now)
             else:
@@ -157,6 +158,15 @@ class Worker:
         if self._store_failing:
             await self._store.probe()
             self._store_recovered()
+
+    def _after_lack(self, survey: Survey) -> Survey:
+        """Ask for one delivery a second while hookd itself lacks descriptors: all the others would fail alike."""
+        if not self._lack_until:
+            return survey
+        rest_s = self._lack_until - self._clock.monotonic()
+        if rest_s > 0:
+            return Survey((), min(rest_s, survey.nap_s))
+        return replace(survey, wants=tuple(replace(want, seats=1) for want in survey.wants[:1]))
 
     async def _set_back_since_the_last_run(self) -> None:
         """Follow a wall clock that was set back while hookd was down: then the last event came in the future."""
@@ -296,6 +306,8 @@ class Worker:
             if self._behind_s() > SLEW_S:  # before anything is reckoned by the new clock
                 with suppress(StoreUnavailable):
                     await self._follow_clock()
+            lacking = outcome.reason is Reason.LOCAL
+            self._lack_until = self._clock.monotonic() + retry.LOCAL_PAUSE_S if lacking else 0.0
             now = self._clock.now()
             lane.last_result = LastResult(now, outcome)
             lane.breaker.ended(outcome, probe=probe, mono=self._clock.monotonic())

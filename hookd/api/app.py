@@ -11,7 +11,8 @@ from urllib.parse import unquote
 from hookd import log
 from hookd.api.guard import Door
 from hookd.api.message import Answer, Request
-from hookd.api.problem import Problem, unavailable
+from hookd.api.problem import Problem, busy, unavailable
+from hookd.api.room import NoRoom
 from hookd.errors import EventRejected, PendingLimitReached, StoreUnavailable, TaskSpent
 
 Route = Callable[[Request, Mapping[str, str]], Awaitable[Answer]]
@@ -99,10 +100,19 @@ def _refusal(exc: Exception) -> Problem:
             return Problem(exc.status, exc.detail, title=exc.title, faults=exc.faults)
         case TaskSpent():
             return Problem(409, str(exc), title="Task is spent")
+        case NoRoom() | PendingLimitReached() | StoreUnavailable():
+            return _later(exc)
+        case _:
+            log.error("request.failed", exc_info=exc)
+            return unavailable("hookd failed to serve this request; its log says more")
+
+
+def _later(exc: NoRoom | PendingLimitReached | StoreUnavailable) -> Problem:
+    """The refusal of what may succeed when it is asked again."""
+    match exc:
+        case NoRoom():
+            return busy()
         case PendingLimitReached():
             return unavailable("too many deliveries are waiting (daemon.limits.pending); nothing was stored")
         case StoreUnavailable():
             return unavailable(f"the store cannot write now; nothing was stored: {exc}")
-        case _:
-            log.error("request.failed", exc_info=exc)
-            return unavailable("hookd failed to serve this request; its log says more")

@@ -4,13 +4,14 @@ Must never: parse. Called by: the routes that take a body.
 """
 
 import asyncio
+import time
 
-from aiohttp import StreamReader
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
 from hookd.api.message import JSON_TYPE, Request
-from hookd.api.problem import Problem
+from hookd.api.problem import Problem, busy
+from hookd.api.room import weight
 
 BODY_S = 30.0
 JSON = JSON_TYPE
@@ -44,34 +45,44 @@ async def read(request: Request, limit: int, within_s: float = BODY_S) -> bytes:
     """The whole body, at most `limit` bytes, within `within_s` seconds.
 
     Raises:
-        Problem: 413 (before the rest is read), 408, 400 (broken framing).
+        Problem: 413 (before the rest is read), 408, 400 (broken framing), 503 (cut to make room).
+        NoRoom: others take too much memory.
     """
     length = request.content_length()
     if length is not None and length > limit:
         raise _too_large(limit)
     _continue(request)
-    content = request.content
+    since = request.arrived_at
     try:
-        if content.is_eof():
-            raw = content.read_nowait(-1)
+        if request.content.is_eof():
+            raw = request.content.read_nowait(-1)
         else:
-            async with asyncio.timeout(within_s):
-                raw = await _read_up_to(content, limit)
+            raw = await _read_up_to(request, limit, within_s)
+            since = time.monotonic()
     except TimeoutError:
+        if request.share.crowded:
+            raise busy(close=True) from None
         raise Problem(408, f"the body did not arrive within {within_s:.0f} seconds", close=True) from None
     except (HttpProcessingError, RequestPayloadError):
         raise Problem(400, "the body's framing is broken", close=True) from None
     if len(raw) > limit:
         raise _too_large(limit)
+    request.share.enter(weight(raw), since=since, now=time.monotonic())
     return raw
 
 
-async def _read_up_to(content: StreamReader, limit: int) -> bytes:
+async def _read_up_to(request: Request, limit: int, within_s: float) -> bytes:
+    """Raises TimeoutError also where the request is cut to make room for others."""
     raw = bytearray()
-    while chunk := await content.readany():
-        raw += chunk
-        if len(raw) > limit:
-            break
+    share = request.share
+    async with asyncio.timeout(within_s) as deadline:
+        share.crowd_out = lambda: deadline.reschedule(0)
+        while chunk := await request.content.readany():
+            raw += chunk
+            share.grow(len(chunk))
+            if len(raw) > limit:
+                break
+    share.arrived()
     return bytes(raw)
 
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from heapq import nlargest
 
 from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
@@ -22,12 +23,19 @@ from aiohttp.web_protocol import RequestPayloadError
 from hookd.api.body import BODY_S
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, unavailable
+from hookd.api.room import Room
 from hookd.clock import Clock
 
 Serve = Callable[[Request], Awaitable[Answer]]
 """Answers a request; must not raise."""
 
 READ_BYTES = 64 * 1024
+
+AT_ONCE = 64
+"""Slow clients that are let go together where descriptors lack."""
+
+LOOK_AGAIN_S = 0.02
+"""How long it is taken for granted that no client has become slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,8 @@ class Bounds:
         linger_s: how long the rest of a refused body is read and thrown away, so that the client sees the answer.
         linger_bytes: how much of it.
         sweep_s: how often connections are looked at.
+        slow: the share of its time from which on a client counts as slow, and makes room for others.
+        refused: connections for which there is no room, but which are told so with care.
         head_line: bytes of a request line's target, and of one header field.
     """
 
@@ -52,7 +62,9 @@ class Bounds:
     linger_s: float = 2.0
     linger_bytes: int = 16 * 1024 * 1024
     sweep_s: float = 1.0
+    slow: float = 0.02
     connections: int = 1000
+    refused: int = 1000
     head_line: int = 8190
     headers: int = 64
 
@@ -64,6 +76,7 @@ class Connection(BaseProtocol):
         "_closing",
         "_discarded",
         "_ended",
+        "_fed_at",
         "_listener",
         "_payload",
         "_queue",
@@ -95,6 +108,7 @@ class Connection(BaseProtocol):
         self._closing = False
         self._discarded = 0
         self._ended = False
+        self._fed_at = 0.0
         self._reading_head = True
         self._since = 0.0
         self.lingering = False
@@ -159,7 +173,7 @@ class Connection(BaseProtocol):
             return -1.0
         return min(1.0, waited_s / bounds.body_s)  # the route ends it, with an answer
 
-    def cut(self) -> None:
+    def cut(self, *, for_room: bool = False) -> None:
         """Close; a client in the middle of its head is told why, one that does not read is dropped."""
         transport = self.transport
         if transport is None:
@@ -167,15 +181,16 @@ class Connection(BaseProtocol):
         if self._unread():
             transport.abort()
             return
-        if self._reading_head:
-            self._write(Problem(408, "the request's head did not arrive in time").answer(), "close")
+        if self._reading_head and not self.lingering:
+            late = Problem(408, "the request's head did not arrive in time")
+            self._write((_crowded() if for_room else late).answer(), "close")
         transport.close()
 
-    def refuse(self) -> None:
-        """Close a new connection for which there is no room."""
-        self._write(unavailable("too many connections are being served").answer(), "close")
-        if self.transport is not None:
-            self.transport.close()
+    def refuse(self, *, linger: bool) -> None:
+        """Turn a new connection away for which there is no room; lingering, where there is some for that."""
+        self._parser = None
+        self._write(_crowded().answer(), "close")
+        self._close(linger=linger)
 
     def finish(self) -> None:
         """Close after what is being served; at once where nothing is."""
@@ -209,7 +224,11 @@ class Connection(BaseProtocol):
         if message.version not in (HttpVersion10, HttpVersion11):
             self._refuse(Problem(505, "HTTP/1.1 and HTTP/1.0 are spoken here"))
             return
-        answer = await self._listener.serve(self._request(message, payload))
+        request = self._request(message, payload)
+        try:
+            answer = await self._listener.serve(request)
+        finally:
+            request.share.release()
         unread_body = not payload.is_eof()
         close = answer.close or self._closing or unread_body or _is_last(message)
         if not close:
@@ -236,7 +255,10 @@ class Connection(BaseProtocol):
             target = message.url.raw_path_qs  # the absolute form (RFC 9112, 3.2.2)
         path, _, query = target.partition("?")
         say = self._send_now if message.version == HttpVersion11 else _say_nothing  # RFC 9110, 10.1.1
-        return Request(message.method, path, query, message.headers, payload, self._own_host, say)
+        share = self._listener.room.share()
+        return Request(
+            message.method, path, query, message.headers, payload, self._own_host, say, share, self._fed_at
+        )
 
     def _own_host(self) -> str:
         own = self.transport.get_extra_info("sockname") if self.transport is not None else None
@@ -272,6 +294,7 @@ class Connection(BaseProtocol):
         """Queue the request that ends here, if one does; the parser keeps what follows it."""
         if self._parser is None:
             return
+        self._fed_at = self._listener.clock.monotonic()  # the loop's own time stands still while it is busy
         try:
             messages, _upgraded, _tail = self._parser.feed_data(data)
         except HttpProcessingError:
@@ -323,6 +346,10 @@ def _is_last(message: RawRequestMessage) -> bool:
     return bool(message.should_close or message.upgrade or message.chunked)
 
 
+def _crowded() -> Problem:
+    return unavailable("too many connections are being served")
+
+
 def _say_nothing(_data: bytes) -> None:
     """HTTP/1.0 knows no interim answers."""
 
@@ -330,11 +357,16 @@ def _say_nothing(_data: bytes) -> None:
 class Listener:
     """Makes the connections of one socket and keeps their number and patience within bounds."""
 
-    def __init__(self, serve: Serve, clock: Clock, bounds: Bounds = Bounds()) -> None:
+    def __init__(
+        self, serve: Serve, clock: Clock, bounds: Bounds = Bounds(), room: Room | None = None
+    ) -> None:
         self.serve = serve
         self.clock = clock
         self.bounds = bounds
+        self.room = room or Room()
         self._open: set[Connection] = set()
+        self._parting: set[Connection] = set()
+        self._none_is_slow_until = 0.0
         self._empty = asyncio.Event()
         self._empty.set()
         self._sweeper = asyncio.create_task(self._sweep())
@@ -344,26 +376,47 @@ class Listener:
         return Connection(self)
 
     def enter(self, connection: Connection) -> None:
-        """Take a connection in; past the bound, the one whose client is closest to its time's end makes room."""
+        """Take a connection in; past the bound, the slowest client makes room, or else the newcomer is turned away."""
         self._open.add(connection)
         self._empty.clear()
-        if len(self._open) <= self.bounds.connections:
+        if len(self._open) - len(self._parting) <= self.bounds.connections:
             return
-        staying = [each for each in self._open if not each.going and each is not connection]
-        if len(staying) < self.bounds.connections:
-            return
-        now = self._sweeper.get_loop().time()
-        slowest = max(staying, key=lambda each: each.spent(now))
-        if slowest.spent(now) >= 0:
-            slowest.cut()
-        else:
-            connection.refuse()
+        slow = self._slow(1)
+        for each in slow:
+            self._part(each)
+        if not slow:
+            self._parting.add(connection)
+            connection.refuse(linger=len(self._parting) <= self.bounds.refused)
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection that is gone and served."""
         self._open.discard(connection)
+        self._parting.discard(connection)
         if not self._open:
             self._empty.set()
+
+    def lacking(self) -> None:
+        """Let slow clients go: descriptors have run out."""
+        for each in self._slow(AT_ONCE):
+            self._part(each)
+
+    def _slow(self, most: int) -> list[Connection]:
+        """The clients that are slow, the slowest first. Looking costs, so nobody is found in vain twice in a row."""
+        now = self._sweeper.get_loop().time()
+        if now < self._none_is_slow_until:
+            return []
+        spent = {each: each.spent(now) for each in self._open - self._parting}
+        slow = nlargest(
+            most, (each for each in spent if spent[each] >= self.bounds.slow), key=spent.__getitem__
+        )
+        if not slow:
+            self._none_is_slow_until = now + LOOK_AGAIN_S
+        return slow
+
+    def _part(self, connection: Connection) -> None:
+        if not connection.going:
+            self._parting.add(connection)
+            connection.cut(for_room=True)
 
     async def stop(self, grace_s: float = 1.0) -> None:
         """Close idle connections, let the others answer what they are serving, cut what is then left."""

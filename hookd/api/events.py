@@ -12,6 +12,7 @@ from hookd.api import body, views
 from hookd.api.app import Router
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, answer, unavailable
+from hookd.api.room import PER_EVENT, NoRoom
 from hookd.api.services import Services
 from hookd.errors import EventRejected, Fault, IdConflict
 from hookd.model import Event
@@ -23,6 +24,7 @@ class EventRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._rejected = services.metrics.events.labels("rejected")
+        self._unavailable = services.metrics.events.labels("unavailable")
 
     def register(self, router: Router) -> None:
         """Add the routes."""
@@ -37,8 +39,12 @@ class EventRoutes:
         generation = services.holder.current
         try:
             events, batch = await self._events(request, generation.config.daemon.event_size)
-        except (EventRejected, Problem):
-            self._rejected.inc()
+            request.share.hold(PER_EVENT * len(events))
+        except (EventRejected, Problem) as exc:
+            (self._unavailable if exc.status == 503 else self._rejected).inc()
+            raise
+        except NoRoom:
+            self._unavailable.inc()
             raise
         try:
             receipts = await services.intake.accept(events, generation)

@@ -6,7 +6,6 @@ no moment at which somebody else could connect; a stale socket is replaced, anyt
 Must never: speak HTTP. Called by: `daemon`.
 """
 
-import asyncio
 import grp
 import os
 import socket
@@ -15,9 +14,11 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from hookd.api.accept import Acceptor
 from hookd.api.app import App, Router
 from hookd.api.connection import Bounds, Listener
 from hookd.api.guard import Door
+from hookd.api.room import Room
 from hookd.clock import Clock
 from hookd.defs import HttpListen, UnixListen
 from hookd.errors import ListenFailed
@@ -32,8 +33,9 @@ class Listeners:
     router: Router
     clock: Clock
     bounds: Bounds = field(default_factory=Bounds)
+    room: Room = field(default_factory=Room)
     addresses: list[str] = field(default_factory=list)
-    _servers: list[asyncio.AbstractServer] = field(default_factory=list)
+    _acceptors: list[Acceptor] = field(default_factory=list)
     _listeners: list[Listener] = field(default_factory=list)
     _sockets: list[tuple[str, int]] = field(default_factory=list)
 
@@ -43,34 +45,28 @@ class Listeners:
         Raises:
             ListenFailed: the address cannot be bound; the message says why and what to do.
         """
-        listener = Listener(App(self.router, Door.of(listen)).serve, self.clock, self.bounds)
+        listener = Listener(App(self.router, Door.of(listen)).serve, self.clock, self.bounds, self.room)
         self._listeners.append(listener)
-        loop = asyncio.get_running_loop()
+        tls = None
         if isinstance(listen, UnixListen):
             sock = bind_unix(listen)
             self._sockets.append((listen.path, os.stat(listen.path).st_ino))
-            server: asyncio.AbstractServer = await loop.create_unix_server(
-                listener, sock=sock, backlog=BACKLOG
-            )
             self.addresses.append(f"unix:{listen.path}")
         else:
             tls = _tls(listen)
             sock = bind_tcp(listen)
-            server = await loop.create_server(
-                listener,
-                sock=sock,
-                backlog=BACKLOG,
-                ssl=tls,
-                ssl_handshake_timeout=self.bounds.head_s if tls else None,
-                ssl_shutdown_timeout=self.bounds.linger_s if tls else None,
-            )
             self.addresses.append(_url(listen, sock))
-        self._servers.append(server)
+        bounds = self.bounds
+        acceptor = Acceptor(
+            sock, listener, listener.lacking, tls=tls, handshake_s=bounds.head_s, shutdown_s=bounds.linger_s
+        )
+        acceptor.start()
+        self._acceptors.append(acceptor)
 
     async def close(self) -> None:
         """Stop accepting, finish what is being served, remove our own socket files."""
-        for server in self._servers:
-            server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         for path, inode in self._sockets:
             with suppress(OSError):
                 if os.stat(path).st_ino == inode:
@@ -163,6 +159,7 @@ def bind_tcp(listen: HttpListen) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
+        sock.listen(BACKLOG)
     except OSError as exc:
         sock.close()
         raise ListenFailed(f"cannot listen on {listen.host}:{listen.port}: {exc.strerror}") from None

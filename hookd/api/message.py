@@ -14,6 +14,7 @@ from aiohttp import StreamReader
 from multidict import CIMultiDictProxy
 
 from hookd import __version__
+from hookd.api.room import Share
 
 JSON_TYPE = "application/json"
 
@@ -27,6 +28,8 @@ class Request:
         content: the body's reader.
         own_host: tells the address that the client reached, or an empty text on a Unix socket.
         send_now: writes bytes before the answer (for 100 Continue).
+        share: the memory it takes.
+        arrived_at: when its head had come, and as much of its body as came along (monotonic seconds).
     """
 
     method: str
@@ -36,6 +39,8 @@ class Request:
     content: StreamReader
     own_host: Callable[[], str]
     send_now: Callable[[bytes], None]
+    share: Share
+    arrived_at: float
 
     def query(self) -> list[tuple[str, str]]:
         """The query's names and values, decoded, in order."""

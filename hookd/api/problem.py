@@ -51,9 +51,14 @@ class Problem(Exception):
         return Answer(self.status, raw, "application/problem+json", self.headers, self.close)
 
 
-def unavailable(detail: str) -> Problem:
+def unavailable(detail: str, *, close: bool = False) -> Problem:
     """A 503 that asks to come again."""
-    return Problem(503, detail, headers=(("Retry-After", str(RETRY_AFTER_S)),))
+    return Problem(503, detail, headers=(("Retry-After", str(RETRY_AFTER_S)),), close=close)
+
+
+def busy(*, close: bool = False) -> Problem:
+    """The 503 of a request for which there is no room in memory."""
+    return unavailable("more is being taken in than can be stored now; nothing was stored", close=close)
 
 
 def answer(value: Any, status: int = 200) -> Answer:

@@ -38,8 +38,19 @@ def load_aside(
         now: as `load` takes it.
 
     Returns:
-        What `load` returns; where the child dies, no configuration and one finding that says why.
+        What `load` returns; where the child dies, or cannot be started for want of descriptors or memory, no
+        configuration and one finding that says why.
     """
+    received = _Received()
+    try:
+        return _load(path, received, wall_s=wall_s, memory_bytes=memory_bytes, now=now)
+    except OSError as exc:
+        return _dead(path, received, f"loading cannot begin: {exc.strerror or exc}")
+
+
+def _load(
+    path: Path, received: "_Received", *, wall_s: float, memory_bytes: int, now: float | None
+) -> Loaded:
     cpu_s = max(1, int(wall_s))
     # -P: a module in the current directory must not stand in for one of ours.
     command = [sys.executable, "-P", "-c", _CODE, os.fspath(path), str(cpu_s), str(memory_bytes)]
@@ -51,7 +62,6 @@ def load_aside(
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as child:
-        received = _Received()
         try:
             _receive(child, received, time.monotonic() + wall_s)
         except TimeoutError:

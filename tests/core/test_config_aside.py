@@ -1,6 +1,7 @@
 """Loading in a child process: the same result, and hostile files that neither stop nor kill who asks."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -199,3 +200,15 @@ def test_the_child_does_not_import_the_daemon() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         == "[]\n"
     )
+
+
+def test_without_descriptors_nothing_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("webhooks: {}\n")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        found = message(config.load_aside(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert found.endswith("file: loading cannot begin: Too many open files")

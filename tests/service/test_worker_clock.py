@@ -1,6 +1,7 @@
 """Steps of the wall clock and freezes: nothing is attempted twice, nothing is stuck, nothing floods."""
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -179,3 +180,18 @@ async def test_a_hold_asked_for_while_the_clock_is_set_back_is_kept(
         await stage.until(lambda: not stage.lane.in_flight)
         assert stage.lane.hold_until == pytest.approx(stage.clock.now() + 600, abs=5)
         assert len(receiver.requests) == 1
+
+
+async def test_where_descriptors_lack_one_delivery_a_second_is_tried(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with at_work(tmp_path, "http://127.0.0.1:9/", concurrency=2) as stage:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            await stage.take_in(50)
+            await stage.until(lambda: stage.lane.last_result is not None)
+            await asyncio.sleep(0.3)  # less than the pause: none of the others is tried meanwhile
+            tried = [each for each in await stage.records() if each.attempt]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert 1 <= len(tried) <= 4
+    assert not any(each.failures for each in tried)

@@ -94,7 +94,7 @@ async def test_a_refused_body_is_not_read_for_ever(serving: Serving) -> None:
 
 
 async def test_the_slowest_unfinished_head_makes_room(serving: Serving) -> None:
-    server = await serving(connections=3)
+    server = await serving(connections=3, slow=1e-4)
     served, idle, slow = [await server.connect() for _ in range(3)]
     served.send(get("/gate"))
     await server.routes.entered.wait()
@@ -102,7 +102,7 @@ async def test_the_slowest_unfinished_head_makes_room(serving: Serving) -> None:
     slow.send(b"GET ")
     await asyncio.sleep(0.02)  # of 10 s for a head that is a larger share than of 75 s for the next request
     assert (await server.ask(get())).status == 200
-    assert (await slow.answer()).status == 408
+    assert (await slow.answer()).status == 503
     assert await slow.ended()
     await asyncio.sleep(0.02)
     assert (await server.ask(get())).status == 200
@@ -112,10 +112,11 @@ async def test_the_slowest_unfinished_head_makes_room(serving: Serving) -> None:
 
 
 async def test_a_slow_body_makes_room(serving: Serving) -> None:
-    server = await serving(connections=1)
+    server = await serving(connections=1, slow=1e-4)
     slow = await server.connect()
     slow.send(post(b"12345")[:-1])
     await server.routes.entered.wait()
+    await asyncio.sleep(0.02)  # of 30 s for a body
     assert (await server.ask(get())).status == 200
     assert await slow.ended()
     await server.routes.left.wait()
@@ -123,7 +124,7 @@ async def test_a_slow_body_makes_room(serving: Serving) -> None:
 
 
 async def test_where_all_are_served_the_newest_is_refused(serving: Serving) -> None:
-    server = await serving(connections=1)
+    server = await serving(connections=1, slow=1e-4)
     served = await server.connect()
     served.send(get("/gate"))
     await server.routes.entered.wait()

@@ -46,14 +46,13 @@ async def test_a_client_that_reads_late_gets_all(serving: Serving) -> None:
 
 
 async def test_a_crowd_is_bounded(serving: Serving) -> None:
-    server = await serving(connections=5)
-    clients = [await server.connect()]
-    await asyncio.sleep(0.02)
-    clients += [await server.connect() for _ in range(29)]
-    [listener] = server.listeners._listeners
-    await until(lambda: len(listener._open) == 5)
-    assert (await clients[0].answer()).status == 408
-    assert (await clients[-1].ask(get())).status == 200
+    server = await serving(connections=5, slow=0.2, head_s=2)
+    clients = [await server.connect() for _ in range(30)]
+    refused = [await client.answer() for client in clients[5:]]
+    assert {each.status for each in refused} == {503}
+    assert all("retry-after" in each.headers for each in refused)
+    await asyncio.sleep(0.5)  # now the five are slow, and make room for who is not
+    assert (await server.ask(get())).status == 200
 
 
 @pytest.mark.parametrize("reset", [False, True])

@@ -1,0 +1,123 @@
+"""Too much at once: bodies that would fill the memory, connections for which there is no descriptor (spec 2, 12)."""
+
+import asyncio
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from hookd.api.room import NoRoom, Room
+from hookd.defs import HttpListen
+from tests.service.api.conftest import Serving
+from tests.service.api.served import get, post
+from tests.service.api.test_api_unread import until
+
+TCP = HttpListen("127.0.0.1", 0)
+
+
+def test_room_is_bounded_and_given_back() -> None:
+    room = Room(waiting=100)
+    first, second = room.share(), room.share()
+    first.hold(60)
+    with pytest.raises(NoRoom):
+        second.hold(50)
+    second.hold(40)
+    first.release()
+    second.hold(60)
+    with pytest.raises(NoRoom):
+        first.hold(1)
+
+
+def test_one_alone_may_be_larger_than_the_room() -> None:
+    room = Room(waiting=100)
+    alone = room.share()
+    alone.hold(1000)
+    alone.hold(1000)
+    with pytest.raises(NoRoom):
+        room.share().hold(1)
+    alone.release()
+    room.share().hold(1)
+
+
+def test_who_has_waited_too_long_is_refused() -> None:
+    room = Room(patience_s=3, crowd=2)
+    with pytest.raises(NoRoom):
+        room.share().enter(1, since=0, now=3.1)
+    room.share().enter(1, since=0, now=2.9)
+
+
+def test_while_a_crowd_waits_for_too_long_nobody_enters() -> None:
+    room = Room(patience_s=3, crowd=2)
+    first, second = room.share(), room.share()
+    first.enter(1, since=0, now=0)
+    second.enter(1, since=4, now=4)  # a slow disk alone is no crowd
+    with pytest.raises(NoRoom):
+        room.share().enter(1, since=4, now=4)
+    first.release()
+    third = room.share()
+    third.enter(1, since=5, now=5)
+    with pytest.raises(NoRoom):
+        room.share().enter(1, since=8, now=8)
+
+
+async def test_the_body_that_comes_longest_makes_room(serving: Serving) -> None:
+    server = await serving()
+    server.listeners.room.coming = 1000
+    slow, next_slow = await server.connect(), await server.connect()
+    for client in (slow, next_slow):
+        client.send(post(b"x" * 600)[:-1])
+        await server.routes.entered.wait()
+        server.routes.entered.clear()
+    answered = await slow.answer()
+    assert (answered.status, answered.connection) == (503, "close")
+    assert "retry-after" in answered.headers
+    next_slow.send(b"x")
+    assert (await next_slow.answer()).status == 200
+    assert (await server.ask(post(b"x" * 900))).status == 200
+    assert server.listeners.room._come == server.listeners.room._held == 0
+
+
+async def test_an_announced_length_takes_no_room(serving: Serving) -> None:
+    server = await serving()
+    server.listeners.room.coming = 1000
+    slow = await server.connect()
+    slow.send(post(b"x" * 5000)[:-4990])
+    await server.routes.entered.wait()
+    assert (await server.ask(post(b"x" * 900))).status == 200
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.parametrize("listen", [None, TCP])
+async def test_without_descriptors_newcomers_wait(serving: Serving, listen: HttpListen | None) -> None:
+    server = await serving(listen)
+    address = server.listeners.addresses[0]
+    family = socket.AF_INET if listen else socket.AF_UNIX
+    here = await server.connect()
+    assert (await here.ask(get())).status == 200
+    loop = asyncio.get_running_loop()
+    with socket.socket(family) as newcomer:
+        newcomer.setblocking(False)
+        with no_descriptors():
+            cpu_s = time.process_time()
+            await loop.sock_connect(
+                newcomer, ("127.0.0.1", server.port) if listen else address.removeprefix("unix:")
+            )
+            await until(lambda: server.listeners._acceptors[0]._short)
+            assert (await here.ask(get())).status == 200
+            await asyncio.sleep(0.3)
+            assert time.process_time() - cpu_s < 0.2
+        await loop.sock_sendall(newcomer, get())
+        async with asyncio.timeout(5):
+            assert (await loop.sock_recv(newcomer, 100)).startswith(b"HTTP/1.1 200")
