@@ -22,12 +22,14 @@ from hookd.config.watching import tree_hash
 
 _CODE = "import sys; sys.path.append(sys.argv.pop()); from hookd.config.child import main; main()"
 _PACKAGES = str(Path(__file__).parents[2])
+LONGEST_S = 8.0
+"""A load is given up after this long: the verdict on a hostile file takes less than ten seconds in all."""
 _CHUNK = 1 << 16
 _HEAD = struct.Struct("!I")
 
 
 def load_aside(
-    path: Path, *, wall_s: float = 9.5, memory_bytes: int = 1 << 30, now: float | None = None
+    path: Path, *, wall_s: float = LONGEST_S, memory_bytes: int = 1 << 30, now: float | None = None
 ) -> Loaded:
     """Loads the configuration at `path` in a child process with this process's environment.
 
@@ -44,14 +46,12 @@ def load_aside(
     # -P: a module in the current directory must not stand in for one of ours.
     command = [sys.executable, "-P", "-c", _CODE, os.fspath(path), str(cpu_s), str(memory_bytes)]
     command += [*([] if now is None else [repr(now)]), _PACKAGES]
-    with subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as child:
-        received = _Received()
+    received = _Received()
+    try:
+        started = _start(command)
+    except OSError as error:  # no process, descriptor or memory to be had now
+        return _dead(path, received, f"no process can be started to load it: {error.strerror}")
+    with started as child:
         try:
             _receive(child, received, time.monotonic() + wall_s)
         except TimeoutError:
@@ -62,6 +62,16 @@ def load_aside(
     if received.end is not None:
         return received.loaded(received.end)
     return _dead(path, received, received.failure or _cause(code, cpu_s, memory_bytes))
+
+
+def _start(command: list[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 @dataclass(slots=True)
