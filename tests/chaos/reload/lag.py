@@ -61,7 +61,8 @@ class Watcher:
         return worst
 
     async def close(self) -> None:
-        self._process.kill()
+        assert self._process.stdin is not None
+        self._process.stdin.close()  # it ends, and its twin with it
         await self._process.wait()
 
 
