@@ -28,11 +28,17 @@ from hookd.verdict import Changes, Verdict
 QUIET_S = 0.5
 """A tree is read when it has been quiet this long, and read again this long after."""
 
-LONGEST_QUIET_S = 5.0
+LONGEST_QUIET_S = 2.5
 """A tree that never gets quiet is looked at this often all the same; the second look decides."""
 
-LONGEST_WAIT_S = 10.0
-"""A reload of files that do not stop changing is refused after this long."""
+VERDICT_S = 9.0
+"""There is a verdict this long after the first sign of a change, also on files that do not stop changing."""
+
+SHORTEST_LOAD_S = 2.0
+"""A load is given at least this long, however late it begins."""
+
+MOST_FAULTS = 100
+"""Faults a verdict tells, in the log, in `status` and to who asked; `hookd check` lists all of them."""
 
 REHASH_S = 30.0
 """The content is compared this often without any sign of a change (inotify can overflow in silence)."""
@@ -73,6 +79,7 @@ class Reloader:
         self._began = began
         self._ended = ended
         self._asked = False
+        self._blind = False
         self._next: asyncio.Task[Verdict] | None = None
         self._started_with = holder.current.config.daemon
         self._last = Verdict(at=holder.current.loaded_at)
@@ -107,7 +114,7 @@ class Reloader:
     async def _requested(self) -> Verdict:
         async with self._one_at_a_time:
             self._next = None
-            return await self._reload()
+            return await self._reload(self._clock.monotonic())
 
     def restart_needed(self) -> tuple[str, ...]:
         """Keys of `daemon:` on disk that only a restart puts into force."""
@@ -118,10 +125,19 @@ class Reloader:
         while True:
             directories = await self._directories()
             if directories:
-                with suppress(OSError, RuntimeError):
+                try:
                     await self._watch_once(directories)
+                    self._blind = False
+                except (OSError, RuntimeError) as exc:
+                    self._say_blind(exc)
                 self._bell.set()
             await asyncio.sleep(QUIET_S)
+
+    def _say_blind(self, exc: Exception) -> None:
+        """Say once that no watch is to be had; the bell rings without one all the same, so that content decides."""
+        if not self._blind:
+            log.warning("config.watch_failed", path=str(self._path), error=type(exc).__name__)
+        self._blind = True
 
     async def _watch_once(self, directories: frozenset[Path]) -> None:
         """Watch until these are no longer the directories to watch."""
@@ -152,11 +168,12 @@ class Reloader:
             with suppress(TimeoutError):
                 async with asyncio.timeout(REHASH_S):
                     await self._bell.wait()
-                await self._quiet()
+            begun_at = self._clock.monotonic()
+            await self._quiet()
             async with self._one_at_a_time:
                 if self._asked or await self._hash() != self._seen:
                     self._asked = False
-                    await self._reload()
+                    await self._reload(begun_at)
 
     async def _quiet(self) -> None:
         """Return when the bell has been silent for a while, or has not been for a long one."""
@@ -169,23 +186,34 @@ class Reloader:
     async def _hash(self) -> str:
         return await asyncio.to_thread(configuration.tree_hash, self._path, self._sources)
 
-    async def _reload(self) -> Verdict:
-        """Load aside, judge, and tell."""
+    async def _reload(self, begun_at: float) -> Verdict:
+        """Load aside, judge, and tell.
+
+        Args:
+            begun_at: when the first sign of the change was seen, on the monotonic clock.
+        """
         self._began()
-        self._last = await self._judge(await self._settled())
+        try:
+            self._last = await self._judge(await self._settled(begun_at + VERDICT_S))
+        except Exception as exc:  # noqa: BLE001 - whatever a file can bring about, the daemon goes on without it
+            self._seen = ""
+            self._last = self._refuse([f"{self._path}: the reload failed inside hookd: {type(exc).__name__}"])
         self._ended(self._last)
         return self._last
 
-    async def _settled(self) -> Loaded | None:
+    async def _settled(self, give_up_at: float) -> Loaded | None:
         """What two looks agree on; None for files that do not stop changing."""
-        give_up_at = self._clock.monotonic() + LONGEST_WAIT_S
-        while self._clock.monotonic() < give_up_at:
-            loaded = await asyncio.to_thread(configuration.load_aside, self._path)
+        while True:
+            looked_at = self._clock.monotonic()
+            wall_s = max(give_up_at - looked_at - 2 * QUIET_S, SHORTEST_LOAD_S)
+            loaded = await asyncio.to_thread(configuration.load_aside, self._path, wall_s=wall_s)
             await asyncio.sleep(QUIET_S)
             again = await asyncio.to_thread(configuration.tree_hash, self._path, loaded.sources)
             if again == loaded.hash:
                 return loaded
-        return None
+            now = self._clock.monotonic()
+            if now + (now - looked_at) > give_up_at:
+                return None
 
     async def _judge(self, loaded: Loaded | None) -> Verdict:
         if loaded is None:
@@ -193,7 +221,7 @@ class Reloader:
             return self._refuse([f"{self._path}: the files keep changing; reload when they are whole"])
         self._seen, self._sources = loaded.hash, loaded.sources
         if loaded.config is None:
-            return self._refuse([str(f) for f in loaded.findings if f.severity is Severity.ERROR])
+            return self._refuse(faults_of(loaded))
         return await self._apply(loaded.config)
 
     def _refuse(self, faults: Sequence[str]) -> Verdict:
@@ -229,6 +257,14 @@ class Reloader:
     def _ready(self, config: Config, number: int) -> Generation:
         self._prepare(config)
         return Generation.of(config, number=number, now=self._clock.now())
+
+
+def faults_of(loaded: Loaded) -> list[str]:
+    """The first errors of a load, and how many more there are."""
+    errors = [finding for finding in loaded.findings if finding.severity is Severity.ERROR]
+    told = [str(finding) for finding in errors[:MOST_FAULTS]]
+    more = len(errors) - len(told)
+    return [*told, f"and {more:,} more; hookd check lists them"] if more else told
 
 
 def _store_files(store: str) -> frozenset[str]:

@@ -8,12 +8,17 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from errno import ELOOP, ENOENT, ENOTDIR
 from pathlib import Path
 
 MAX_CONFIG_BYTES = 16 << 20
 """The largest YAML file that is read."""
 MAX_SOURCE_BYTES = 1 << 20
 """The largest file that is read because the configuration refers to it (a secret, a certificate)."""
+MAX_TREE_BYTES = 64 << 20
+"""All YAML files of a tree together: what is read within a second, and held within the child's bound on memory."""
+MAX_FILES = 20_000
+"""YAML files in a tree."""
 _MAX_ENTRIES = 100_000
 _DEFAULT_NAME = "hookd.yaml"
 _SYSTEM_PATH = Path("/etc/hookd/hookd.yaml")
@@ -88,7 +93,7 @@ def list_tree(path: Path) -> Listing:
     Names that begin with a dot and `*.test.yaml` are skipped. A symlink to a directory is followed, but no
     directory is entered twice.
     """
-    if not path.is_dir():
+    if not _is_directory(path):
         return Listing(files=(path,), directories=(path.parent,))
     files: list[Path] = []
     directories: list[Path] = []
@@ -106,12 +111,52 @@ def list_tree(path: Path) -> Listing:
         directories.append(directory)
         entries += len(names)
         if entries > _MAX_ENTRIES:
-            refused.append((path, Unreadable(f"holds more than {_MAX_ENTRIES} files and directories")))
-            break
-        for name in names:
-            _sort_in(directory / name, files, waiting)
+            return _too_many(directory, directories, f"{_MAX_ENTRIES:,} files and directories")
+        try:
+            for name in names:
+                _sort_in(directory / name, files, waiting)
+        except Unreadable as error:
+            refused.append((directory, error))
+        if len(files) > MAX_FILES:
+            return _too_many(directory, directories, f"{MAX_FILES:,} YAML files")
     files.sort(key=lambda file: file.parts)
+    if (large := _too_large(files)) is not None:
+        refused.append(large)
+        files.clear()
     return Listing(tuple(files), tuple(directories), tuple(refused))
+
+
+def _too_many(directory: Path, directories: list[Path], what: str) -> Listing:
+    """No file is read where there are too many; the directory in which the bound was passed is named."""
+    error = Unreadable(f"brings the configuration to more than {what}; keep other files elsewhere")
+    return Listing((), tuple(directories), ((directory, error),))
+
+
+def _too_large(files: list[Path]) -> tuple[Path, Unreadable] | None:
+    """The largest of the files, where all of them together are too large; each may still be within its own bound."""
+    sizes = [(_size(file), file) for file in files]
+    whole = sum(size for size, _ in sizes if size <= MAX_CONFIG_BYTES)
+    if whole <= MAX_TREE_BYTES:
+        return None
+    largest = max(pair for pair in sizes if pair[0] <= MAX_CONFIG_BYTES)[1]
+    reason = f"is the largest of files of {whole >> 20} MiB together; {MAX_TREE_BYTES >> 20} MiB are allowed"
+    return largest, Unreadable(reason, token=str(whole))
+
+
+def _size(file: Path) -> int:
+    """How many bytes would be read; none of what is no regular file."""
+    try:
+        facts = file.stat()
+    except (OSError, ValueError):
+        return 0
+    return facts.st_size if stat.S_ISREG(facts.st_mode) else 0
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # it cannot even be looked at; to read it says why
+        return False
 
 
 def _enter(directory: Path, seen: set[tuple[int, int]]) -> list[str]:
@@ -120,7 +165,8 @@ def _enter(directory: Path, seen: set[tuple[int, int]]) -> list[str]:
         if (facts.st_dev, facts.st_ino) in seen:
             return []
         seen.add((facts.st_dev, facts.st_ino))
-        return [entry.name for entry in directory.iterdir() if not entry.name.startswith(".")]
+        # In order: which of two ways leads into a directory with two names must not depend on chance.
+        return sorted(entry.name for entry in directory.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         raise Unreadable(_why(directory, error)) from None
 
@@ -130,8 +176,18 @@ def _sort_in(entry: Path, files: list[Path], waiting: list[Path]) -> None:
         return
     if entry.suffix in {".yaml", ".yml"}:
         files.append(entry)
-    elif entry.is_dir():
+    elif _leads_down(entry):
         waiting.append(entry)
+
+
+def _leads_down(entry: Path) -> bool:
+    """Whether it is a directory; raises Unreadable where that cannot be told: a fault may hide below."""
+    try:
+        return stat.S_ISDIR(entry.stat().st_mode)
+    except OSError as error:
+        if error.errno in {ENOENT, ENOTDIR, ELOOP}:
+            return False
+        raise Unreadable(f"holds what {_why(entry, error)}") from None
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -21,6 +21,8 @@ Steps = tuple[str | int, ...]
 
 _BARE = re.compile(r"[\w-]+")
 _SHOWN_MAX = 60
+_LONGEST_BARE = 256
+"""A longer step is quoted, and so cut."""
 
 
 OUT_OF_MEMORY = 77
@@ -97,7 +99,8 @@ def dotted(steps: Steps) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            text += ("." if text else "") + (step if _BARE.fullmatch(step) else quoted(step))
+            bare = len(step) <= _LONGEST_BARE and _BARE.fullmatch(step)
+            text += ("." if text else "") + (step if bare else quoted(step))
     return text
 
 

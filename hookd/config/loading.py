@@ -4,8 +4,8 @@ Must never: stop at the first problem, keep state between loads, or write anythi
 and `child` on behalf of `config.load_aside`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from hookd.config.schema import Validators
 from hookd.config.view import Document, Scope, View
 from hookd.config.watching import digest
 from hookd.config.webhooks import Built, build_webhook
-from hookd.config.wording import Spot, meant
+from hookd.config.wording import Spot
 from hookd.defs import Config, DaemonDef, EventDef, Place, ScheduleDef, TaskDef, TypeDef, WebhookDef
 
 Note = Callable[[str], None]
@@ -44,6 +44,8 @@ _KINDS = {
     "schedules": "schedule",
 }
 _KNOWN = sorted([DAEMON, *_KINDS])
+MOST_FINDINGS = 10_000
+"""As many findings leave a load; of more, the rest is counted."""
 _LONGEST_NAME = dict.fromkeys(_KINDS, 128) | {"tasks": 64}
 
 
@@ -134,7 +136,8 @@ class _Load:
             elif name in _KINDS:
                 self._gather_section(name, view)
             else:
-                view.error_at_key(f"unknown key{meant(name, _KNOWN)} (known here: {listed(_KNOWN)})")
+                near = self._scope.meant(name, _KNOWN)
+                view.error_at_key(f"unknown key{near} (known here: {listed(_KNOWN)})")
 
     def _gather_daemon(self, view: View) -> None:
         if self._parts.daemon is not None:
@@ -216,9 +219,9 @@ class _Load:
             yield view
 
     def _result(self, daemon: DaemonDef, definitions: Mapping[str, Mapping[str, Any]]) -> Loaded:
-        findings = tuple(sorted(set(self._scope.findings), key=_order))
+        findings = _bounded(sorted(set(self._scope.findings), key=_order))
         sources = tuple(sorted(self._scope.sources))
-        whole = digest(self._path, self._contents, sources)
+        whole = digest(self._path, self._contents, self._scope.sources)
         if any(finding.severity is Severity.ERROR for finding in findings):
             return Loaded(None, findings, sources, whole)
         types: dict[str, TypeDef] = dict(definitions["types"])
@@ -268,6 +271,17 @@ def _place(view: View) -> Place:
 def _shown_place(view: View) -> str:
     line, column = view.home
     return f"{view.document.shown}:{line}:{column}"
+
+
+def _bounded(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The first of very many findings, errors before warnings where some are left out, and how many more there are."""
+    if len(findings) <= MOST_FINDINGS:
+        return tuple(findings)
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    told = (errors or findings)[:MOST_FINDINGS]
+    last, more = told[-1], len(findings) - len(told)
+    message = f"and {more:,} more problems, which are not listed"
+    return (*told, replace(last, where="file", message=message))
 
 
 def _order(finding: Finding) -> tuple[str, int, int, str, str]:

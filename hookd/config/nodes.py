@@ -23,6 +23,9 @@ MAX_DEPTH = 100
 MAX_ALIASED = 250_000
 """Values that aliases may add to one file; long text counts for more."""
 
+MAX_VALUES = 500_000
+"""Values in one file, keys among them: as many as are read within a few seconds."""
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _SCALAR_TAGS = frozenset({"str", "int", "float", "bool", "null"})
@@ -165,6 +168,7 @@ class _Builder:
         self._anchors: dict[str, Node] = {}
         self._aliased = 0
         self._documents = 0
+        self._values = 0
         self._take = {
             yaml.ScalarEvent: self._scalar,
             yaml.MappingStartEvent: self._start,
@@ -270,6 +274,12 @@ class _Builder:
             self._anchors[event.anchor] = node
 
     def _attach(self, node: Node, *, at: Any = None) -> None:
+        self._values += 1
+        if self._values > MAX_VALUES:
+            place = Problem(
+                node.line, node.column, ("file",), f"holds more than {MAX_VALUES:,} values; split it"
+            )
+            raise _Refused(place)
         if not self._frames:
             self.root = node
             return

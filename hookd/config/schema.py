@@ -5,12 +5,12 @@ anything. Used by `loading`, and by the command line for `hookd schema`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError, validators
 
 from hookd.config.wording import Report, Spot, word_errors
 
@@ -33,8 +33,8 @@ class Validators:
 
     def __init__(self) -> None:
         schema = json.loads(schema_text())
-        self._kinds: Mapping[str, Draft202012Validator] = {
-            name: Draft202012Validator(_inlined(definition, schema["$defs"]))
+        self._kinds: Mapping[str, Any] = {
+            name: _Validator(_inlined(definition, schema["$defs"]))
             for name, definition in schema["$defs"].items()
         }
 
@@ -49,6 +49,22 @@ class Validators:
         errors = list(self._kinds[kind].iter_errors(spot.node.plain()))
         if errors:
             word_errors(errors, spot, report)
+
+
+def _unique(
+    _validator: Any,
+    wanted: bool,
+    items: Any,
+    _schema: Schema,
+) -> Iterator[ValidationError]:
+    """`uniqueItems` among texts. The library's own compares each item with each where they cannot be sorted."""
+    if wanted and isinstance(items, list):
+        texts = [item for item in items if isinstance(item, str)]
+        if len(set(texts)) < len(texts):
+            yield ValidationError("an item stands in the list twice")
+
+
+_Validator: Any = validators.extend(Draft202012Validator, {"uniqueItems": _unique})  # type: ignore[no-untyped-call]
 
 
 def _inlined(schema: Any, definitions: Mapping[str, Schema]) -> Any:

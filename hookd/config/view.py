@@ -14,9 +14,11 @@ from typing import Any
 from hookd.config.files import MAX_SOURCE_BYTES, Unreadable, read_regular
 from hookd.config.finding import Finding, Severity, Steps, dotted, shown_path
 from hookd.config.nodes import Node, Tree, lines_of
+from hookd.config.watching import identity
 from hookd.config.wording import Spot, meant
 
-_MAX_SUGGESTIONS = 100
+_MAX_COMPARED = 100_000
+"""Names that the words of one load are compared with: a second's work."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,10 @@ class Scope:
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env = env
         self.findings: list[Finding] = []
-        self.sources: set[str] = set()
+        self.sources: dict[str, bytes] = {}
         self.proven: dict[Any, str | None] = {}
         self._contents: dict[Path, bytes | Unreadable] = {}
-        self._suggestions = 0
+        self._compared = 0
 
     def read(self, path: Path) -> bytes:
         """The content of a file the configuration refers to; each is read once a load.
@@ -69,8 +71,8 @@ class Scope:
         Raises:
             Unreadable: it is not a regular file that can be read.
         """
-        self.sources.add(str(path))
         if path not in self._contents:
+            self.sources[str(path)] = identity(path)
             try:
                 self._contents[path] = read_regular(path, MAX_SOURCE_BYTES)
             except Unreadable as error:
@@ -81,9 +83,10 @@ class Scope:
         return content
 
     def meant(self, word: str, choices: Iterable[str]) -> str:
-        """`; did you mean "x"?`, for the first hundred names: to find the near ones of thousands is slow."""
-        self._suggestions += 1
-        return meant(word, choices) if self._suggestions <= _MAX_SUGGESTIONS else ""
+        """`; did you mean "x"?`, for as many words as can be compared in time; nothing for the rest."""
+        names = tuple(choices)
+        self._compared += len(names)
+        return meant(word, names) if self._compared <= _MAX_COMPARED else ""
 
 
 class View:

@@ -6,7 +6,8 @@ Used by `loading` and by the daemon's reload.
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from hookd.config.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
@@ -30,19 +31,26 @@ def tree_hash(path: Path, extra: Iterable[str | Path] = ()) -> str:
     listing = list_tree(path)
     contents = [(file, _content(file)) for file in listing.files]
     contents += [(place, error.token) for place, error in listing.refused]
-    return digest(path, contents, extra)
+    return digest(path, contents, {os.fspath(source): identity(source) for source in extra})
 
 
-def digest(path: Path, contents: Iterable[tuple[Path, bytes]], extra: Iterable[str | Path] = ()) -> str:
-    """The hash of `tree_hash` for contents that have already been read."""
+def digest(path: Path, contents: Iterable[tuple[Path, bytes]], extra: Mapping[str, bytes]) -> str:
+    """The hash of `tree_hash` for contents that have already been read.
+
+    Args:
+        path: the configuration's file or directory.
+        contents: its files.
+        extra: the files it refers to, each with its `identity` from before it was read: one that changes while it is
+            read, or later during the load, must not look the same as what was read.
+    """
     whole = hashlib.sha256()
     for file, content in sorted(contents):
         name = file.name if file == path else os.path.relpath(file, path)
         _add(whole, os.fsencode(name))
         _add(whole, hashlib.sha256(content).digest())
-    for source in sorted({os.fspath(source) for source in extra}):
+    for source in sorted(extra):
         _add(whole, os.fsencode(source))
-        _add(whole, _identity(source))
+        _add(whole, extra[source])
     return whole.hexdigest()[:12]
 
 
@@ -55,11 +63,12 @@ def watch_dirs(path: Path) -> tuple[Path, ...]:
     """
     listing = list_tree(path)
     found: set[Path] = set()
+    target = cache(_target)  # thousands of files share the directories on their ways
     for place in (path, *listing.files, *listing.directories):
-        found.update(_link_places(place))
+        found.update(_link_places(place, target))
     found.update(directory.absolute() for directory in listing.directories)
     found.discard(Path("/"))
-    return tuple(sorted(directory for directory in found if directory.is_dir()))
+    return tuple(sorted(directory for directory in found if _is_directory(directory)))
 
 
 def _add(whole: "hashlib._Hash", part: bytes) -> None:
@@ -73,7 +82,8 @@ def _content(file: Path) -> bytes:
         return error.token
 
 
-def _identity(source: str) -> bytes:
+def identity(source: str | Path) -> bytes:
+    """What tells a file from another one, and from itself once it was written to."""
     try:
         facts = Path(source).stat()
     except (OSError, ValueError):
@@ -81,7 +91,14 @@ def _identity(source: str) -> bytes:
     return f"{facts.st_dev} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}".encode()
 
 
-def _link_places(path: Path) -> set[Path]:
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _link_places(path: Path, target_of: Callable[[Path], Path | None]) -> set[Path]:
     """The directories of every symlink that is passed on the way to `path`, and the one it ends in."""
     found: set[Path] = set()
     current = Path("/")
@@ -93,7 +110,7 @@ def _link_places(path: Path) -> set[Path]:
             current = current.parent
             continue
         step = current / part
-        target = _target(step)
+        target = target_of(step)
         if target is None or links == _MAX_LINKS:
             current = step
             continue
@@ -102,7 +119,7 @@ def _link_places(path: Path) -> set[Path]:
         if target.is_absolute():
             current = Path("/")
         waiting.extend(reversed([part for part in target.parts if part != "/"]))
-    found.add(current if current.is_dir() else current.parent)
+    found.add(current if _is_directory(current) else current.parent)
     return found
 
 

@@ -44,6 +44,8 @@ _VALUE_RULES = frozenset(
 )  # fmt: skip
 
 
+_MOST_MEANT = 1000
+"""Unknown keys of one mapping that are compared with the known ones."""
 _ONE_DURATION = "90m"
 _SEVERAL_DURATIONS = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?\s?(?:ms|s|m|h|d)\s?){2,30}")
 
@@ -163,14 +165,14 @@ def _quote_hint(schema: Schema, at: Node) -> str:
 def _unknown_keys(breach: _Breach, at: Node, _home: _Place) -> _Said:
     known = sorted(breach.schema.get("properties", {}))
     misplaced = breach.schema.get("x-misplaced", {})
-    for key in breach.given:
+    for number, key in enumerate(breach.given):
         if key in known or at.broken:
             continue
         at.value[key].broken = True
         if key in misplaced:
             yield at.keys[key], (key,), misplaced[key]
             continue
-        near = meant(key, known)
+        near = meant(key, known) if number < _MOST_MEANT else ""
         # Unquoted text in braces is a key; where a secret is expected, it is not repeated.
         more = () if "maxProperties" in breach.schema and not near else (key,)
         yield at.keys[key], more, f"unknown key{near} (known here: {listed(known)})"
@@ -244,11 +246,13 @@ def _excluded(breach: _Breach, at: Node, _home: _Place) -> _Said:
 
 
 def _twice(_breach: _Breach, at: Node, _home: _Place) -> _Said:
-    seen: list[Any] = []
+    seen: set[str] = set()
     for index, item in enumerate(at.value):
+        if not isinstance(item.value, str):
+            continue
         if item.value in seen:
-            yield (item.line, item.column), (index,), f"{quoted(str(item.value))} stands in the list twice"
-        seen.append(item.value)
+            yield (item.line, item.column), (index,), f"{quoted(item.value)} stands in the list twice"
+        seen.add(item.value)
 
 
 _RULES: Mapping[str, Callable[[_Breach, Node, _Place], _Said]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hookd import config
-from hookd.config import Loaded, aside
+from hookd.config import Loaded, aside, loading
 
 GOOD = Path(__file__).parents[1] / "configs" / "good"
 
@@ -212,3 +212,33 @@ def test_without_descriptors_nothing_is_loaded(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert found.endswith("file: loading cannot begin: Too many open files")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("types:\n  a:\n    events: [" + ", ".join(f"{{a: {n}}}" for n in range(30_000)) + "]\n", "types.a.events"),
+        ("types:\n  a:\n    events: [" + ", ".join(f"e{n}" for n in range(60_000)) + ", e7]\n", '"e7" stands'),
+        ("webhooks:\n  ? " + "k" * 1_000_000 + "\n  :\n" + "".join(f"    x{n}: 1\n" for n in range(3000)), "kkk…"),
+        ("a:\n" + "- 1\n" * 500_001, "holds more than 500,000 values"),
+    ],
+    ids=["mappings-where-texts-belong", "one-of-many-twice", "long-name", "many-values"],
+)  # fmt: skip
+def test_what_used_to_take_quadratic_time_or_memory(content: str, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(content)
+    findings = config.load_aside(tmp_path / "x.yaml").findings
+    assert any(expected in str(finding) for finding in findings)
+
+
+def test_very_many_findings_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "MOST_FINDINGS", 3)
+    (tmp_path / "x.yaml").write_text("webhooks:\n" + "  a: {url: http://h}\n" * 6)
+    findings = config.load(tmp_path / "x.yaml", env={}).findings
+    assert len(findings) == 4
+    assert str(findings[-1]).endswith("x.yaml:5:3: file: and 2 more problems, which are not listed")
+
+
+def test_no_process_to_be_had_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.yaml").write_text("webhooks: {}\n")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    assert "loading cannot begin: No such file" in message(config.load_aside(tmp_path / "x.yaml"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hookd import config
-from hookd.config import Severity
+from hookd.config import Severity, files, loading
 from hookd.config.files import MAX_CONFIG_BYTES, list_tree
 from tests.service.tls import Authority, encrypted
 
@@ -316,3 +316,65 @@ def test_looking_for_a_socket_where_there_is_no_config(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.yaml")
     assert config.first_unix_socket(tmp_path) is None
     assert config.first_unix_socket(tmp_path / "none") is None
+
+
+def deep_directory(tree: Path) -> None:
+    """Directories so deep that no path leads to the last ones."""
+    at = os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(600):
+        os.mkdir("directory", dir_fd=at)
+        below = os.open("directory", os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+
+
+def test_a_directory_too_deep_to_look_into_is_refused_and_raises_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(HOOK)
+    deep_directory(tmp_path)
+    loaded = config.load(tmp_path, env={})
+    assert [f.message for f in loaded.findings] == ["holds what cannot be read: file name too long"]
+    assert config.tree_hash(tmp_path) == loaded.hash
+    assert config.watch_dirs(tmp_path)
+
+
+def test_files_that_are_too_large_together_are_not_read(tmp_path: Path) -> None:
+    for number in range(6):
+        with (tmp_path / f"{number}.yaml").open("wb") as file:
+            file.truncate((11 << 20) + number)
+    loaded = config.load(tmp_path, env={})
+    assert [str(f) for f in loaded.findings] == [
+        f"{tmp_path}/5.yaml:1:1: file: is the largest of files of 66 MiB together; 64 MiB are allowed"
+    ]
+    assert config.tree_hash(tmp_path) == loaded.hash
+
+
+def test_too_many_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_FILES", 3)
+    (tmp_path / "many").mkdir()
+    for number in range(4):
+        (tmp_path / "many" / f"{number}.yaml").write_text(HOOK)
+    [finding] = config.load(tmp_path, env={}).findings
+    assert finding.path == str(tmp_path / "many")
+    assert "more than 3 YAML files" in finding.message
+
+
+def test_a_secret_that_changes_once_it_was_read_changes_the_hash(tmp_path: Path) -> None:
+    """It must not look as if the load had read what stands there afterwards."""
+    secret = tmp_path / "url"
+    secret.write_text("https://h.example/1")
+    (tmp_path / "x.yaml").write_text("webhooks:\n  a: {url: {file: url}}\ntasks:\n  t: {webhook: a}\n")
+    notes = 0
+
+    def note(_shown: str) -> None:
+        nonlocal notes
+        notes += 1
+        if notes == 5:  # the webhooks are built, the tasks are next
+            (tmp_path / "new").write_text("https://h.example/2")
+            (tmp_path / "new").replace(secret)
+
+    loaded = loading.load(tmp_path / "x.yaml", env={}, note=note)
+    assert loaded.config is not None
+    read = loaded.config.webhooks["a"].url.value
+    same = config.tree_hash(tmp_path / "x.yaml", loaded.sources) == loaded.hash
+    assert (read, same) == ("https://h.example/1", False)

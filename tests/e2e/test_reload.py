@@ -211,3 +211,35 @@ async def test_a_webhook_that_disappears_parks_and_returns(tmp_path: Path, recor
         assert not recorder.requests
         (tmp_path / "hookd.yaml").write_text(daemon_part + rules + webhook("a", recorder.url))
         await daemon.delivery_when(delivery, "delivered")
+
+
+async def test_a_directory_that_cannot_be_looked_into_does_not_end_the_daemon(
+    tree: tuple[Path, DaemonProcess],
+) -> None:
+    conf, daemon = tree
+    at = os.open(conf, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(600):
+        os.mkdir("directory", dir_fd=at)
+        below = os.open("directory", os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    assert "file name too long" in (await rejected(daemon))["faults"][0]
+    assert await names(daemon) == {"a"}
+
+
+async def test_a_file_that_never_stops_growing_is_refused_in_time(tree: tuple[Path, DaemonProcess]) -> None:
+    conf, daemon = tree
+
+    async def grow() -> None:
+        with (conf / "grows.yaml").open("w") as file:
+            while True:
+                file.write("# more\n")
+                file.flush()
+                await asyncio.sleep(0.05)
+
+    growing = asyncio.create_task(grow())
+    last = await rejected(daemon)
+    growing.cancel()
+    assert "keep changing" in last["faults"][0]
+    assert await names(daemon) == {"a"}
