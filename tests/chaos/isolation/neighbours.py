@@ -166,7 +166,10 @@ def _judge(findings: Findings, kind: str, without: Rounds, beside: Rounds) -> No
     findings.expect(ratio <= MOST_RATIO, f"{kind}: p99 of the 19 healthy ones rose {ratio:.2f} times")
     findings.expect(accepted <= MOST_RATIO, f"{kind}: p99 of the 202 rose {accepted:.2f} times")
     longest = max(beside.waits)
-    findings.expect(longest < LONGEST_S, f"{kind}: a healthy webhook waited {longest:.2f} s")
+    bound_s = max(
+        LONGEST_S, MOST_RATIO * max(without.waits)
+    )  # a machine that is slow by itself proves nothing
+    findings.expect(longest < bound_s, f"{kind}: a healthy webhook waited {longest:.2f} s")
     findings.expect(not beside.missing, f"{kind}: {beside.missing} events for healthy webhooks did not come")
 
 
