@@ -34,9 +34,9 @@ async def prove(options: Options) -> Findings:
         async with DaemonProcess(place) as daemon:
             backlogs = _Backlogs(daemon, Poster(str(daemon.socket)), fresh, odd)
             await backlogs.pause(["slow", *FAILING])
-            await backlogs.fill(["slow"], options.scale(short=4_000, long=100_000))
+            await backlogs.fill(["slow"], options.scale(short=2_000, long=100_000))
             slow = await backlogs.compare(["slow"], options)
-            await backlogs.fill(FAILING, options.scale(short=2_000, long=50_000))
+            await backlogs.fill(FAILING, options.scale(short=1_500, long=50_000))
             await backlogs.begin_retries(options)
             retries = await backlogs.compare(FAILING, options)
     findings.figures = {"slow": slow, "retries": retries}

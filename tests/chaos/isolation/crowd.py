@@ -50,7 +50,7 @@ async def _run(findings: Findings, name: str, place: Path, *, work_ms: int, for_
             wanted += await _load(poster, for_s)
             await _arrived(healthy, wanted)
             waits = load.waits_s(poster.posted, healthy.requests, wanted)
-            longest = max(waits.values())
+            longest = max(waits.values(), default=0.0)
             findings.figures[name] = {
                 "events_for_healthy": len(wanted),
                 "never_came": len(wanted) - len(waits),

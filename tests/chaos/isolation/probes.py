@@ -162,7 +162,7 @@ async def _first_in_real_time(findings: Findings, options: Options) -> None:
         probes = [each for each in scene.receivers.requests if each.webhook in webhooks.keys() & {*down}]
         late = [each.at - opened_at for each in probes if each.at - opened_at > 15]
         waits = load.waits_s(scene.poster.posted, scene.receivers.requests, numbers)
-        longest = max(waits.values())
+        longest = max(waits.values(), default=0.0)
         findings.figures["probed_together"] = {
             "parked_webhooks": len(down),
             "probes": len(late),
