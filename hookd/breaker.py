@@ -32,13 +32,14 @@ class BreakerState(StrEnum):
 class Breaker:
     """One lane's breaker."""
 
-    __slots__ = ("_pause_s", "_probe_at", "_row", "state")
+    __slots__ = ("_again", "_pause_s", "_probe_at", "_row", "state")
 
     def __init__(self) -> None:
         self.state = BreakerState.CLOSED
         self._row = 0
         self._pause_s = FIRST_PAUSE_S
         self._probe_at = 0.0
+        self._again = False
 
     def seats(self, room: int, mono: float) -> int:
         """How many of `room` seats may be used now."""
@@ -57,8 +58,12 @@ class Breaker:
         return max(0.0, self._probe_at - mono) if self.state is BreakerState.OPEN else 0.0
 
     def probe_now(self) -> None:
-        """Let the next probe out at once: there is reason to think that things are better."""
+        """Let the next probe out at once: there is reason to think that things are better.
+
+        Where one is under way, it began before there was that reason, and its failure is followed by another at once.
+        """
         self._probe_at = -inf
+        self._again = self.state is BreakerState.HALF_OPEN
 
     def began(self) -> bool:
         """Note an attempt that begins now. Returns whether it is a probe."""
@@ -78,7 +83,7 @@ class Breaker:
                 if self._row >= OPENS_AFTER:
                     self._open(mono)
         elif probe:
-            if alive is False:
+            if alive is False and not self._again:
                 self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             self._open(mono)
 
@@ -86,10 +91,12 @@ class Breaker:
         self.state = BreakerState.CLOSED
         self._row = 0
         self._pause_s = FIRST_PAUSE_S
+        self._again = False
 
     def _open(self, mono: float) -> None:
         self.state = BreakerState.OPEN
-        self._probe_at = mono + self._pause_s
+        self._probe_at = -inf if self._again else mono + self._pause_s
+        self._again = False
 
 
 def shows_alive(outcome: Outcome) -> bool | None:

@@ -1,9 +1,13 @@
 """A lane: the seats, rate, hold and breaker of one webhook, and the rule by which lanes share the daemon's seats.
 
-Pure bookkeeping: instants come in as arguments. Must never: do I/O, read a clock, or know of other lanes.
+Also which lanes are parked, and why. Pure bookkeeping: instants come in as arguments.
+
+Must never: do I/O or read a clock.
 Called by: `worker`.
 """
 
+from collections.abc import Container, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -86,6 +90,16 @@ class Lane:
         is_open = self.breaker.state is BreakerState.OPEN
         return is_open and now >= self.hold_until and not self.breaker.wait_s(mono)
 
+    def is_down(self) -> bool:
+        """Whether its receiver is down: the breaker is not closed."""
+        return self.breaker.state is not BreakerState.CLOSED
+
+    def wait_s(self, webhook: WebhookDef, *, mono: float) -> float | None:
+        """Seconds until a lane without seats may have some through time alone; None: something must end before."""
+        if self.is_down():
+            return self.breaker.wait_s(mono) or None
+        return None if webhook.rate_limit is None else max(0.001, self.rate_wait_s(webhook.rate_limit, mono))
+
     def probe_in_s(self, *, now: float, mono: float) -> float | None:
         """Seconds until an open breaker lets a probe out; None for any other."""
         if self.breaker.state is not BreakerState.OPEN:
@@ -95,10 +109,11 @@ class Lane:
     def seats(self, webhook: WebhookDef, *, free: int, mono: float) -> int:
         """How many deliveries the lane may claim now, with `free` seats left in the daemon (spec 14, Seats).
 
-        A lane without any attempt under way gets one seat even where none is free.
+        As many as if they were claimed one after the other, each from what the one before left free. A lane without any
+        attempt under way gets one seat even where none is free.
         """
-        share = max(SHARE * free - self.in_flight, 0 if self.in_flight else 1)
-        room = min(webhook.concurrency - self.in_flight, share, max(free, 1))
+        share = -((self.in_flight - SHARE * free) // (SHARE + 1))
+        room = min(webhook.concurrency - self.in_flight, max(share, 0 if self.in_flight else 1))
         if webhook.rate_limit is not None:
             room = min(room, int(self._refill(webhook.rate_limit, mono)))
         return self.breaker.seats(max(room, 0), mono)
@@ -135,3 +150,56 @@ def parked(
     if paused:
         return Parked.PAUSED
     return None if breaker is BreakerState.CLOSED else Parked.BREAKER
+
+
+class Parking:
+    """Which lanes that something waits for are parked. Costs little for each look, however many there are.
+
+    Attributes:
+        why: the parked lanes. One for which nothing waits any more stays, as what comes will be parked too.
+        still: those among them that wait for an operator, not for their receiver.
+    """
+
+    def __init__(self) -> None:
+        self.why: dict[str, Parked] = {}
+        self.still: AbstractSet[str] = frozenset()
+        self._fits: tuple[Mapping[str, WebhookDef], Container[str], AbstractSet[str]] = ({}, (), frozenset())
+        self._looked_at: AbstractSet[str] = frozenset()
+
+    def look(
+        self,
+        waiting: AbstractSet[str],
+        *,
+        webhooks: Mapping[str, WebhookDef],
+        paused: Container[str],
+        down: AbstractSet[str],
+    ) -> tuple[AbstractSet[str], AbstractSet[str]]:
+        """Look which lanes are parked now.
+
+        Args:
+            waiting: lanes for which something waits.
+            webhooks: the definitions in force; never changed in place.
+            paused: the webhooks paused by hand; never changed in place.
+            down: lanes whose breaker is not closed.
+
+        Returns:
+            The lanes that are parked since the last look, and those that no longer are.
+        """
+        before = self.why
+        known = self._fits[0] is webhooks and self._fits[1] is paused and self._fits[2] == down
+        names = waiting - self._looked_at if known else waiting | before.keys()
+        if known and not names:
+            return frozenset(), frozenset()
+        found = {name: why for name in names if (why := _why(name, webhooks, paused, down)) is not None}
+        self._looked_at = self._looked_at | names if known else names
+        self._fits = (webhooks, paused, frozenset(down))
+        self.why = {**before, **found} if known else found
+        self.still = {name for name, why in self.why.items() if why is not Parked.BREAKER}
+        return self.why.keys() - before.keys(), before.keys() - self.why.keys()
+
+
+def _why(
+    name: str, webhooks: Mapping[str, WebhookDef], paused: Container[str], down: AbstractSet[str]
+) -> Parked | None:
+    breaker = BreakerState.OPEN if name in down else BreakerState.CLOSED
+    return parked(webhooks.get(name), paused=name in paused, breaker=breaker)

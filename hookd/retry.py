@@ -88,7 +88,7 @@ def decide(
 
 
 def _probed(outcome: Outcome, webhook: WebhookDef, failures: int, now: float, jitter: float) -> Settlement:
-    asked_s = _asked_s(outcome)
+    asked_s = _asked_s(outcome, webhook)
     hold_until = now + asked_s if asked_s else None
     pause_s = _pause_s(webhook, max(failures, 1), asked_s, jitter)
     return Settlement(State.PENDING, counted=False, due_at=now + pause_s, hold_until=hold_until)
@@ -101,7 +101,7 @@ def _pause_s(webhook: WebhookDef, failures: int, asked_s: float, jitter: float) 
 def _failed(outcome: Outcome, webhook: WebhookDef, failures: int, now: float, jitter: float) -> Settlement:
     if outcome.status == HTTPStatus.GONE:
         return _dead("the receiver answered 410 Gone, which is final", None)
-    asked_s = _asked_s(outcome)
+    asked_s = _asked_s(outcome, webhook)
     hold_until = now + asked_s if asked_s else None
     if failures > webhook.retries:
         return _dead(_exhausted(outcome, failures), hold_until)
@@ -118,11 +118,18 @@ def _exhausted(outcome: Outcome, failures: int) -> str:
     return f"{attempts} failed, no retries left; the last: {outcome.error or outcome.reason.value}"
 
 
-def _asked_s(outcome: Outcome) -> float:
-    """Seconds the receiver asked for; 0 on every status but 429 and 503 (spec 14)."""
-    if outcome.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
-        return outcome.retry_after_s or 0.0
-    return 0.0
+def _asked_s(outcome: Outcome, webhook: WebhookDef) -> float:
+    """Seconds the receiver asked for; 0 on every status but 429 and 503 (spec 14).
+
+    A 429 that names no time asks for quiet all the same: the first pause, as nothing tells of a longer one.
+    """
+    match outcome.status:
+        case HTTPStatus.TOO_MANY_REQUESTS if outcome.retry_after_s is None:
+            return _step_s(webhook, 1)
+        case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
+            return outcome.retry_after_s or 0.0
+        case _:
+            return 0.0
 
 
 def _step_s(webhook: WebhookDef, nth: int) -> float:

@@ -1,15 +1,18 @@
 """The loop that empties the queue: claim, send, decide, settle; one lane per webhook.
 
 It carries values from one step to the next and decides nothing itself: seats are `lane`'s, retries `retry`'s, the order
-of deliveries the store's.
+of deliveries the store's. Between two steps it follows the wall clock where that is set back, and renews the leases of
+attempts that are still under way.
 
-Must never: open a connection before its claim is durable, or drop a result that is not recorded yet.
+Must never: open a connection before its claim is durable, call a receiver that is parked, or drop a result that is not
+recorded yet.
 Called by: `daemon` (run, drain), `api` (lane states).
 """
 
 import asyncio
 import random
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -21,7 +24,7 @@ from hookd.clock import Clock
 from hookd.defs import Config, WebhookDef
 from hookd.errors import StoreUnavailable
 from hookd.generation import Holder
-from hookd.lane import Lane, LaneState, LastResult, Parked, parked
+from hookd.lane import Lane, LaneState, LastResult, Parking, parked
 from hookd.metrics import Metrics
 from hookd.model import Attempt, Lease, Outcome, Reason, Settlement, State, Want
 from hookd.send import Sender
@@ -69,7 +72,9 @@ class Worker:
         self._following = asyncio.Lock()
         self._seen_at, self._seen_mono = clock.now(), clock.monotonic()
         self._in_flight = 0
-        self._parked: dict[str, Parked] = {}
+        self._down: set[str] = set()
+        self._parking = Parking()
+        self._nothing_to_hasten: set[str] = set()
         self._unrecorded = 0
         self._store_failing = False
         self._store_faults: set[str] = set()
@@ -120,13 +125,14 @@ class Worker:
 
     def _state(self, name: str, config: Config, now: float) -> LaneState:
         lane = self._lanes.get(name)
+        breaker = lane.breaker.state if lane else BreakerState.CLOSED
         return LaneState(
             webhook=name,
-            parked=self._why_parked(name, config, self._store.paused()),
+            parked=parked(config.webhooks.get(name), paused=name in self._store.paused(), breaker=breaker),
             in_flight=lane.in_flight if lane else 0,
             hold_until=lane.hold_until if lane and lane.hold_until > now else None,
             last_result=lane.last_result if lane else None,
-            breaker=lane.breaker.state if lane else BreakerState.CLOSED,
+            breaker=breaker,
             probe_in_s=lane.probe_in_s(now=now, mono=self._clock.monotonic()) if lane else None,
         )
 
@@ -219,40 +225,51 @@ class Worker:
             return
 
     async def _survey(self, now: float) -> Survey:
-        due = await self._store.earliest_due()
+        due = dict(await self._store.earliest_due())
         if self._unrecorded:
             return Survey((), STORE_RETRY_S)
         config, mono = self._holder.current.config, self._clock.monotonic()
-        paused = self._store.paused()
-        self._note_parked(due, config, paused)
+        self._note_parked(due.keys(), config)
+        await self._hasten_probes(due, config, now, mono)
         free = config.daemon.in_flight - self._in_flight
         wants: list[Want] = []
         probing: set[str] = set()
         nap_s = LONGEST_NAP_S
         for name, due_at in self._in_turn(due):
-            webhook = config.webhooks.get(name)
-            if webhook is None or not webhook.enabled or name in paused:
+            if name in self._parking.still:
                 continue
             lane = self._lane(name)
-            lane.follow(webhook)
-            early = due_at > now and lane.wants_probe(now=now, mono=mono)
-            if early and await self._store.hasten(name, now=now):
-                due_at = now  # noqa: PLW2901 - as it is now
             wait_s = max(due_at, lane.hold_until) - now
             if wait_s > 0:
-                nap_s = min(nap_s, wait_s)
+                nap_s = min(nap_s, wait_s, lane.breaker.wait_s(mono) or wait_s)
                 continue
+            webhook = config.webhooks[name]
+            lane.follow(webhook)
             seats = lane.seats(webhook, free=free, mono=mono)
             if seats > 0:
                 wants.append(Want(name, seats, webhook.timeout_s + LEASE_MARGIN_S))
                 free = max(0, free - seats)
                 if lane.breaker.state is BreakerState.OPEN:
                     probing.add(name)
-            elif lane.breaker.state is not BreakerState.CLOSED:
-                nap_s = min(nap_s, lane.breaker.wait_s(mono) or nap_s)
-            elif webhook.rate_limit is not None:
-                nap_s = min(nap_s, max(0.001, lane.rate_wait_s(webhook.rate_limit, mono)))
+            else:
+                nap_s = min(nap_s, lane.wait_s(webhook, mono=mono) or nap_s)
         return Survey(tuple(wants), nap_s, frozenset(probing))
+
+    async def _hasten_probes(self, due: dict[str, float], config: Config, now: float, mono: float) -> None:
+        """Make something due for each probe that may go out now; all at once, as many may have opened together."""
+        early: list[str] = []
+        for name in self._down & due.keys() - self._parking.still:
+            lane = self._lane(name)
+            lane.follow(config.webhooks[name])
+            wants_probe = due[name] > now and lane.wants_probe(now=now, mono=mono)
+            if wants_probe and name not in self._nothing_to_hasten:
+                early.append(name)
+        hastened = await asyncio.gather(*(self._store.hasten(name, now=now) for name in early))
+        for name, done in zip(early, hastened, strict=True):
+            if done:
+                due[name] = now
+            else:
+                self._nothing_to_hasten.add(name)  # until one of its attempts has ended
 
     def _in_turn(self, due: Mapping[str, float]) -> Iterable[tuple[str, float]]:
         """The lanes, beginning with another one each time, so that scarce seats go round."""
@@ -262,25 +279,14 @@ class Worker:
         self._first_lane = (self._first_lane + 1) % len(lanes)
         return lanes[self._first_lane :] + lanes[: self._first_lane]
 
-    def _note_parked(self, due: Mapping[str, float], config: Config, paused: Container[str]) -> None:
-        now_parked = {
-            name: why for name in due if (why := self._why_parked(name, config, paused)) is not None
-        }
-        for name in self._parked.keys() - now_parked.keys():
-            if (why := self._why_parked(name, config, paused)) is not None:
-                now_parked[name] = why  # nothing waits any more, but what would come still will
-        if now_parked == self._parked:
-            return
-        for name in now_parked.keys() - self._parked.keys():
-            log.warning("webhook.parked", webhook=name, reason=now_parked[name])
-        for name in self._parked.keys() - now_parked.keys():
+    def _note_parked(self, waiting: AbstractSet[str], config: Config) -> None:
+        began, ended = self._parking.look(
+            waiting, webhooks=config.webhooks, paused=self._store.paused(), down=self._down
+        )
+        for name in began:
+            log.warning("webhook.parked", webhook=name, reason=self._parking.why[name])
+        for name in ended:
             log.info("webhook.resumed", webhook=name)
-        self._parked = now_parked
-
-    def _why_parked(self, name: str, config: Config, paused: Container[str]) -> Parked | None:
-        lane = self._lanes.get(name)
-        breaker = lane.breaker.state if lane else BreakerState.CLOSED
-        return parked(config.webhooks.get(name), paused=name in paused, breaker=breaker)
 
     async def _claim(self, survey: Survey, now: float) -> None:
         leases = await self._store.claim(survey.wants, now=now)
@@ -296,9 +302,10 @@ class Worker:
 
     async def _deliver(self, lease: Lease, lane: Lane, *, probe: bool) -> None:
         webhook = self._holder.current.config.webhooks.get(lease.webhook)
+        is_parked = lane.is_down() and not probe  # since it was surveyed
         try:
             try:
-                outcome = await self._attempt(webhook, lease)
+                outcome = await self._attempt(webhook, lease, is_parked=is_parked)
             finally:
                 self._in_flight -= 1
                 lane.in_flight -= 1
@@ -311,19 +318,20 @@ class Worker:
             now = self._clock.now()
             lane.last_result = LastResult(now, outcome)
             lane.breaker.ended(outcome, probe=probe, mono=self._clock.monotonic())
+            (self._down.add if lane.is_down() else self._down.discard)(lease.webhook)
             settlement = _decide(outcome, webhook, lease, now, probe=probe)
             if settlement.hold_until is not None:
                 lane.hold(settlement.hold_until)
             if await self._record(lease, outcome, settlement, now):
                 self._tell(lease, outcome, settlement)
         finally:
+            self._nothing_to_hasten.discard(lease.webhook)
             del self._tasks[lease.delivery_id], self._leases[lease.delivery_id]
 
-    async def _attempt(self, webhook: WebhookDef | None, lease: Lease) -> Outcome:
-        if webhook is None:
-            return Outcome(
-                Reason.INTERRUPTED, error="the webhook left the configuration before the request was made"
-            )
+    async def _attempt(self, webhook: WebhookDef | None, lease: Lease, *, is_parked: bool) -> Outcome:
+        if webhook is None or is_parked:
+            why = "was parked" if webhook else "left the configuration"
+            return Outcome(Reason.INTERRUPTED, error=f"the webhook {why} before the request was made")
         try:
             return await self._sender.attempt(
                 webhook, delivery_id=lease.delivery_id, body=lease.body, now=self._clock.now()

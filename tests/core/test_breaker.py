@@ -132,6 +132,16 @@ def test_attempts_begun_before_it_opened_close_it_by_an_answer(half_open: bool) 
     assert breaker.seats(5, FIRST_PAUSE_S) == 5
 
 
+def test_what_was_corrected_while_a_probe_was_under_way_is_probed_again_at_once() -> None:
+    breaker = opened()
+    assert breaker.began()
+    breaker.probe_now()
+    breaker.ended(DOWN, probe=True, mono=FIRST_PAUSE_S)
+    assert breaker.wait_s(FIRST_PAUSE_S) == 0
+    probe(breaker, DOWN, FIRST_PAUSE_S)
+    assert breaker.wait_s(FIRST_PAUSE_S) == 2 * FIRST_PAUSE_S
+
+
 def test_no_room_is_no_room() -> None:
     breaker = opened()
     assert breaker.seats(0, FIRST_PAUSE_S) == 0

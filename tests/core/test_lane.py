@@ -1,10 +1,12 @@
 """Seats, rate and hold of a lane: tables, no clock."""
 
+from typing import Any
+
 import pytest
 
 from hookd.breaker import BreakerState
 from hookd.defs import RateLimit, Secret, WebhookDef
-from hookd.lane import Lane, Parked, parked
+from hookd.lane import Lane, Parked, Parking, parked
 
 WEBHOOK = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=1000)
 
@@ -25,6 +27,12 @@ def taking_all(lanes: int, seats: int) -> list[int]:
 
 def test_one_hanging_lane_leaves_a_third_of_the_seats() -> None:
     assert taking_all(1, 200) == [134]
+
+
+@pytest.mark.parametrize(("concurrency", "seats"), [(1000, 134), (134, 134), (10, 10)])
+def test_seats_taken_at_once_are_no_more_than_one_after_the_other(concurrency: int, seats: int) -> None:
+    webhook = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=concurrency)
+    assert Lane("w").seats(webhook, free=200, mono=0.0) == seats
 
 
 @pytest.mark.parametrize("lanes", [2, 5, 20, 100])
@@ -74,6 +82,7 @@ def test_rate_wait_is_the_time_to_the_next_attempt() -> None:
     assert lane.rate_wait_s(limit, 0.0) == 0.0
     lane.began(lane.seats(webhook, free=9, mono=0.0))
     assert lane.rate_wait_s(limit, 0.04) == pytest.approx(0.06)
+    assert lane.wait_s(webhook, mono=0.04) == pytest.approx(0.06)
 
 
 def test_hold_only_grows() -> None:
@@ -94,3 +103,31 @@ def test_parked() -> None:
     assert parked(WEBHOOK, paused=False, breaker=BreakerState.OPEN) is Parked.BREAKER
     assert parked(WEBHOOK, paused=False, breaker=BreakerState.HALF_OPEN) is Parked.BREAKER
     assert parked(WEBHOOK, paused=True, breaker=BreakerState.OPEN) is Parked.PAUSED
+
+
+def looked(parking: Parking, waiting: set[str], **facts: Any) -> tuple[set[str], set[str]]:
+    began, ended = parking.look(waiting, **{"webhooks": {}, "paused": (), "down": set(), **facts})
+    return set(began), set(ended)
+
+
+def test_parking_tells_what_changed() -> None:
+    webhooks = {"a": WEBHOOK, "b": WEBHOOK, "off": WebhookDef("off", Secret("http://x/"), enabled=False)}
+    parking = Parking()
+    assert looked(parking, {"a", "off"}, webhooks=webhooks) == ({"off"}, set())
+    assert looked(parking, {"a", "b"}, webhooks=webhooks) == (set(), set())
+    assert looked(parking, {"a", "gone"}, webhooks=webhooks) == ({"gone"}, set())
+    assert looked(parking, {"a"}, webhooks=webhooks, down={"a"}) == ({"a"}, set())
+    assert parking.why == {"a": Parked.BREAKER, "off": Parked.DISABLED, "gone": Parked.GONE}
+    assert parking.still == {"off", "gone"}
+    assert looked(parking, {"a", "b"}, webhooks=webhooks, down={"a"}, paused={"b": 1.0}) == ({"b"}, set())
+    assert looked(parking, {"b"}, webhooks=webhooks) == (set(), {"a", "b"})
+    assert looked(parking, set(), webhooks={**webhooks, "gone": WEBHOOK}) == (set(), {"gone"})
+
+
+def test_parking_follows_a_set_of_breakers_that_is_changed_in_place() -> None:
+    webhooks, down, parking = {"a": WEBHOOK}, {"a"}, Parking()
+    paused: dict[str, float] = {}
+    assert parking.look({"a"}, webhooks=webhooks, paused=paused, down=down) == ({"a"}, set())
+    assert parking.look({"a"}, webhooks=webhooks, paused=paused, down=down) == (set(), set())
+    down.clear()
+    assert parking.look({"a"}, webhooks=webhooks, paused=paused, down=down) == (set(), {"a"})

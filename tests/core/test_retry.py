@@ -131,6 +131,18 @@ def test_retry_after_holds_the_webhook_and_the_larger_pause_counts(
     assert settlement.hold_until == (None if held_s is None else NOW + held_s)
 
 
+@pytest.mark.parametrize("failures", [0, 2])
+@pytest.mark.parametrize("probe", [False, True])
+def test_429_without_retry_after_holds_the_webhook_for_the_first_pause(failures: int, probe: bool) -> None:
+    outcome = Outcome(Reason.STATUS, 429)
+    settlement = decide(outcome, webhook=WEBHOOK, failures=failures, now=NOW, jitter=1.0, probe=probe)
+    assert settlement.hold_until == NOW + 5
+
+
+def test_503_without_retry_after_holds_nothing() -> None:
+    assert settled(Outcome(Reason.STATUS, 503)).hold_until is None
+
+
 def test_retry_after_of_a_dead_delivery_still_holds_the_webhook() -> None:
     settlement = settled(Outcome(Reason.STATUS, 503, retry_after_s=60), failures=3)
     assert (settlement.state, settlement.hold_until) == (State.DEAD, NOW + 60)
@@ -162,6 +174,8 @@ def test_a_retry_never_comes_early(
     outcome = Outcome(reason, status, retry_after_s=asked_s)
     settlement = decide(outcome, webhook=webhook, failures=failures, now=NOW, jitter=jitter)
     step_s = steps[min(failures, len(steps) - 1)]
+    if status == 429 and asked_s is None:
+        asked_s = steps[0]
     asks = asked_s is not None and status in {429, 503}
     assert settlement.due_at is not None
     assert settlement.due_at >= NOW + step_s

@@ -1,14 +1,14 @@
 """The breaker over a real store, sender and receiver: parks, probes, recovers; nothing is lost, no retry spent."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from hookd.breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerState
 from hookd.lane import Parked
-from hookd.model import State
+from hookd.model import Lease, State, Want
 from tests.e2e.recorder import Received, Recorder, status
 from tests.service.worker_stage import Stage, at_work
 
@@ -164,6 +164,51 @@ async def test_a_corrected_webhook_is_probed_at_once(tmp_path: Path, receiver: R
         stage.configure(f"{receiver.url}/w")
         await stage.settled(State.DELIVERED, 1)
         assert stage.lane.breaker is BreakerState.CLOSED
+
+
+async def test_what_was_claimed_while_the_breaker_opened_is_not_sent(
+    tmp_path: Path, receiver: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = asyncio.Event()
+
+    async def down(_request: Received) -> bytes:
+        await answer.wait()
+        return status(503)
+
+    receiver.reply = down
+    url = f"{receiver.url}/w"
+    async with at_work(tmp_path, url, retries=0, concurrency=2 * OPENS_AFTER) as stage:
+        await stage.take_in(OPENS_AFTER)
+        await receiver.wait_for(OPENS_AFTER)
+        claim = stage.store.claim
+
+        async def slowly(wants: Sequence[Want], *, now: float) -> tuple[Lease, ...]:
+            leases = await claim(wants, now=now)
+            answer.set()
+            await stage.until(lambda: stage.lane.breaker is BreakerState.OPEN)
+            return leases
+
+        monkeypatch.setattr(stage.store, "claim", slowly)
+        await stage.take_in(3)
+        await stage.opened()
+        await stage.settled(State.DEAD, OPENS_AFTER)
+        await stage.settled(State.PENDING, 3)
+        late = (await stage.records())[OPENS_AFTER:]
+        assert [(each.attempt, each.failures) for each in late] == [(1, 0)] * 3
+        assert len(receiver.requests) == OPENS_AFTER
+
+
+async def test_probes_that_are_due_together_cost_one_commit(tmp_path: Path) -> None:
+    names = [f"w{n}" for n in range(50)]
+    async with at_work(tmp_path, "http://127.0.0.1:9/", others=names, backoff_s=(36_000.0,)) as stage:
+        await stage.take_in_for(names * OPENS_AFTER)
+        await stage.until(lambda: all(stage.lane_of(name).breaker is BreakerState.OPEN for name in names))
+        await stage.settled(State.SENDING, 0)
+        before = len(stage.commits)
+        stage.advance(FIRST_PAUSE_S + 1)
+        attempts = len(names) * (OPENS_AFTER + 1)
+        await stage.until(lambda: sum(stage.attempts(name) for name in names) == attempts)
+        assert len(stage.commits) - before < len(names)
 
 
 async def test_nothing_to_probe_with_is_no_reason_to_hurry(tmp_path: Path, receiver: Recorder) -> None:

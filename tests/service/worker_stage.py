@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -37,18 +37,22 @@ class AheadClock(Clock):
 class Stage:
     """A worker at work on one webhook `w`."""
 
-    def __init__(self, store: SqliteStore, clock: AheadClock, url: str, **fields: Any) -> None:
+    def __init__(
+        self, store: SqliteStore, clock: AheadClock, url: str, *, others: Sequence[str] = (), **fields: Any
+    ) -> None:
         self.store, self.clock = store, clock
+        self._names = ("w", *others)
         self._fields = fields
+        self._metrics = Metrics(__version__)
         self.holder = Holder(self._generation(url))
         self.sender = Sender(clock)
-        self.worker = Worker(store, self.sender, self.holder, clock, Metrics(__version__))
+        self.worker = Worker(store, self.sender, self.holder, clock, self._metrics)
         self.ids: list[str] = []
         self.commits: list[float] = []
 
     def _generation(self, url: str) -> Generation:
-        webhook = WebhookDef("w", Secret(url), **self._fields)
-        config = Config("c", "h", DaemonDef((), "s"), webhooks={"w": webhook})
+        webhooks = {name: WebhookDef(name, Secret(url), **self._fields) for name in self._names}
+        config = Config("c", "h", DaemonDef((), "s"), webhooks=webhooks)
         return Generation.of(config, number=1, now=self.clock.now())
 
     def configure(self, url: str) -> None:
@@ -56,7 +60,11 @@ class Stage:
         self.holder.swap(self._generation(url))
 
     async def take_in(self, count: int) -> None:
-        submissions = [to("w") for _ in range(count)]
+        await self.take_in_for(["w"] * count)
+
+    async def take_in_for(self, names: Sequence[str]) -> None:
+        """Take in an event for each of these webhooks."""
+        submissions = [to(name) for name in names]
         await self.store.enqueue(submissions, now=self.clock.now(), limit=1_000_000)
         self.ids += [submission.deliveries[0].id for submission in submissions]
 
@@ -83,7 +91,14 @@ class Stage:
 
     @property
     def lane(self) -> LaneState:
-        return self.worker.lane_states()["w"]
+        return self.lane_of("w")
+
+    def lane_of(self, name: str) -> LaneState:
+        return self.worker.lane_states()[name]
+
+    def attempts(self, name: str) -> int:
+        """How many attempts have ended."""
+        return sum(self._metrics.lane(name).attempts.values())
 
     async def until(self, condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
         async with asyncio.timeout(10):
@@ -101,7 +116,7 @@ class Stage:
 async def at_work(
     directory: Path, url: str, *, clock: AheadClock | None = None, **fields: Any
 ) -> AsyncIterator[Stage]:
-    """A stage whose worker runs; `fields` are the webhook's."""
+    """A stage whose worker runs; `fields` are the webhook's, `others` names of more webhooks like it."""
     commits: list[float] = []
     store = await SqliteStore.open(directory / "h.db", on_commit=commits.append)
     stage = Stage(store, clock or AheadClock(), url, **fields)
