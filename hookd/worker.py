@@ -303,6 +303,8 @@ class Worker:
             return Outcome(
                 Reason.INTERRUPTED, error="the webhook left the configuration before the request was made"
             )
+        if self._stopping:  # claimed while the stop began: given back before anything was sent
+            return Outcome(Reason.INTERRUPTED, error="hookd stopped before the request was made")
         try:
             return await self._sender.attempt(
                 webhook, delivery_id=lease.delivery_id, body=lease.body, now=self._clock.now()
