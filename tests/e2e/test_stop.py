@@ -65,18 +65,20 @@ async def test_a_reload_under_way_does_not_hold_it_up(tmp_path: Path) -> None:
         daemon.signal(signal.SIGHUP)
         await daemon.notifications.wait_for("RELOADING")
         async with asyncio.timeout(10):
-            while not (
-                loading := Path(f"/proc/{pid}/task/{pid}/children").read_text().split() or _child_of(pid)
-            ):
+            while not (loading := _children_of(pid)):
                 await asyncio.sleep(0.01)
         assert await daemon.stop() == 0
-        assert Path(f"/proc/{loading[0]}").exists(), "it waited for the files to be loaded"
+        assert _is_there(loading[0]), "it waited for the files to be loaded"
 
 
-def _child_of(pid: int) -> list[str]:
-    """The children that other threads of a process have started."""
+def _children_of(pid: int) -> list[str]:
+    """The children that any thread of a process has started."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return [child for task in tasks for child in (task / "children").read_text().split()]
+
+
+def _is_there(pid: str) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 async def test_what_is_claimed_during_a_stop_is_given_back_unsent(tmp_path: Path, recorder: Recorder) -> None:
