@@ -82,11 +82,15 @@ class Sweep:
     async def kill_at(self, point: Point) -> bool:
         """Kill at one point and see what is left; returns whether the workload got there."""
         place = new(self.directory / str(point).replace(" ", "-"))
+        killed = False
         async with Scene(place, Recorder()) as scene:
-            async with self.busy:
-                killed = await scene.work_until(point)
-                await scene.restart()
-            wrong = await scene.finish()
+            try:
+                async with self.busy:
+                    killed = await scene.work_until(point)
+                    await scene.restart()
+                wrong = await scene.finish()
+            except (AssertionError, TimeoutError, *GONE) as exc:
+                wrong = [f"it did not come back: {exc!r}"]
         if killed:
             self.reached.setdefault(point.call, []).append(point.nth)
         self.violations += [f"killed at {point}: {what}" for what in wrong]
@@ -132,12 +136,12 @@ class Scene:
         # Not with --seccomp-bpf: under it strace 6.1 injects no signal.
         self.daemon.wrap = ["strace", "-f", "-qq", "-o", os.devnull, *point.injection, "--"]
         with suppress(AssertionError):  # killed while starting
-            await self.daemon.start()
+            await self.daemon.start(within_s=SETTLED_S)
             await self._work()
         return await self._ended() != 0
 
     async def _work_attached(self, point: Point) -> bool:
-        await self.daemon.start()
+        await self.daemon.start(within_s=SETTLED_S)
         threads = threads_of(self.daemon.pid)
         command = ["strace", "-o", os.devnull, *point.injection, *(f"-p{thread}" for thread in threads)]
         tracer = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
@@ -190,7 +194,7 @@ class Scene:
         """Start again without strace, and ask again as a client does that was not answered."""
         self.daemon.wrap = ()
         await self.daemon.kill()
-        await self.daemon.start()
+        await self.daemon.start(within_s=SETTLED_S)
         for marks in (["named"], BATCH):
             if self.books.posted >= set(marks):
                 events = [self.books.event(mark, given_id=True) for mark in marks]

@@ -55,7 +55,7 @@ class Siege:
             await asyncio.sleep(self.chance.uniform(0, LONGEST_START_S))
             await self.daemon.kill()
             return
-        await self.daemon.start()
+        await self.daemon.start(within_s=60)
         for event in self.unanswered:  # a client that was not answered asks again
             await self.books.post(self.daemon, event, again=True)
         self.unanswered.clear()
@@ -93,7 +93,7 @@ async def kill_at_random(directory: Path, *, kills: int, chance: random.Random) 
         try:
             for moment in moments:
                 await siege.round(moment, recorder.requests)
-            await daemon.start()
+            await daemon.start(within_s=60)
             await until_settled(daemon, within_s=LEASE_S + 60)
             records = await listed(daemon)
             code = await daemon.stop()
