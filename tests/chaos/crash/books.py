@@ -28,7 +28,7 @@ TASKS = ("one", "two")
 CONFIG = """
 daemon: {{listen: [{{unix: h.sock}}], store: h.db, log: {{level: warning}}, shutdown_grace: {grace}}}
 webhooks:
-  w: {{url: {url}, timeout: {timeout}, backoff: [100ms], retries: 5, concurrency: {concurrency}}}
+  w: {{url: {url}, timeout: {timeout}, backoff: [100ms], retries: 20, concurrency: {concurrency}}}
 tasks:
   one: {{webhook: w, message: {{mark: "${{data.mark}}", task: "${{TASK}}"}}}}
   two: {{webhook: w, message: {{mark: "${{data.mark}}", task: "${{TASK}}"}}}}
