@@ -1,7 +1,8 @@
 """Builds the daemon from its parts and keeps the order of starting and stopping.
 
 Start: configuration, store, sender, worker, listeners, READY. Stop: no new work (503), attempts get their grace,
-results are recorded, listeners, client and store are closed.
+results are recorded, listeners, client and store are closed. A stop waits for nothing that may not end: not for a disk
+that hangs, nor for a thread that looks a name up or loads a configuration.
 
 Must never: hold logic of intake or delivery. Called by: the `run` command.
 """
@@ -26,7 +27,7 @@ from hookd.api.operate import OperatorRoutes
 from hookd.api.services import Services
 from hookd.clock import Clock
 from hookd.defs import Config, UnixListen
-from hookd.errors import ListenFailed, StoreUnusable
+from hookd.errors import ListenFailed, StoreUnavailable, StoreUnusable
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.metrics import Metrics
@@ -40,6 +41,12 @@ from hookd.worker import Worker
 
 GC_THRESHOLD = 20_000
 """New objects between two collections of the youngest generation: requests make few cycles, looking is what costs."""
+
+RECORDING_S = 1.0
+"""At most this much of the grace, and at most a tenth of it, is kept for recording how the attempts ended."""
+
+STORE_S = 5.0
+"""How long past the grace a stop waits for the store; what a disk has not taken by then is as after a crash."""
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -63,11 +70,20 @@ def run(path: Path) -> int:
     for warning in loaded.config.warnings:
         log.warning("config.warning", finding=warning)
     try:
-        return uvloop.run(Daemon(path, loaded.config).main())
+        uvloop.run(Daemon(path, loaded.config).main())
     except StoreUnusable as exc:
         return _fail(exc, EXIT_STORE)
     except ListenFailed as exc:
         return _fail(exc, EXIT_FAILED)
+    return EXIT_OK
+
+
+async def _end(code: int) -> None:
+    """End the process without waiting for threads, and without a moment at which a second signal would kill it."""
+    await asyncio.sleep(0)  # the log's last lines are written in the loop's next turn
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _fail(exc: Exception, code: int) -> int:
@@ -85,10 +101,32 @@ class Daemon:
         self._holder = Holder(Generation.of(config, number=1, now=self._clock.now()))
         self._notify = Notifier(env)
         self._stop = asyncio.Event()
+        self._serving = False
+        self._reloader: Reloader | None = None
         self._config = config
 
-    async def main(self) -> int:
-        """Start, serve, stop. Raises StoreUnusable or ListenFailed when it cannot start."""
+    async def main(self) -> None:
+        """Start, serve, stop, and end the process. Raises StoreUnusable or ListenFailed when it cannot start."""
+        self._watch_signals()
+        working = asyncio.create_task(self._work())
+        overdue = asyncio.create_task(self._overdue())
+        await asyncio.wait({working, overdue}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            log.info("daemon.stopped")
+        else:
+            log.error("store.left", waited_s=overdue.result())
+        await _end(EXIT_OK)
+
+    async def _overdue(self) -> float:
+        """Return when a stop has taken longer than it may; how long it was, in seconds."""
+        await self._stop.wait()
+        grace_s = self._holder.current.config.daemon.shutdown_grace_s
+        waits_s = grace_s + STORE_S if self._serving else grace_s
+        await asyncio.sleep(waits_s)
+        return waits_s
+
+    async def _work(self) -> None:
         store = await SqliteStore.open(
             Path(self._config.daemon.store), on_commit=self._metrics.commit_duration.observe
         )
@@ -102,8 +140,6 @@ class Daemon:
         finally:
             await sender.close()
             await store.close()
-        log.info("daemon.stopped")
-        return EXIT_OK
 
     async def _serve(self, store: SqliteStore, sender: Sender) -> None:
         worker = Worker(store, sender, self._holder, self._clock, self._metrics)
@@ -143,8 +179,10 @@ class Daemon:
                     group.create_task(scheduler.run()),
                     group.create_task(self._feed_watchdog(store)),
                 ]
-                self._watch_signals(reloader)
-                self._say_ready(listeners)
+                self._reloader = reloader
+                self._serving = True
+                if not self._stop.is_set():
+                    self._say_ready(listeners)
                 await self._stop.wait()
             except BaseException:
                 working.cancel()
@@ -154,6 +192,8 @@ class Daemon:
             for task in background:
                 task.cancel()
             await self._drain(worker)
+            with suppress(StoreUnavailable):
+                await store.totals()  # what was posted before the stop is committed now, and answered
             await listeners.close()
             await working
 
@@ -171,7 +211,7 @@ class Daemon:
     async def _drain(self, worker: Worker) -> None:
         grace_s = self._holder.current.config.daemon.shutdown_grace_s
         log.info("daemon.stopping", grace_s=grace_s)
-        interrupted = await worker.drain(grace_s)
+        interrupted = await worker.drain(grace_s - min(RECORDING_S, grace_s / 10))
         if interrupted:
             log.warning("attempts.interrupted", count=interrupted)
 
@@ -192,11 +232,15 @@ class Daemon:
         daemon = self._holder.current.config.daemon
         log.configure(level=daemon.log_level, form=daemon.log_format)
 
-    def _watch_signals(self, reloader: Reloader) -> None:
+    def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, reloader.ask)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        if self._reloader is not None:
+            self._reloader.ask()
 
     def _reloaded(self, verdict: Verdict) -> None:
         if verdict.ok:

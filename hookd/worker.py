@@ -332,6 +332,8 @@ class Worker:
         if webhook is None or is_parked:
             why = "was parked" if webhook else "left the configuration"
             return Outcome(Reason.INTERRUPTED, error=f"the webhook {why} before the request was made")
+        if self._stopping:  # claimed while the stop began: given back before anything was sent
+            return Outcome(Reason.INTERRUPTED, error="hookd stopped before the request was made")
         try:
             return await self._sender.attempt(
                 webhook, delivery_id=lease.delivery_id, body=lease.body, now=self._clock.now()

@@ -98,12 +98,12 @@ class DaemonProcess:
                 cwd=self.directory, env=env, stdout=log, stderr=log,
             )  # fmt: skip
 
-    async def start(self) -> Self:
+    async def start(self, *, within_s: float = START_S) -> Self:
         """Start it and wait for READY."""
         self.notifications.forget()
         await self.launch()
         assert self.process is not None
-        ready = asyncio.ensure_future(self.notifications.wait_for("READY"))
+        ready = asyncio.ensure_future(self.notifications.wait_for("READY", within_s=within_s))
         ended = asyncio.ensure_future(self.process.wait())
         await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():

@@ -1,9 +1,11 @@
 """`hookd run`: the daemon itself.
 
-Must never: do anything of the daemon's; it hands over. Called by: `hookd.cli`.
+Must never: do anything of the daemon's; it hands over, and until then answers the signals. Called by: `hookd.cli`.
 """
 
 import argparse
+import os
+import signal
 
 from hookd.cli.offline import add_config
 
@@ -20,7 +22,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; its exit code."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    signal.signal(signal.SIGHUP, _pass_over)
     from hookd.config import default_path
     from hookd.daemon import run as run_daemon
 
     return run_daemon(options.config or default_path())
+
+
+def _leave(_number: int, _frame: object) -> None:
+    """Stop before there is anything to stop; at once, so that a second signal finds no moment to kill it."""
+    os._exit(0)
+
+
+def _pass_over(_number: int, _frame: object) -> None:
+    """A reload is asked for while the files are still being read: the daemon begins with another look at them."""
