@@ -390,7 +390,8 @@ class Listener:
 
 def _with_host(headers: CIMultiDictProxy[str], authority: str) -> CIMultiDictProxy[str]:
     """The headers with the host of the target beside another one in `Host`: then there are two, which none accepts."""
-    if headers.get("Host", "").strip().lower() == authority.lower():
+    given = headers.get("Host", "").strip().lower()
+    if given.removesuffix(":80") == authority.lower().removesuffix(":80"):
         return headers
     both = CIMultiDict(headers)
     both.add("Host", authority)
