@@ -142,6 +142,7 @@ class Daemon:
             await store.close()
 
     async def _serve(self, store: SqliteStore, sender: Sender) -> None:
+        trust = prune.Trust(await store.clock_seen())
         worker = Worker(store, sender, self._holder, self._clock, self._metrics)
         reloader = Reloader(
             self._path,
@@ -175,7 +176,7 @@ class Daemon:
                 services.listening = tuple(listeners.addresses)
                 background = [
                     group.create_task(reloader.run()),
-                    group.create_task(prune.run(store, self._holder, self._clock)),
+                    group.create_task(prune.run(store, self._holder, self._clock, trust)),
                     group.create_task(scheduler.run()),
                     group.create_task(self._feed_watchdog(store)),
                 ]

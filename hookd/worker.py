@@ -42,6 +42,9 @@ SLEW_S = 1.0
 RENEW_AHEAD_S = 5.0
 """A lease whose attempt is still under way is renewed this long before its end, at the latest."""
 
+CLOCK_NOTE_S = 60.0
+"""Seconds between two notes of the wall clock while something waits: what a kill can make the next start miss of it."""
+
 STORE_RETRY_S = 1.0
 """Pause before asking a store again that could not write."""
 
@@ -71,6 +74,7 @@ class Worker:
         self._followed = False
         self._following = asyncio.Lock()
         self._seen_at, self._seen_mono = clock.now(), clock.monotonic()
+        self._clock_noted = -inf
         self._in_flight = 0
         self._down: set[str] = set()
         self._parking = Parking()
@@ -95,6 +99,8 @@ class Worker:
                 await self._step()
         finally:
             doorbell.cancel()
+            with suppress(StoreUnavailable):
+                await self._note_clock()
             self._ended.set()
 
     async def drain(self, grace_s: float) -> int:
@@ -175,9 +181,9 @@ class Worker:
         return replace(survey, wants=tuple(replace(want, seats=1) for want in survey.wants[:1]))
 
     async def _set_back_since_the_last_run(self) -> None:
-        """Follow a wall clock that was set back while hookd was down: then the last event came in the future."""
-        last = (await self._store.events(limit=1)).items
-        if last and (by_s := last[0].received_at - self._clock.now()) > SLEW_S:
+        """Follow a wall clock that was set back while hookd was down: then it was last seen in the future."""
+        seen_at = await self._store.clock_seen()
+        if seen_at is not None and (by_s := seen_at - self._clock.now()) > SLEW_S:
             await self._set_back(by_s)
 
     async def _follow_clock(self) -> None:
@@ -189,6 +195,14 @@ class Worker:
             if (by_s := self._behind_s()) > SLEW_S:
                 await self._set_back(by_s)
             self._seen_at, self._seen_mono = self._clock.now(), self._clock.monotonic()
+            waiting = self._seen_mono - self._clock_noted >= CLOCK_NOTE_S and self._store.pending_count()
+            if waiting or by_s < -SLEW_S:
+                await self._note_clock()
+
+    async def _note_clock(self) -> None:
+        """Let the next start know what the clock showed: what waits is due by it."""
+        await self._store.note_clock(now=self._clock.now())
+        self._clock_noted = self._clock.monotonic()
 
     def _behind_s(self) -> float:
         """How far the wall clock has fallen behind the monotonic one since it was last looked at."""
@@ -310,7 +324,7 @@ class Worker:
                 self._in_flight -= 1
                 lane.in_flight -= 1
                 self._wake.set()
-            if self._behind_s() > SLEW_S:  # before anything is reckoned by the new clock
+            if abs(self._behind_s()) > SLEW_S:  # before anything is reckoned by the new clock
                 with suppress(StoreUnavailable):
                     await self._follow_clock()
             lacking = outcome.reason is Reason.LOCAL

@@ -19,6 +19,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from hookd.api.body import BODY_S
 from hookd.api.message import Answer, Request
@@ -250,14 +251,15 @@ class Connection(BaseProtocol):
             await self._drain_helper()
 
     def _request(self, message: RawRequestMessage, payload: StreamReader) -> Request:
-        target = message.path
+        target, headers = message.path, message.headers
         if not target.startswith("/"):
             target = message.url.raw_path_qs  # the absolute form (RFC 9112, 3.2.2)
+            headers = _with_host(headers, message.url.raw_authority)
         path, _, query = target.partition("?")
         say = self._send_now if message.version == HttpVersion11 else _say_nothing  # RFC 9110, 10.1.1
         share = self._listener.room.share()
         return Request(
-            message.method, path, query, message.headers, payload, self._own_host, say, share, self._fed_at
+            message.method, path, query, headers, payload, self._own_host, say, share, self._fed_at
         )
 
     def _own_host(self) -> str:
@@ -437,3 +439,13 @@ class Listener:
             for connection in tuple(self._open):
                 if connection.spent(now) > 1:
                     connection.cut()
+
+
+def _with_host(headers: CIMultiDictProxy[str], authority: str) -> CIMultiDictProxy[str]:
+    """The headers with the host of the target beside another one in `Host`: then there are two, which none accepts."""
+    given = headers.get("Host", "").strip().lower()
+    if given.removesuffix(":80") == authority.lower().removesuffix(":80"):
+        return headers
+    both = CIMultiDict(headers)
+    both.add("Host", authority)
+    return CIMultiDictProxy(both)

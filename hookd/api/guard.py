@@ -21,12 +21,16 @@ class Door:
     Attributes:
         tokens: bearer tokens, one of which a request must carry; none: no token is asked for.
         hosts: good Host values besides the address itself and `localhost`, lower case.
+        tls: the listener itself speaks TLS.
         any_host: on a Unix socket, which no web page can reach, the Host means nothing.
+        own: the host that is listened on, lower case.
     """
 
     tokens: tuple[bytes, ...] = ()
     hosts: frozenset[str] = frozenset()
+    tls: bool = False
     any_host: bool = False
+    own: str = ""
 
     @classmethod
     def of(cls, listen: UnixListen | HttpListen) -> "Door":
@@ -36,6 +40,8 @@ class Door:
         return cls(
             tokens=tuple(token.value.encode() for token in listen.tokens),
             hosts=frozenset(host.lower() for host in (*listen.allowed_hosts, listen.host)),
+            tls=listen.cert is not None,
+            own=listen.host.lower(),
         )
 
     def check(self, request: Request) -> None:
@@ -66,9 +72,19 @@ class Door:
         return host in self.hosts or self._is_own(_without_port(host), request)
 
     def _good_origin(self, origin: str, request: Request) -> bool:
-        """Only pages that came from this very address may ask: same host and port (the Host is good by now)."""
+        """Only pages that came from this very address may ask: same scheme, host and port (the Host is good by now).
+
+        Before a name of `allowed_hosts` a proxy may speak TLS for a listener that does not.
+        """
         scheme, _, rest = origin.strip().lower().partition("://")
-        return scheme in ("http", "https") and rest == request.headers.get("Host", "").strip().lower() != ""
+        host = request.headers.get("Host", "").strip().lower()
+        return scheme in self._schemes(host) and rest == host != ""
+
+    def _schemes(self, host: str) -> tuple[str, ...]:
+        if self.tls:
+            return ("https",)
+        behind_proxy = {host, _without_port(host)} & (self.hosts - {self.own})
+        return ("http", "https") if behind_proxy else ("http",)
 
     def _is_own(self, name: str, request: Request) -> bool:
         if name == "localhost" or name in self.hosts:

@@ -3,11 +3,20 @@
 Does what `asyncio.timeout` does, at a third of its cost: one is needed for every attempt, and a good part of an attempt
 is such overhead.
 
+An event loop that was frozen runs its timers before it looks at its sockets, so a time that was up meanwhile is not
+over before the sockets have been read.
+
 Must never: hide a cancellation that came from elsewhere. Called by: `sender`.
 """
 
 import asyncio
 from types import TracebackType
+
+LATE_S = 0.5
+"""A time that is noticed to be up this much too late was up while the event loop did not run: hookd was frozen."""
+
+READING_S = 1.0
+"""So long may then still be read what came meanwhile: it is no reason to ask for it a second time."""
 
 
 class Deadline:
@@ -17,7 +26,7 @@ class Deadline:
         TimeoutError: the time was up.
     """
 
-    __slots__ = ("_cancelling", "_expired", "_task", "_timer")
+    __slots__ = ("_cancelling", "_expired", "_loop", "_task", "_timer", "_up_at")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         task = asyncio.current_task(loop)
@@ -25,6 +34,8 @@ class Deadline:
         self._task = task
         self._cancelling = task.cancelling()
         self._expired = False
+        self._loop = loop
+        self._up_at: float | None = loop.time() + seconds
         self._timer = loop.call_later(seconds, self._expire)
 
     def __enter__(self) -> None:
@@ -38,5 +49,9 @@ class Deadline:
             raise TimeoutError from exc
 
     def _expire(self) -> None:
+        if self._up_at is not None and self._loop.time() - self._up_at > LATE_S:
+            self._up_at = None
+            self._timer = self._loop.call_later(READING_S, self._expire)
+            return
         self._expired = True
         self._task.cancel()

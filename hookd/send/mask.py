@@ -1,7 +1,7 @@
 """Keeps a webhook's secrets out of what is stored and shown of an attempt (spec 14, Echoed secrets).
 
 Receivers echo what they got, and in other spellings than they got it: escaped for JSON, percent-encoded, only
-the token without its scheme. Every such form is masked.
+the token without its scheme, in capitals. Every such form is masked.
 
 Must never: show what it masks. Called by: `sender`.
 """
@@ -34,7 +34,7 @@ class Mask:
 
     def __init__(self, webhook: WebhookDef) -> None:
         texts = {text for text in _secret_texts(webhook) if len(text) >= _SHORTEST}
-        needles = {form for text in texts for form in _forms(text)}
+        needles = {form.lower() for text in texts for form in _forms(text)}
         self._needles = sorted(needles, key=len, reverse=True)
         self.window = EXCERPT_BYTES + (len(self._needles[0]) if self._needles else 0)
         """Bytes of an answer that must be kept so that no secret is cut in two at the excerpt's end."""
@@ -61,16 +61,19 @@ class Mask:
         return self._masked(text.encode(errors="replace")).decode(errors="replace")
 
     def _masked(self, data: bytes) -> bytes:
+        lowered = data.lower()  # of the same length: only ASCII letters change
         for needle in self._needles:
-            if needle in data:
-                data = data.replace(needle, _MASK)
+            while (at := lowered.find(needle)) >= 0:
+                data = data[:at] + _MASK + data[at + len(needle) :]
+                lowered = lowered[:at] + _MASK + lowered[at + len(needle) :]
         return data
 
     def _without_cut_secret(self, data: bytes) -> bytes:
         """Mask the beginning of a secret at the end of data."""
+        lowered = data.lower()
         for needle in self._needles:
             for length in range(min(len(needle) - 1, len(data)), _SHORTEST - 1, -1):
-                if data.endswith(needle[:length]):
+                if lowered.endswith(needle[:length]):
                     return data[:-length] + _MASK
         return data
 

@@ -107,8 +107,16 @@ class Store(Protocol):
         """Bring every instant after `now` at which something is due `by_s` seconds nearer, but not before `now`.
 
         For a wall clock that was set back: what was due in a minute still is. In bounded steps, between which other
-        calls go on. The newest event is then no longer in the future either.
+        calls go on. Neither `clock_seen` nor the newest event is then in the future any more.
         """
+        ...
+
+    async def clock_seen(self) -> float | None:
+        """The latest instant that the wall clock is known to have shown, by `note_clock` or by the newest event."""
+        ...
+
+    async def note_clock(self, *, now: float) -> None:
+        """Remember across restarts what the wall clock shows; the last note counts, also an earlier instant."""
         ...
 
     async def earliest_due(self) -> Mapping[str, float]:

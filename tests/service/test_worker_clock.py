@@ -138,6 +138,28 @@ async def test_set_forward_a_backlog_of_retries_is_no_flood(
         assert most <= 4
 
 
+async def test_a_clock_that_was_ahead_for_a_while_is_followed_at_the_next_start(
+    tmp_path: Path, receiver: Recorder
+) -> None:
+    """What waits was reckoned by the clock that was ahead; no event came to tell."""
+
+    async def failing(_request: Received) -> bytes:
+        return status(404)
+
+    receiver.reply = failing
+    async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(600.0,)) as stage:
+        await stage.take_in(1)
+        await stage.until(lambda: len(receiver.requests) == 1 and not stage.lane.in_flight)
+        stage.set_clock(YEAR_S)
+        await stage.until(lambda: len(receiver.requests) == 2 and not stage.lane.in_flight)
+        (delivery_id,) = stage.ids
+    async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(600.0,)) as stage:
+        await stage.until(lambda: stage.worker._followed)
+        due_at = (await record(stage.store, delivery_id)).due_at
+        assert due_at is not None
+        assert due_at <= stage.clock.now() + 730
+
+
 async def test_a_step_back_is_followed_once_however_often_hookd_starts(
     tmp_path: Path, receiver: Recorder
 ) -> None:

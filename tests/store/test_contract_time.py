@@ -107,3 +107,22 @@ async def test_an_attempt_under_way_is_not_hastened(store: Store) -> None:
     lease = await claim_one(store)
     assert not await store.hasten("w", now=T0 + 1)
     assert (await record(store, lease.delivery_id)).due_at == lease.expires_at
+
+
+async def test_a_new_store_has_seen_no_clock(store: Store) -> None:
+    assert await store.clock_seen() is None
+
+
+async def test_the_clock_is_known_by_its_note_or_the_newest_event(store: Store) -> None:
+    await enqueue(store, to("w"), now=T0)
+    assert await store.clock_seen() == T0
+    await store.note_clock(now=T0 + 60)
+    assert await store.clock_seen() == T0 + 60
+    await store.note_clock(now=T0 + 30)
+    assert await store.clock_seen() == T0 + 30
+
+
+async def test_what_the_clock_showed_is_set_back(store: Store) -> None:
+    await store.note_clock(now=T0 + HOUR_S)
+    await store.set_back(by_s=HOUR_S, now=T0)
+    assert await store.clock_seen() == T0

@@ -424,7 +424,7 @@ class TestVersion1:
         await (await SqliteStore.open(first)).close()
         after = schema()
         assert before.items() <= after.items()
-        assert after.keys() - before.keys() == {"spent", "paused", "schedules", "alive"}
+        assert after.keys() - before.keys() == {"spent", "paused", "schedules", "alive", "clock"}
 
 
 class TestRecent:

@@ -27,6 +27,13 @@ _SET_BACK_NEWEST = """
 """
 """What came last tells the next start whether the clock was set back meanwhile: not a second time for this step."""
 
+_SET_BACK_CLOCK = "UPDATE clock SET seen_at = min(seen_at, ?)"
+_CLOCK_SEEN = """
+    SELECT max(at) FROM (
+        SELECT received_at AS at FROM events WHERE seq = (SELECT max(seq) FROM events)
+        UNION ALL SELECT seen_at FROM clock)
+"""
+
 _HASTEN = """
     UPDATE deliveries SET due_at = ? WHERE seq = (
         SELECT seq FROM deliveries INDEXED BY deliveries_due
@@ -57,7 +64,20 @@ def set_back_step(
         return int(last)
     connection.execute(_SET_BACK_HOLDS, (now, by, now))
     connection.execute(_SET_BACK_NEWEST, (now, now))
+    connection.execute(_SET_BACK_CLOCK, (now,))
     return None
+
+
+def note_clock(connection: sqlite3.Connection, _: Change, *, now: int) -> None:
+    """Remember what the wall clock shows, in microseconds."""
+    if not connection.execute("UPDATE clock SET seen_at = ?", (now,)).rowcount:
+        connection.execute("INSERT INTO clock (seen_at) VALUES (?)", (now,))
+
+
+def clock_seen(connection: sqlite3.Connection) -> int | None:
+    """The latest instant that the wall clock is known to have shown, in microseconds; None in a new store."""
+    (seen_at,) = connection.execute(_CLOCK_SEEN).fetchone()
+    return None if seen_at is None else int(seen_at)
 
 
 def hasten(connection: sqlite3.Connection, change: Change, *, webhook: str, now: int) -> bool:

@@ -117,6 +117,14 @@ class SqliteStore:
             step = partial(renewing.set_back_step, by=micros(by_s), now=micros(now), after=after)
             after = await self._write(step)
 
+    async def clock_seen(self) -> float | None:
+        """See `Store.clock_seen`."""
+        return optional_seconds(await self._read(renewing.clock_seen))
+
+    async def note_clock(self, *, now: float) -> None:
+        """See `Store.note_clock`."""
+        await self._write(partial(renewing.note_clock, now=micros(now)))
+
     async def earliest_due(self) -> Mapping[str, float]:
         """See `Store.earliest_due`."""
         return {webhook: seconds(due_at) for webhook, due_at in self._picture.earliest.items()}

@@ -38,6 +38,8 @@ def _raw(*fields: str) -> bytes:
         (["Host: hookd.example", "Origin: https://Hookd.example"], 404),
         (["Host: localhost:{port}", "Origin: http://localhost:3000"], 403),
         (["Host: localhost", "Origin: https://hookd.example"], 403),
+        (["Host: localhost:{port}", "Origin: https://localhost:{port}"], 403),
+        (["Host: 127.0.0.1:{port}", "Origin: https://127.0.0.1:{port}"], 403),
         (["Host: localhost", "Origin: https://evil.example"], 403),
         (["Host: localhost", "Origin: http://localhost.evil.example"], 403),
         (["Host: localhost", "Origin: http://localhost", "Origin: http://evil.example"], 403),
@@ -117,3 +119,16 @@ async def test_on_a_unix_socket_the_host_means_nothing(opened: Open, tmp_path: o
     async with await stand.client() as client:
         assert (await client.ask(post(b"{}").replace(b"localhost", b"any.where"))).status == 202
         assert (await client.ask(post(b"{}", "Origin: https://evil.example"))).status == 403
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "wanted"),
+    [("localhost", "localhost", 404), ("evil.example", "localhost", 421), ("localhost", "evil.example", 421)],
+)
+async def test_the_absolute_form_is_no_other_way_in(
+    opened: Open, target: str, host: str, wanted: int
+) -> None:
+    stand = await opened(listen=HttpListen("127.0.0.1", 0))
+    async with await stand.client() as client:
+        raw = _raw(f"Host: {host}").replace(b"/nothing", f"http://{target}/nothing".encode())
+        assert (await client.ask(raw)).status == wanted

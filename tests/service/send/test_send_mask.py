@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -145,3 +146,10 @@ def test_a_mask_shows_nothing_of_itself() -> None:
     mask = Mask(WebhookDef("w", Secret("http://h.example/"), headers=(("X-Token", Secret("s3cret")),)))
     assert "s3cret" not in repr(mask)
     assert mask.sentence("it said s3cret\udcff") == "it said ***?"
+
+
+@pytest.mark.parametrize("echo", [str.upper, str.lower, str.swapcase])
+def test_no_case_hides_a_secret(echo: Callable[[str], str]) -> None:
+    mask = Mask(WebhookDef("w", Secret("http://h.example/"), headers=(("X-Token", Secret("S3cretValue")),)))
+    assert mask.excerpt(echo("got S3cretValue.").encode(), whole=True).lower() == b"got ***."
+    assert mask.excerpt(echo("got S3cretVal").encode(), whole=False).lower() == b"got ***"

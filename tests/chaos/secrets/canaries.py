@@ -1,0 +1,241 @@
+"""A canary in every place for a secret, every way for an attempt and a reload to fail, and a search for them all.
+
+Must never: count a place as searched that was empty. Called by: the package.
+"""
+
+import asyncio
+import json
+import random
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.bench.nginx import free_port
+from tests.chaos.proof import Findings, Options
+from tests.chaos.secrets.faulty import faulty
+from tests.conformance.stand import Stand
+from tests.e2e.recorder import Received
+
+KINDS = ("bearer", "apikey", "basic", "header")
+ECHOES = (
+    "body", "json", "upper", "lower", "percent", "phrase", "headers", "redirect",
+    "cut4k", "cut64k", "chunks", "garbage", "reset", "hang", "late",
+)  # fmt: skip
+BEYOND = ("refused", "name", "tls")
+
+Refer = Callable[[str, str], str]
+"""Keeps a value for a part of a webhook; the YAML that refers to it."""
+
+
+@dataclass
+class Cage:
+    """Canaries by their place, and where they were looked for."""
+
+    chance: random.Random
+    birds: dict[str, str] = field(default_factory=dict)
+    searched: int = 0
+    found: list[str] = field(default_factory=list)
+
+    def new(self, place: str) -> str:
+        """A canary of its own for a place: letters of both cases and digits, so that no spelling changes it."""
+        bird = "".join(self.chance.choices("abcdefghkmnpqrstuvwxyzABCDEFGHKMNPQRSTUVWXYZ23456789", k=24))
+        self.birds[place] = bird
+        return bird
+
+    def search(self, name: str, text: bytes | str) -> None:
+        """Look for every canary, in any case, and as base64 at any offset."""
+        data = text.encode(errors="surrogateescape") if isinstance(text, str) else text
+        self.searched += bool(data)
+        lowered = data.lower()
+        for place, bird in self.birds.items():
+            raw = bird.encode()
+            coded = (b64encode(b"x" * skip + raw)[4 : 4 + 24] for skip in range(3))
+            if raw.lower() in lowered or any(each in data for each in coded):
+                self.found.append(f"the canary of {place} stands in {name}")
+
+
+async def canaries(directory: Path, findings: Findings, options: Options) -> dict[str, object]:
+    """Run the scene; returns the figures."""
+    cage = Cage(options.chance())
+    env = {"CREDENTIALS_DIRECTORY": str(directory / "credentials"), "PYTHONFAULTHANDLER": "1"}
+    async with Stand(directory / "stand", env=env) as stand:
+        (directory / "credentials").mkdir()
+        stand.directory.mkdir()
+        kinds = ("bearer", "basic") if options.short else KINDS
+        names = _write(stand, cage, directory / "credentials", kinds)
+        stand.receiver.reply = _echo
+        await stand.start()
+        made = await _attempt_all(stand, names)
+        await _searched_outside(stand, cage, made)
+        await faulty(
+            stand,
+            cage,
+            (directory / "stand" / "hookd.yaml").read_text(),
+            short=options.short,
+        )
+        await _searched_files(stand, cage)
+        await stand.daemon.kill()
+        failures = sum(len(each) for each in made.values())
+    for found in cage.found:
+        findings.expect(False, found)
+    findings.expect(failures, "no attempt failed")
+    return {
+        "canaries": len(cage.birds),
+        "places_searched": cage.searched,
+        "canaries_found": len(cage.found),
+        "attempts_that_failed": failures,
+    }
+
+
+def _write(stand: Stand, cage: Cage, credentials: Path, kinds: Iterable[str]) -> list[str]:
+    """The configuration: each kind of authorization with each way to fail; returns the webhooks' names."""
+    webhooks, names = [], []
+    addresses = {
+        "refused": f"http://127.0.0.1:{free_port()}",
+        "name": "http://nobody.invalid",
+        "tls": stand.receiver.url.replace("http:", "https:"),
+    }
+    for number, (kind, way) in enumerate((kind, way) for kind in kinds for way in (*ECHOES, *BEYOND)):
+        name = f"{kind}-{way}"
+        path, query, header = (cage.new(f"{name} {part}") for part in ("path", "query", "header"))
+        url = f"{addresses.get(way, stand.receiver.url)}/{way}/{path}?token={query}"
+        signing = b64encode(cage.new(f"{name} signing").encode()).decode()
+        refer = _keeper(stand, credentials, number)
+        webhooks.append(
+            f"  {name}:\n    url: {refer('URL', url)}\n    retries: 0\n    timeout: 3\n    method: POST\n"
+            f"    auth: {_auth(kind, cage.new(f'{name} auth'), refer)}\n"
+            f"    headers: {{X-Secret: {refer('HEADER', header)}}}\n"
+            f"    signing: {{secret: {refer('SIGN', 'whsec_' + signing)}}}\n"
+        )
+        names.append(name)
+    token = _keeper(stand, credentials, 0)("LISTEN", cage.new("listen token"))
+    plain = cage.new("plain listen token")
+    daemon = (
+        f"daemon:\n  listen: [{{unix: h.sock}}, {{http: '127.0.0.1:{free_port()}', tokens: [{token}, {plain}]}}]\n"
+        "  store: h.db\n  log: {level: debug, format: json}\n"
+    )
+    stand.write("webhooks:\n" + "".join(webhooks), daemon=daemon)
+    return names
+
+
+def _keeper(stand: Stand, credentials: Path, number: int) -> Refer:
+    """How secrets of a webhook are kept: by turns in the environment, a file, a credential, and the text itself."""
+
+    def refer(part: str, value: str) -> str:
+        name = f"C_{part}_{number}"
+        match number % 4:
+            case 0:
+                stand.env[name] = value
+                return f"{{env: {name}}}"
+            case 1:
+                (stand.directory / name).write_text(value + "\n")
+                return f"{{file: {name}}}"
+            case 2:
+                (credentials / name).write_text(value)
+                return f"{{credential: {name}}}"
+        return json.dumps(value)
+
+    return refer
+
+
+def _auth(kind: str, value: str, refer: Refer) -> str:
+    match kind:
+        case "bearer":
+            return f"{{type: bearer, token: {refer('AUTH', value)}}}"
+        case "apikey":
+            return f"{{type: apikey, key: {refer('AUTH', value)}, prefix: 'Key '}}"
+        case "basic":
+            return f"{{type: basic, username: hookd, password: {refer('AUTH', value)}}}"
+    return "{type: none}"
+
+
+async def _echo(request: Received) -> bytes:
+    """The receiver: hand the whole request back, as its target asks."""
+    way = request.target.split("/")[1]
+    head = "\r\n".join([f"{request.method} {request.target}", *(f"{k}: {v}" for k, v in request.headers)])
+    flat = head.replace("\r\n", " ")
+    bodies = {
+        "json": json.dumps({"target": request.target, "headers": dict(request.headers)}),
+        "upper": head.upper(),
+        "lower": head.lower(),
+        "percent": quote(head),
+        "cut4k": "-" * (4096 - len(head) // 2) + head * 3,
+        "cut64k": "-" * (65536 - len(head) // 2) + head * 3,
+    }
+    lines = "HTTP/1.1 400 X\r\n"
+    match way:
+        case "phrase":
+            return f"HTTP/1.1 400 {flat}\r\nContent-Length: 0\r\n\r\n".encode()
+        case "headers":
+            lines += f"X-Echo: {flat}\r\nSet-Cookie: {flat}\r\n"
+        case "redirect":
+            lines = f"HTTP/1.1 302 {flat}\r\nLocation: {request.target}&{quote(flat)}\r\n"
+        case "garbage":
+            return f"{flat}\r\n\r\n".encode()
+        case "reset":
+            raise ConnectionResetError
+        case "hang":
+            await asyncio.sleep(5)
+        case "late":
+            return f"HTTP/1.1 400 X\r\nContent-Length: 99999\r\n\r\n{head}".encode()
+        case "chunks":
+            parts = "".join(f"{1:x}\r\n{char}\r\n" for char in flat)
+            return f"HTTP/1.1 400 X\r\nTransfer-Encoding: chunked\r\n\r\n{parts}0\r\n\r\n".encode()
+    body = bodies.get(way, head)
+    return f"{lines}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+async def _attempt_all(stand: Stand, names: list[str]) -> dict[str, list[dict[str, object]]]:
+    made = {}
+    for name in names:
+        answered, receipt = await stand.daemon.request("POST", f"/v1/webhooks/{name}/send", body={})
+        assert answered == 202, receipt
+        made[name] = receipt["deliveries"]
+    for deliveries in made.values():
+        for each in deliveries:
+            await stand.daemon.delivery_when(each["id"], "dead", within_s=30)
+    return made
+
+
+async def _searched_outside(stand: Stand, cage: Cage, made: dict[str, list[dict[str, object]]]) -> None:
+    """Everything the daemon and the commands say."""
+    paths = ["deliveries?limit=500", "events", "webhooks", "config", "status"]
+    for path in (*(f"/v1/{each}" for each in paths), "/metrics", "/healthz", "/readyz", "/v1/none"):
+        _, answer = await stand.daemon.request("GET", path)
+        cage.search(path, answer if isinstance(answer, bytes) else json.dumps(answer))
+    ids = [str(each["id"]) for deliveries in made.values() for each in deliveries]
+    for one in ids:
+        answer = json.dumps(await stand.daemon.get(f"/v1/deliveries/{one}"))
+        cage.search(f"/v1/deliveries/{one}", answer)
+    (stand.directory / "event.json").write_text('{"type": "a", "event": "b"}')
+    commands = (
+        "status", "status --json", "deliveries", "deliveries --json", f"show {ids[0]}", f"show {ids[0]} --json",
+        "check", "check --format json", "schedules --json", "types", "trigger nothing", "send nothing",
+        "emit a b --json", "explain event.json", f"retry {ids[0]}", "pause bearer-body", "resume bearer-body",
+        "reload", "cancel nothing",
+    )  # fmt: skip
+    for start in range(0, len(commands), 4):
+        together = commands[start : start + 4]
+        for command, ran in zip(
+            together, await asyncio.gather(*(stand.hookd(*each.split()) for each in together)), strict=True
+        ):
+            cage.search(f"hookd {command}", ran.out + ran.err)
+    _, answer = await stand.daemon.request(
+        "GET", "/v1/status", headers={"Authorization": "Bearer " + cage.birds["listen token"] + "x"}
+    )
+    cage.search("a request with a token", json.dumps(answer))
+
+
+async def _searched_files(stand: Stand, cage: Cage) -> None:
+    cage.search("/proc/PID/cmdline", _read(f"/proc/{stand.daemon.pid}/cmdline"))
+    for suffix in ("", "-wal"):
+        path = stand.directory / f"h.db{suffix}"
+        if path.exists():
+            cage.search(path.name, path.read_bytes())
+    cage.search("the log", stand.daemon.log.read_bytes())
+
+
+def _read(path: str) -> bytes:
+    return Path(path).read_bytes()
