@@ -258,7 +258,7 @@ class Store(Protocol):
 
         Delivered and cancelled ones go by `delivered_before`, dead ones by `dead_before`, over
         `finished_at`; an event that had no deliveries goes by `delivered_before` over `received_at`. Freed
-        space is given back in the same step.
+        space is given back in the same step, which takes longer while others write.
 
         Returns:
             How many rows (deliveries and lone events) went; 0 means there is nothing left to do.

@@ -49,7 +49,11 @@ from hookd.store.sqlite.writer import Report, Writer
 T = TypeVar("T")
 
 _LANES_STEP = 500
-_VACUUM_STEP = 100
+_VACUUM_STEP = 60
+
+_PRUNE_PAUSE_S = 0.005
+_PRUNE_PAUSE_BUSY_S = 0.05
+"""Between two steps while others write as well: what is deleted makes the next checkpoint longer, for all of them."""
 
 
 class SqliteStore:
@@ -62,6 +66,7 @@ class SqliteStore:
         self._picture = Picture()
         self._doorbell = asyncio.Event()
         self._fault: str | None = None
+        self._calls = 0
 
     @classmethod
     async def open(cls, path: Path, *, on_commit: Callable[[float], None] | None = None) -> Self:
@@ -81,6 +86,7 @@ class SqliteStore:
 
     async def enqueue(self, batch: Sequence[Submission], *, now: float, limit: int) -> tuple[Receipt, ...]:
         """See `Store.enqueue`."""
+        self._calls += 1
         receipts: tuple[Receipt, ...] = await self._do(
             Enqueue(self._future(), batch, now=micros(now), limit=limit)
         )
@@ -98,6 +104,7 @@ class SqliteStore:
     async def settle(self, lease: Lease, attempt: Attempt, settlement: Settlement, *, now: float) -> bool:
         """See `Store.settle`."""
         refuse_unfit(settlement)
+        self._calls += 1
         held: bool = await self._do(Settle(self._future(), lease, attempt, settlement, now=micros(now)))
         return held
 
@@ -262,8 +269,14 @@ class SqliteStore:
             )
         )
         while gone and await self._do(Vacuum(self._future(), pages=_VACUUM_STEP)):
-            pass
+            await self._make_way()
+        await self._make_way()
         return gone
+
+    async def _make_way(self) -> None:
+        """Pause between two steps of what nobody waits for."""
+        calls, self._calls = self._calls, 0
+        await asyncio.sleep(_PRUNE_PAUSE_BUSY_S if calls else _PRUNE_PAUSE_S)
 
     async def close(self) -> None:
         """See `Store.close`."""
