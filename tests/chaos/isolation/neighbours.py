@@ -179,7 +179,7 @@ def _judge(findings: Findings, kind: str, without: Rounds, beside: Rounds) -> No
 
 
 def _ratio(without: list[float], beside: list[float]) -> float:
-    """How much the rounds' p99 rose, by the medians: other work of the machine makes some rounds slow, of both kinds."""
+    """How much the rounds' p99 rose, by the medians: other work of the machine makes some rounds of both kinds slow."""
     return statistics.median(beside) / statistics.median(without)
 
 
