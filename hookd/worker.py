@@ -25,6 +25,7 @@ from hookd.defs import Config, WebhookDef
 from hookd.errors import StoreUnavailable
 from hookd.generation import Holder
 from hookd.lane import Lane, LaneState, LastResult, Parking, parked
+from hookd.leases import Leases, WallClock
 from hookd.metrics import Metrics
 from hookd.model import Attempt, Lease, Outcome, Reason, Settlement, State, Want
 from hookd.send import Sender
@@ -38,9 +39,6 @@ LONGEST_NAP_S = 5.0
 
 SLEW_S = 1.0
 """The wall clock may fall behind the monotonic one so far between two looks before it counts as set back."""
-
-RENEW_AHEAD_S = 5.0
-"""A lease whose attempt is still under way is renewed this long before its end, at the latest."""
 
 CLOCK_NOTE_S = 60.0
 """Seconds between two notes of the wall clock while something waits: what a kill can make the next start miss of it."""
@@ -69,11 +67,10 @@ class Worker:
         self._metrics = metrics
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._leases: dict[str, Lease] = {}
-        self._renew_at = inf
+        self._leases = Leases()
         self._followed = False
         self._following = asyncio.Lock()
-        self._seen_at, self._seen_mono = clock.now(), clock.monotonic()
+        self._wall = WallClock(clock.now(), clock.monotonic())
         self._clock_noted = -inf
         self._in_flight = 0
         self._down: set[str] = set()
@@ -194,9 +191,9 @@ class Worker:
         async with self._following:
             if (by_s := self._behind_s()) > SLEW_S:
                 await self._set_back(by_s)
-            self._seen_at, self._seen_mono = self._clock.now(), self._clock.monotonic()
-            waiting = self._seen_mono - self._clock_noted >= CLOCK_NOTE_S and self._store.pending_count()
-            if waiting or by_s < -SLEW_S:
+            self._wall.look(now=self._clock.now(), mono=self._clock.monotonic())
+            is_old = self._wall.seen_mono - self._clock_noted >= CLOCK_NOTE_S
+            if by_s < -SLEW_S or (is_old and self._store.pending_count()):
                 await self._note_clock()
 
     async def _note_clock(self) -> None:
@@ -205,31 +202,20 @@ class Worker:
         self._clock_noted = self._clock.monotonic()
 
     def _behind_s(self) -> float:
-        """How far the wall clock has fallen behind the monotonic one since it was last looked at."""
-        return (self._clock.monotonic() - self._seen_mono) - (self._clock.now() - self._seen_at)
+        return self._wall.behind_s(now=self._clock.now(), mono=self._clock.monotonic())
 
     async def _set_back(self, by_s: float) -> None:
         now = self._clock.now()
         await self._store.set_back(by_s=by_s, now=now)
         for lane in self._lanes.values():
             lane.hold_until = min(lane.hold_until, max(now, lane.hold_until - by_s))
-        self._leases = {key: _moved(lease, -by_s) for key, lease in self._leases.items()}
-        self._renew_at -= by_s
+        self._leases.set_back(by_s)
 
     async def _renew_leases(self, now: float) -> None:
         """Keep the leases of attempts under way, also after a freeze or a step of the clock: none is made twice."""
-        if now < self._renew_at:
-            return
-        late = [lease for lease in self._leases.values() if lease.expires_at - now <= RENEW_AHEAD_S]
-        renewed = [_moved(lease, now - lease.started_at) for lease in late]
-        if renewed:
-            await self._store.renew(renewed)
-        self._leases.update(
-            (lease.delivery_id, lease) for lease in renewed if lease.delivery_id in self._leases
-        )
-        self._renew_at = (
-            min((lease.expires_at for lease in self._leases.values()), default=inf) - RENEW_AHEAD_S
-        )
+        if late := self._leases.late(now):
+            await self._store.renew(late)
+            self._leases.renewed(late)
 
     async def _nap(self, seconds: float) -> None:
         try:
@@ -310,8 +296,7 @@ class Worker:
             lane.began(1)
             probe = lease.webhook in survey.probing and lane.breaker.began()
             self._in_flight += 1
-            self._leases[lease.delivery_id] = lease
-            self._renew_at = min(self._renew_at, lease.expires_at - RENEW_AHEAD_S)
+            self._leases.add(lease)
             self._tasks[lease.delivery_id] = loop.create_task(self._deliver(lease, lane, probe=probe))
 
     async def _deliver(self, lease: Lease, lane: Lane, *, probe: bool) -> None:
@@ -340,7 +325,8 @@ class Worker:
                 self._tell(lease, outcome, settlement)
         finally:
             self._nothing_to_hasten.discard(lease.webhook)
-            del self._tasks[lease.delivery_id], self._leases[lease.delivery_id]
+            del self._tasks[lease.delivery_id]
+            self._leases.drop(lease.delivery_id)
 
     async def _attempt(self, webhook: WebhookDef | None, lease: Lease, *, is_parked: bool) -> Outcome:
         if webhook is None or is_parked:
@@ -430,11 +416,6 @@ def _decide(
     return retry.decide(
         outcome, webhook=webhook, failures=lease.failures, now=now, jitter=jitter, probe=probe
     )
-
-
-def _moved(lease: Lease, by_s: float) -> Lease:
-    """A lease of the same length, so many seconds later."""
-    return replace(lease, started_at=lease.started_at + by_s, expires_at=lease.expires_at + by_s)
 
 
 def _attempt_row(lease: Lease, outcome: Outcome) -> Attempt:

@@ -51,11 +51,7 @@ class Mutant:
 
 _COMMIT = """            self._run(_sort(batch), change, check_all=check_all)
 """
-_NO_RENEWAL = Patch(
-    "worker.py",
-    "        if now < self._renew_at:\n            return\n",
-    "        if now >= 0:\n            return\n",
-)
+_NO_RENEWAL = Patch("leases.py", "        if now < self._renew_at:\n", "        if now >= 0:\n")
 
 MUTANTS = (
     Mutant(
