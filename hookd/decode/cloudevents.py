@@ -129,7 +129,7 @@ class _Reader:
         if not isinstance(value, dict):
             faults.add(pointer, f"a CloudEvent must be an object, not {kind(value)}")
             return Event("")
-        given = {name: each for name, each in value.items() if each is not None or name in _DATA}
+        given = {name: each for name, each in value.items() if each is not None or name == "data"}
         _check_attributes(given, pointer, faults)
         type_name, event_name = self._occurrence(given, pointer)
         obj = _object(given, pointer, faults)
@@ -239,10 +239,8 @@ def _data(given: Mapping[str, Any], pointer: str, faults: Faults) -> dict[str, A
         data = given.get("data", {})
         return data if isinstance(data, dict) else {"value": data}
     place, text = f"{pointer}/data_base64", given["data_base64"]
-    if "data" in given:
+    if given.get("data") is not None:
         faults.add(place, "stands beside data; an event has one of them")
-    elif text is None:
-        return {}
     elif not isinstance(text, str):
         faults.add(place, f"must be a string, not {kind(text)}")
     else:

@@ -107,6 +107,8 @@ def test_a_long_id_becomes_its_hash(length: int, hashed: bool) -> None:
         ({"data_base64": "AAH/"}, {"base64": "AAH/"}),
         ({"data_base64": ""}, {"base64": ""}),
         ({"data_base64": None}, {}),
+        ({"data": 1, "data_base64": None}, {"value": 1}),
+        ({"data": None, "data_base64": "AAH/"}, {"base64": "AAH/"}),
     ],
 )
 def test_data(data: dict[str, Any], kept: dict[str, Any]) -> None:
