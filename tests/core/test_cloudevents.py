@@ -1,10 +1,15 @@
 """CloudEvents 1.0 as events: every attribute, every form of data, every fault at its place."""
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hookd.decode import decode_binary, decode_cloudevent, decode_cloudevents
 from hookd.decode.faults import MOST_FAULTS
@@ -335,3 +340,45 @@ def test_what_is_missing_in_headers() -> None:
     assert faults(decode_binary, [("ce-id", "1")], None, b"", types=None) == [
         (f"/{name}", "is required") for name in ("source", "specversion", "type")
     ]
+
+
+# Laws
+
+TEXT = st.text(max_size=20)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = ["id", "source", "specversion", "type", "subject", "tags", "time", "datacontenttype", "data"]
+NAME = st.sampled_from([*NAMES, "data_base64", "traceparent", "tracestate", "dataschema", "other"]) | TEXT
+
+
+@given(st.dictionaries(NAME, JSON | st.sampled_from([*OK.values(), PARENT]), max_size=10))
+def test_nothing_in_the_json_format_raises_anything_else(value: dict[str, Any]) -> None:
+    with suppress(EventRejected):
+        event = decode_cloudevent(value, types=TYPES)
+        assert 1 <= len(event.id) <= 256
+    with suppress(EventRejected):
+        decode_cloudevents([OK, OK | value], types=None)
+
+
+@given(
+    st.lists(st.tuples(NAME, TEXT | st.sampled_from([*OK.values()]))),
+    st.none() | TEXT,
+    st.binary(max_size=30),
+)
+def test_nothing_in_binary_mode_does(
+    headers: list[tuple[str, str]], content_type: str | None, body: bytes
+) -> None:
+    given_headers = [(f"ce-{name}", value) for name, value in [*OK.items(), *headers]]
+    with suppress(EventRejected):
+        decode_binary(given_headers, content_type, body, types=None)
+
+
+@given(
+    st.dictionaries(TEXT, JSON, max_size=4), st.text(st.characters(categories=("L", "N", "P")), min_size=1)
+)
+def test_both_modes_mean_the_same(data: dict[str, Any], subject: str) -> None:
+    sent = json.dumps(data, ensure_ascii=False).encode()
+    assert binary(sent, "application/json", subject=quote(subject)) == one(data=data, subject=subject)
