@@ -20,6 +20,7 @@ from hookd.metrics import Metrics
 from hookd.model import Event, EventObject, Kind, NewDelivery, Receipt, Submission
 from hookd.schedule import firing_id, moment_text
 from hookd.store.base import Store
+from hookd.trace import Trace
 
 
 class _Entropy:
@@ -75,11 +76,16 @@ class Intake:
         return await self._enqueue(batch, generation, now)
 
     async def trigger(
-        self, task: TaskDef, obj: EventObject | None, data: Mapping[str, Any], generation: Generation
+        self,
+        task: TaskDef,
+        obj: EventObject | None,
+        data: Mapping[str, Any],
+        generation: Generation,
+        trace: Trace | None = None,
     ) -> Receipt:
         """Run one task on demand, enabled or not (spec 2, 13). Raises as `accept`, and TaskSpent."""
         now = self._clock.now()
-        event = Event(id=self.make_event_id(), kind=Kind.TRIGGER, object=obj, data=data)
+        event = Event(id=self.make_event_id(), kind=Kind.TRIGGER, object=obj, data=data, trace=trace)
         batch = (Submission(event, tuple(self._fire(event, ((task, ""),), generation, now))),)
         return (await self._enqueue(batch, generation, now))[0]
 
@@ -106,10 +112,12 @@ class Intake:
         fired = self._fire(event, ((task, schedule.place) for task in tasks), generation, now)
         return (await self._enqueue((Submission(event, tuple(fired)),), generation, now))[0]
 
-    async def send(self, webhook: WebhookDef, template: Template, generation: Generation) -> Receipt:
+    async def send(
+        self, webhook: WebhookDef, template: Template, generation: Generation, trace: Trace | None = None
+    ) -> Receipt:
         """Send a message to a webhook that no task asks for: a test by hand (spec 2). Raises as `accept`."""
         now = self._clock.now()
-        event = Event(id=self.make_event_id(), kind=Kind.SEND)
+        event = Event(id=self.make_event_id(), kind=Kind.SEND, trace=trace)
         task = TaskDef("", webhook.name, template)
         batch = (Submission(event, tuple(self._fire(event, ((task, ""),), generation, now))),)
         return (await self._enqueue(batch, generation, now))[0]

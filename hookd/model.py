@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from hookd.trace import Trace
+
 T = TypeVar("T")
 
 
@@ -42,7 +44,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventObject:
-    """The object an event happened to; at least one of `id` and `name` is set."""
+    """The object an event happened to; at least one of `id` and `name` is set, or a CloudEvent gave `tags` alone."""
 
     id: str | None = None
     name: str | None = None
@@ -60,6 +62,7 @@ class Event:
         id: 1 to 256 printable characters, unique while retained.
         time: when it happened, RFC 3339, as posted; None where the poster gave none.
         digest: SHA-256 over the posted content without its id; None where hookd made the id (no duplicate is possible).
+        trace: the trace of the request that it came with, or None; no part of its content.
     """
 
     id: str
@@ -70,6 +73,7 @@ class Event:
     time: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     digest: bytes | None = None
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,7 @@ class Lease:
         attempt: number of this attempt, from 1; interrupted attempts have numbers too.
         failures: attempts so far that count against `retries`.
         started_at: the claim's instant, seconds since the epoch.
+        trace: the trace of its event's request, or None.
     """
 
     delivery_id: str
@@ -163,6 +168,7 @@ class Lease:
     failures: int
     started_at: float
     expires_at: float
+    trace: Trace | None = None
 
 
 class Reason(StrEnum):
@@ -246,6 +252,7 @@ class DeliveryRecord:
         due_at: when it may next be attempted (pending), or when its lease ends (sending); None when finished.
         finished_at: when it reached delivered, dead or cancelled.
         detail: why it is dead.
+        trace_id: of the trace that its event came with, or None.
         body: only in the single view, else None.
         attempts: only in the single view, else empty.
     """
@@ -265,6 +272,7 @@ class DeliveryRecord:
     detail: str
     last_status: int | None
     last_error: str
+    trace_id: str | None = None
     body: bytes | None = None
     attempts: tuple[Attempt, ...] = ()
 

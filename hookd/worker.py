@@ -336,7 +336,11 @@ class Worker:
             return Outcome(Reason.INTERRUPTED, error="hookd stopped before the request was made")
         try:
             return await self._sender.attempt(
-                webhook, delivery_id=lease.delivery_id, body=lease.body, now=self._clock.now()
+                webhook,
+                delivery_id=lease.delivery_id,
+                body=lease.body,
+                now=self._clock.now(),
+                trace=lease.trace,
             )
         except asyncio.CancelledError:
             _absorb_cancellation()
@@ -364,6 +368,7 @@ class Worker:
     def _tell(self, lease: Lease, outcome: Outcome, settlement: Settlement) -> None:
         metrics = self._metrics.lane(lease.webhook)
         metrics.attempt(outcome.reason, outcome.duration_s)
+        traced = {} if lease.trace is None else {"trace_id": lease.trace.trace_id}
         facts = {
             "delivery_id": lease.delivery_id,
             "webhook": lease.webhook,
@@ -371,6 +376,7 @@ class Worker:
             "attempt": lease.attempt,
             "status": outcome.status,
             "duration_s": round(outcome.duration_s, 4),
+            **traced,
         }
         if settlement.state is State.DELIVERED:
             metrics.delivery("delivered")
@@ -384,6 +390,7 @@ class Worker:
                 delivery_id=lease.delivery_id,
                 webhook=lease.webhook,
                 detail=settlement.detail,
+                **traced,
             )
 
     def _store_lost(self, exc: StoreUnavailable) -> None:

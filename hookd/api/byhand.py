@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from hookd import decode, log, render
 from hookd.api import lookup, views
 from hookd.api.app import Router
-from hookd.api.events import optional_json, unknown
+from hookd.api.events import optional_json, trace_of, unknown
 from hookd.api.filters import decode_retry
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, answer, unavailable
@@ -117,7 +117,8 @@ class ByHandRoutes:
         if webhook is None:
             raise unknown("webhook", name, generation.config.webhooks)
         template = _template(await optional_json(request, self._size_limit), webhook)
-        return answer(views.receipt(await services.intake.send(webhook, template, generation)), 202)
+        receipt = await services.intake.send(webhook, template, generation, trace_of(request))
+        return answer(views.receipt(receipt), 202)
 
     async def rearm(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """Let a task that has run once and for all run once more: the definition in force (spec 13)."""

@@ -69,6 +69,7 @@ def delivery(record: DeliveryRecord, lanes: Mapping[str, LaneState]) -> JsonObje
         "detail": record.detail,
         "last_status": record.last_status,
         "last_error": record.last_error,
+        "trace_id": record.trace_id,
     }
 
 
@@ -110,6 +111,7 @@ def event(record: EventRecord) -> JsonObject:
         "time": given.time,
         "data": dict(given.data),
         "received_at": instant(record.received_at),
+        "trace_id": given.trace and given.trace.trace_id,
         "deliveries": [reference(d) for d in record.deliveries],
     }
 

@@ -6,7 +6,26 @@ raise anything else.
 Must never: do I/O, or accept in part. Called by: `api`.
 """
 
+from hookd.decode.cloudevents import (
+    HEADER_PREFIX,
+    decode_binary,
+    decode_cloudevent,
+    decode_cloudevents,
+    is_json,
+)
 from hookd.decode.events import decode_batch, decode_event, decode_send, decode_trigger
 from hookd.decode.strictjson import parse_json, parse_ndjson
 
-__all__ = ["decode_batch", "decode_event", "decode_send", "decode_trigger", "parse_json", "parse_ndjson"]
+__all__ = [
+    "HEADER_PREFIX",
+    "decode_batch",
+    "decode_binary",
+    "decode_cloudevent",
+    "decode_cloudevents",
+    "decode_event",
+    "decode_send",
+    "decode_trigger",
+    "is_json",
+    "parse_json",
+    "parse_ndjson",
+]

@@ -43,6 +43,7 @@ def delivery(**changes: Any) -> dict[str, Any]:
         "detail": "",
         "last_status": 200,
         "last_error": "",
+        "trace_id": None,
         **changes,
     }
 
@@ -323,7 +324,13 @@ class TestShow:
     ) -> None:
         late = {"number": 2, "status": None, "reason": "timeout", "error": "late", "response": ""}
         attempts = [self.ATTEMPT, {**self.ATTEMPT, **late, "insecure": False}]
-        ending = {"state": "dead", "attempt": 2, "failures": 2, "detail": "retries used up"}
+        ending = {
+            "state": "dead",
+            "attempt": 2,
+            "failures": 2,
+            "detail": "retries used up",
+            "trace_id": "0af7",
+        }
         shown = delivery(
             **ending, task_description="Calls\x1b", body=json.dumps({"text": "ü"}), attempts=attempts
         )
@@ -337,6 +344,7 @@ class TestShow:
             "task       page",
             r"           Calls\x1b",
             "cause      event e1 events.prod",
+            "trace      0af7",
             "created    2026-01-02T03:04:05Z",
             "finished   2026-01-02T03:04:06Z",
             "counted    2 of 2 attempts count as failed",

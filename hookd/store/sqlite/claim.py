@@ -17,7 +17,7 @@ from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row, token_
 from hookd.store.sqlite.change import Change
 from hookd.store.sqlite.operations import Claim
 from hookd.store.sqlite.recent import Fresh, Recent
-from hookd.store.sqlite.rows import SENDING, ManyRows, micros, to_json
+from hookd.store.sqlite.rows import SENDING, ManyRows, micros, to_json, trace_of
 
 _AT_MOST = 1000
 
@@ -36,7 +36,7 @@ _LEASE = ManyRows(
     width=3,
 )
 _READ_BACK = """
-    SELECT d.seq, d.id, e.id, d.task, m.body
+    SELECT d.seq, d.id, e.id, d.task, m.body, e.trace
     FROM json_each(?) AS wanted
     JOIN deliveries AS d ON d.seq = wanted.value
     JOIN events AS e ON e.seq = d.event_seq
@@ -97,8 +97,9 @@ class Leasing:
         known = {seq: fresh for seq in seqs if (fresh := self._recent.take(seq)) is not None}
         missing = [seq for seq in seqs if seq not in known]
         if missing:
-            for seq, *rest in self._connection.execute(_READ_BACK, (to_json(missing),)):
-                known[seq] = Fresh(*rest)
+            rows = self._connection.execute(_READ_BACK, (to_json(missing),))
+            for seq, delivery_id, event_id, task, message, trace in rows:
+                known[seq] = Fresh(delivery_id, event_id, task, message, trace_of(trace))
         return known
 
 
@@ -115,4 +116,5 @@ def _lease(want: Want, row: list[Any], fresh: Fresh, now: float) -> Lease:
         failures=failures,
         started_at=now,
         expires_at=now + want.lease_s,
+        trace=fresh.trace,
     )

@@ -23,7 +23,7 @@ from hookd.model import (
     State,
 )
 from hookd.store.sqlite.refs import refs_of
-from hookd.store.sqlite.rows import CODES, STATES, micros, optional_seconds, seconds, to_json
+from hookd.store.sqlite.rows import CODES, STATES, micros, optional_seconds, seconds, to_json, trace_of
 
 STEP = 5_000
 """How many rows a listing looks at in one step."""
@@ -33,7 +33,7 @@ END = 1 << 62
 
 _COLUMNS = """
     d.seq, d.id, e.id, e.kind, d.rule, d.task, d.webhook, d.state, d.attempt, d.failures, d.created_at,
-    d.due_at, d.finished_at, d.detail, d.last_status, d.last_error
+    d.due_at, d.finished_at, d.detail, d.last_status, d.last_error, e.trace
 """
 _DELIVERY = f"SELECT {_COLUMNS} FROM deliveries AS d JOIN events AS e ON e.seq = d.event_seq WHERE d.id = ?"  # noqa: S608  constants
 _ATTEMPTS = """
@@ -41,7 +41,7 @@ _ATTEMPTS = """
     FROM attempts WHERE delivery_seq = ? ORDER BY number
 """
 _EVENT_COLUMNS = """
-    seq, id, kind, type, event, object, time, data, digest, received_at, first_delivery, deliveries
+    seq, id, kind, type, event, object, time, data, digest, received_at, first_delivery, deliveries, trace
 """
 _EVENT = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = ?"  # noqa: S608  constants
 _EVENTS = f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608  constants
@@ -226,8 +226,9 @@ def _delivery_record(
 ) -> DeliveryRecord:
     (
         _, delivery_id, event_id, kind, rule, task, webhook, state, attempt, failures, created_at, due_at,
-        finished_at, detail, last_status, last_error,
+        finished_at, detail, last_status, last_error, trace_text,
     ) = row  # fmt: skip
+    trace = trace_of(trace_text)
     return DeliveryRecord(
         id=delivery_id,
         event_id=event_id,
@@ -244,6 +245,7 @@ def _delivery_record(
         detail=detail,
         last_status=last_status,
         last_error=last_error,
+        trace_id=None if trace is None else trace.trace_id,
         body=body,
         attempts=attempts,
     )
@@ -264,7 +266,7 @@ def _attempt(row: Sequence[Any]) -> Attempt:
 
 
 def _event_record(connection: sqlite3.Connection, row: Sequence[Any]) -> EventRecord:
-    seq, event_id, kind, type_, name, obj, time, data, digest, received_at, first, count = row
+    seq, event_id, kind, type_, name, obj, time, data, digest, received_at, first, count, trace = row
     kept = Event(
         id=event_id,
         kind=Kind(kind),
@@ -274,6 +276,7 @@ def _event_record(connection: sqlite3.Connection, row: Sequence[Any]) -> EventRe
         time=time,
         data={} if data is None else json.loads(data),
         digest=digest,
+        trace=trace_of(trace),
     )
     return EventRecord(kept, seconds(received_at), refs_of(connection, seq, first, count))
 
