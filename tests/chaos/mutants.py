@@ -208,8 +208,8 @@ MUTANTS = (
         (
             Patch(
                 "worker.py",
-                "delivery_id=lease.delivery_id, body=lease.body,",
-                'delivery_id=f"{lease.delivery_id}-{lease.attempt}", body=lease.body,',
+                "                delivery_id=lease.delivery_id,\n                body=lease.body,\n",
+                '                delivery_id=f"{lease.delivery_id}-{lease.attempt}",\n                body=lease.body,\n',
             ),
         ),
         ("edit",),
