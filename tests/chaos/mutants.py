@@ -208,8 +208,8 @@ MUTANTS = (
         (
             Patch(
                 "worker.py",
-                "                delivery_id=lease.delivery_id,\n                body=lease.body,\n",
-                '                delivery_id=f"{lease.delivery_id}-{lease.attempt}",\n                body=lease.body,\n',
+                "=lease.delivery_id,\n                body=lease.body,\n",
+                '=f"{lease.delivery_id}-{lease.attempt}",\n                body=lease.body,\n',
             ),
         ),
         ("edit",),
