@@ -24,7 +24,7 @@ ANSWER_S = 5.0
 """How long one answer may take (seconds)."""
 
 LAST_LOOK_S = 1.0
-"""The same once the time is up."""
+"""How long is asked for what is left once the time is up (seconds)."""
 
 ENDED = ("delivered", "dead", "cancelled")
 GONE = "gone"
@@ -95,9 +95,14 @@ class _Wait:
                 continue
             time.sleep(max(0.0, min(self._pause_s, self._until - time.monotonic())))
             self._pause_s = min(self._pause_s * GROWTH, LONGEST_PAUSE_S)
-        silent = False
+        self._look_once_more()
+
+    def _look_once_more(self) -> None:
+        """Ask for all that is left, since those behind the first may have ended; not for longer than `LAST_LOOK_S`."""
+        until, asks = time.monotonic() + LAST_LOOK_S, True
         for made in self._left:
-            silent = silent or not self._look(made, LAST_LOOK_S)
+            left_s = until - time.monotonic()
+            asks = asks and left_s > 0 and self._look(made, left_s)
             self._say(made)
 
     def _look(self, made: Made, timeout_s: float) -> bool:

@@ -4,13 +4,12 @@ import asyncio
 import json
 import os
 import signal
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
+from tests.e2e.commands import emit
 from tests.e2e.conftest import Running
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
@@ -24,26 +23,6 @@ events: {{e: {{type: vm, event: up, task: t}}}}
 """
 REMEDY = "or name another: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
 UP = {"type": "vm", "event": "up"}
-
-
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-async def emit(directory: Path, *words: str, env: Mapping[str, str] | None = None) -> Ended:
-    """Run `hookd emit` on the configuration in `directory`."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "hookd", "emit", *words, "-c", str(directory / "hookd.yaml"),
-        env={**os.environ, **(env or {})}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(30):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), err.decode())
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from hookd.cli import address
+from hookd.cli.failure import Failure
 from hookd.cli.options import Parser, add_json, add_occurrence, occurrence, text
 from hookd.cli.receipts import receipt_lines
 from hookd.cli.screen import as_json, visible
@@ -142,10 +143,14 @@ def _file(options: argparse.Namespace) -> int:
     def send(body: bytes, media: str) -> Any:
         return spool.send(body, media) if spool else client.send("/v1/events", body, media=media)
 
+    tells = not (waits and options.json)
     try:
         post_file(send, options.file, taken, fix_ids=spool is not None)
+    except Failure:
+        tells = True
+        raise
     finally:
-        if not (waits and options.json):
+        if tells:
             print(_counted(taken, spool) if options.json else taken, flush=waits)
         if spool and spool.kept:
             _say_spooled(spool, taken.spooled)
