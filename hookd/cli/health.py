@@ -22,7 +22,7 @@ def concerns(status: Status) -> list[str]:
     return [
         *_daemon_concerns(status),
         *_config_concerns(status["config"]),
-        *_spool_concerns(status["spool"]),
+        *_spool_concerns(status.get("spool")),
         *_delivery_concerns(status),
         *status["config"]["warnings"],
     ]
@@ -41,7 +41,9 @@ def _daemon_concerns(status: Status) -> Iterator[str]:
         yield "  or raise daemon.limits.pending in the config"
 
 
-def _spool_concerns(spool: Mapping[str, Any]) -> Iterator[str]:
+def _spool_concerns(spool: Mapping[str, Any] | None) -> Iterator[str]:
+    if spool is None:
+        return
     path, waiting, rejected = spool["path"], spool["waiting"], spool["rejected"]
     if spool["error"]:
         wait = "file waits" if waiting == 1 else "files wait"

@@ -36,11 +36,16 @@ def write(directory: Path, recorder: Recorder) -> None:
     (directory / "hookd.yaml").write_text(DAEMON + RULES.format(url=recorder.url))
 
 
-def put(spool: Path, name: str, content: Any) -> None:
+def put(spool: Path, name: str, content: Any, *, mode: int = 0o640) -> None:
     """A file that is there whole or not at all."""
     part = spool / f".{name}.part"
     part.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    part.chmod(mode)
     part.rename(spool / name)
+
+
+def allow(directory: Path, mode: int) -> None:
+    directory.chmod(mode)
 
 
 def left_in(spool: Path) -> list[Path]:
@@ -320,7 +325,8 @@ class TestTakingIn:
         self, tmp_path: Path, spool: Path, recorder: Recorder
     ) -> None:
         write(tmp_path, recorder)
-        daemon = DaemonProcess(tmp_path, wrap=["strace", "-f", "-qq", "-o", "/dev/null", *_killed_at(spool)])
+        killed = "inject=unlinkat:signal=KILL:error=EINTR"
+        daemon = DaemonProcess(tmp_path, wrap=_strace(spool, "trace=unlinkat", killed))
         try:
             await daemon.start()
             put(spool, "x.json", {**UP, "id": "once"})
@@ -337,17 +343,79 @@ class TestTakingIn:
             await daemon.close()
         assert {request.id for request in recorder.requests} == {delivery["id"]}
 
+    async def test_what_cannot_be_removed_is_not_taken_in_again(
+        self, tmp_path: Path, spool: Path, recorder: Recorder
+    ) -> None:
+        write(tmp_path, recorder)
+        kept = "inject=unlinkat:error=EPERM"
+        daemon = DaemonProcess(tmp_path, wrap=_strace(spool, "trace=unlinkat", kept))
+        try:
+            await daemon.start()
+            put(spool, "x.json", {**UP, "id": "once"})
+            put(spool, "y.json", {**UP, "id": "other"})
+            left = "x.json cannot be removed, though its events are taken in: operation not permitted"
+            async with asyncio.timeout(15):
+                while (await daemon.get("/v1/status"))["spool"]["error"] != left:
+                    await asyncio.sleep(0.05)
+            async with asyncio.timeout(15):  # two looks later
+                looks = daemon.log.read_text().count("spool.left")
+                (spool / "z.json").mkdir()
+                while not (spool / "rejected/z.json").exists():
+                    await asyncio.sleep(0.05)
+            assert daemon.log.read_text().count("spool.left") == looks
+            assert await metric(daemon, 'hookd_events_total{result="accepted"}') == 2
+            assert await metric(daemon, 'hookd_events_total{result="duplicate"}') == 0
+        finally:
+            await daemon.close()
 
-def _killed_at(spool: Path) -> list[str]:
-    """Arguments of strace: SIGKILL in place of the removal of a file of the spool."""
-    return [
-        "-P",
-        str(spool / "x.json"),
-        "-P",
-        str(spool),
-        "-e",
-        "trace=unlinkat",
-        "-e",
-        "inject=unlinkat:signal=KILL:error=EINTR",
-        "--",
-    ]
+    async def test_what_may_not_be_read_is_moved_aside(
+        self, tmp_path: Path, spool: Path, recorder: Recorder
+    ) -> None:
+        write(tmp_path, recorder)
+        daemon = DaemonProcess(tmp_path, wrap=UNPRIVILEGED)
+        try:
+            await daemon.start()
+            put(spool, "x.json", {**UP, "id": "x"}, mode=0)
+            await until_empty(spool)
+        finally:
+            await daemon.close()
+        group = (spool / "rejected/x.json").stat().st_gid
+        assert (spool / "rejected/x.json.reason").read_text() == (
+            f"cannot be read by hookd: permission denied (its mode is 0000, its group {group})\n"
+        )
+
+    async def test_a_directory_that_cannot_be_written_to_is_left_alone(
+        self, tmp_path: Path, spool: Path, recorder: Recorder
+    ) -> None:
+        write(tmp_path, recorder)
+        put(spool, "x.json", {**UP, "id": "once"})
+        allow(spool, 0o555)
+        daemon = DaemonProcess(tmp_path, wrap=UNPRIVILEGED)
+        try:
+            await daemon.start()
+            fault = f"{spool} cannot be written to by hookd, so that nothing could be removed from it"
+            async with asyncio.timeout(15):
+                while (await daemon.get("/v1/status"))["spool"]["error"] != fault:
+                    await asyncio.sleep(0.05)
+            assert (await daemon.get("/v1/status"))["spool"]["waiting"] == 1
+            allow(spool, 0o755)
+            await recorder.wait_for(1)
+            await until_empty(spool)
+        finally:
+            allow(spool, 0o755)
+            await daemon.close()
+
+
+UNPRIVILEGED = (
+    ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "sh", "-c", '"$@"; exit $?', "sh")
+    if os.geteuid() == 0
+    else ()
+)
+"""Root may read and write everything; without its capabilities it may not."""
+
+
+def _strace(spool: Path, *what: str) -> list[str]:
+    """A command that runs another one, and interferes with calls that remove `x.json` or `y.json` from the spool."""
+    options = [part for expression in what for part in ("-e", expression)]
+    paths = [part for name in ("x.json", "y.json") for part in ("-P", str(spool / name))]
+    return ["strace", "-f", "-qq", "-o", "/dev/null", *paths, "-P", str(spool), *options, "--"]
