@@ -66,19 +66,21 @@ def post_file(send: Send, path: str, taken: Taken, *, fix_ids: bool = False) -> 
     Raises:
         Failure: the file cannot be read, or a part was refused; the lines concerned are named.
     """
-    lines = numbered_lines(path)
-    for batch in batches(map(_identified, lines) if fix_ids else lines):
-        _post(send, batch, taken)
+    for batch in batches(numbered_lines(path)):
+        _post(send, _identified(batch) if fix_ids else batch, taken)
 
 
-def _identified(line: Line) -> Line:
+def _identified(batch: list[Line]) -> list[Line]:
     from hookd.cli.spooling import with_id
 
-    number, content = line
-    try:
-        return number, with_id(content)
-    except ValueError as error:
-        raise Failure(f"line {number} is no event, nothing from there on was sent: {error}") from None
+    made = []
+    for number, content in batch:
+        try:
+            made.append((number, with_id(content)))
+        except ValueError as error:
+            headline = f"{_lines(batch)} refused, nothing after them was sent"
+            raise Failure(headline, f"line {number}: {error}") from None
+    return made
 
 
 def numbered_lines(path: str) -> Iterator[Line]:

@@ -139,7 +139,10 @@ class TestEmit:
         (tmp_path / "events").write_bytes(b'{"type": "vm", "event": "up"}\n[1]\n')
         ended = await emit(tmp_path, "--file", str(tmp_path / "events"), "--spool")
         assert ended.code == 1
-        assert "line 2 is no event, nothing from there on was sent: not a JSON object" in ended.err
+        assert ended.err.splitlines() == [
+            "hookd: lines 1 to 2 refused, nothing after them was sent",
+            "line 2: not a JSON object",
+        ]
         assert not left_in(spool)
 
     async def test_a_frozen_daemon_and_a_late_acceptance_make_no_second_event(
