@@ -1,6 +1,6 @@
 """From an event, a schedule's moment or a person's wish to stored deliveries: match, render, one `enqueue`.
 
-Must never: speak HTTP, send anything, or answer before the store has committed. Called by: `api`, `scheduler`.
+Must never: speak HTTP, send anything, or answer before the store has committed. Called by: `api`, `scheduler`, `spool`.
 """
 
 import hashlib

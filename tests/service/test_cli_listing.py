@@ -95,6 +95,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "limits": {"pending": 10},
         "webhooks": [lane()],
         "spent": [],
+        "spool": {"path": "/var/spool/hookd", "waiting": 0, "rejected": 0, "error": None},
         "stopping": False,
     }
     for place, value in changes.items():
@@ -124,6 +125,13 @@ class TestStatus:
             "ops      ok     0        0          -       200",
         ]
 
+    def test_the_spool_has_a_line_where_something_is_in_it(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["GET /v1/status"] = Canned(200, status(spool__waiting=3, spool__rejected=1))
+        assert main(["status"]) == 0
+        assert "spool       /var/spool/hookd, 3 waiting, 1 rejected" in capsys.readouterr().out.splitlines()
+
     @pytest.mark.parametrize(
         ("changes", "told"),
         [
@@ -146,6 +154,16 @@ class TestStatus:
                 "10 deliveries wait, the limit is 10: events are answered 503",
             ),
             ({"deliveries__pending": 11}, "daemon.limits.pending"),
+            (
+                {"spool__error": "the store cannot write now", "spool__waiting": 1},
+                "the spool: the store cannot write now (1 file waits)",
+            ),
+            ({"spool__error": "/s cannot be read: no"}, "the spool: /s cannot be read: no"),
+            (
+                {"spool__path": "/a b", "spool__rejected": 1},
+                "1 file of the spool was rejected: `head '/a b'/rejected/*.reason` says why",
+            ),
+            ({"spool__rejected": 2}, "  mend and move them back into /var/spool/hookd, or remove them"),
             ({"deliveries__dead": 2}, "2 dead: `hookd deliveries --state dead`"),
             ({"webhooks": [lane(pending=1, parked="gone")]}, "ops: 1 waits, the webhook is no longer"),
             ({"webhooks": [lane(pending=2, parked="disabled")]}, "ops: 2 wait, `enabled: false`"),

@@ -65,9 +65,17 @@ def _facts(status: Status) -> list[str]:
         ("listen", ", ".join(status["listen"])),
         ("store", store["path"] + (f", {size / (1 << 20):.1f} MiB" if size is not None else "")),
         ("deliveries", counts),
+        ("spool", _spool(status.get("spool"))),
         ("spent", _spent(status.get("spent", ()))),
     )
     return [f"{name:<12}{visible(value)}" for name, value in facts if value]
+
+
+def _spool(spool: Mapping[str, Any] | None) -> str:
+    """What lies in the spool, in a line; empty where nothing does."""
+    if not spool or not (spool["waiting"] or spool["rejected"]):
+        return ""
+    return f"{spool['path']}, {spool['waiting']} waiting, {spool['rejected']} rejected"
 
 
 def _spent(marks: Sequence[Mapping[str, Any]]) -> str:
