@@ -27,6 +27,9 @@ from hookd.wording import shown
 DELIVERY_ID = "dlv_example"
 """Stands where a delivery's id would be: nothing is stored, so there is none."""
 
+EVENT_ID = "evt_example"
+"""Stands for the id of an event that gives none."""
+
 MASK = "***"
 """Stands for a secret."""
 
