@@ -27,6 +27,9 @@ from hookd.errors import EventRejected
 from hookd.explain import EVENT_ID
 from hookd.model import Event
 
+_END = 253_370_764_800
+"""9999-01-01T00:00:00Z: an instant before it has a date in every time zone."""
+
 
 def read_cases(paths: Sequence[Path], config: Config) -> tuple[list[Case], list[Finding]]:
     """The cases of test files, in order, and what is wrong with the files; a case with a finding is left out.
@@ -172,7 +175,10 @@ def _read_at(view: View | None) -> float:
         return DEFAULT_AT
     with suppress(ValueError, OverflowError):
         if is_date_time(view.value):
-            return datetime.fromisoformat(view.value.upper()).timestamp()
+            at = datetime.fromisoformat(view.value.upper()).timestamp()
+            if not 0 <= at < _END:
+                view.error(f"must be in the years 1970 to 9998, not {quoted(view.value)}")
+            return at
     view.error(f"must be a date-time with an offset, such as 2026-01-02T03:04:05Z, not {quoted(view.value)}")
     return DEFAULT_AT
 

@@ -262,6 +262,8 @@ CASE = "cases:\n- name: n\n  event: {type: alarm, event: raised}\n  expect: "
                                   ' YAML reads 5 as the number 5, so quote it: "5"')]),
         (f"{CASE}[]\n  at: 2026-01-01", [("5:7: cases[0].at: must be a date-time with an offset, such as"
                                          ' 2026-01-02T03:04:05Z, not "2026-01-01"')]),
+        (f"{CASE}[]\n  at: 9999-01-01T00:00:00Z",
+         ['5:7: cases[0].at: must be in the years 1970 to 9998, not "9999-01-01T00:00:00Z"']),
         (f"{CASE}[]\n  at: 2026-02-30T00:00:00Z", [("5:7: cases[0].at: must be a date-time with an offset, such as"
                                                    ' 2026-01-02T03:04:05Z, not "2026-02-30T00:00:00Z"')]),
     ],

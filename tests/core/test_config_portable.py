@@ -8,6 +8,9 @@ import pytest
 from hookd import config
 from hookd.config import Loaded
 from hookd.defs import Config, Tls
+from hookd.explain import explain
+from hookd.generation import Generation
+from hookd.model import Event
 
 CONFIG = """
 daemon:
@@ -95,3 +98,13 @@ def test_tests_are_no_part_of_the_config(tmp_path: Path) -> None:
     (tmp_path / "hookd.test.yaml").write_text("cases: nonsense\n")
     assert (config.tree_hash(tmp_path), config.tree_hash(tmp_path / "hookd.yaml")) == before
     assert portable(tmp_path).config is not None
+
+
+def test_any_path_may_stand_in_for_a_url(tmp_path: Path) -> None:
+    text = "webhooks: {w: {url: {file: '//[x'}}}\ntasks: {t: {webhook: w}}\n"
+    (tmp_path / "hookd.yaml").write_text(text + "events: {e: {type: a, event: b, task: t}}\n")
+    found = portable(tmp_path / "hookd.yaml").config
+    assert found is not None
+    generation = Generation.of(found, number=1, now=0)
+    [request] = explain(Event("i", type="a", event="b"), generation, now=0, random=0).requests
+    assert request.request.url == "file://[x"

@@ -212,3 +212,19 @@ def test_nothing_is_left_behind(here: Path, capsys: pytest.CaptureFixture[str]) 
     before = sorted(here.iterdir())
     ran(capsys)
     assert sorted(here.iterdir()) == before
+
+
+def test_check_asks_for_no_secret_where_it_is_portable(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check"]) == 1
+    assert "the environment variable UNSET_URL is not set" in capsys.readouterr().out
+    assert main(["check", "--strict", "--portable"]) == 0
+    assert capsys.readouterr().out == "ok: 1 webhook, 1 task, 1 event, 0 schedules\n"
+
+
+def test_the_schema_of_tests_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "--test"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "hookd tests"
+    assert main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "hookd configuration"

@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         nargs="?",
         type=Path,
-        help="a test file, or a directory of them (default: the config's directory); a directory that also holds "
+        help="a *.test.yaml, or a directory of them (default: the config's directory); a directory that also holds "
         "the *.yaml of a config is the tests of that config",
     )
     add_config(parser)
