@@ -116,6 +116,7 @@ def test_the_order_of_requests_does_not_count(loaded: Config) -> None:
         "[{task: line}, {task: lines}]",
         "[{}, {body: hello text}]",
         "[{body: hello text}, {}]",
+        '[{}, {body: "one\\ntwo text\\n"}]',
         "[{}, {task: lines}]",
         "[{webhook: text}, {rule: events.text}]",
     ):
@@ -201,6 +202,12 @@ def test_what_would_wait_is_not_sent(loaded: Config) -> None:
 def test_a_request_that_is_named_is_nobody_elses(loaded: Config) -> None:
     [one] = differences("[{webhook: text}, {task: lines, method: PUT}]", loaded, on("text"))
     assert (one.where, one.field) == ("expect[1]", "method")
+    both = "event: {type: vm, event: powered, object: {name: get, tags: [production]}}"
+    found = differences("[{method: POST}, {webhook: hook, method: POST}]", loaded, both)
+    assert [(one.where, one.field, one.got) for one in found] == [
+        ("expect[0]", "method", '"GET"'),
+        ("expect[1]", "method", '"PUT"'),
+    ]
     [one] = differences("[{method: PUT}, {webhook: text}]", loaded, on("text"))
     assert (one.where, one.field) == ("expect[0]", "method")
 
