@@ -3,7 +3,7 @@
 Must never: read files or a clock. Used by: `reading`, `comparing`, `cli`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hookd.model import Event
@@ -79,7 +79,7 @@ class Verdict:
     """What came of a case; it passed where there is no difference."""
 
     case: Case
-    differences: tuple[Difference, ...] = field(default=())
+    differences: tuple[Difference, ...]
 
     @property
     def passed(self) -> bool:

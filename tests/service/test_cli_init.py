@@ -162,6 +162,24 @@ def hook_of_the_readme() -> str:
     return found[1]
 
 
+README_CONFIG = """
+webhooks: {chat: {url: {env: SLACK_URL}, headers: {X-Route: [a, b]}}}
+tasks: {sync-failed: {webhook: chat, message: {text: "Sync of ${NAME} failed"}}}
+events: {failed: {type: outgoing_sync, event: error, tag: production, task: sync-failed}}
+"""
+
+
+def test_the_readmes_case_is_one(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = re.search(
+        r"```yaml\n(cases:\n.*?)```", (TOP / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert found
+    Path("hookd.yaml").write_text(README_CONFIG)
+    Path("hookd.test.yaml").write_text(found[1])
+    assert main(["test"]) == 0
+    assert capsys.readouterr().out == "1 passed, 0 failed\n"
+
+
 class Repository:
     """A git repository with the README's hook, in the current directory."""
 
