@@ -39,6 +39,11 @@ def names_credential(header: str) -> bool:
     return _CREDENTIAL.search(header) is not None
 
 
+def kept_elsewhere(reference: str) -> bool:
+    """Whether a `Secret.reference` names where the value is kept, so that the configuration does not hold it."""
+    return reference.partition(" ")[0] in {"env", "file", "credential"}
+
+
 class Method(StrEnum):
     """HTTP methods a webhook may use (spec 1)."""
 

@@ -21,6 +21,8 @@ from hookd.cli.screen import visible
 COMMANDS = {
     "run": "run the daemon in the foreground",
     "check": "find what is wrong with a config",
+    "test": "tell whether the config sends what its tests say",
+    "init": "write a config to start from, and its tests",
     "schema": "print the config's JSON Schema",
     "emit": "post an event, or a file of events",
     "trigger": "run a task now",

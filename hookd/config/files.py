@@ -6,7 +6,7 @@ to. Used by `loading`, `secret`, `tls` and `watching`.
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from errno import ELOOP, ENOENT, ENOTDIR
 from pathlib import Path
@@ -93,11 +93,25 @@ def kind_of(mode: int) -> str:
     return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "")
 
 
-def list_tree(path: Path) -> Listing:
+def is_config(name: str) -> bool:
+    """Whether a file of this name in a configuration's directory is part of it (spec 1)."""
+    return name.endswith((".yaml", ".yml")) and not is_test(name)
+
+
+def is_test(name: str) -> bool:
+    """Whether a file of this name holds tests (spec 8)."""
+    return name.endswith(".test.yaml")
+
+
+def list_tree(path: Path, wanted: Callable[[str], bool] = is_config) -> Listing:
     """The files a load of `path` reads: itself, or every `*.yaml` and `*.yml` below it, sorted (spec 1).
 
     Names that begin with a dot and `*.test.yaml` are skipped. A symlink to a directory is followed, but no
     directory is entered twice.
+
+    Args:
+        path: a file or directory.
+        wanted: tells by its name whether a file is listed.
     """
     if not _is_directory(path):
         return Listing(files=(path,), directories=(path.parent,))
@@ -120,7 +134,7 @@ def list_tree(path: Path) -> Listing:
             return _too_many(directory, directories, f"{_MAX_ENTRIES:,} files and directories")
         try:
             for name in names:
-                _sort_in(directory / name, files, waiting)
+                _sort_in(directory / name, files, waiting, wanted)
         except Unreadable as error:
             refused.append((directory, error))
         if len(files) > MAX_FILES:
@@ -177,12 +191,10 @@ def _enter(directory: Path, seen: set[tuple[int, int]]) -> list[str]:
         raise Unreadable(_why(directory, error)) from None
 
 
-def _sort_in(entry: Path, files: list[Path], waiting: list[Path]) -> None:
-    if entry.name.endswith(".test.yaml"):
-        return
-    if entry.suffix in {".yaml", ".yml"}:
+def _sort_in(entry: Path, files: list[Path], waiting: list[Path], wanted: Callable[[str], bool]) -> None:
+    if wanted(entry.name):
         files.append(entry)
-    elif _leads_down(entry):
+    elif not (is_config(entry.name) or is_test(entry.name)) and _leads_down(entry):
         waiting.append(entry)
 
 

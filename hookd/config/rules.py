@@ -1,6 +1,6 @@
 """`types:`, `tasks:`, `events:` and `schedules:` to their definitions, the references between them checked (spec 1).
 
-Must never: compile a message itself; that is `render`'s. Used by `loading`.
+Must never: compile a message itself; that is `render`'s. Used by `loading`, and by `hookd.cases` for names.
 """
 
 import hashlib
@@ -74,7 +74,7 @@ def build_task(name: str, view: View, names: Names) -> TaskDef | None:
     """One entry of `tasks:`, or None where it cannot be built; what is wrong is reported."""
     webhook = view.get("webhook")
     if webhook is not None:
-        _check_name(webhook, names.webhooks, "webhook")
+        check_name(webhook, names.webhooks, "webhook")
     json_type = None if webhook is None else names.json_types.get(webhook.value)
     message = _message(view)
     template = _compile(view, message, json_type)
@@ -156,7 +156,7 @@ def _read_tasks(view: View, names: Names) -> tuple[str, ...] | None:
         return None
     tasks = tuple(task.items()) if isinstance(task.value, list) else (task,)
     for item in tasks:
-        _check_name(item, names.tasks, "task")
+        check_name(item, names.tasks, "task")
     if len(tasks) > names.pending:
         task.error(
             f"names {len(tasks):,} tasks, but daemon.limits.pending lets {names.pending:,} deliveries wait at once, "
@@ -197,7 +197,8 @@ def _deed(trigger: View) -> str:
     return json.dumps(plain, sort_keys=True)
 
 
-def _check_name(view: View, known: Known | None, noun: str) -> None:
+def check_name(view: View, known: Known | None, noun: str) -> None:
+    """Report a name that is not among the known ones, with the near one and the valid ones."""
     if known is None or view.value in known.names:
         return
     near = view.scope.meant(view.value, known.names)

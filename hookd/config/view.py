@@ -55,10 +55,15 @@ class Document:
 
 
 class Scope:
-    """What one load knows and collects: the environment, findings, and the files it was referred to."""
+    """What one load knows and collects: the environment, findings, and the files it was referred to.
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    Attributes:
+        portable: nothing of this machine is looked at: secret references stand for themselves.
+    """
+
+    def __init__(self, env: Mapping[str, str], *, portable: bool = False) -> None:
         self.env = env
+        self.portable = portable
         self.findings: list[Finding] = []
         self.sources: dict[str, bytes] = {}
         self.proven: dict[Any, str | None] = {}

@@ -72,6 +72,7 @@ events:
 
 NEXT = """\
 What to do next:
+  hookd init DIR                     a config to start from, with its tests
   hookd schema > hookd.schema.json   completion and help in your editor
   hookd check -c hookd.yaml          says what is wrong with a config, line by line
   hookd run -c hookd.yaml            the daemon in the foreground

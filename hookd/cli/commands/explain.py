@@ -29,9 +29,6 @@ code is 0 where at least one request would be sent, else 1. Nothing is sent, and
 EXAMPLE = """hookd explain event.json
   echo '{"type": "virtual_machine", "event": "powered_on", "object": "web-01"}' | hookd explain -"""
 
-EVENT_ID = "evt_example"
-"""Stands for the id of an event that gives none."""
-
 MOST_NAMED = 20
 """The most types that are named where no rule comes near."""
 
@@ -75,6 +72,7 @@ def read_events(path: str, config: "Config") -> "list[Event]":
     """
     from hookd import decode
     from hookd.errors import EventRejected
+    from hookd.explain import EVENT_ID
 
     raw = _read(path, config.daemon.event_size)
     try:
