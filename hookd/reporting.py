@@ -39,7 +39,7 @@ from hookd.store.base import Store
 EVERY_S = 60.0
 """At most one report of dead deliveries for each webhook in this time."""
 
-MOST_WAITING = 1000
+MOST_WAITING = 10_000
 """Facts that wait to be taken in; further ones are dropped."""
 
 MOST_TASKS = 1000

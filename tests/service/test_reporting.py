@@ -46,8 +46,14 @@ class RefusingIntake(Intake):
     refusal: Exception | None = None
     asked = 0
 
+    def __init__(self, store: SqliteStore, clock: AheadClock, metrics: Metrics) -> None:
+        super().__init__(store, clock, metrics)
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
+
     async def report(self, fact: Report, at: float, generation: Generation) -> Receipt | None:
         self.asked += 1
+        await self.goes_on.wait()
         if self.refusal is not None:
             raise self.refusal
         return await super().report(fact, at, generation)
@@ -287,19 +293,24 @@ async def test_while_the_store_refuses_facts_wait(
     await desk.stop()
 
 
-async def test_what_is_refused_while_deaths_are_told_is_counted_on(store: SqliteStore) -> None:
+async def test_what_dies_while_the_store_refuses_is_counted_with_the_rest(store: SqliteStore) -> None:
     desk = Desk(store, ALL)
     desk.intake.refusal = StoreUnavailable("no room")
+    desk.intake.goes_on.clear()
     desk.reporter._pause_s = 0.01
     desk.dies("w", 3)
     async with asyncio.timeout(10):
         while not desk.intake.asked:
             await asyncio.sleep(0.005)
     desk.dies("w", 4, task="u")
+    desk.intake.goes_on.set()
+    async with asyncio.timeout(10):
+        while desk.intake.asked < 2:
+            await asyncio.sleep(0.005)
     desk.intake.refusal = None
-    await desk.until_told(1)
+    [record] = await desk.until_told(1)
+    assert (record.event.data["count"], record.event.data["tasks"]) == (7, {"u": 4, "t": 3})
     await desk.stop()
-    assert await desk.counts() == [7]
 
 
 async def test_what_does_not_fit_is_told_in_the_log(
