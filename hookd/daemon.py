@@ -11,6 +11,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,10 +29,12 @@ from hookd.api.services import Services
 from hookd.clock import Clock
 from hookd.defs import Config, UnixListen
 from hookd.errors import ListenFailed, StoreUnavailable, StoreUnusable
+from hookd.facts import ConfigApplied, ConfigRejected, DaemonStarted
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.metrics import Metrics
 from hookd.reload import Reloader
+from hookd.reporting import Reporter
 from hookd.scheduler import Scheduler
 from hookd.send import Sender
 from hookd.spool import Spool
@@ -104,7 +107,9 @@ class Daemon:
         self._stop = asyncio.Event()
         self._serving = False
         self._reloader: Reloader | None = None
+        self._reporter: Reporter | None = None
         self._config = config
+        self._told_number = self._holder.current.number
 
     async def main(self) -> None:
         """Start, serve, stop, and end the process. Raises StoreUnusable or ListenFailed when it cannot start."""
@@ -144,7 +149,9 @@ class Daemon:
 
     async def _serve(self, store: SqliteStore, sender: Sender) -> None:
         trust = prune.Trust(await store.clock_seen())
-        worker = Worker(store, sender, self._holder, self._clock, self._metrics)
+        intake = Intake(store, self._clock, self._metrics)
+        reporter = self._reporter = Reporter(store, intake, self._holder, self._clock)
+        worker = Worker(store, sender, self._holder, self._clock, self._metrics, say=reporter.tell)
         reloader = Reloader(
             self._path,
             self._holder,
@@ -154,8 +161,7 @@ class Daemon:
             began=self._notify.reloading,
             ended=self._reloaded,
         )
-        intake = Intake(store, self._clock, self._metrics)
-        scheduler = Scheduler(store, intake, self._holder, self._clock)
+        scheduler = Scheduler(store, intake, self._holder, self._clock, say=reporter.tell)
         spool = Spool(intake, self._holder, self._metrics)
         services = Services(
             intake=intake,
@@ -174,6 +180,7 @@ class Daemon:
         self._holder.on_swap(self._logging_changed)
         async with asyncio.TaskGroup() as group:
             working = group.create_task(worker.run())
+            reporting = group.create_task(reporter.run())
             try:
                 await self._open_listeners(listeners)
                 services.listening = tuple(listeners.addresses)
@@ -188,15 +195,19 @@ class Daemon:
                 self._serving = True
                 if not self._stop.is_set():
                     self._say_ready(listeners)
+                    reporter.tell(self._started())
                 await self._stop.wait()
             except BaseException:
                 working.cancel()
+                reporting.cancel()
                 raise
             self._notify.stopping()
             services.stopping = True
             for task in background:
                 task.cancel()
             await self._drain(worker)
+            reporter.stop()
+            await reporting
             with suppress(StoreUnavailable):
                 await store.totals()  # what was posted before the stop is committed now, and answered
             await listeners.close()
@@ -247,7 +258,18 @@ class Daemon:
         if self._reloader is not None:
             self._reloader.ask()
 
+    def _started(self) -> DaemonStarted:
+        config = self._holder.current.config
+        return DaemonStarted(socket.gethostname(), __version__, config.path, config.hash)
+
     def _reloaded(self, verdict: Verdict) -> None:
+        current = self._holder.current
+        if self._reporter is not None:
+            if not verdict.ok:
+                self._reporter.tell(ConfigRejected(current.config.path, verdict.faults))
+            elif current.number != self._told_number:
+                self._reporter.tell(_applied(current, verdict))
+        self._told_number = current.number
         if verdict.ok:
             self._notify.ready(f"serving {configuration.summary(self._holder.current.config)}")
         else:
@@ -262,6 +284,11 @@ class Daemon:
             await store.totals()
             self._notify.alive()
             await asyncio.sleep(interval_s)
+
+
+def _applied(generation: Generation, verdict: Verdict) -> ConfigApplied:
+    config = generation.config
+    return ConfigApplied(config.path, generation.number, config.hash, verdict.changes, verdict.restart_needed)
 
 
 def _routes(services: Services) -> Router:

@@ -1,6 +1,9 @@
-"""From an event, a schedule's moment or a person's wish to stored deliveries: match, render, one `enqueue`.
+"""From an event, a schedule's moment, a fact of hookd's own or a person's wish to stored deliveries.
 
-Must never: speak HTTP, send anything, or answer before the store has committed. Called by: `api`, `scheduler`, `spool`.
+Match, render, one `enqueue`.
+
+Must never: speak HTTP, send anything, or answer before the store has committed. Called by: `api`, `scheduler`,
+`reporting`, `spool`.
 """
 
 import hashlib
@@ -13,6 +16,7 @@ from hookd import log, render
 from hookd.clock import Clock
 from hookd.defs import ScheduleDef, TaskDef, Template, WebhookDef
 from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable, TaskSpent
+from hookd.facts import ID_PREFIX, Report
 from hookd.generation import Generation
 from hookd.ids import new_id
 from hookd.match import firings
@@ -111,6 +115,34 @@ class Intake:
         event = Event(id=event_id, kind=Kind.SCHEDULE, time=moment_text(moment), digest=digest)
         fired = self._fire(event, ((task, schedule.place) for task in tasks), generation, now)
         return (await self._enqueue((Submission(event, tuple(fired)),), generation, now))[0]
+
+    async def report(self, fact: Report, at: float, generation: Generation) -> Receipt | None:
+        """Take in what hookd says about itself, by the same rules as any event (spec 10).
+
+        Args:
+            fact: the event.
+            at: when it happened, seconds since the epoch.
+            generation: whose rules count.
+
+        Returns:
+            The receipt, or None where no rule asks for it; then nothing is stored.
+
+        Raises:
+            PendingLimitReached, StoreUnavailable: as `Store.enqueue`.
+        """
+        now = self._clock.now()
+        event = Event(
+            id=new_id(ID_PREFIX, now_ms=int(now * 1000), entropy=self._entropy.draw()),
+            type=fact.type,
+            event=fact.event,
+            object=EventObject(name=fact.object),
+            time=moment_text(at),
+            data=fact.data,
+        )
+        fired = tuple(self._fire(event, self._matched(event, generation, now), generation, now))
+        if not fired:
+            return None
+        return (await self._enqueue((Submission(event, fired),), generation, now))[0]
 
     async def send(
         self, webhook: WebhookDef, template: Template, generation: Generation, trace: Trace | None = None

@@ -19,6 +19,7 @@ from hookd import log
 from hookd.clock import Clock
 from hookd.defs import Missed, ScheduleDef
 from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable
+from hookd.facts import ScheduleMissed, Tell, unheard
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.model import Receipt
@@ -81,11 +82,14 @@ class Passed:
 class Scheduler:
     """Fires the schedules of the configuration in force. One instance for a daemon."""
 
-    def __init__(self, store: Store, intake: Intake, holder: Holder, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, intake: Intake, holder: Holder, clock: Clock, *, say: Tell = unheard
+    ) -> None:
         self._store = store
         self._intake = intake
         self._holder = holder
         self._clock = clock
+        self._say = say
         self._generation = holder.current
         self._adopted = False
         self._watches: dict[str, Watch] = {}
@@ -211,6 +215,7 @@ class Scheduler:
             missed = receipt is not None and not receipt.duplicate
         if missed:
             log.warning("schedule.missed", schedule=watch.schedule.place, last=moment_text(last), missed=did)
+            self._say(ScheduleMissed(watch.schedule.place, moment_text(last), did))
 
     async def _fire(self, watch: Watch, moment: float) -> Receipt | None:
         schedule, receipt = watch.schedule, None

@@ -23,6 +23,7 @@ from hookd.breaker import BreakerState
 from hookd.clock import Clock
 from hookd.defs import Config, WebhookDef
 from hookd.errors import StoreUnavailable
+from hookd.facts import DeliveryDead, StoreRecovered, Tell, WebhookParked, WebhookResumed, unheard
 from hookd.generation import Holder
 from hookd.lane import Lane, LaneState, LastResult, Parking, parked
 from hookd.leases import Leases, WallClock
@@ -59,12 +60,23 @@ class Survey:
 class Worker:
     """Delivers what is due. One instance for a daemon."""
 
-    def __init__(self, store: Store, sender: Sender, holder: Holder, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        holder: Holder,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        say: Tell = unheard,
+    ) -> None:
         self._store = store
         self._sender = sender
         self._holder = holder
         self._clock = clock
         self._metrics = metrics
+        self._say = say
+        self._store_path = holder.current.config.daemon.store
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leases = Leases()
@@ -75,10 +87,12 @@ class Worker:
         self._in_flight = 0
         self._down: set[str] = set()
         self._parking = Parking()
+        self._looked = False
         self._nothing_to_hasten: set[str] = set()
         self._unrecorded = 0
         self._store_failing = False
         self._store_faults: set[str] = set()
+        self._store_lost_mono = 0.0
         self._stopping = False
         self._first_lane = 0
         self._lack_until = 0.0
@@ -280,13 +294,18 @@ class Worker:
         return lanes[self._first_lane :] + lanes[: self._first_lane]
 
     def _note_parked(self, waiting: AbstractSet[str], config: Config) -> None:
+        before = self._parking.why
         began, ended = self._parking.look(
             waiting, webhooks=config.webhooks, paused=self._store.paused(), down=self._down
         )
         for name in began:
             log.warning("webhook.parked", webhook=name, reason=self._parking.why[name])
+            if self._looked:  # what is parked at a start is no news
+                self._say(WebhookParked(name, self._parking.why[name]))
         for name in ended:
             log.info("webhook.resumed", webhook=name)
+            self._say(WebhookResumed(name, before[name]))
+        self._looked = True
 
     async def _claim(self, survey: Survey, now: float) -> None:
         leases = await self._store.claim(survey.wants, now=now)
@@ -392,8 +411,11 @@ class Worker:
                 detail=settlement.detail,
                 **traced,
             )
+            self._say(_death(lease, outcome, settlement))
 
     def _store_lost(self, exc: StoreUnavailable) -> None:
+        if not self._store_failing:
+            self._store_lost_mono = self._clock.monotonic()
         self._store_failing = True
         self._metrics.store_writable.set(0)
         if (fault := str(exc)) not in self._store_faults:
@@ -403,9 +425,12 @@ class Worker:
     def _store_recovered(self) -> None:
         if self._store_failing:
             self._store_failing = False
+            faults = "; ".join(sorted(self._store_faults))
             self._store_faults.clear()
             self._metrics.store_writable.set(1)
             log.info("store.recovered")
+            lasted_s = self._clock.monotonic() - self._store_lost_mono
+            self._say(StoreRecovered(self._store_path, faults, lasted_s))
 
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)
@@ -422,6 +447,19 @@ def _decide(
     jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
     return retry.decide(
         outcome, webhook=webhook, failures=lease.failures, now=now, jitter=jitter, probe=probe
+    )
+
+
+def _death(lease: Lease, outcome: Outcome, settlement: Settlement) -> DeliveryDead:
+    return DeliveryDead(
+        webhook=lease.webhook,
+        task=lease.task,
+        delivery_id=lease.delivery_id,
+        event_id=lease.event_id,
+        attempts=lease.attempt,
+        reason=outcome.reason,
+        status=outcome.status,
+        detail=settlement.detail,
     )
 
 

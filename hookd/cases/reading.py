@@ -109,7 +109,12 @@ class _Reader:
         try:
             value = decode.parse_json(json.dumps(view.node.plain()).encode())
             return decode.decode_event(
-                value, index=None, types=self._config.types, default_id=None, make_id=lambda: EVENT_ID
+                value,
+                index=None,
+                types=self._config.types,
+                default_id=None,
+                make_id=lambda: EVENT_ID,
+                own=True,
             )
         except EventRejected as rejected:
             for fault in rejected.faults:

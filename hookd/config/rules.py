@@ -18,8 +18,8 @@ from hookd.config.schedules import Calendar, build_schedule, has_local_times, is
 from hookd.config.units import parse_duration
 from hookd.config.view import View
 from hookd.defs import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
+from hookd.facts import OWN, OWN_TYPES
 
-_OWN_PREFIX = "hookd."
 _PLAIN_JSON = re.compile(
     r"true|false|null|~|0x[0-9a-f]+|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.IGNORECASE
 )
@@ -57,7 +57,7 @@ class Names:
 
 def build_type(name: str, view: View) -> TypeDef | None:
     """One entry of the catalogue, or None where its events are wrong."""
-    if name.startswith(_OWN_PREFIX):
+    if name.startswith(OWN):
         view.error_at_key("types that begin with hookd. are hookd's own; choose another prefix")
     events = view.get("events")
     if events is None:
@@ -208,14 +208,13 @@ def check_name(view: View, known: Known | None, noun: str) -> None:
 def _check_catalogue(
     view: View, kind: View, event: View | None, types: Mapping[str, TypeDef | None] | None
 ) -> None:
-    if kind.value.startswith(_OWN_PREFIX):
-        kind.error("types that begin with hookd. are hookd's own; no rule can name them")
-        return
+    own = kind.value.startswith(OWN)
+    types, noun = (OWN_TYPES, "hookd's own types") if own else (types, "types")
     if types is None:
         return
     if kind.value not in types:
-        near = kind.scope.meant(kind.value, types)
-        kind.error(f"there is no type {quoted(kind.value)}{near} {_shown(sorted(types), 'types')}")
+        near = kind.scope.meant(kind.value, {**types, **OWN_TYPES})
+        kind.error(f"there is no type {quoted(kind.value)}{near} {_shown(sorted(types), noun)}")
         return
     found = types[kind.value]
     if found is None:
@@ -226,6 +225,8 @@ def _check_catalogue(
         event.error(f"the type {quoted(found.name)} has no event {quoted(event.value)}{near} {choices}")
     if not found.objects:
         _check_generic(view, found)
+    if own and "tag" in view.node.value:
+        view.below(("tag",)).error_at_key("hookd's own events have no tags; name an object, or nothing")
 
 
 def _check_generic(view: View, found: TypeDef) -> None:

@@ -20,7 +20,6 @@ from urllib.parse import unquote_to_bytes
 
 from hookd.decode.events import (
     OWN_TYPE,
-    RESERVED,
     Places,
     Types,
     check_id,
@@ -30,6 +29,7 @@ from hookd.decode.events import (
 )
 from hookd.decode.faults import Faults, escaped, kind
 from hookd.decode.strictjson import parse_json
+from hookd.facts import OWN
 from hookd.model import Event, EventObject
 from hookd.trace import Trace, read_trace
 from hookd.wording import shown
@@ -153,7 +153,7 @@ class _Reader:
         type_name, dot, event_name = whole.rpartition(".")
         if not whole:
             return "", ""
-        if whole.startswith(RESERVED):
+        if whole.startswith(OWN):
             faults.add(place, OWN_TYPE)
         elif not dot:
             faults.add(

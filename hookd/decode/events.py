@@ -14,15 +14,14 @@ from typing import Any
 from hookd.decode.faults import Faults, kind
 from hookd.decode.rfc3339 import LONGEST, is_date_time
 from hookd.defs import TypeDef
+from hookd.facts import OWN, OWN_TYPES, is_own_id
 from hookd.model import Event, EventObject
 from hookd.schedule import is_firing_id
 
 _EVENT_FIELDS = ("type", "event", "object", "id", "time", "data")
 _OBJECT_FIELDS = ("id", "name", "tags")
-RESERVED = "hookd."
-"""What the types of hookd's own events begin with; nobody else posts one (spec 2)."""
 
-OWN_TYPE = f'a type that begins with "{RESERVED}" is hookd\'s own'
+OWN_TYPE = f'a type that begins with "{OWN}" is hookd\'s own'
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -31,7 +30,13 @@ Types = Mapping[str, TypeDef] | None
 
 
 def decode_event(
-    value: Any, *, index: int | None, types: Types, default_id: str | None, make_id: Callable[[], str]
+    value: Any,
+    *,
+    index: int | None,
+    types: Types,
+    default_id: str | None,
+    make_id: Callable[[], str],
+    own: bool = False,
 ) -> Event:
     """One posted event.
 
@@ -41,23 +46,26 @@ def decode_event(
         types: the catalogue.
         default_id: the `Idempotency-Key`, which serves as id where the body has none.
         make_id: makes an id where the client gave none.
+        own: hookd's own events are let through as well: to explain one, never to take it in.
 
     Raises:
         EventRejected: 422, with every fault.
     """
-    reader = _Reader(types, make_id)
+    reader = _Reader(types, make_id, own)
     event = reader.event(value, "" if index is None else f"/{index}", default_id)
     reader.faults.raise_any()
     return event
 
 
-def decode_batch(values: list[Any], *, types: Types, make_id: Callable[[], str]) -> list[Event]:
+def decode_batch(
+    values: list[Any], *, types: Types, make_id: Callable[[], str], own: bool = False
+) -> list[Event]:
     """Every event of a batch, in order; arguments as `decode_event`.
 
     Raises:
         EventRejected: 422, with every fault of every event; the batch is empty.
     """
-    reader = _Reader(types, make_id)
+    reader = _Reader(types, make_id, own)
     if not values:
         reader.faults.add("", "there is no event in the batch")
     events = []
@@ -105,6 +113,7 @@ class _Reader:
 
     types: Types
     make_id: Callable[[], str]
+    own: bool = False
     faults: Faults = field(default_factory=lambda: Faults("Invalid event"))
 
     def event(self, value: Any, pointer: str, default_id: str | None = None) -> Event:
@@ -119,11 +128,13 @@ class _Reader:
         places = Places(
             f"{pointer}/type", f"{pointer}/event", f"{pointer}/object" if "object" in value else ""
         )
-        check_type(type_name, event_name, self.types, places, faults)
+        check_type(type_name, event_name, self._types_for(type_name), places, faults)
         obj = _object(value, pointer, faults)
         time = _time(value, pointer, faults)
         data = _data(value, pointer, faults)
         given_id = _given_id(value, pointer, default_id, faults)
+        if not self.own and given_id is not None and is_own_id(given_id):
+            faults.add(f"{pointer}/id", "ids of this form belong to hookd's own events; choose another")
         return Event(
             id=self.make_id() if given_id is None else given_id,
             type=type_name,
@@ -133,6 +144,9 @@ class _Reader:
             data=data,
             digest=None if given_id is None else digest_of(type_name, event_name, obj, time, data),
         )
+
+    def _types_for(self, type_name: str) -> Types:
+        return OWN_TYPES if self.own and type_name.startswith(OWN) else self.types
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +160,7 @@ class Places:
 
 def check_type(type_name: str, event_name: str, types: Types, places: Places, faults: Faults) -> None:
     """Reserved and catalogued names; an empty name has its fault already."""
-    if type_name.startswith(RESERVED):
+    if type_name.startswith(OWN) and types is not OWN_TYPES:
         faults.add(places.type, OWN_TYPE)
     elif type_name and types is not None:
         known = types.get(type_name)

@@ -291,7 +291,9 @@ def test_says_exactly_what_is_wrong_with_a_file(text: str, told: list[str], load
                                       ' did you mean "powered"? valid: powered, stopped')),
         ("{type: v, event: powered}",
          '3:17: cases[0].event.type: unknown type "v"; did you mean "vm"? valid: alarm, vm'),
-        ("{type: hookd.x, event: y}", "3:17: cases[0].event.type: a type that begins with \"hookd.\" is hookd's own"),
+        ("{type: hookd.stor, event: y}", ('3:17: cases[0].event.type: unknown type "hookd.stor"; did you mean'
+          ' "hookd.store"? valid: hookd.config, hookd.daemon, hookd.delivery, hookd.schedule, hookd.store,'
+          ' hookd.webhook')),
         ("{type: alarm, event: raised, object: o}", ("3:47: cases[0].event.object: the type alarm is generic:"
                                                     " it has neither object nor tags")),
         ("{type: vm, event: powered, object: {tags: [a, a]}}",

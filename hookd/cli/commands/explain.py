@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 DESCRIPTION = """Tell what an event leads to, from the config alone: the rules that match, each request as it would
 go out (secrets masked) and as a line for curl, and, of the rules that come near, why they do not match.
 
-FILE holds an event as `POST /v1/events` takes it (a CloudEvent too), an array of events, or one event a line. The exit
-code is 0 where at least one request would be sent, else 1. Nothing is sent, and the daemon is not asked."""
+FILE holds an event as `POST /v1/events` takes it (a CloudEvent too), an array of events, or one event a line; hookd's
+own (hookd.…) are explained, too. The exit code is 0 where at least one request would be sent, else 1. Nothing is sent,
+and the daemon is not asked."""
 EXAMPLE = """hookd explain event.json
   echo '{"type": "virtual_machine", "event": "powered_on", "object": "web-01"}' | hookd explain -"""
 
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def read_events(path: str, config: "Config") -> "list[Event]":
-    """The events of a file (`-`: standard input), by the rules of `POST /v1/events`.
+    """The events of a file (`-`: standard input), by the rules of `POST /v1/events`; hookd's own, too.
 
     Raises:
         Failure: it cannot be read, or the daemon would refuse it; every fault is told.
@@ -82,9 +83,9 @@ def read_events(path: str, config: "Config") -> "list[Event]":
         if isinstance(value, list):
             if value and all(map(_is_cloudevent, value)):
                 return decode.decode_cloudevents(value, types=config.types)
-            return decode.decode_batch(value, types=config.types, make_id=lambda: EVENT_ID)
+            return decode.decode_batch(value, types=config.types, make_id=lambda: EVENT_ID, own=True)
         event = decode.decode_event(
-            value, index=None, types=config.types, default_id=None, make_id=lambda: EVENT_ID
+            value, index=None, types=config.types, default_id=None, make_id=lambda: EVENT_ID, own=True
         )
     except EventRejected as rejected:
         raise _refusal(path, rejected) from None
