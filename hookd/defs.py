@@ -317,6 +317,19 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """The commit that a configuration's files come from (spec 10).
+
+    Attributes:
+        commit: git's name of what is checked out, in full.
+        dirty: whether the files are anything but what that commit holds.
+    """
+
+    commit: str
+    dirty: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One generation of the configuration: frozen, whole, already compiled. Swapped by reference on reload.
 

@@ -26,7 +26,7 @@ from hookd.errors import StoreUnavailable
 from hookd.generation import Holder
 from hookd.lane import Lane, LaneState, LastResult, Parking, parked
 from hookd.metrics import Metrics
-from hookd.model import Attempt, Lease, Outcome, Reason, Settlement, State, Want
+from hookd.model import Attempt, GenerationRef, Lease, Outcome, Reason, Settlement, State, Want
 from hookd.send import Sender
 from hookd.store.base import Store
 
@@ -303,7 +303,7 @@ class Worker:
             log.info("webhook.resumed", webhook=name)
 
     async def _claim(self, survey: Survey, now: float) -> None:
-        leases = await self._store.claim(survey.wants, now=now)
+        leases = await self._store.claim(survey.wants, now=now, generation=self._holder.current.ref)
         loop = asyncio.get_running_loop()
         for lease in leases:
             lane = self._lane(lease.webhook)
@@ -315,7 +315,8 @@ class Worker:
             self._tasks[lease.delivery_id] = loop.create_task(self._deliver(lease, lane, probe=probe))
 
     async def _deliver(self, lease: Lease, lane: Lane, *, probe: bool) -> None:
-        webhook = self._holder.current.config.webhooks.get(lease.webhook)
+        generation = self._holder.current
+        webhook = generation.config.webhooks.get(lease.webhook)
         is_parked = lane.is_down() and not probe  # since it was surveyed
         try:
             try:
@@ -336,7 +337,7 @@ class Worker:
             settlement = _decide(outcome, webhook, lease, now, probe=probe)
             if settlement.hold_until is not None:
                 lane.hold(settlement.hold_until)
-            if await self._record(lease, outcome, settlement, now):
+            if await self._record(_attempt_row(lease, outcome, generation.ref), lease, settlement, now):
                 self._tell(lease, outcome, settlement)
         finally:
             self._nothing_to_hasten.discard(lease.webhook)
@@ -356,9 +357,8 @@ class Worker:
             _absorb_cancellation()
             return Outcome(Reason.INTERRUPTED, error="hookd stopped before the answer came")
 
-    async def _record(self, lease: Lease, outcome: Outcome, settlement: Settlement, now: float) -> bool:
+    async def _record(self, attempt: Attempt, lease: Lease, settlement: Settlement, now: float) -> bool:
         """Settle, however long the store cannot write; claims wait meanwhile, so that no result is overtaken."""
-        attempt = _attempt_row(lease, outcome)
         try:
             return await self._store.settle(lease, attempt, settlement, now=now)
         except StoreUnavailable as exc:
@@ -437,7 +437,7 @@ def _moved(lease: Lease, by_s: float) -> Lease:
     return replace(lease, started_at=lease.started_at + by_s, expires_at=lease.expires_at + by_s)
 
 
-def _attempt_row(lease: Lease, outcome: Outcome) -> Attempt:
+def _attempt_row(lease: Lease, outcome: Outcome, generation: GenerationRef) -> Attempt:
     return Attempt(
         number=lease.attempt,
         started_at=lease.started_at,
@@ -447,6 +447,7 @@ def _attempt_row(lease: Lease, outcome: Outcome) -> Attempt:
         error=outcome.error,
         response=outcome.response,
         insecure=outcome.insecure,
+        generation=generation,
     )
 
 
