@@ -26,7 +26,7 @@ from hookd.api.listen import Listeners
 from hookd.api.operate import OperatorRoutes
 from hookd.api.services import Services
 from hookd.clock import Clock
-from hookd.defs import Config, UnixListen
+from hookd.defs import Config, Revision, UnixListen
 from hookd.errors import ListenFailed, StoreUnavailable, StoreUnusable
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
@@ -70,7 +70,7 @@ def run(path: Path) -> int:
     for warning in loaded.config.warnings:
         log.warning("config.warning", finding=warning)
     try:
-        uvloop.run(Daemon(path, loaded.config).main())
+        uvloop.run(Daemon(path, loaded.config, configuration.revision_of(loaded.config)).main())
     except StoreUnusable as exc:
         return _fail(exc, EXIT_STORE)
     except ListenFailed as exc:
@@ -94,11 +94,17 @@ def _fail(exc: Exception, code: int) -> int:
 class Daemon:
     """One running hookd."""
 
-    def __init__(self, path: Path, config: Config, env: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        revision: Revision | None = None,
+        env: Mapping[str, str] = os.environ,
+    ) -> None:
         self._clock = Clock()
         self._path = path
         self._metrics = Metrics(__version__)
-        self._holder = Holder(Generation.of(config, number=1, now=self._clock.now()))
+        self._holder = Holder(Generation.of(config, number=1, now=self._clock.now(), revision=revision))
         self._notify = Notifier(env)
         self._stop = asyncio.Event()
         self._serving = False
@@ -217,14 +223,17 @@ class Daemon:
             log.warning("attempts.interrupted", count=interrupted)
 
     def _say_ready(self, listeners: Listeners) -> None:
-        config = self._holder.current.config
+        config, ref = self._holder.current.config, self._holder.current.ref
         log.info(
             "daemon.ready",
             version=__version__,
             pid=os.getpid(),
             listen=listeners.addresses,
             config=config.path,
-            hash=config.hash,
+            number=ref.number,
+            hash=ref.hash,
+            commit=ref.commit,
+            dirty=ref.dirty,
             store=config.daemon.store,
         )
         self._notify.ready(f"serving {configuration.summary(config)}")

@@ -10,7 +10,7 @@ Called by: `daemon` (run, ask), `api` (request).
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from hookd import config as configuration
 from hookd import log
 from hookd.clock import Clock
 from hookd.config import Loaded, Severity
-from hookd.defs import Config, DaemonDef
+from hookd.defs import Config, DaemonDef, Revision
 from hookd.generation import Generation, Holder
 from hookd.metrics import Metrics
 from hookd.verdict import Changes, Verdict
@@ -174,6 +174,8 @@ class Reloader:
                 if self._asked or await self._hash() != self._seen:
                     self._asked = False
                     await self._reload(begun_at)
+                else:
+                    await self._ask_git(self._holder.current.config)
 
     async def _quiet(self) -> None:
         """Return when the bell has been silent for a while, or has not been for a long one."""
@@ -234,7 +236,8 @@ class Reloader:
     async def _apply(self, config: Config) -> Verdict:
         old = self._holder.current
         number = old.number + 1
-        generation = await asyncio.to_thread(self._ready, config, number)
+        known = old.revision if config.hash == old.config.hash else None
+        generation = await asyncio.to_thread(self._ready, config, number, known)
         changes = await asyncio.to_thread(compare, old.config, config)
         restart = _restart_needed(self._started_with, config.daemon)
         now = self._clock.now()
@@ -242,10 +245,11 @@ class Reloader:
             self._holder.swap(generation)
             log.info(
                 "config.reloaded",
-                number=number,
-                hash=config.hash,
+                **asdict(generation.ref),
                 **{section: str(change) for section, change in changes.items() if change},
             )
+        else:
+            self._take_note(generation.revision)
         self._metrics.reloads.labels("applied").inc()
         self._metrics.config_applied(config.hash, now)
         for warning in config.warnings:
@@ -254,9 +258,20 @@ class Reloader:
             log.warning("config.restart_needed", keys=list(restart))
         return Verdict(at=now, changes=changes, restart_needed=restart)
 
-    def _ready(self, config: Config, number: int) -> Generation:
+    def _ready(self, config: Config, number: int, known: Revision | None) -> Generation:
         self._prepare(config)
-        return Generation.of(config, number=number, now=self._clock.now())
+        revision = configuration.revision_of(config, known)
+        return Generation.of(config, number=number, now=self._clock.now(), revision=revision)
+
+    async def _ask_git(self, config: Config) -> None:
+        """Follow commits that change nothing of what is in force, such as that of an edit in force already."""
+        known = self._holder.current.revision
+        self._take_note(await asyncio.to_thread(configuration.revision_of, config, known))
+
+    def _take_note(self, revision: Revision | None) -> None:
+        if revision != self._holder.current.revision:
+            self._holder.name_anew(revision)
+            log.info("config.committed", **asdict(self._holder.current.ref))
 
 
 def faults_of(loaded: Loaded) -> list[str]:

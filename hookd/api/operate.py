@@ -5,6 +5,7 @@ Must never: show a secret, or answer a listing without a bound.
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -85,7 +86,7 @@ class OperatorRoutes:
 
     async def config(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """The configuration in force."""
-        return answer(views.configuration(self._services.holder.current.config))
+        return answer(views.configuration(self._services.holder.current))
 
     async def status(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Everything an operator asks first."""
@@ -101,8 +102,7 @@ class OperatorRoutes:
                 "stopping": services.stopping,
                 "config": {
                     "path": generation.config.path,
-                    "number": generation.number,
-                    "hash": generation.config.hash,
+                    **asdict(generation.ref),
                     "loaded_at": views.instant(generation.loaded_at),
                     "last_reload": views.verdict(last),
                     "warnings": list(generation.config.warnings),
@@ -135,8 +135,7 @@ class OperatorRoutes:
         generation = self._services.holder.current
         return answer(
             {
-                "number": generation.number,
-                "hash": generation.config.hash,
+                **asdict(generation.ref),
                 "changes": views.changes(verdict.changes),
                 "restart_needed": list(verdict.restart_needed),
             }

@@ -4,10 +4,12 @@ Must never: decide anything, or show a secret. Called by: the routes.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from hookd.defs import Config, EventDef, ScheduleDef, Secret, TaskDef
+from hookd.generation import Generation
 from hookd.lane import LaneState, Parked
 from hookd.model import (
     Attempt,
@@ -95,6 +97,7 @@ def attempt(given: Attempt) -> JsonObject:
         "error": given.error,
         "response": given.response.decode("utf-8", "replace"),
         "insecure": given.insecure,
+        "generation": asdict(given.generation) if given.generation else None,
     }
 
 
@@ -173,11 +176,12 @@ def changes(given: Mapping[str, Changes]) -> JsonObject:
     }
 
 
-def configuration(config: Config) -> JsonObject:
+def configuration(generation: Generation) -> JsonObject:
     """The configuration in force, secrets masked, each definition with its place (`GET /v1/config`).
 
     `types` is None where there is no catalogue.
     """
+    config = generation.config
     sections: Mapping[str, Mapping[str, Any] | None] = {
         "webhooks": config.webhooks,
         "tasks": config.tasks,
@@ -187,7 +191,7 @@ def configuration(config: Config) -> JsonObject:
     }
     return {
         "path": config.path,
-        "hash": config.hash,
+        **asdict(generation.ref),
         "daemon": plain(config.daemon),
         **{
             section: None

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from errno import ELOOP, ENOENT, ENOTDIR
-from pathlib import Path
+from pathlib import Path, PurePath
 
 MAX_CONFIG_BYTES = 16 << 20
 """The largest YAML file that is read."""
@@ -20,6 +20,8 @@ MAX_TREE_BYTES = 64 << 20
 MAX_FILES = 20_000
 """YAML files in a tree."""
 _MAX_ENTRIES = 100_000
+_ENDINGS = frozenset({".yaml", ".yml"})
+_TEST_ENDING = ".test.yaml"
 _DEFAULT_NAME = "hookd.yaml"
 _SYSTEM_PATH = Path("/etc/hookd/hookd.yaml")
 
@@ -126,6 +128,19 @@ def list_tree(path: Path) -> Listing:
     return Listing(tuple(files), tuple(directories), tuple(refused))
 
 
+def is_config_name(relative: str) -> bool:
+    """Whether a file of this path, relative to the configuration's directory, belongs to it by its name (spec 1)."""
+    path = PurePath(relative)
+    hidden = any(name.startswith(".") for name in path.parts)
+    return not hidden and path.suffix in _ENDINGS and not path.name.endswith(_TEST_ENDING)
+
+
+def work_tree_of(path: Path) -> Path | None:
+    """The top of the git work tree that a file or directory stands in, links resolved, by the look of it; or None."""
+    real = path.resolve()
+    return next((place for place in (real, *real.parents) if os.path.lexists(place / ".git")), None)
+
+
 def _too_many(directory: Path, directories: list[Path], what: str) -> Listing:
     """No file is read where there are too many; the directory in which the bound was passed is named."""
     error = Unreadable(f"brings the configuration to more than {what}; keep other files elsewhere")
@@ -172,9 +187,9 @@ def _enter(directory: Path, seen: set[tuple[int, int]]) -> list[str]:
 
 
 def _sort_in(entry: Path, files: list[Path], waiting: list[Path]) -> None:
-    if entry.name.endswith(".test.yaml"):
+    if entry.name.endswith(_TEST_ENDING):
         return
-    if entry.suffix in {".yaml", ".yml"}:
+    if is_config_name(entry.name):
         files.append(entry)
     elif _leads_down(entry):
         waiting.append(entry)

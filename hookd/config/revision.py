@@ -1,0 +1,230 @@
+"""Asks git which commit the configuration's files come from, and whether they are exactly what it holds (spec 10).
+
+The files belong to whoever keeps the repository, often another user, who must not thereby run programs as hookd. So git
+only names the commit and lists its tree; what is on disk is compared with that here, byte for byte. Neither runs
+anything that a repository's own settings can name: no hook, no filter, no file system monitor, no transport.
+
+Must never: block the event loop (run it in a thread), write to the repository, or fail: what git cannot tell is not
+known. Called by: `daemon`, `reload`, through `config.revision_of`.
+"""
+
+import hashlib
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from hookd import log
+from hookd.config.aside import chunks
+from hookd.config.files import (
+    MAX_CONFIG_BYTES,
+    Listing,
+    Unreadable,
+    is_config_name,
+    list_tree,
+    read_regular,
+    work_tree_of,
+)
+from hookd.config.watching import digest, identity
+from hookd.defs import Config, Revision
+
+GIT_S = 3.0
+"""Seconds git is given in all: a reload has its verdict in time, whatever git does."""
+
+_MEMORY_BYTES = 1 << 30
+_MAX_OUTPUT_BYTES = 128 << 20
+_AT_ONCE = 500
+_ID_LENGTHS = {40: "sha1", 64: "sha256"}
+
+_GIT = (
+    "git", "--no-pager", "--literal-pathspecs",
+    # Honoured on the command line from git 2.38 on; before, another user's repository has no commit here.
+    "-c", "safe.directory=*",
+    "-c", "core.fsmonitor=false",
+    "-c", "core.hooksPath=/dev/null",
+)  # fmt: skip
+
+_ENVIRONMENT = {
+    "LC_ALL": "C",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_DISCOVERY_ACROSS_FILESYSTEM": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "",
+}
+"""All that git is given besides `PATH`: nothing of the daemon's environment, whose secrets are none of its business."""
+
+
+class _Untold(Exception):
+    """Git gave no answer; the message says why, for the log."""
+
+
+def revision_of(config: Config, known: Revision | None = None) -> Revision | None:
+    """The commit that the files of a configuration in force, or about to be, come from.
+
+    Args:
+        config: what was loaded.
+        known: what was found out about the same configuration before.
+
+    Returns:
+        None where the files are in no git work tree; `known` where git cannot tell, where the files are not what was
+        loaded any more, and where its commit is still the one that is checked out.
+    """
+    try:
+        place = _work_tree(Path(config.path))
+        if place is None:
+            return None
+        return _look(config, known, place, time.monotonic() + GIT_S)
+    except (_Untold, OSError, ValueError) as error:
+        log.debug("config.commit_unknown", path=config.path, error=str(error))
+        return known
+
+
+def _work_tree(path: Path) -> Path | None:
+    """The top of the work tree of the configuration: that of its path, else of its first file; links resolved."""
+    top = work_tree_of(path)
+    if top is not None:
+        return top
+    first = next(iter(list_tree(path).files), None)
+    return None if first is None else work_tree_of(first)
+
+
+def _look(config: Config, known: Revision | None, place: Path, deadline: float) -> Revision | None:
+    top, commit = _head(place, deadline)
+    if known is not None and known.commit == commit:
+        return known
+    path = Path(config.path)
+    listing = list_tree(path)
+    try:
+        contents = [(file, read_regular(file, MAX_CONFIG_BYTES)) for file in listing.files]
+    except Unreadable:
+        return known
+    if digest(path, contents, {source: identity(source) for source in config.sources}) != config.hash:
+        return known
+    real = _Real()
+    on_disk = {_within(real.of(file), top): _blob(content, len(commit)) for file, content in contents}
+    held = _tree(top, commit, _asked(path, on_disk, top), deadline)
+    changed = any(held.get(name) != blob for name, blob in on_disk.items())
+    return Revision(commit, dirty=changed or bool(_missing(path, listing, held, on_disk.keys(), top)))
+
+
+class _Real:
+    """Where files really are; each directory is looked at once."""
+
+    def __init__(self) -> None:
+        self._directories = cache(Path.resolve)
+
+    def of(self, file: Path) -> Path:
+        return file.resolve() if file.is_symlink() else self._directories(file.parent) / file.name
+
+
+def _head(place: Path, deadline: float) -> tuple[Path, str]:
+    """The top of the work tree as git sees it, and the commit that is checked out in it."""
+    answer = _git(place, ["rev-parse", "--show-toplevel", "--verify", "HEAD^{commit}"], deadline)
+    top, _, commit = os.fsdecode(answer).removesuffix("\n").rpartition("\n")
+    if len(commit) not in _ID_LENGTHS:
+        raise _Untold("git rev-parse answered what is no commit")
+    return Path(top).resolve(), commit
+
+
+def _tree(top: Path, commit: str, asked: Sequence[str], deadline: float) -> dict[str, str]:
+    """What the commit holds of the asked paths and below them (of none: all): names, and the ids of their contents."""
+    held: dict[str, str] = {}
+    for start in range(0, max(1, len(asked)), _AT_ONCE):
+        words = ["ls-tree", "-r", "-z", "--full-tree", commit, "--", *asked[start : start + _AT_ONCE]]
+        for entry in os.fsdecode(_git(top, words, deadline)).split("\0"):
+            facts, tab, name = entry.partition("\t")
+            if tab:
+                held[name] = facts.split(" ")[2]
+    return held
+
+
+def _asked(path: Path, on_disk: Iterable[str], top: Path) -> list[str]:
+    """What to ask the commit's tree for: a directory, and files that links lead to elsewhere; nothing: for all."""
+    if not path.is_dir():
+        return [name for name in on_disk if _is_inside(name)]
+    whole = _within(path.resolve(), top)
+    if whole == os.curdir:
+        return []
+    beside = [name for name in on_disk if _is_inside(name) and not name.startswith(whole + os.sep)]
+    return [whole, *beside] if _is_inside(whole) else beside
+
+
+def _missing(
+    path: Path, listing: Listing, held: Iterable[str], on_disk: Iterable[str], top: Path
+) -> set[str]:
+    """The commit's files that a load would read if they were there."""
+    whole = path.resolve()
+    if not whole.is_dir():
+        return set()
+    prefix = _within(whole, top)
+    below = "" if prefix == os.curdir else prefix + os.sep
+    there = {below + os.path.relpath(file, path) for file in listing.files} | set(on_disk)
+    return {
+        name
+        for name in held
+        if name.startswith(below) and is_config_name(name.removeprefix(below)) and name not in there
+    }
+
+
+def _within(file: Path, top: Path) -> str:
+    return os.path.relpath(file, top)
+
+
+def _is_inside(name: str) -> bool:
+    return name.split(os.sep, 1)[0] != os.pardir
+
+
+def _blob(content: bytes, length: int) -> str:
+    """Git's id of a content, in the repository's kind of hash."""
+    whole = hashlib.new(_ID_LENGTHS[length], usedforsecurity=False)
+    whole.update(b"blob %d\0" % len(content))
+    whole.update(content)
+    return whole.hexdigest()
+
+
+def _git(place: Path, words: Sequence[str], deadline: float) -> bytes:
+    """What git prints; raises _Untold where it fails, prints too much, or takes too long."""
+    with subprocess.Popen(  # noqa: S603 - fixed words, and paths behind `--`
+        [*_GIT, "-C", os.fspath(place), *words],
+        env=_environment(os.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as child:
+        try:
+            with suppress(ProcessLookupError):
+                resource.prlimit(child.pid, resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
+            answer = b"".join(_bounded(child, deadline))
+            code = child.wait(max(0.0, deadline - time.monotonic()))
+        except (TimeoutError, subprocess.TimeoutExpired):
+            raise _Untold(f"git {words[0]} takes too long") from None
+        finally:
+            if child.returncode is None:
+                os.killpg(child.pid, signal.SIGKILL)
+    if code:
+        raise _Untold(f"git {words[0]} failed")
+    return answer
+
+
+def _environment(env: Mapping[str, str]) -> dict[str, str]:
+    return {"PATH": env.get("PATH", os.defpath), **_ENVIRONMENT}
+
+
+def _bounded(child: "subprocess.Popen[bytes]", deadline: float) -> Iterator[bytes]:
+    assert child.stdout is not None
+    size = 0
+    for chunk in chunks(child.stdout.fileno(), deadline):
+        size += len(chunk)
+        if size > _MAX_OUTPUT_BYTES:
+            raise _Untold("git answers too much")
+        yield chunk
