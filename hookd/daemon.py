@@ -70,7 +70,8 @@ def run(path: Path) -> int:
     for warning in loaded.config.warnings:
         log.warning("config.warning", finding=warning)
     try:
-        uvloop.run(Daemon(path, loaded.config, configuration.revision_of(loaded.config)).main())
+        revision = configuration.revision_of(path, loaded.hash, loaded.sources)
+        uvloop.run(Daemon(path, loaded.config, revision).main())
     except StoreUnusable as exc:
         return _fail(exc, EXIT_STORE)
     except ListenFailed as exc:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,19 @@ class Secret:
 
     def __str__(self) -> str:
         return f"<secret: {self.reference}>"
+
+
+def masked(value: Any) -> Any:
+    """A definition, or a part of one, as JSON values; secrets by their reference only."""
+    if isinstance(value, Secret):
+        return {"secret": value.reference}
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: masked(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return {str(key): masked(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(each) for each in value]
+    return value
 
 
 _CREDENTIAL = re.compile("auth|key|token|secret|password|cookie|credential|signature", re.IGNORECASE)

@@ -44,6 +44,7 @@ class OperatorRoutes:
         }.items():
             router.add("GET", pattern, route)
         router.add("POST", "/v1/reload", self.reload)
+        router.add("POST", "/v1/config/diff", self.diff)
         ByHandRoutes(self._services).register(router)
 
     async def deliveries(self, request: Request, _variables: Mapping[str, str]) -> Answer:
@@ -140,6 +141,12 @@ class OperatorRoutes:
                 "restart_needed": list(verdict.restart_needed),
             }
         )
+
+    async def diff(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        """Compare the configuration on disk with the one in force; nothing is changed (spec 8)."""
+        await expect_no_fields(request, self._services.holder.current.config.daemon.event_size)
+        comparison = await self._services.reload.compare_with_disk()
+        return answer(views.comparison(comparison, await self._services.store.lanes()))
 
     async def healthz(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Whether the process serves requests at all."""

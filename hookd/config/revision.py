@@ -23,7 +23,6 @@ from hookd import log
 from hookd.config.aside import chunks
 from hookd.config.files import (
     MAX_CONFIG_BYTES,
-    Listing,
     Unreadable,
     is_config_name,
     list_tree,
@@ -31,7 +30,7 @@ from hookd.config.files import (
     work_tree_of,
 )
 from hookd.config.watching import digest, identity
-from hookd.defs import Config, Revision
+from hookd.defs import Revision
 
 GIT_S = 3.0
 """Seconds git is given in all: a reload has its verdict in time, whatever git does."""
@@ -67,11 +66,15 @@ class _Untold(Exception):
     """Git gave no answer; the message says why, for the log."""
 
 
-def revision_of(config: Config, known: Revision | None = None) -> Revision | None:
-    """The commit that the files of a configuration in force, or about to be, come from.
+def revision_of(
+    path: Path, content: str, sources: Iterable[str], known: Revision | None = None
+) -> Revision | None:
+    """The commit that the files of a load come from.
 
     Args:
-        config: what was loaded.
+        path: the configuration's file or directory.
+        content: the hash of what was loaded.
+        sources: the files it refers to.
         known: what was found out about the same configuration before.
 
     Returns:
@@ -79,12 +82,18 @@ def revision_of(config: Config, known: Revision | None = None) -> Revision | Non
         loaded any more, and where its commit is still the one that is checked out.
     """
     try:
-        place = _work_tree(Path(config.path))
+        place = _work_tree(path)
         if place is None:
             return None
-        return _look(config, known, place, time.monotonic() + GIT_S)
-    except (_Untold, OSError, ValueError) as error:
-        log.debug("config.commit_unknown", path=config.path, error=str(error))
+        top, commit = _head(place, deadline := time.monotonic() + GIT_S)
+        if known is not None and known.commit == commit:
+            return known
+        contents = [(file, read_regular(file, MAX_CONFIG_BYTES)) for file in list_tree(path).files]
+        if digest(path, contents, {source: identity(source) for source in sources}) != content:
+            return known
+        return Revision(commit, dirty=_is_dirty(path, contents, top, commit, deadline))
+    except (_Untold, Unreadable, OSError, ValueError) as error:
+        log.debug("config.commit_unknown", path=str(path), error=str(error))
         return known
 
 
@@ -97,23 +106,15 @@ def _work_tree(path: Path) -> Path | None:
     return None if first is None else work_tree_of(first)
 
 
-def _look(config: Config, known: Revision | None, place: Path, deadline: float) -> Revision | None:
-    top, commit = _head(place, deadline)
-    if known is not None and known.commit == commit:
-        return known
-    path = Path(config.path)
-    listing = list_tree(path)
-    try:
-        contents = [(file, read_regular(file, MAX_CONFIG_BYTES)) for file in listing.files]
-    except Unreadable:
-        return known
-    if digest(path, contents, {source: identity(source) for source in config.sources}) != config.hash:
-        return known
+def _is_dirty(
+    path: Path, contents: Sequence[tuple[Path, bytes]], top: Path, commit: str, deadline: float
+) -> bool:
+    """Whether the commit does not hold exactly these files with these contents."""
     real = _Real()
     on_disk = {_within(real.of(file), top): _blob(content, len(commit)) for file, content in contents}
     held = _tree(top, commit, _asked(path, on_disk, top), deadline)
     changed = any(held.get(name) != blob for name, blob in on_disk.items())
-    return Revision(commit, dirty=changed or bool(_missing(path, listing, held, on_disk.keys(), top)))
+    return changed or bool(_missing(path, [file for file, _ in contents], held, on_disk, top))
 
 
 class _Real:
@@ -159,7 +160,7 @@ def _asked(path: Path, on_disk: Iterable[str], top: Path) -> list[str]:
 
 
 def _missing(
-    path: Path, listing: Listing, held: Iterable[str], on_disk: Iterable[str], top: Path
+    path: Path, files: Iterable[Path], held: Iterable[str], on_disk: Iterable[str], top: Path
 ) -> set[str]:
     """The commit's files that a load would read if they were there."""
     whole = path.resolve()
@@ -167,7 +168,7 @@ def _missing(
         return set()
     prefix = _within(whole, top)
     below = "" if prefix == os.curdir else prefix + os.sep
-    there = {below + os.path.relpath(file, path) for file in listing.files} | set(on_disk)
+    there = {below + os.path.relpath(file, path) for file in files} | set(on_disk)
     return {
         name
         for name in held

@@ -45,7 +45,11 @@ def loaded(path: Path) -> Config:
 
 
 def told(path: Path) -> Revision | None:
-    return revision_of(loaded(path))
+    return about(loaded(path))
+
+
+def about(config: Config, known: Revision | None = None) -> Revision | None:
+    return revision_of(Path(config.path), config.hash, config.sources, known)
 
 
 @pytest.fixture
@@ -297,27 +301,27 @@ class TestUnknown:
     def test_files_that_changed_since_they_were_loaded(self, repo: Path) -> None:
         config = loaded(repo / "conf")
         edit(repo)
-        assert revision_of(config) is None
+        assert about(config) is None
         known = Revision("0" * 40, dirty=True)
-        assert revision_of(config, known) == known
+        assert about(config, known) == known
 
 
 def test_what_is_known_is_looked_into_again_only_for_another_commit(repo: Path) -> None:
     config = loaded(repo / "conf")
     known = Revision(head(repo), dirty=True)
-    assert revision_of(config, known) is known
+    assert about(config, known) is known
     git(repo, "commit", "-q", "--allow-empty", "-m", "next")
-    assert revision_of(config, known) == Revision(head(repo), dirty=False)
+    assert about(config, known) == Revision(head(repo), dirty=False)
 
 
 def test_what_git_cannot_tell_any_more_stays(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = loaded(repo / "conf")
-    known = revision_of(config)
+    known = about(config)
     with monkeypatch.context() as without:
         without.setenv("PATH", "/nowhere")
-        assert revision_of(config, known) == known
+        assert about(config, known) == known
     shutil.rmtree(repo / ".git")
-    assert revision_of(config, known) is None
+    assert about(config, known) is None
 
 
 def test_the_environment_misleads_nobody(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
