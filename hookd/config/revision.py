@@ -33,7 +33,7 @@ from hookd.config.watching import digest, identity
 from hookd.defs import Revision
 
 GIT_S = 3.0
-"""Seconds git is given in all: a reload has its verdict in time, whatever git does."""
+"""Seconds git is given for an answer: a reload has its verdict in time, whatever git does."""
 
 _MEMORY_BYTES = 1 << 30
 _MAX_OUTPUT_BYTES = 128 << 20
@@ -85,13 +85,13 @@ def revision_of(
         place = _work_tree(path)
         if place is None:
             return None
-        top, commit = _head(place, deadline := time.monotonic() + GIT_S)
+        top, commit = _head(place)
         if known is not None and known.commit == commit:
             return known
         contents = [(file, read_regular(file, MAX_CONFIG_BYTES)) for file in list_tree(path).files]
         if digest(path, contents, {source: identity(source) for source in sources}) != content:
             return known
-        return Revision(commit, dirty=_is_dirty(path, contents, top, commit, deadline))
+        return Revision(commit, dirty=_is_dirty(path, contents, top, commit))
     except (_Untold, Unreadable, OSError, ValueError) as error:
         log.debug("config.commit_unknown", path=str(path), error=str(error))
         return known
@@ -106,42 +106,45 @@ def _work_tree(path: Path) -> Path | None:
     return None if first is None else work_tree_of(first)
 
 
-def _is_dirty(
-    path: Path, contents: Sequence[tuple[Path, bytes]], top: Path, commit: str, deadline: float
-) -> bool:
+def _is_dirty(path: Path, contents: Sequence[tuple[Path, bytes]], top: Path, commit: str) -> bool:
     """Whether the commit does not hold exactly these files with these contents."""
-    real = _Real()
-    on_disk = {_within(real.of(file), top): _blob(content, len(commit)) for file, content in contents}
-    held = _tree(top, commit, _asked(path, on_disk, top), deadline)
+    names = _Names(top)
+    on_disk = {names.of(file): _blob(content, len(commit)) for file, content in contents}
+    held = _tree(top, commit, _asked(path, on_disk, top))
     changed = any(held.get(name) != blob for name, blob in on_disk.items())
-    return changed or bool(_missing(path, [file for file, _ in contents], held, on_disk, top))
+    return changed or _lacks(path, [file for file, _ in contents], held.keys() - on_disk.keys(), top)
 
 
-class _Real:
-    """Where files really are; each directory is looked at once."""
+class _Names:
+    """What files are called from the top of the work tree, links resolved; each directory is looked at once."""
 
-    def __init__(self) -> None:
-        self._directories = cache(Path.resolve)
+    def __init__(self, top: Path) -> None:
+        self._top = top
+        self._directory = cache(lambda directory: _within(directory.resolve(), top))
 
-    def of(self, file: Path) -> Path:
-        return file.resolve() if file.is_symlink() else self._directories(file.parent) / file.name
+    def of(self, file: Path) -> str:
+        """Begins with `..` where it is outside."""
+        if file.is_symlink():
+            return _within(file.resolve(), self._top)
+        directory = self._directory(file.parent)
+        return file.name if directory == os.curdir else f"{directory}{os.sep}{file.name}"
 
 
-def _head(place: Path, deadline: float) -> tuple[Path, str]:
+def _head(place: Path) -> tuple[Path, str]:
     """The top of the work tree as git sees it, and the commit that is checked out in it."""
-    answer = _git(place, ["rev-parse", "--show-toplevel", "--verify", "HEAD^{commit}"], deadline)
+    answer = _git(place, ["rev-parse", "--show-toplevel", "--verify", "HEAD^{commit}"])
     top, _, commit = os.fsdecode(answer).removesuffix("\n").rpartition("\n")
     if len(commit) not in _ID_LENGTHS:
         raise _Untold("git rev-parse answered what is no commit")
     return Path(top).resolve(), commit
 
 
-def _tree(top: Path, commit: str, asked: Sequence[str], deadline: float) -> dict[str, str]:
+def _tree(top: Path, commit: str, asked: Sequence[str]) -> dict[str, str]:
     """What the commit holds of the asked paths and below them (of none: all): names, and the ids of their contents."""
     held: dict[str, str] = {}
     for start in range(0, max(1, len(asked)), _AT_ONCE):
         words = ["ls-tree", "-r", "-z", "--full-tree", commit, "--", *asked[start : start + _AT_ONCE]]
-        for entry in os.fsdecode(_git(top, words, deadline)).split("\0"):
+        for entry in os.fsdecode(_git(top, words)).split("\0"):
             facts, tab, name = entry.partition("\t")
             if tab:
                 held[name] = facts.split(" ")[2]
@@ -159,21 +162,16 @@ def _asked(path: Path, on_disk: Iterable[str], top: Path) -> list[str]:
     return [whole, *beside] if _is_inside(whole) else beside
 
 
-def _missing(
-    path: Path, files: Iterable[Path], held: Iterable[str], on_disk: Iterable[str], top: Path
-) -> set[str]:
-    """The commit's files that a load would read if they were there."""
+def _lacks(path: Path, files: Iterable[Path], others: Iterable[str], top: Path) -> bool:
+    """Whether the commit holds, besides what was read, files that a load would read if they were there."""
     whole = path.resolve()
     if not whole.is_dir():
-        return set()
+        return False
     prefix = _within(whole, top)
     below = "" if prefix == os.curdir else prefix + os.sep
-    there = {below + os.path.relpath(file, path) for file in files} | set(on_disk)
-    return {
-        name
-        for name in held
-        if name.startswith(below) and is_config_name(name.removeprefix(below)) and name not in there
-    }
+    wanted = {name for name in others if name.startswith(below) and is_config_name(name.removeprefix(below))}
+    # What is left is there under another name at most: a link.
+    return bool(wanted) and bool(wanted - {below + os.path.relpath(file, path) for file in files})
 
 
 def _within(file: Path, top: Path) -> str:
@@ -192,8 +190,9 @@ def _blob(content: bytes, length: int) -> str:
     return whole.hexdigest()
 
 
-def _git(place: Path, words: Sequence[str], deadline: float) -> bytes:
+def _git(place: Path, words: Sequence[str]) -> bytes:
     """What git prints; raises _Untold where it fails, prints too much, or takes too long."""
+    deadline = time.monotonic() + GIT_S
     with subprocess.Popen(  # noqa: S603 - fixed words, and paths behind `--`
         [*_GIT, "-C", os.fspath(place), *words],
         env=_environment(os.environ),
@@ -203,8 +202,7 @@ def _git(place: Path, words: Sequence[str], deadline: float) -> bytes:
         start_new_session=True,
     ) as child:
         try:
-            with suppress(ProcessLookupError):
-                resource.prlimit(child.pid, resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
+            _limit(child.pid)
             answer = b"".join(_bounded(child, deadline))
             code = child.wait(max(0.0, deadline - time.monotonic()))
         except (TimeoutError, subprocess.TimeoutExpired):
@@ -215,6 +213,13 @@ def _git(place: Path, words: Sequence[str], deadline: float) -> bytes:
     if code:
         raise _Untold(f"git {words[0]} failed")
     return answer
+
+
+def _limit(pid: int) -> None:
+    with suppress(ProcessLookupError):  # it may have ended
+        _, hard = resource.prlimit(pid, resource.RLIMIT_DATA)
+        wanted = _MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(_MEMORY_BYTES, hard)
+        resource.prlimit(pid, resource.RLIMIT_DATA, (wanted, hard))
 
 
 def _environment(env: Mapping[str, str]) -> dict[str, str]:
