@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A value that must never be logged, stored, listed or printed (spec 1, Secrets).
+    """A value that must never be logged, stored, listed or printed (spec 1, Secrets); `masked` shows it.
 
     Attributes:
         value: the secret itself; only `request`, `sign` and the listener's token check read it.
