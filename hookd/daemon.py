@@ -27,7 +27,7 @@ from hookd.api.listen import Listeners
 from hookd.api.operate import OperatorRoutes
 from hookd.api.services import Services
 from hookd.clock import Clock
-from hookd.defs import Config, UnixListen
+from hookd.defs import Config, Revision, UnixListen
 from hookd.errors import ListenFailed, StoreUnavailable, StoreUnusable
 from hookd.facts import ConfigApplied, ConfigRejected, DaemonStarted
 from hookd.generation import Generation, Holder
@@ -74,7 +74,8 @@ def run(path: Path) -> int:
     for warning in loaded.config.warnings:
         log.warning("config.warning", finding=warning)
     try:
-        uvloop.run(Daemon(path, loaded.config).main())
+        revision = configuration.revision_of(path, loaded.hash, loaded.sources)
+        uvloop.run(Daemon(path, loaded.config, revision).main())
     except StoreUnusable as exc:
         return _fail(exc, EXIT_STORE)
     except ListenFailed as exc:
@@ -98,11 +99,17 @@ def _fail(exc: Exception, code: int) -> int:
 class Daemon:
     """One running hookd."""
 
-    def __init__(self, path: Path, config: Config, env: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        revision: Revision | None = None,
+        env: Mapping[str, str] = os.environ,
+    ) -> None:
         self._clock = Clock()
         self._path = path
         self._metrics = Metrics(__version__)
-        self._holder = Holder(Generation.of(config, number=1, now=self._clock.now()))
+        self._holder = Holder(Generation.of(config, number=1, now=self._clock.now(), revision=revision))
         self._notify = Notifier(env)
         self._stop = asyncio.Event()
         self._serving = False
@@ -232,14 +239,17 @@ class Daemon:
             log.warning("attempts.interrupted", count=interrupted)
 
     def _say_ready(self, listeners: Listeners) -> None:
-        config = self._holder.current.config
+        config, ref = self._holder.current.config, self._holder.current.ref
         log.info(
             "daemon.ready",
             version=__version__,
             pid=os.getpid(),
             listen=listeners.addresses,
             config=config.path,
-            hash=config.hash,
+            number=ref.number,
+            hash=ref.hash,
+            commit=ref.commit,
+            dirty=ref.dirty,
             store=config.daemon.store,
         )
         self._notify.ready(f"serving {configuration.summary(config)}")

@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from hookd import spooldir
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A value that must never be logged, stored, listed or printed (spec 1, Secrets).
+    """A value that must never be logged, stored, listed or printed (spec 1, Secrets); `masked` shows it.
 
     Attributes:
         value: the secret itself; only `request`, `sign` and the listener's token check read it.
@@ -29,6 +30,19 @@ class Secret:
 
     def __str__(self) -> str:
         return f"<secret: {self.reference}>"
+
+
+def masked(value: Any) -> Any:
+    """A definition, or a part of one, as JSON values; secrets by their reference only."""
+    if isinstance(value, Secret):
+        return {"secret": value.reference}
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: masked(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return {str(key): masked(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(each) for each in value]
+    return value
 
 
 _CREDENTIAL = re.compile("auth|key|token|secret|password|cookie|credential|signature", re.IGNORECASE)
@@ -323,6 +337,19 @@ class Place:
     path: str
     line: int
     column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The commit that a configuration's files come from (spec 10).
+
+    Attributes:
+        commit: git's name of what is checked out, in full.
+        dirty: whether the files are anything but what that commit holds.
+    """
+
+    commit: str
+    dirty: bool
 
 
 @dataclass(frozen=True, slots=True)

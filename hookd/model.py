@@ -138,6 +138,24 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class GenerationRef:
+    """A generation of the configuration as logs, answers and attempts name it (spec 10).
+
+    Attributes:
+        number: counts the generations of one process, from 1.
+        hash: 12 hex digits over the tree's content.
+        commit: the commit that was checked out, in full; None where the files are in no git work tree, or git cannot
+            tell.
+        dirty: whether the files are anything but what that commit holds; None without a commit.
+    """
+
+    number: int
+    hash: str
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Want:
     """A lane's wish to claim: so many deliveries of this webhook, each leased for so long (seconds)."""
 
@@ -156,6 +174,7 @@ class Lease:
         failures: attempts so far that count against `retries`.
         started_at: the claim's instant, seconds since the epoch.
         trace: the trace of its event's request, or None.
+        generation: what the claim was told to be in force.
     """
 
     delivery_id: str
@@ -169,6 +188,7 @@ class Lease:
     started_at: float
     expires_at: float
     trace: Trace | None = None
+    generation: GenerationRef | None = None
 
 
 class Reason(StrEnum):
@@ -230,7 +250,11 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One recorded HTTP request of a delivery (spec 9, `attempts`)."""
+    """One recorded HTTP request of a delivery (spec 9, `attempts`).
+
+    Attributes:
+        generation: of the configuration, in force when the attempt began; None where that was not recorded.
+    """
 
     number: int
     started_at: float
@@ -240,6 +264,7 @@ class Attempt:
     error: str
     response: bytes
     insecure: bool
+    generation: GenerationRef | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from hookd.generation import Holder
 from hookd.lane import Lane, LaneState, LastResult, Parking, parked
 from hookd.leases import Leases, WallClock
 from hookd.metrics import Metrics
-from hookd.model import Attempt, Lease, Outcome, Reason, Settlement, State, Want
+from hookd.model import Attempt, GenerationRef, Lease, Outcome, Reason, Settlement, State, Want
 from hookd.send import Sender
 from hookd.store.base import Store
 
@@ -308,7 +308,7 @@ class Worker:
         self._looked = True
 
     async def _claim(self, survey: Survey, now: float) -> None:
-        leases = await self._store.claim(survey.wants, now=now)
+        leases = await self._store.claim(survey.wants, now=now, generation=self._holder.current.ref)
         loop = asyncio.get_running_loop()
         for lease in leases:
             lane = self._lane(lease.webhook)
@@ -319,7 +319,8 @@ class Worker:
             self._tasks[lease.delivery_id] = loop.create_task(self._deliver(lease, lane, probe=probe))
 
     async def _deliver(self, lease: Lease, lane: Lane, *, probe: bool) -> None:
-        webhook = self._holder.current.config.webhooks.get(lease.webhook)
+        generation = self._holder.current
+        webhook = generation.config.webhooks.get(lease.webhook)
         is_parked = lane.is_down() and not probe  # since it was surveyed
         try:
             try:
@@ -340,7 +341,7 @@ class Worker:
             settlement = _decide(outcome, webhook, lease, now, probe=probe)
             if settlement.hold_until is not None:
                 lane.hold(settlement.hold_until)
-            if await self._record(lease, outcome, settlement, now):
+            if await self._record(_attempt_row(lease, outcome, generation.ref), lease, settlement, now):
                 self._tell(lease, outcome, settlement)
         finally:
             self._nothing_to_hasten.discard(lease.webhook)
@@ -365,9 +366,8 @@ class Worker:
             _absorb_cancellation()
             return Outcome(Reason.INTERRUPTED, error="hookd stopped before the answer came")
 
-    async def _record(self, lease: Lease, outcome: Outcome, settlement: Settlement, now: float) -> bool:
+    async def _record(self, attempt: Attempt, lease: Lease, settlement: Settlement, now: float) -> bool:
         """Settle, however long the store cannot write; claims wait meanwhile, so that no result is overtaken."""
-        attempt = _attempt_row(lease, outcome)
         try:
             return await self._store.settle(lease, attempt, settlement, now=now)
         except StoreUnavailable as exc:
@@ -463,7 +463,7 @@ def _death(lease: Lease, outcome: Outcome, settlement: Settlement) -> DeliveryDe
     )
 
 
-def _attempt_row(lease: Lease, outcome: Outcome) -> Attempt:
+def _attempt_row(lease: Lease, outcome: Outcome, generation: GenerationRef) -> Attempt:
     return Attempt(
         number=lease.attempt,
         started_at=lease.started_at,
@@ -473,6 +473,7 @@ def _attempt_row(lease: Lease, outcome: Outcome) -> Attempt:
         error=outcome.error,
         response=outcome.response,
         insecure=outcome.insecure,
+        generation=generation,
     )
 
 

@@ -5,6 +5,7 @@ Must never: show a secret, or answer a listing without a bound.
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -43,6 +44,7 @@ class OperatorRoutes:
         }.items():
             router.add("GET", pattern, route)
         router.add("POST", "/v1/reload", self.reload)
+        router.add("POST", "/v1/config/diff", self.diff)
         ByHandRoutes(self._services).register(router)
 
     async def deliveries(self, request: Request, _variables: Mapping[str, str]) -> Answer:
@@ -85,7 +87,7 @@ class OperatorRoutes:
 
     async def config(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """The configuration in force."""
-        return answer(views.configuration(self._services.holder.current.config))
+        return answer(views.configuration(self._services.holder.current))
 
     async def status(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Everything an operator asks first."""
@@ -101,8 +103,7 @@ class OperatorRoutes:
                 "stopping": services.stopping,
                 "config": {
                     "path": generation.config.path,
-                    "number": generation.number,
-                    "hash": generation.config.hash,
+                    **asdict(generation.ref),
                     "loaded_at": views.instant(generation.loaded_at),
                     "last_reload": views.verdict(last),
                     "warnings": list(generation.config.warnings),
@@ -136,12 +137,17 @@ class OperatorRoutes:
         generation = self._services.holder.current
         return answer(
             {
-                "number": generation.number,
-                "hash": generation.config.hash,
+                **asdict(generation.ref),
                 "changes": views.changes(verdict.changes),
                 "restart_needed": list(verdict.restart_needed),
             }
         )
+
+    async def diff(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        """Compare the configuration on disk with the one in force; nothing is changed (spec 8)."""
+        await expect_no_fields(request, self._services.holder.current.config.daemon.event_size)
+        comparison = await self._services.reload.compare_with_disk()
+        return answer(views.comparison(comparison, await self._services.store.lanes()))
 
     async def healthz(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Whether the process serves requests at all."""

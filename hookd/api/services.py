@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hookd.clock import Clock
+from hookd.difference import Comparison
 from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.lane import LaneState
@@ -27,6 +28,10 @@ class ReloadService(Protocol):
 
     async def request(self) -> Verdict:
         """Reload now and wait for the verdict."""
+        ...
+
+    async def compare_with_disk(self) -> Comparison:
+        """What is on disk beside what is in force."""
         ...
 
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "resume": "end the pause of a webhook",
     "rearm": "let a task that has run once and for all run once more",
     "reload": "make the daemon read its config again",
+    "diff": "compare the config on disk with the one in force",
     "receive": "a test receiver: print what arrives, answer as asked",
     "demo": "show the whole thing working, on temporary state",
     "version": "print the version",

@@ -18,6 +18,7 @@ from hookd.config.peek import first_unix_socket, spool_directory
 if TYPE_CHECKING:
     from hookd.config.aside import load_aside
     from hookd.config.finding import Finding, Loaded, Severity
+    from hookd.config.revision import revision_of
     from hookd.config.watching import tree_hash, watch_dirs
     from hookd.defs import Config
 
@@ -29,6 +30,7 @@ __all__ = [
     "first_unix_socket",
     "load",
     "load_aside",
+    "revision_of",
     "schema_text",
     "spool_directory",
     "summary",
@@ -42,6 +44,7 @@ _LATER = {
     "Loaded": "finding",
     "Severity": "finding",
     "load_aside": "aside",
+    "revision_of": "revision",
     "tree_hash": "watching",
     "watch_dirs": "watching",
 }

@@ -136,7 +136,7 @@ def _receive(child: "subprocess.Popen[bytes]", received: _Received, deadline: fl
 def _frames(child: "subprocess.Popen[bytes]", deadline: float) -> Iterator[tuple[str, Any]]:
     assert child.stdout is not None
     buffer = bytearray()
-    for chunk in _chunks(child.stdout.fileno(), deadline):
+    for chunk in chunks(child.stdout.fileno(), deadline):
         buffer += chunk
         while len(buffer) >= _HEAD.size and len(buffer) >= (
             size := _HEAD.size + _HEAD.unpack_from(buffer)[0]
@@ -146,7 +146,8 @@ def _frames(child: "subprocess.Popen[bytes]", deadline: float) -> Iterator[tuple
             yield pickle.loads(body)  # noqa: S301 - written by our own child, from values it built itself
 
 
-def _chunks(pipe: int, deadline: float) -> Iterator[bytes]:
+def chunks(pipe: int, deadline: float) -> Iterator[bytes]:
+    """What comes through a pipe until its other end is closed; TimeoutError when the deadline (monotonic) passes."""
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     while True:

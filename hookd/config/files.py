@@ -1,7 +1,7 @@
 """Which files a configuration consists of, and how one is read without being caught by what is no plain file.
 
 Must never: open what is not a regular file, block, read past the size limit, or read what anybody may write
-to. Used by `loading`, `secret`, `tls` and `watching`.
+to. Used by `loading`, `revision`, `secret`, `tls`, `view` and `watching`.
 """
 
 import os
@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from errno import ELOOP, ENOENT, ENOTDIR
-from pathlib import Path
+from pathlib import Path, PurePath
 
 MAX_CONFIG_BYTES = 16 << 20
 """The largest YAML file that is read."""
@@ -144,6 +144,19 @@ def list_tree(path: Path, wanted: Callable[[str], bool] = is_config) -> Listing:
         refused.append(large)
         files.clear()
     return Listing(tuple(files), tuple(directories), tuple(refused))
+
+
+def is_config_name(relative: str) -> bool:
+    """Whether a file of this path, relative to the configuration's directory, belongs to it by its name (spec 1)."""
+    path = PurePath(relative)
+    hidden = any(name.startswith(".") for name in path.parts)
+    return not hidden and is_config(path.name)
+
+
+def work_tree_of(path: Path) -> Path | None:
+    """The top of the git work tree that a file or directory stands in, links resolved, by the look of it; or None."""
+    real = path.resolve()
+    return next((place for place in (real, *real.parents) if os.path.lexists(place / ".git")), None)
 
 
 def _too_many(directory: Path, directories: list[Path], what: str) -> Listing:

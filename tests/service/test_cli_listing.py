@@ -108,6 +108,18 @@ def status(**changes: Any) -> dict[str, Any]:
 
 
 class TestStatus:
+    @pytest.mark.parametrize(("dirty", "ending"), [(False, ""), (True, ", dirty")])
+    def test_the_commit_of_the_config(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], *, dirty: bool, ending: str
+    ) -> None:
+        given = status()
+        given["config"]["dirty"] = dirty
+        given["config"]["commit"] = "0123456789abcdef" * 2 + "01234567"
+        daemon.answers["GET /v1/status"] = Canned(200, given)
+        assert main(["status"]) == 0
+        told = "config      /etc/hookd, number 3, hash 0123456789ab, commit 0123456789ab"
+        assert told + ending in capsys.readouterr().out.splitlines()
+
     def test_a_healthy_daemon(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers["GET /v1/status"] = Canned(200, status())
         assert main(["status"]) == 0
@@ -336,6 +348,30 @@ class TestShow:
         "response": "busy\nstate      delivered\x1b]0;x\x07",
         "insecure": True,
     }
+
+    def test_an_attempt_tells_which_config_made_it(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        first = {"number": 2, "hash": "0123456789ab", "commit": "c" * 40, "dirty": True}
+        second = {"number": 3, "hash": "ba9876543210", "commit": None, "dirty": None}
+        attempts = [
+            {**self.ATTEMPT, "number": number, "response": "busy", "generation": generation}
+            for number, generation in enumerate((first, second, None), start=1)
+        ]
+        daemon.answers["GET /v1/deliveries/d1"] = Canned(200, delivery(body="", attempts=attempts))
+        assert main(["show", "d1"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        told = "  2026-01-02T03:04:05Z  0.250s  503  certificate not checked  answered 503"
+        assert lines[lines.index("attempts") + 1 : lines.index("body") - 1] == [
+            f"  1{told}",
+            "     config number 2, hash 0123456789ab, commit cccccccccccc, dirty",
+            "     | busy",
+            f"  2{told}",
+            "     config number 3, hash ba9876543210",
+            "     | busy",
+            f"  3{told}",
+            "     | busy",
+        ]
 
     def test_a_delivery_with_its_attempts(
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]

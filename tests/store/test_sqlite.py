@@ -271,7 +271,7 @@ class TestDamaged:
         store = await SqliteStore.open(path)
         await enqueue(store, to("w"))
         copy = tmp_path / "copy.db"
-        copy.write_bytes(path.read_bytes()[: 20 * PAGE])
+        copy.write_bytes(path.read_bytes()[: 40 * PAGE])  # the first page of every table is still there
         shutil.copy(f"{path}-wal", f"{copy}-wal")
         await store.close()
         assert "pages are missing" in await refusal(copy)
@@ -320,9 +320,8 @@ class TestDeepCheck:
 
 
 class TestMigrations:
-    def test_versions_are_numbered_in_order(self) -> None:
-        numbers = [number for number, _ in packaged_migrations()]
-        assert numbers == sorted({*numbers, 1, schema_version()})
+    def test_versions_are_numbered_without_gaps(self) -> None:
+        assert [number for number, _ in packaged_migrations()] == list(range(1, schema_version() + 1))
 
     async def test_one_that_fails_changes_nothing(self, path: Path) -> None:
         await filled(path, 3)
@@ -424,7 +423,8 @@ class TestVersion1:
         await (await SqliteStore.open(first)).close()
         after = schema()
         assert all(after[name].startswith(sql.removesuffix("\n) STRICT")) for name, sql in before.items())
-        assert after.keys() - before.keys() == {"spent", "paused", "schedules", "alive", "clock"}
+        added = {"spent", "paused", "schedules", "alive", "clock", "generations", "made_by"}
+        assert after.keys() - before.keys() == added
 
 
 class TestRecent:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hookd.cli import address
+from hookd.cli.generations import generation_words
 from hookd.cli.health import Lane, Status, by_gravity, concerns, lane_state, last_result
 from hookd.cli.moments import span, to_the_second
 from hookd.cli.options import add_json
@@ -60,7 +61,7 @@ def _facts(status: Status) -> list[str]:
     counts = ", ".join(f"{number} {state}" for state, number in status["deliveries"].items())
     facts = (
         ("hookd", f"{status['version']}, pid {status['pid']}, up {span(status['uptime_s'])}"),
-        ("config", f"{config['path']}, number {config['number']}, hash {config['hash']}"),
+        ("config", f"{config['path']}, {generation_words(config)}"),
         ("loaded", to_the_second(config["loaded_at"])),
         ("listen", ", ".join(status["listen"])),
         ("store", store["path"] + (f", {size / (1 << 20):.1f} MiB" if size is not None else "")),

@@ -22,6 +22,7 @@ from hookd.model import (
     SpentMark,
     State,
 )
+from hookd.store.sqlite import generations
 from hookd.store.sqlite.refs import refs_of
 from hookd.store.sqlite.rows import CODES, STATES, micros, optional_seconds, seconds, to_json, trace_of
 
@@ -36,10 +37,13 @@ _COLUMNS = """
     d.due_at, d.finished_at, d.detail, d.last_status, d.last_error, e.trace
 """
 _DELIVERY = f"SELECT {_COLUMNS} FROM deliveries AS d JOIN events AS e ON e.seq = d.event_seq WHERE d.id = ?"  # noqa: S608  constants
-_ATTEMPTS = """
-    SELECT number, started_at, duration_s, status, reason, error, response, insecure
-    FROM attempts WHERE delivery_seq = ? ORDER BY number
-"""
+_ATTEMPTS = f"""
+    SELECT a.number, started_at, duration_s, status, reason, error, response, insecure, {generations.COLUMNS}
+    FROM attempts AS a
+    LEFT JOIN made_by AS m ON m.delivery_seq = a.delivery_seq AND m.number = a.number
+    LEFT JOIN generations AS g ON g.seq = m.generation
+    WHERE a.delivery_seq = ? ORDER BY a.number
+"""  # noqa: S608  constants
 _EVENT_COLUMNS = """
     seq, id, kind, type, event, object, time, data, digest, received_at, first_delivery, deliveries, trace
 """
@@ -252,7 +256,7 @@ def _delivery_record(
 
 
 def _attempt(row: Sequence[Any]) -> Attempt:
-    number, started_at, duration_s, status, reason, error, response, insecure = row
+    number, started_at, duration_s, status, reason, error, response, insecure, *generation = row
     return Attempt(
         number=number,
         started_at=seconds(started_at),
@@ -262,6 +266,7 @@ def _attempt(row: Sequence[Any]) -> Attempt:
         error=error,
         response=response,
         insecure=bool(insecure),
+        generation=generations.named(*generation),
     )
 
 

@@ -16,6 +16,7 @@ from hookd.model import (
     DeliveryFilter,
     DeliveryRecord,
     EventRecord,
+    GenerationRef,
     LaneStats,
     Lease,
     Page,
@@ -92,14 +93,21 @@ class SqliteStore:
         )
         return receipts
 
-    async def claim(self, wants: Sequence[Want], *, now: float) -> tuple[Lease, ...]:
+    async def claim(
+        self, wants: Sequence[Want], *, now: float, generation: GenerationRef | None = None
+    ) -> tuple[Lease, ...]:
         """See `Store.claim`."""
         if len({want.webhook for want in wants}) < len(wants):
             raise ValueError("two wants for one webhook")
         now_us = micros(now)
         earliest = self._picture.earliest
         likely = [want for want in wants if earliest.get(want.webhook, now_us + 1) <= now_us]
-        return await self._do(Claim(self._future(), likely, now=now)) if likely else ()
+        if not likely:
+            return ()
+        leases: tuple[Lease, ...] = await self._do(
+            Claim(self._future(), likely, now=now, generation=generation)
+        )
+        return leases
 
     async def settle(self, lease: Lease, attempt: Attempt, settlement: Settlement, *, now: float) -> bool:
         """See `Store.settle`."""
