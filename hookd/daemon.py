@@ -25,9 +25,11 @@ from hookd.api.events import EventRoutes
 from hookd.api.listen import Listeners
 from hookd.api.operate import OperatorRoutes
 from hookd.api.services import Services
+from hookd.api.tail import TailRoutes
 from hookd.clock import Clock
 from hookd.defs import Config, UnixListen
 from hookd.errors import ListenFailed, StoreUnavailable, StoreUnusable
+from hookd.feed import Feed
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.metrics import Metrics
@@ -155,6 +157,8 @@ class Daemon:
         )
         intake = Intake(store, self._clock, self._metrics)
         scheduler = Scheduler(store, intake, self._holder, self._clock)
+        feed = Feed(self._clock)
+        log.follow(feed.put)
         services = Services(
             intake=intake,
             store=store,
@@ -162,6 +166,7 @@ class Daemon:
             reload=reloader,
             clock=self._clock,
             metrics=self._metrics,
+            feed=feed,
             lane_states=worker.lane_states,
             restart_needed=reloader.restart_needed,
             store_path=self._config.daemon.store,
@@ -195,6 +200,7 @@ class Daemon:
             await self._drain(worker)
             with suppress(StoreUnavailable):
                 await store.totals()  # what was posted before the stop is committed now, and answered
+            feed.close()
             await listeners.close()
             await working
 
@@ -264,4 +270,5 @@ def _routes(services: Services) -> Router:
     router = Router()
     EventRoutes(services).register(router)
     OperatorRoutes(services).register(router)
+    TailRoutes(services).register(router)
     return router

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hookd.clock import Clock
+from hookd.feed import Feed
 from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.lane import LaneState
@@ -45,6 +46,7 @@ class Services:
     reload: ReloadService
     clock: Clock
     metrics: Metrics
+    feed: Feed
     lane_states: Callable[[], Mapping[str, LaneState]]
     restart_needed: Callable[[], Sequence[str]]
     store_path: str

@@ -30,6 +30,7 @@ COMMANDS = {
     "types": "list the types and events that rules and events may name",
     "status": "is everything all right, and if not, what to do",
     "deliveries": "list deliveries",
+    "tail": "print what happens, as it happens",
     "show": "show a delivery, its body and its attempts",
     "retry": "send deliveries once more",
     "cancel": "end deliveries that wait",
