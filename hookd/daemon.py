@@ -168,6 +168,7 @@ class Daemon:
             metrics=self._metrics,
             feed=feed,
             lane_states=worker.lane_states,
+            schedule_fault=scheduler.fault,
             restart_needed=reloader.restart_needed,
             store_path=self._config.daemon.store,
             started_at=self._clock.now(),

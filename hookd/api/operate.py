@@ -115,6 +115,8 @@ class OperatorRoutes:
                     "error": services.store.fault(),
                 },
                 "deliveries": {state: totals.get(state, 0) for state in State},
+                "last_died_at": views.instant(await services.store.last_died()),
+                "schedules": {"error": services.schedule_fault()},
                 "limits": {"pending": generation.config.daemon.pending},
                 "webhooks": await lookup.lanes(services),
                 "spent": views.spent(await services.store.spent(), generation.config),

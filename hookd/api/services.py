@@ -48,6 +48,7 @@ class Services:
     metrics: Metrics
     feed: Feed
     lane_states: Callable[[], Mapping[str, LaneState]]
+    schedule_fault: Callable[[], str | None]
     restart_needed: Callable[[], Sequence[str]]
     store_path: str
     started_at: float
