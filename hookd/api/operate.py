@@ -36,6 +36,7 @@ class OperatorRoutes:
             "/v1/events/{id}": self.event,
             "/v1/webhooks": self.webhooks,
             "/v1/config": self.config,
+            "/v1/names": self.names,
             "/v1/status": self.status,
             "/healthz": self.healthz,
             "/readyz": self.readyz,
@@ -86,6 +87,17 @@ class OperatorRoutes:
     async def config(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """The configuration in force."""
         return answer(views.configuration(self._services.holder.current.config))
+
+    async def names(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+        """The names of the configuration in force alone: what a shell completes while somebody types."""
+        config = self._services.holder.current.config
+        return answer(
+            {
+                "webhooks": list(config.webhooks),
+                "tasks": list(config.tasks),
+                "types": {name: list(each.events) for name, each in (config.types or {}).items()},
+            }
+        )
 
     async def status(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Everything an operator asks first."""

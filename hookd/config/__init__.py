@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hookd.config.files import default_path
-from hookd.config.peek import first_unix_socket
+from hookd.config.peek import first_unix_socket, names_at
 
 if TYPE_CHECKING:
     from hookd.config.aside import load_aside
@@ -29,6 +29,7 @@ __all__ = [
     "first_unix_socket",
     "load",
     "load_aside",
+    "names_at",
     "schema_text",
     "summary",
     "tree_hash",
