@@ -20,7 +20,8 @@ _BLOCK = re.compile(rb"^daemon:.*(?:\n(?:[ \t#-].*|\r?)?$)*", re.MULTILINE)
 _MAX_EXCERPT = 64 << 10
 """As much is parsed: the lines of `daemon:`, or the whole file where it does not begin a line."""
 
-_MOST_FOR_NAMES = 128 << 10
+_MOST_FOR_NAMES = 64 << 10
+"""As much of the files is read for their names: what takes a tenth of a second."""
 
 
 def first_unix_socket(path: Path) -> str | None:
@@ -47,7 +48,7 @@ def names_at(path: Path) -> dict[str, Any]:
             for section in ("webhooks", "tasks"):
                 found[section] += sections.get(section) or {}
             for name, each in (sections.get("types") or {}).items():
-                found["types"][name] = [str(event) for event in each.get("events") or ()]
+                found["types"][name] = [str(event) for event in (each or {}).get("events") or ()]
     return found
 
 

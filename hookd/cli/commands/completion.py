@@ -9,10 +9,10 @@ DESCRIPTION = """Print a script that makes a shell complete hookd's commands, op
 
 Names of webhooks and tasks come from the daemon, or from the config where it is not reachable.
 
-bash: hookd completion bash > ~/.local/share/bash-completion/completions/hookd
+bash: as in the example (with the package bash-completion), or source <(hookd completion bash)
 zsh:  hookd completion zsh > DIR/_hookd, with DIR in $fpath; or source <(hookd completion zsh) after compinit
 fish: hookd completion fish > ~/.config/fish/completions/hookd.fish"""
-EXAMPLE = "source <(hookd completion bash)"
+EXAMPLE = "hookd completion bash > ~/.local/share/bash-completion/completions/hookd"
 
 BASH = r"""# bash completion for hookd; needs bash 4 or newer
 _hookd() {
