@@ -106,35 +106,38 @@ def _after(cursor: str | None, feed: Feed) -> int:
 
 
 async def _lines(
-    feed: Feed, after: int, began: Mapping[str, Any], wanted: Wanted
+    feed: Feed, after: int, began: Mapping[str, Any], wanted: Wanted, *, alive_s: float = ALIVE_S
 ) -> AsyncGenerator[bytes, None]:
+    loop = asyncio.get_running_loop()
     with feed.reading() as bell:
         yield _about(feed, after, "tail.began", **began)
+        told_at = loop.time()
         while True:
             missed, facts = feed.after(after, MOST_FACTS)
-            after = facts[-1].number if facts else after
             lines = [_line(feed, fact) for fact in facts if wanted.has(fact)]
             if missed:
-                lines.insert(0, _about(feed, after, "tail.missed", count=missed))
+                lines.insert(0, _about(feed, after + missed, "tail.missed", count=missed))
+            after = facts[-1].number if facts else after
+            if not lines and loop.time() - told_at >= alive_s:
+                lines = [_about(feed, after, "tail.alive")]
             if lines:
                 yield b"".join(lines)
+                told_at = loop.time()
             if facts:
                 await asyncio.sleep(0 if len(facts) == MOST_FACTS else GATHER_S)
             elif feed.closed:
                 break
-            elif not await _rung(bell):
-                yield _about(feed, after, "tail.alive")
+            else:
+                await _rung(bell, told_at + alive_s)
         yield _about(feed, after, "tail.ended")
 
 
-async def _rung(bell: asyncio.Event) -> bool:
-    """Wait for the bell, but not forever; whether it rang."""
+async def _rung(bell: asyncio.Event, until: float) -> None:
+    """Return when the bell rings, or at an instant of the loop's clock."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(ALIVE_S):
+        async with asyncio.timeout_at(until):
             await bell.wait()
-    rang = bell.is_set()
     bell.clear()
-    return rang
 
 
 def _line(feed: Feed, fact: Fact) -> bytes:

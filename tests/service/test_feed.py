@@ -1,12 +1,14 @@
 """The feed of facts: numbered, bounded, shared by readers, fed by every log call."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 from hookd import log
+from hookd.api.tail import Wanted, _lines
 from hookd.clock import Clock
 from hookd.feed import Feed
 
@@ -88,3 +90,44 @@ async def test_an_exception_is_told_without_its_message(followed: Feed) -> None:
     (fact,) = followed.after(0, 9)[1]
     assert fact.facts["exception"] == "ValueError"
     assert "hush" not in str(fact.facts)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_reader_to_whom_nothing_can_be_told_hears_that_hookd_is_there(busy: bool) -> None:
+    """Also where much happens that it does not want."""
+    feed = Feed(Clock())
+    lines = _lines(feed, 0, {"started_at": None}, Wanted(webhook="w"), alive_s=0.05)
+    assert json.loads(await anext(lines))["event"] == "tail.began"
+
+    async def happen() -> None:
+        while busy:
+            put(feed, 1)
+            await asyncio.sleep(0.001)
+
+    happening = asyncio.create_task(happen())
+    async with asyncio.timeout(5):
+        alive = json.loads(await anext(lines))
+    happening.cancel()
+    assert alive["event"] == "tail.alive"
+    assert (int(alive["cursor"].rpartition("-")[2]) > 0) is busy
+    feed.close()
+    rest = [json.loads(line)["event"] async for line in lines]
+    assert rest[-1] == "tail.ended"
+    assert set(rest[:-1]) <= {"tail.alive"}
+    assert feed.readers == 0
+
+
+async def test_what_was_missed_is_told_before_what_was_not(feed: Feed) -> None:
+    put(feed, 7)
+    lines = _lines(feed, 0, {}, Wanted())
+    await anext(lines)
+    told = [json.loads(line) for line in (await anext(lines)).splitlines()]
+    assert [(line["event"], line["cursor"].rpartition("-")[2]) for line in told] == [
+        ("tail.missed", "3"),
+        ("f3", "4"),
+        ("f4", "5"),
+        ("f5", "6"),
+        ("f6", "7"),
+    ]
+    assert told[0]["count"] == 3
+    await lines.aclose()
