@@ -142,9 +142,14 @@ class Connection(BaseProtocol):
             self._task = self._loop.create_task(self._serve_all())
 
     def eof_received(self) -> bool:
-        """The client has said all; what it asked for is still answered where the transport can do that."""
+        """The client has said all; what it asked for is still answered where the transport can do that.
+
+        Only whoever follows an endless answer is taken to be gone: most close, and nothing else would tell.
+        """
         self._ended = True
         self._cut_payload()
+        if self._streaming:
+            return False
         transport = self.transport
         return self._task is not None and transport is not None and transport.can_write_eof()
 

@@ -364,7 +364,7 @@ async def test_since_begins_with_the_history_and_repeats_nothing(
 async def test_the_reader_of_its_output_may_go(recorder: Recorder, running: Running) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     made = await delivered(daemon, B)
-    line = f"{sys.executable} -m hookd tail --since 1h --socket {daemon.socket} | head -n 1"
+    line = f"{sys.executable} -m hookd tail --since 1h --state delivered --socket {daemon.socket} | head -n 1"
     piped = await asyncio.create_subprocess_exec(
         "bash", "-c", f"{line}; echo ended ${{PIPESTATUS[0]}}",
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

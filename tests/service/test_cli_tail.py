@@ -137,3 +137,29 @@ def test_what_was_missed_is_said_and_a_refusal_after_a_break_ends_it(
         {"state": "dead"},
         {"state": "dead", "after": "0123456789ab-9"},
     ]
+
+
+def test_what_the_history_told_is_not_told_again(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = delivery(created_at="2026-01-02T03:04:05Z")
+    live = {"delivery_id": made["id"], "webhook": "ops", "task": "page"}
+    lines = [
+        fact(event="tail.began", started_at="2026-01-02T03:04:00Z", timestamp="2026-01-02T03:04:07Z"),
+        fact(event="delivery.made", **live),
+        fact(event="delivery.delivered", **live, attempt=1),
+        fact(event="delivery.delivered", **live, attempt=2),
+    ]
+    stream = Canned(200, "".join(json.dumps(line) + "\n" for line in lines).encode(), NDJSON)
+    answers = iter([stream, problem(401, "no token")])
+    daemon.answers["GET /v1/tail"] = lambda _asked: next(answers)
+    daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": [made], "cursor": None})
+    assert main(["tail", "--json", "--since", "2026-01-02T03:00:00Z"]) == 1
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["event"], each.get("history", False), each.get("attempt")) for each in told] == [
+        ("delivery.made", True, None),
+        ("delivery.delivered", True, 1),
+        ("delivery.delivered", False, 2),
+    ]
+    (asked,) = (each.query for each in daemon.asked if each.path == "/v1/deliveries")
+    assert (asked["since"], asked["until"]) == ("2026-01-02T03:00:00Z", "2026-01-02T03:04:07Z")

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.service.api.conftest import Serving
 from tests.service.api.served import LARGE, Client, Server, get
 
@@ -69,9 +71,10 @@ async def test_it_may_be_silent_for_longer_than_an_idle_connection(serving: Serv
     assert (await rest(client)).endswith(b"4\r\ntwo\n\r\n0\r\n\r\n")
 
 
-async def test_it_ends_when_the_client_is_gone(serving: Serving) -> None:
+@pytest.mark.parametrize("flood", [False, True])
+async def test_it_ends_when_the_client_is_gone(serving: Serving, flood: bool) -> None:
     server = await serving()
-    server.routes.flood = True
+    server.routes.flood = flood
     client, _head = await begun(server, get("/pieces"))
     client.writer.transport.abort()
     await left(server)
