@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -367,10 +367,14 @@ async def test_the_reader_of_its_output_may_go(recorder: Recorder, running: Runn
     line = f"{sys.executable} -m hookd tail --since 1h --state delivered --socket {daemon.socket} | head -n 1"
     piped = await asyncio.create_subprocess_exec(
         "bash", "-c", f"{line}; echo ended ${{PIPESTATUS[0]}}",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    async with asyncio.timeout(WITHIN_S):
-        out, err = await piped.communicate()
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            out, err = await piped.communicate()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(piped.pid, signal.SIGKILL)
     first, ended = out.decode().splitlines()
     assert made in first
     assert (ended, err) == ("ended 141", b"")
