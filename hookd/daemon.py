@@ -26,10 +26,12 @@ from hookd.api.events import EventRoutes
 from hookd.api.listen import Listeners
 from hookd.api.operate import OperatorRoutes
 from hookd.api.services import Services
+from hookd.api.tail import TailRoutes
 from hookd.clock import Clock
 from hookd.defs import Config, Revision, UnixListen
 from hookd.errors import ListenFailed, StoreUnavailable, StoreUnusable
 from hookd.facts import ConfigApplied, ConfigRejected, DaemonStarted
+from hookd.feed import Feed
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.metrics import Metrics
@@ -170,6 +172,8 @@ class Daemon:
         )
         scheduler = Scheduler(store, intake, self._holder, self._clock, say=reporter.tell)
         spool = Spool(intake, self._holder, self._metrics)
+        feed = Feed(self._clock)
+        log.follow(feed.put)
         services = Services(
             intake=intake,
             store=store,
@@ -177,7 +181,9 @@ class Daemon:
             reload=reloader,
             clock=self._clock,
             metrics=self._metrics,
+            feed=feed,
             lane_states=worker.lane_states,
+            schedule_fault=scheduler.fault,
             restart_needed=reloader.restart_needed,
             spool=spool.state,
             store_path=self._config.daemon.store,
@@ -217,6 +223,7 @@ class Daemon:
             await reporting
             with suppress(StoreUnavailable):
                 await store.totals()  # what was posted before the stop is committed now, and answered
+            feed.close()
             await listeners.close()
             await working
 
@@ -305,4 +312,5 @@ def _routes(services: Services) -> Router:
     router = Router()
     EventRoutes(services).register(router)
     OperatorRoutes(services).register(router)
+    TailRoutes(services).register(router)
     return router

@@ -197,12 +197,28 @@ class Intake:
         except (PendingLimitReached, StoreUnavailable):
             self._unavailable.inc(len(batch))
             raise
-        for receipt in receipts:
+        for submission, receipt in zip(batch, receipts, strict=True):
             (self._duplicate if receipt.duplicate else self._accepted).inc()
-            log.debug(
-                "event.accepted",
-                event_id=receipt.event_id,
-                duplicate=receipt.duplicate,
-                deliveries=len(receipt.deliveries),
-            )
+            _tell(submission.event, receipt)
         return receipts
+
+
+def _tell(event: Event, receipt: Receipt) -> None:
+    log.debug(
+        "event.accepted",
+        event_id=receipt.event_id,
+        kind=event.kind,
+        occurrence=f"{event.type} {event.event}".strip(),
+        object=event.object and (event.object.name or event.object.id),
+        duplicate=receipt.duplicate,
+        deliveries=len(receipt.deliveries),
+    )
+    if not receipt.duplicate:
+        for made in receipt.deliveries:
+            log.debug(
+                "delivery.made",
+                delivery_id=made.id,
+                webhook=made.webhook,
+                task=made.task,
+                event_id=receipt.event_id,
+            )

@@ -97,9 +97,13 @@ class Scheduler:
         self._missed_until = self._seen_at = holder.current.loaded_at
         self._seen_mono = clock.monotonic()
         self._alive_noted: float | None = None
-        self._delayed = False
+        self._delay: str | None = None
         self._wake = asyncio.Event()
         holder.on_swap(self._wake.set)
+
+    def fault(self) -> str | None:
+        """Why moments that are due cannot be fired; None while they can."""
+        return self._delay
 
     async def run(self) -> None:
         """Fire moments until cancelled; then note how far they are dealt with, so that a clean stop misses nothing."""
@@ -132,8 +136,8 @@ class Scheduler:
         except StoreUnavailable as exc:
             self._note_delay(exc)
             return RETRY_S
-        if self._delayed:
-            self._delayed = False
+        if self._delay is not None:
+            self._delay = None
             log.info("schedule.recovered")
         return self._until_next()
 
@@ -244,8 +248,8 @@ class Scheduler:
             await self._store.note_alive(now=min(self._clock.now(), earliest))
 
     def _note_delay(self, exc: Exception, place: str | None = None) -> None:
-        if not self._delayed:
-            self._delayed = True
+        if self._delay is None:
+            self._delay = f"{place}: {exc}" if place else str(exc)
             log.error("schedule.delayed", schedule=place, error=str(exc))
 
     def _until_next(self) -> float:

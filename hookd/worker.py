@@ -401,13 +401,17 @@ class Worker:
             metrics.delivery("delivered")
             log.info("delivery.delivered", **facts)
             return
-        log.warning("attempt.failed", **facts, reason=outcome.reason, error=outcome.error)
+        log.warning(
+            "attempt.failed", **facts, state=settlement.state, reason=outcome.reason, error=outcome.error
+        )
         if settlement.state is State.DEAD:
             metrics.delivery("dead")
             log.error(
                 "delivery.dead",
                 delivery_id=lease.delivery_id,
                 webhook=lease.webhook,
+                task=lease.task,
+                attempt=lease.attempt,
                 detail=settlement.detail,
                 **traced,
             )

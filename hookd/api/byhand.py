@@ -53,8 +53,9 @@ class ByHandRoutes:
             raise Problem(
                 409, f"an attempt of the delivery {delivery_id!r} is under way; its end decides what is next"
             )
-        log.info("delivery.retried", delivery_id=delivery_id, before=before)
-        return answer(await lookup.delivery(services, delivery_id))
+        retried = await lookup.delivery(services, delivery_id)
+        log.info("delivery.retried", **_about(retried), before=before)
+        return answer(retried)
 
     async def cancel(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """End one delivery that waits."""
@@ -67,7 +68,7 @@ class ByHandRoutes:
             raise Problem(409, _not_cancelled(delivery_id, before))
         cancelled = await lookup.delivery(services, delivery_id)
         services.metrics.lane(cancelled["webhook"]).delivery(State.CANCELLED)
-        log.info("delivery.cancelled", delivery_id=delivery_id, webhook=cancelled["webhook"])
+        log.info("delivery.cancelled", **_about(cancelled))
         return answer(cancelled)
 
     async def retry_matching(self, request: Request, _variables: Mapping[str, str]) -> Answer:
@@ -159,6 +160,16 @@ async def expect_no_fields(request: Request, limit: int) -> None:
     if value != {}:
         fault = Fault("", "must be an empty object, or there is no body")
         raise EventRejected(422, "Invalid request", "this request takes no fields", (fault,))
+
+
+def _about(delivery: views.JsonObject) -> dict[str, str]:
+    """The keys by which the log names a delivery."""
+    return {
+        "delivery_id": delivery["id"],
+        "webhook": delivery["webhook"],
+        "task": delivery["task"],
+        "attempt": delivery["attempt"],
+    }
 
 
 def _not_cancelled(delivery_id: str, state: State) -> str:

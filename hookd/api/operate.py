@@ -37,6 +37,7 @@ class OperatorRoutes:
             "/v1/events/{id}": self.event,
             "/v1/webhooks": self.webhooks,
             "/v1/config": self.config,
+            "/v1/names": self.names,
             "/v1/status": self.status,
             "/healthz": self.healthz,
             "/readyz": self.readyz,
@@ -89,6 +90,17 @@ class OperatorRoutes:
         """The configuration in force."""
         return answer(views.configuration(self._services.holder.current))
 
+    async def names(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+        """The names of the configuration in force alone: what a shell completes while somebody types."""
+        config = self._services.holder.current.config
+        return answer(
+            {
+                "webhooks": list(config.webhooks),
+                "tasks": list(config.tasks),
+                "types": {name: list(each.events) for name, each in (config.types or {}).items()},
+            }
+        )
+
     async def status(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Everything an operator asks first."""
         services = self._services
@@ -117,6 +129,8 @@ class OperatorRoutes:
                 },
                 "spool": services.spool()._asdict(),
                 "deliveries": {state: totals.get(state, 0) for state in State},
+                "last_died_at": views.instant(await services.store.last_died()),
+                "schedules": {"error": services.schedule_fault()},
                 "limits": {"pending": generation.config.daemon.pending},
                 "webhooks": await lookup.lanes(services),
                 "spent": views.spent(await services.store.spent(), generation.config),

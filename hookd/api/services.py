@@ -9,6 +9,7 @@ from typing import Protocol
 
 from hookd.clock import Clock
 from hookd.difference import Comparison
+from hookd.feed import Feed
 from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.lane import LaneState
@@ -51,7 +52,9 @@ class Services:
     reload: ReloadService
     clock: Clock
     metrics: Metrics
+    feed: Feed
     lane_states: Callable[[], Mapping[str, LaneState]]
+    schedule_fault: Callable[[], str | None]
     restart_needed: Callable[[], Sequence[str]]
     spool: Callable[[], SpoolState]
     store_path: str

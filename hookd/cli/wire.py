@@ -10,7 +10,10 @@ Must never: interpret an answer, retry, follow a redirect or use a proxy. Called
 import contextlib
 import socket
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import http.client
 
 
 class Request(NamedTuple):
@@ -32,6 +35,11 @@ class Answer(NamedTuple):
 
 class NoAnswer(Exception):
     """The connection ended without a whole answer, or what came is not HTTP."""
+
+
+def is_url(address: str) -> bool:
+    """Whether an address is an http or https URL; else it is the path of a Unix socket."""
+    return address.startswith(("http://", "https://"))
 
 
 def over_unix(path: str, request: Request, timeout_s: float) -> Answer:
@@ -107,15 +115,10 @@ def over_url(url: str, request: Request, timeout_s: float) -> Answer:
         NoAnswer: the connection ended early, or what came is not HTTP.
     """
     import http.client
-    from urllib.parse import urlsplit
 
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
+    connection, base = connected(url, timeout_s)
     try:
-        connection.request(
-            request.method, parts.path.rstrip("/") + request.path, request.body, request.headers
-        )
+        connection.request(request.method, base + request.path, request.body, request.headers)
         answer = connection.getresponse()
         headers = {name.lower(): value for name, value in answer.getheaders()}
         return Answer(answer.status, headers, answer.read())
@@ -123,3 +126,13 @@ def over_url(url: str, request: Request, timeout_s: float) -> Answer:
         raise NoAnswer(f"the answer is not a whole HTTP answer ({type(error).__name__})") from error
     finally:
         connection.close()
+
+
+def connected(url: str, timeout_s: float) -> "tuple[http.client.HTTPConnection, str]":
+    """A connection to the server at `url`, not yet opened, and what stands before each path there."""
+    import http.client
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname or "", parts.port, timeout=timeout_s), parts.path.rstrip("/")

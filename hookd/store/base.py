@@ -241,6 +241,10 @@ class Store(Protocol):
         """How many deliveries are in each state, once everything asked before is done."""
         ...
 
+    async def last_died(self) -> float | None:
+        """When the latest of the deliveries that are dead now became so, or None. Cheap, however many there are."""
+        ...
+
     def pending_count(self) -> int:
         """How many deliveries are unfinished. Costs nothing."""
         ...

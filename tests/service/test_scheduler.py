@@ -676,9 +676,11 @@ class TestRefusal:
         for moment in (1, 2, 3):
             world.set(moment)
             assert await life.turn() == RETRY_S
+        assert str(life.scheduler.fault()).endswith(": no space left")
         life.intake.refusal = None
         world.set(4)
         await life.turn()
+        assert life.scheduler.fault() is None
         assert life.sent == ids(1, 2, 3, 4)
         assert [line["error"] for line in await said("schedule.delayed")] == ["no space left"]
         assert len(await said("schedule.recovered")) == 1

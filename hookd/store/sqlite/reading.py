@@ -50,6 +50,7 @@ _EVENT_COLUMNS = """
 _EVENT = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = ?"  # noqa: S608  constants
 _EVENTS = f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608  constants
 _SPENT = "SELECT task, digest, spent_at, delivery_id FROM spent ORDER BY spent_at DESC, task, digest"
+_LAST_DIED = "SELECT max(finished_at) FROM deliveries WHERE state = ? AND finished_at IS NOT NULL"
 _OLDEST = """
     SELECT json_group_array(json_array(wanted.value, (
         SELECT created_at FROM deliveries INDEXED BY deliveries_waiting
@@ -179,6 +180,12 @@ def spent(connection: sqlite3.Connection) -> tuple[SpentMark, ...]:
     """Every mark of a one-shot that has run, the latest first."""
     rows = connection.execute(_SPENT).fetchall()
     return tuple(SpentMark(task, digest, seconds(at), delivery_id) for task, digest, at, delivery_id in rows)
+
+
+def last_died(connection: sqlite3.Connection) -> float | None:
+    """When the latest dead delivery died, or None where there is none."""
+    (instant,) = connection.execute(_LAST_DIED, (CODES[State.DEAD],)).fetchone()
+    return optional_seconds(instant)
 
 
 def _stretch(connection: sqlite3.Connection, where: DeliveryFilter, before: int, step: int) -> _Stretch:

@@ -169,6 +169,10 @@ class SqliteStore:
         """See `Store.spent`."""
         return await self._read(reading.spent)
 
+    async def last_died(self) -> float | None:
+        """See `Store.last_died`."""
+        return await self._read(reading.last_died)
+
     async def rearm(self, task: str, digest: str) -> bool:
         """See `Store.rearm`."""
         return await self._write(partial(byhand.rearm, task=task, digest=digest))
