@@ -12,7 +12,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,10 +24,11 @@ from hookd.api.app import Router
 from hookd.api.events import EventRoutes
 from hookd.api.listen import Listeners
 from hookd.api.operate import OperatorRoutes
+from hookd.api.passed import Place, adopt, places
 from hookd.api.services import Services
 from hookd.clock import Clock
 from hookd.defs import Config, UnixListen
-from hookd.errors import ListenFailed, StoreUnavailable, StoreUnusable
+from hookd.errors import ListenFailed, SocketsUnfit, StoreUnavailable, StoreUnusable
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.metrics import Metrics
@@ -35,7 +36,7 @@ from hookd.reload import Reloader
 from hookd.scheduler import Scheduler
 from hookd.send import Sender
 from hookd.store.sqlite import SqliteStore
-from hookd.systemd import Notifier
+from hookd.systemd import Notifier, passed_descriptors, passed_to_another
 from hookd.verdict import Verdict
 from hookd.worker import Worker
 
@@ -58,8 +59,8 @@ def run(path: Path) -> int:
     """Run the daemon until SIGTERM or SIGINT.
 
     Returns:
-        The process's exit code: 0 after a clean stop, 78 for an invalid configuration, 74 for an unusable store, 1 when
-        an address cannot be listened on (spec 8).
+        The process's exit code: 0 after a clean stop, 78 for an invalid configuration or sockets of systemd's that do
+        not fit it, 74 for an unusable store, 1 when an address cannot be listened on (spec 8).
     """
     loaded = configuration.load_aside(path)
     if loaded.config is None:
@@ -73,6 +74,8 @@ def run(path: Path) -> int:
         uvloop.run(Daemon(path, loaded.config).main())
     except StoreUnusable as exc:
         return _fail(exc, EXIT_STORE)
+    except SocketsUnfit as exc:
+        return _fail(exc, EXIT_CONFIG)
     except ListenFailed as exc:
         return _fail(exc, EXIT_FAILED)
     return EXIT_OK
@@ -104,9 +107,14 @@ class Daemon:
         self._serving = False
         self._reloader: Reloader | None = None
         self._config = config
+        self._env = env
 
     async def main(self) -> None:
-        """Start, serve, stop, and end the process. Raises StoreUnusable or ListenFailed when it cannot start."""
+        """Start, serve, stop, and end the process.
+
+        Raises:
+            SocketsUnfit, StoreUnusable, ListenFailed: it cannot start.
+        """
         self._watch_signals()
         working = asyncio.create_task(self._work())
         overdue = asyncio.create_task(self._overdue())
@@ -127,6 +135,7 @@ class Daemon:
         return waits_s
 
     async def _work(self) -> None:
+        listening = self._places()
         store = await SqliteStore.open(
             Path(self._config.daemon.store), on_commit=self._metrics.commit_duration.observe
         )
@@ -136,12 +145,12 @@ class Daemon:
         try:
             await sender.open()
             await asyncio.to_thread(sender.prepare, self._config.webhooks.values())
-            await self._serve(store, sender)
+            await self._serve(store, sender, listening)
         finally:
             await sender.close()
             await store.close()
 
-    async def _serve(self, store: SqliteStore, sender: Sender) -> None:
+    async def _serve(self, store: SqliteStore, sender: Sender, listening: Sequence[Place]) -> None:
         trust = prune.Trust(await store.clock_seen())
         worker = Worker(store, sender, self._holder, self._clock, self._metrics)
         reloader = Reloader(
@@ -172,7 +181,7 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             working = group.create_task(worker.run())
             try:
-                await self._open_listeners(listeners)
+                await self._open_listeners(listeners, listening)
                 services.listening = tuple(listeners.addresses)
                 background = [
                     group.create_task(reloader.run()),
@@ -189,7 +198,10 @@ class Daemon:
                 working.cancel()
                 raise
             self._notify.stopping()
-            services.stopping = True
+            if listeners.outlive:  # clients count on them: events are taken in to the end
+                listeners.end_each()
+            else:
+                services.stopping = True
             for task in background:
                 task.cancel()
             await self._drain(worker)
@@ -198,13 +210,19 @@ class Daemon:
             await listeners.close()
             await working
 
-    async def _open_listeners(self, listeners: Listeners) -> None:
+    def _places(self) -> list[Place]:
+        """Where to listen: the configuration's entries, and what systemd has passed."""
+        if (pid := passed_to_another(self._env)) is not None:
+            log.warning("listener.ignored", detail="sockets were passed to another process", pid=pid)
+        return places(self._config.daemon.listen, adopt(passed_descriptors(self._env)))
+
+    async def _open_listeners(self, listeners: Listeners, listening: Sequence[Place]) -> None:
         try:
-            for listen in self._config.daemon.listen:
-                if isinstance(listen, UnixListen):
+            for place in listening:
+                if isinstance(place.listen, UnixListen) and place.passed is None:
                     with suppress(OSError):
-                        Path(listen.path).parent.mkdir(mode=0o755)
-                await listeners.open(listen)
+                        Path(place.listen.path).parent.mkdir(mode=0o755)
+                await listeners.open(place)
         except ListenFailed:
             await listeners.close()
             raise
