@@ -8,6 +8,7 @@ Must never: speak HTTP. Called by: `daemon`.
 """
 
 import asyncio
+import errno
 import grp
 import os
 import socket
@@ -27,6 +28,8 @@ from hookd.defs import HttpListen, UnixListen
 from hookd.errors import ListenFailed
 
 BACKLOG = 1024
+
+_HELD = "; if it is systemd for hookd.socket, start hookd by `systemctl start hookd`"
 
 HEARD_S = 2.0
 """How long clients of a passed socket that were accepted may take to say what they want once hookd stops (seconds)."""
@@ -136,7 +139,10 @@ def _why_not_unix(listen: UnixListen, exc: Exception) -> str:
     if isinstance(exc, KeyError):
         return f"cannot listen on {listen.path}: there is no group {listen.group!r}"
     if isinstance(exc, FileNotFoundError):
-        return f"cannot listen on {listen.path}: its directory does not exist; create it or set daemon.listen"
+        return (
+            f"cannot listen on {listen.path}: its directory does not exist;"
+            " create it (systemd: RuntimeDirectory=hookd), or set daemon.listen"
+        )
     if isinstance(exc, PermissionError):
         return (
             f"cannot listen on {listen.path}: permission denied; make its directory writable for this user,"
@@ -164,7 +170,7 @@ def _clear_stale(path: str) -> None:
             raise ListenFailed(
                 f"cannot listen on {path}: a socket stands there and asking it failed: {exc.strerror}"
             ) from None
-    raise ListenFailed(f"cannot listen on {path}: another process is listening there")
+    raise ListenFailed(f"cannot listen on {path}: another process is listening there{_HELD}")
 
 
 def bind_tcp(listen: HttpListen) -> socket.socket:
@@ -188,7 +194,8 @@ def bind_tcp(listen: HttpListen) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as exc:
         sock.close()
-        raise ListenFailed(f"cannot listen on {listen.host}:{listen.port}: {exc.strerror}") from None
+        held = _HELD if exc.errno == errno.EADDRINUSE else ""
+        raise ListenFailed(f"cannot listen on {listen.host}:{listen.port}: {exc.strerror}{held}") from None
     sock.setblocking(False)
     return sock
 
