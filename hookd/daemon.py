@@ -35,6 +35,7 @@ from hookd.metrics import Metrics
 from hookd.reload import Reloader
 from hookd.scheduler import Scheduler
 from hookd.send import Sender
+from hookd.spool import Spool
 from hookd.store.sqlite import SqliteStore
 from hookd.systemd import Notifier, passed_descriptors, passed_to_another
 from hookd.verdict import Verdict
@@ -164,6 +165,7 @@ class Daemon:
         )
         intake = Intake(store, self._clock, self._metrics)
         scheduler = Scheduler(store, intake, self._holder, self._clock)
+        spool = Spool(intake, self._holder, self._metrics)
         services = Services(
             intake=intake,
             store=store,
@@ -173,6 +175,7 @@ class Daemon:
             metrics=self._metrics,
             lane_states=worker.lane_states,
             restart_needed=reloader.restart_needed,
+            spool=spool.state,
             store_path=self._config.daemon.store,
             started_at=self._clock.now(),
         )
@@ -187,6 +190,7 @@ class Daemon:
                     group.create_task(reloader.run()),
                     group.create_task(prune.run(store, self._holder, self._clock, trust)),
                     group.create_task(scheduler.run()),
+                    group.create_task(spool.run()),
                     group.create_task(self._feed_watchdog(store)),
                 ]
                 self._reloader = reloader

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from hookd import spooldir
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:
@@ -288,6 +290,7 @@ class DaemonDef:
         listen: where to take events in.
         store: absolute path of the SQLite file.
         timezone: IANA name.
+        spool: absolute path of the directory in which events wait that were posted while hookd did not answer.
         event_size: largest request body.
         pending: most deliveries that may wait at once.
         in_flight: attempts under way over all webhooks (spec 14, Seats).
@@ -305,6 +308,7 @@ class DaemonDef:
     shutdown_grace_s: float = 20.0
     log_level: str = "info"
     log_format: str = "auto"
+    spool: str = spooldir.DEFAULT
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,7 @@ class OperatorRoutes:
                     "size_bytes": _size(services.store_path),
                     "error": services.store.fault(),
                 },
+                "spool": services.spool()._asdict(),
                 "deliveries": {state: totals.get(state, 0) for state in State},
                 "limits": {"pending": generation.config.daemon.pending},
                 "webhooks": await lookup.lanes(services),

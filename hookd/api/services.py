@@ -12,6 +12,7 @@ from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.lane import LaneState
 from hookd.metrics import Metrics
+from hookd.spooldir import SpoolState
 from hookd.store.base import Store
 from hookd.verdict import Verdict
 
@@ -47,6 +48,7 @@ class Services:
     metrics: Metrics
     lane_states: Callable[[], Mapping[str, LaneState]]
     restart_needed: Callable[[], Sequence[str]]
+    spool: Callable[[], SpoolState]
     store_path: str
     started_at: float
     listening: tuple[str, ...] = ()

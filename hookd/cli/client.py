@@ -39,13 +39,13 @@ class Client(NamedTuple):
     address: str
     token: str | None = None
 
-    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+    def get(self, path: str, query: Mapping[str, str] | None = None, *, timeout_s: float = TIMEOUT_S) -> Any:
         """Read what is at `path`; raises as `send` does."""
         if not query:
-            return self._ask(wire.Request("GET", path, {}), TIMEOUT_S)
+            return self._ask(wire.Request("GET", path, {}), timeout_s)
         from urllib.parse import urlencode
 
-        return self._ask(wire.Request("GET", f"{path}?{urlencode(query)}", {}), TIMEOUT_S)
+        return self._ask(wire.Request("GET", f"{path}?{urlencode(query)}", {}), timeout_s)
 
     def send(
         self, path: str, body: bytes = b"{}", *, media: str = "application/json", timeout_s: float = TIMEOUT_S
@@ -125,7 +125,7 @@ def fault_line(fault: Mapping[str, Any]) -> str:
 def unreachable(address: str, error: OSError) -> Failure:
     """The failure for an address that cannot be reached: what is wrong and what helps."""
     if isinstance(error, PermissionError):
-        return Failure(f"permission denied at {address}", _permission_remedy(address), code=UNREACHABLE)
+        return Failure(f"permission denied at {address}", permission_remedy(address), code=UNREACHABLE)
     reason = error.strerror or str(error)
     return Failure(
         f"hookd is not reachable at {address}: {reason}",
@@ -135,8 +135,8 @@ def unreachable(address: str, error: OSError) -> Failure:
     )
 
 
-def _permission_remedy(path: str) -> str:
-    """Name the group that would help: of the socket, or of the nearest directory that can be looked at."""
+def permission_remedy(path: str) -> str:
+    """Name the group that would help: of what is at the path, or of the nearest directory that can be looked at."""
     import grp
     from pathlib import Path
 

@@ -22,6 +22,7 @@ def concerns(status: Status) -> list[str]:
     return [
         *_daemon_concerns(status),
         *_config_concerns(status["config"]),
+        *_spool_concerns(status["spool"]),
         *_delivery_concerns(status),
         *status["config"]["warnings"],
     ]
@@ -38,6 +39,17 @@ def _daemon_concerns(status: Status) -> Iterator[str]:
         yield f"{unfinished} deliveries wait, the limit is {limit}: events are answered 503, schedules wait"
         yield "  cancel what is not needed (`hookd cancel ID`), mend the webhooks they wait for,"
         yield "  or raise daemon.limits.pending in the config"
+
+
+def _spool_concerns(spool: Mapping[str, Any]) -> Iterator[str]:
+    path, waiting, rejected = spool["path"], spool["waiting"], spool["rejected"]
+    if spool["error"]:
+        wait = "file waits" if waiting == 1 else "files wait"
+        yield f"the spool: {spool['error']}" + (f" ({waiting} {wait})" if waiting else "")
+    if rejected:
+        were = "file of the spool was" if rejected == 1 else "files of the spool were"
+        yield f"{rejected} {were} rejected: `head {shlex.quote(path)}/rejected/*.reason` says why"
+        yield f"  mend and move them back into {path}, or remove them"
 
 
 def _unfinished(status: Status) -> int:

@@ -9,6 +9,7 @@ Must never: interpret an answer, retry, follow a redirect or use a proxy. Called
 
 import contextlib
 import socket
+import time
 from typing import NamedTuple
 
 
@@ -34,17 +35,27 @@ class NoAnswer(Exception):
 
 
 def over_unix(path: str, request: Request, timeout_s: float) -> Answer:
-    """Exchange over the Unix socket at `path`; no wait takes more than `timeout_s` seconds.
+    """Exchange over the Unix socket at `path`; all of it takes no more than `timeout_s` seconds.
 
     Raises:
         OSError: the socket cannot be reached, or is silent for too long (`TimeoutError`).
         NoAnswer: the connection ended early.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        until = time.monotonic() + timeout_s
         connection.settimeout(timeout_s)
         connection.connect(path)
+        _limit(connection, until)
         _send(connection, request)
-        return parse_answer(_read_all(connection))
+        return parse_answer(_read_all(connection, until))
+
+
+def _limit(connection: socket.socket, until: float) -> None:
+    """Let the next wait end at `until` (monotonic seconds); raises TimeoutError where that is past."""
+    left_s = until - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    connection.settimeout(left_s)
 
 
 def _send(connection: socket.socket, request: Request) -> None:
@@ -59,12 +70,13 @@ def _send(connection: socket.socket, request: Request) -> None:
         connection.sendall(head.encode("ascii") + request.body)
 
 
-def _read_all(connection: socket.socket) -> bytes:
+def _read_all(connection: socket.socket, until: float) -> bytes:
     received = bytearray()
     # A reset follows an answer that was given before the whole body was read.
     with contextlib.suppress(ConnectionResetError):
         while part := connection.recv(1 << 16):
             received += part
+            _limit(connection, until)
     return bytes(received)
 
 

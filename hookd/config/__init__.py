@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hookd.config.files import default_path
-from hookd.config.peek import first_unix_socket
+from hookd.config.peek import first_unix_socket, spool_directory
 
 if TYPE_CHECKING:
     from hookd.config.aside import load_aside
@@ -30,6 +30,7 @@ __all__ = [
     "load",
     "load_aside",
     "schema_text",
+    "spool_directory",
     "summary",
     "tree_hash",
     "watch_dirs",

@@ -51,6 +51,7 @@ def build_daemon(view: View | None, env: Mapping[str, str]) -> DaemonDef:
         shutdown_grace_s=read_duration(view.get("shutdown_grace"), defaults.shutdown_grace_s, _GRACE),
         log_level=str(_plain(log, "level", defaults.log_level)),
         log_format=str(_plain(log, "format", defaults.log_format)),
+        spool=_read_spool(view.get("spool"), defaults.spool),
     )
 
 
@@ -84,6 +85,10 @@ def _read_store(view: View | None, default: str) -> str:
         view.error("must be the path of a file, not a URL")
         return default
     return str(view.file_of(view.value))
+
+
+def _read_spool(view: View | None, default: str) -> str:
+    return default if view is None else str(view.file_of(view.value))
 
 
 def _read_event_size(limits: View | None, default: int) -> int:

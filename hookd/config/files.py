@@ -24,6 +24,7 @@ _DEFAULT_NAME = "hookd.yaml"
 _SYSTEM_PATH = Path("/etc/hookd/hookd.yaml")
 
 _KINDS = (
+    (stat.S_ISLNK, "a symlink"),
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -85,6 +86,11 @@ def read_regular(path: Path, limit: int) -> bytes:
         raise Unreadable(_why(path, error)) from None
     except ValueError:
         raise Unreadable("has a NUL in its name") from None
+
+
+def kind_of(mode: int) -> str:
+    """What a file is by its mode, with its article; empty for a regular file."""
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "")
 
 
 def list_tree(path: Path) -> Listing:
@@ -202,9 +208,8 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def _refuse(facts: os.stat_result, limit: int) -> None:
-    for is_kind, kind in _KINDS:
-        if is_kind(facts.st_mode):
-            raise Unreadable(f"is {kind}, not a regular file")
+    if kind := kind_of(facts.st_mode):
+        raise Unreadable(f"is {kind}, not a regular file")
     if facts.st_mode & stat.S_IWOTH:
         raise Unreadable("is world-writable, so anybody could change it (mend it by chmod o-w)")
     if facts.st_size > limit:

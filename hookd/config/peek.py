@@ -1,4 +1,4 @@
-"""The configuration's first Unix socket, found without loading the rest: `hookd emit` is quick (spec 8).
+"""The configuration's first Unix socket and its spool, found without loading the rest: `hookd emit` is quick (spec 8).
 
 Must never: import the validator, read secrets, or fail; where anything is odd, nothing is found. Used by
 `cli`.
@@ -27,17 +27,27 @@ def first_unix_socket(path: Path) -> str | None:
     return None
 
 
+def spool_directory(path: Path) -> str | None:
+    """The absolute path of `daemon.spool`, or None where none can be found."""
+    for file in list_tree(path).files:
+        with suppress(Unreadable, AttributeError, TypeError):
+            found = _daemon(read_regular(file, MAX_CONFIG_BYTES)).get("spool")
+            if isinstance(found, str) and found:
+                return os.path.normpath(file.absolute().parent / found)
+    return None
+
+
 def _sockets(file: Path) -> Iterator[str]:
     with suppress(Unreadable, AttributeError, TypeError):
-        for listener in _listeners(read_regular(file, MAX_CONFIG_BYTES)):
+        for listener in _daemon(read_regular(file, MAX_CONFIG_BYTES)).get("listen") or []:
             unix = listener.get("unix")
             if isinstance(unix, str) and unix:
                 yield unix
 
 
-def _listeners(content: bytes) -> list[Any]:
+def _daemon(content: bytes) -> dict[str, Any]:
     block = _BLOCK.search(content)
     excerpt = block[0] if block else content
     root = parse(excerpt if len(excerpt) <= _MAX_EXCERPT else b"").root
-    listeners: list[Any] = ((root.plain() if root else {}).get("daemon") or {}).get("listen") or []
-    return listeners
+    daemon: dict[str, Any] = (root.plain() if root else {}).get("daemon") or {}
+    return daemon

@@ -152,6 +152,7 @@ def test_every_key_of_daemon(good: Path) -> None:
         shutdown_grace_s=0.25,
         log_level="debug",
         log_format="json",
+        spool=str(good / "run/spool"),
     )
 
 

@@ -34,6 +34,7 @@ CONFIG = """\
 daemon:
   listen: [{{unix: hookd.sock, mode: "0600"}}]
   store: hookd.db
+  spool: spool
   shutdown_grace: 2s
   log: {{format: json}}
 
