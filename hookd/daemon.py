@@ -181,10 +181,10 @@ class Daemon:
         )
         listeners = Listeners(_routes(services), self._clock)
         self._holder.on_swap(self._logging_changed)
+        await self._open_listeners(listeners, listening)  # before the group, which would wrap its refusal
         async with asyncio.TaskGroup() as group:
             working = group.create_task(worker.run())
             try:
-                await self._open_listeners(listeners, listening)
                 services.listening = tuple(listeners.addresses)
                 background = [
                     group.create_task(reloader.run()),

@@ -188,6 +188,20 @@ async def test_sockets_for_another_process(activated: Activated) -> None:
     assert ignored["pid"] == "1"
 
 
+async def test_sockets_that_systemd_holds_but_did_not_pass(activated: Activated) -> None:
+    remedy = "; if it is systemd for hookd.socket, start hookd by `systemctl start hookd`"
+    port = activated.passed[1].getsockname()[1]
+    activated.listen_pid = "1"
+    for listen, why in (
+        ("{unix: h.sock}", f"{activated.socket}: another process is listening there"),
+        (f"{{http: 127.0.0.1:{port}}}", f"127.0.0.1:{port}: Address already in use"),
+    ):
+        write(activated, listen=f"[{listen}]")
+        await activated.launch()
+        assert await activated.ended() == 1
+        assert activated.log.read_text().splitlines()[-1] == f"hookd: cannot listen on {why}{remedy}"
+
+
 async def _answers(path: Path) -> bool:
     """Whether a second post, which nothing keeps from being served, finds the first one unanswered."""
     first = asyncio.create_task(asyncio.to_thread(post_once, str(path), EVENT, timeout_s=3))
