@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from hookd.errors import SocketsUnfit
 from hookd.systemd import PassedDescriptor, passed_descriptors, passed_to_another
 from tests.e2e.activated import Activated, Posters, post_once, tcp_socket, unix_socket
 from tests.e2e.recorder import Received, Recorder, status
+from tests.service.tls import Authority
 
 EVENT = b'{"type": "vm", "event": "up"}'
 
@@ -146,6 +148,30 @@ async def test_who_was_accepted_is_still_heard(activated: Activated) -> None:
     assert await idle.reader.read() == b""
     assert await activated.ended() == 0
     for client in (half, idle, silent):
+        client.writer.close()
+
+
+async def test_a_handshake_under_way_is_finished(activated: Activated) -> None:
+    authority = Authority(activated.directory)
+    pair = authority.issue("localhost", "localhost")
+    port = activated.passed[1].getsockname()[1]
+    write(
+        activated,
+        listen=f"[{{unix: h.sock}}, {{http: 127.0.0.1:{port}, tls: {{cert: {pair.cert}, key: {pair.key}}}}}]",
+    )
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    await activated.start()
+    begun = Client(*await asyncio.open_connection("127.0.0.1", port))
+    whole = Client(*await asyncio.open_connection("localhost", port, ssl=context, family=socket.AF_INET))
+    await whole.ask()
+    activated.signal(signal.SIGTERM)
+    await activated.notifications.wait_for("STOPPING")
+    await begun.writer.start_tls(context, server_hostname="localhost")
+    answer = await begun.ask()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"Connection: close" in answer
+    assert await activated.ended() == 0
+    for client in (begun, whole):
         client.writer.close()
 
 
