@@ -17,6 +17,8 @@ import os, sys
 sources, pid, names = sys.argv[1:4]
 wanted = [int(each) for each in sources.split(",") if each]
 parked = [os.dup2(fd, 100 + n) for n, fd in enumerate(wanted)]
+for fd in wanted:
+    os.close(fd)
 for n, fd in enumerate(parked):
     os.dup2(fd, 3 + n)
     os.close(fd)

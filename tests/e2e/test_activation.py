@@ -8,7 +8,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -165,7 +165,7 @@ async def test_a_handshake_under_way_is_finished(activated: Activated) -> None:
     whole = Client(*await asyncio.open_connection("localhost", port, ssl=context, family=socket.AF_INET))
     await whole.ask()
     activated.signal(signal.SIGTERM)
-    await activated.notifications.wait_for("STOPPING")
+    await _gives_back(activated, activated.passed[1])
     await begun.writer.start_tls(context, server_hostname="localhost")
     answer = await begun.ask()
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -173,6 +173,22 @@ async def test_a_handshake_under_way_is_finished(activated: Activated) -> None:
     assert await activated.ended() == 0
     for client in (begun, whole):
         client.writer.close()
+
+
+async def _gives_back(daemon: Activated, sock: socket.socket) -> None:
+    """Return once the daemon has closed its end of a passed socket."""
+    link = f"socket:[{os.fstat(sock.fileno()).st_ino}]"
+    async with asyncio.timeout(10):
+        while link in _open_in(daemon.pid):
+            await asyncio.sleep(0.001)
+
+
+def _open_in(pid: int) -> set[str]:
+    found = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(str(descriptor.readlink()))
+    return found
 
 
 async def test_a_unix_socket_without_an_entry_is_served(activated: Activated) -> None:

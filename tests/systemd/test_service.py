@@ -20,9 +20,10 @@ EVENT = {"type": "vm", "event": "up"}
 
 async def test_ready_when_intake_works(service: Service) -> None:
     service.start()
-    shown = service.show("ActiveState", "SubState", "StatusText", "NRestarts", "Type")
+    shown = service.show("ActiveState", "SubState", "StatusText", "NRestarts", "Type", "WatchdogUSec")
     assert shown == {
         "Type": "notify",
+        "WatchdogUSec": "30s",
         "ActiveState": "active",
         "SubState": "running",
         "StatusText": "serving 1 webhook, 1 task, 1 event, 0 schedules",
