@@ -113,9 +113,7 @@ async def test_what_git_needs(service: Service) -> None:
         pytest.skip("git is not installed")
     service.machine.run("sh", "-ec", repository)
     git = "/usr/bin/git -c safe.directory=* -C /etc/hookd"
-    service.drop_in(
-        f"{STRICT}\nExecStartPre={git} rev-parse HEAD\nExecStartPre={git} --no-optional-locks status --porcelain"
-    )
+    service.drop_in(f"{STRICT}\nExecStartPre={git} rev-parse HEAD\nExecStartPre={git} ls-tree -r HEAD")
     try:
         service.start()
         assert service.show("ActiveState")["ActiveState"] == "active"
