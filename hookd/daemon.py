@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,11 +25,12 @@ from hookd.api.app import Router
 from hookd.api.events import EventRoutes
 from hookd.api.listen import Listeners
 from hookd.api.operate import OperatorRoutes
+from hookd.api.passed import Place, adopt, places
 from hookd.api.services import Services
 from hookd.api.tail import TailRoutes
 from hookd.clock import Clock
 from hookd.defs import Config, Revision, UnixListen
-from hookd.errors import ListenFailed, StoreUnavailable, StoreUnusable
+from hookd.errors import ListenFailed, SocketsUnfit, StoreUnavailable, StoreUnusable
 from hookd.facts import ConfigApplied, ConfigRejected, DaemonStarted
 from hookd.feed import Feed
 from hookd.generation import Generation, Holder
@@ -41,7 +42,7 @@ from hookd.scheduler import Scheduler
 from hookd.send import Sender
 from hookd.spool import Spool
 from hookd.store.sqlite import SqliteStore
-from hookd.systemd import Notifier
+from hookd.systemd import Notifier, passed_descriptors, passed_to_another
 from hookd.verdict import Verdict
 from hookd.worker import Worker
 
@@ -64,8 +65,8 @@ def run(path: Path) -> int:
     """Run the daemon until SIGTERM or SIGINT.
 
     Returns:
-        The process's exit code: 0 after a clean stop, 78 for an invalid configuration, 74 for an unusable store, 1 when
-        an address cannot be listened on (spec 8).
+        The process's exit code: 0 after a clean stop, 78 for an invalid configuration or sockets of systemd's that do
+        not fit it, 74 for an unusable store, 1 when an address cannot be listened on (spec 8).
     """
     loaded = configuration.load_aside(path)
     if loaded.config is None:
@@ -80,6 +81,8 @@ def run(path: Path) -> int:
         uvloop.run(Daemon(path, loaded.config, revision).main())
     except StoreUnusable as exc:
         return _fail(exc, EXIT_STORE)
+    except SocketsUnfit as exc:
+        return _fail(exc, EXIT_CONFIG)
     except ListenFailed as exc:
         return _fail(exc, EXIT_FAILED)
     return EXIT_OK
@@ -119,9 +122,14 @@ class Daemon:
         self._reporter: Reporter | None = None
         self._config = config
         self._told_number = self._holder.current.number
+        self._env = env
 
     async def main(self) -> None:
-        """Start, serve, stop, and end the process. Raises StoreUnusable or ListenFailed when it cannot start."""
+        """Start, serve, stop, and end the process.
+
+        Raises:
+            SocketsUnfit, StoreUnusable, ListenFailed: it cannot start.
+        """
         self._watch_signals()
         working = asyncio.create_task(self._work())
         overdue = asyncio.create_task(self._overdue())
@@ -142,6 +150,7 @@ class Daemon:
         return waits_s
 
     async def _work(self) -> None:
+        listening = self._places()
         store = await SqliteStore.open(
             Path(self._config.daemon.store), on_commit=self._metrics.commit_duration.observe
         )
@@ -151,12 +160,12 @@ class Daemon:
         try:
             await sender.open()
             await asyncio.to_thread(sender.prepare, self._config.webhooks.values())
-            await self._serve(store, sender)
+            await self._serve(store, sender, listening)
         finally:
             await sender.close()
             await store.close()
 
-    async def _serve(self, store: SqliteStore, sender: Sender) -> None:
+    async def _serve(self, store: SqliteStore, sender: Sender, listening: Sequence[Place]) -> None:
         trust = prune.Trust(await store.clock_seen())
         intake = Intake(store, self._clock, self._metrics)
         reporter = self._reporter = Reporter(store, intake, self._holder, self._clock)
@@ -191,11 +200,11 @@ class Daemon:
         )
         listeners = Listeners(_routes(services), self._clock)
         self._holder.on_swap(self._logging_changed)
+        await self._open_listeners(listeners, listening)  # before the group, which would wrap its refusal
         async with asyncio.TaskGroup() as group:
             working = group.create_task(worker.run())
             reporting = group.create_task(reporter.run())
             try:
-                await self._open_listeners(listeners)
                 services.listening = tuple(listeners.addresses)
                 background = [
                     group.create_task(reloader.run()),
@@ -215,7 +224,10 @@ class Daemon:
                 reporting.cancel()
                 raise
             self._notify.stopping()
-            services.stopping = True
+            if listeners.outlive:  # clients count on them: events are taken in to the end
+                listeners.end_each()
+            else:
+                services.stopping = True
             for task in background:
                 task.cancel()
             await self._drain(worker)
@@ -227,13 +239,19 @@ class Daemon:
             await listeners.close()
             await working
 
-    async def _open_listeners(self, listeners: Listeners) -> None:
+    def _places(self) -> list[Place]:
+        """Where to listen: the configuration's entries, and what systemd has passed."""
+        if (pid := passed_to_another(self._env)) is not None:
+            log.warning("listener.ignored", detail="sockets were passed to another process", pid=pid)
+        return places(self._config.daemon.listen, adopt(passed_descriptors(self._env)))
+
+    async def _open_listeners(self, listeners: Listeners, listening: Sequence[Place]) -> None:
         try:
-            for listen in self._config.daemon.listen:
-                if isinstance(listen, UnixListen):
+            for place in listening:
+                if isinstance(place.listen, UnixListen) and place.passed is None:
                     with suppress(OSError):
-                        Path(listen.path).parent.mkdir(mode=0o755)
-                await listeners.open(listen)
+                        Path(place.listen.path).parent.mkdir(mode=0o755)
+                await listeners.open(place)
         except ListenFailed:
             await listeners.close()
             raise

@@ -83,3 +83,10 @@ class ConfigInvalid(HookdError):
 
 class ListenFailed(HookdError):
     """An address of `daemon.listen` cannot be used; the message says why and what to do."""
+
+
+class SocketsUnfit(HookdError):
+    """What systemd passed is no socket to listen on, or does not fit `daemon.listen`. Exit code 78 at start.
+
+    The message says what to change, in the unit or in the configuration.
+    """

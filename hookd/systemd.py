@@ -1,4 +1,6 @@
-"""The notification socket of systemd (sd_notify(3)) and the watchdog's interval (sd_watchdog_enabled(3)).
+"""What systemd gives a service: a notification socket, a watchdog's interval, sockets to listen on.
+
+See sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3).
 
 Must never: block, raise for systemd's sake, or know anything of hookd. Outside systemd every call is a no-op.
 Called by: `daemon`.
@@ -8,6 +10,10 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+FIRST_PASSED = 3
+"""The number of the first descriptor that is passed (sd_listen_fds(3))."""
 
 
 class Notifier:
@@ -62,3 +68,27 @@ class Notifier:
 def one_line(text: str) -> str:
     """The text without line breaks, which would start a new field of the notification."""
     return " ".join(text.split())
+
+
+@dataclass(frozen=True, slots=True)
+class PassedDescriptor:
+    """A descriptor that the service manager has opened for this process, and the name it gave it."""
+
+    fd: int
+    name: str
+
+
+def passed_descriptors(env: Mapping[str, str] = os.environ) -> tuple[PassedDescriptor, ...]:
+    """What was passed to this very process (sd_listen_fds_with_names(3)); what was passed to another one is ignored."""
+    count, names = env.get("LISTEN_FDS", ""), env.get("LISTEN_FDNAMES", "").split(":")
+    if env.get("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
+        return ()
+    numbers = range(FIRST_PASSED, FIRST_PASSED + int(count))
+    named = names if len(names) == len(numbers) else ["unknown"] * len(numbers)
+    return tuple(PassedDescriptor(*each) for each in zip(numbers, named, strict=True))
+
+
+def passed_to_another(env: Mapping[str, str] = os.environ) -> str | None:
+    """The process id that sockets were passed to, where that is not this process; else None."""
+    pid = env.get("LISTEN_PID", "")
+    return pid if pid and env.get("LISTEN_FDS", "0") != "0" and pid != str(os.getpid()) else None

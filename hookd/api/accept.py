@@ -62,14 +62,24 @@ class Acceptor:
 
     def close(self) -> None:
         """Accept no more; connections whose TLS handshake is under way are dropped."""
+        self._leave()
+        for task in self._beginning:
+            task.cancel()
+
+    async def retire(self, patience_s: float) -> None:
+        """Accept no more, but let what was accepted begin, for `patience_s` seconds at most."""
+        self._leave()
+        if self._beginning:
+            await asyncio.wait(self._beginning, timeout=patience_s)
+        self.close()
+
+    def _leave(self) -> None:
         if self._sock.fileno() < 0:
             return
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._sock)
         self._sock.close()
-        for task in self._beginning:
-            task.cancel()
 
     def _accept(self) -> None:
         for _ in range(AT_ONCE):

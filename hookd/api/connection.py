@@ -36,6 +36,9 @@ READ_BYTES = 64 * 1024
 AT_ONCE = 64
 """Slow clients that are let go together where descriptors lack."""
 
+QUIET_S = 0.5
+"""How long a client that has been served may still ask while hookd stops (seconds)."""
+
 LOOK_AGAIN_S = 0.02
 """How long it is taken for granted that no client has become slow."""
 
@@ -203,11 +206,20 @@ class Connection(BaseProtocol):
         self._write(_crowded().answer(), "close")
         self._close(linger=linger)
 
+    @property
+    def idle(self) -> bool:
+        """Whether it has been served, and nothing of another request has come."""
+        return self._task is None and not self._reading_head
+
     def finish(self) -> None:
         """Close after what is being served; at once where nothing is."""
-        self._closing = True
+        self.finish_next()
         if self._task is None and self.transport is not None:
             self.transport.close()
+
+    def finish_next(self) -> None:
+        """Close after what is being served, or after the next request where nothing is."""
+        self._closing = True
 
     # Serving.
 
@@ -399,6 +411,7 @@ class Listener:
         self._open: set[Connection] = set()
         self._parting: set[Connection] = set()
         self._none_is_slow_until = 0.0
+        self._ending = False
         self._empty = asyncio.Event()
         self._empty.set()
         self._sweeper = asyncio.create_task(self._sweep())
@@ -410,6 +423,8 @@ class Listener:
     def enter(self, connection: Connection) -> None:
         """Take a connection in; past the bound, the slowest client makes room, or else the newcomer is turned away."""
         self._open.add(connection)
+        if self._ending:
+            connection.finish_next()
         self._empty.clear()
         if len(self._open) - len(self._parting) <= self.bounds.connections:
             return
@@ -450,17 +465,40 @@ class Listener:
             self._parting.add(connection)
             connection.cut(for_room=True)
 
-    async def stop(self, grace_s: float = 1.0) -> None:
-        """Close idle connections, let the others answer what they are serving, cut what is then left."""
+    def end_each(self) -> None:
+        """Let every connection, also those to come, end with its next answer, which says so."""
+        self._ending = True
+        for connection in self._open:
+            connection.finish_next()
+
+    async def stop(self, grace_s: float = 1.0, *, patience_s: float = 0.0) -> None:
+        """Let what is being served be answered, close idle connections, cut what is then left.
+
+        Args:
+            grace_s: for what is being served.
+            patience_s: before that, for clients that were accepted and have not asked yet; who has been served and asks
+                for nothing more gets at most `QUIET_S` of it.
+        """
         self._sweeper.cancel()
+        self.end_each()
+        await self._gone(min(QUIET_S, patience_s))
+        for connection in tuple(self._open):
+            if connection.idle:
+                connection.finish()
+        await self._gone(patience_s - QUIET_S)
         for connection in tuple(self._open):
             connection.finish()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                await self._empty.wait()
+        await self._gone(grace_s)
         for connection in self._open:
             if connection.transport is not None:
                 connection.transport.abort()
+
+    async def _gone(self, within_s: float) -> None:
+        """Return when no connection is left, or after so many seconds."""
+        if within_s > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._empty.wait()
 
     async def _sweep(self) -> None:
         while True:

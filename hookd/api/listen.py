@@ -1,11 +1,14 @@
-"""Opening the sockets of `daemon.listen` (spec 1, 12).
+"""Opening the sockets of `daemon.listen` (spec 1, 12), and serving those that systemd passed (spec 11).
 
 A Unix socket is made under a private name with its final mode and owner and then renamed into place, so that there is
 no moment at which somebody else could connect; a stale socket is replaced, anything else at its path is left alone.
+A passed socket stays systemd's: it is not unlinked, and who has not been accepted waits in it for the next hookd.
 
 Must never: speak HTTP. Called by: `daemon`.
 """
 
+import asyncio
+import errno
 import grp
 import os
 import socket
@@ -18,12 +21,18 @@ from hookd.api.accept import Acceptor
 from hookd.api.app import App, Router
 from hookd.api.connection import Bounds, Listener
 from hookd.api.guard import Door
+from hookd.api.passed import Place
 from hookd.api.room import Room
 from hookd.clock import Clock
 from hookd.defs import HttpListen, UnixListen
 from hookd.errors import ListenFailed
 
 BACKLOG = 1024
+
+_HELD = "; if it is systemd for hookd.socket, start hookd by `systemctl start hookd`"
+
+HEARD_S = 2.0
+"""How long clients of a passed socket that were accepted may take to say what they want once hookd stops (seconds)."""
 
 
 @dataclass(slots=True)
@@ -35,44 +44,64 @@ class Listeners:
     bounds: Bounds = field(default_factory=Bounds)
     room: Room = field(default_factory=Room)
     addresses: list[str] = field(default_factory=list)
-    _acceptors: list[Acceptor] = field(default_factory=list)
+    _bound: list[Acceptor] = field(default_factory=list)
+    _passed: list[Acceptor] = field(default_factory=list)
     _listeners: list[Listener] = field(default_factory=list)
     _sockets: list[tuple[str, int]] = field(default_factory=list)
 
-    async def open(self, listen: UnixListen | HttpListen) -> None:
-        """Bind one address and begin to serve.
+    @property
+    def outlive(self) -> bool:
+        """Whether a socket here was passed, so that clients may count on it while hookd is restarted."""
+        return bool(self._passed)
+
+    async def open(self, place: Place) -> None:
+        """Begin to serve at one place; where no socket was passed for it, its address is bound.
 
         Raises:
             ListenFailed: the address cannot be bound; the message says why and what to do.
         """
+        listen = place.listen
         listener = Listener(App(self.router, Door.of(listen)).serve, self.clock, self.bounds, self.room)
         self._listeners.append(listener)
-        tls = None
+        tls = _tls(listen) if isinstance(listen, HttpListen) else None
+        sock = self._bind(listen) if place.passed is None else place.passed.sock
         if isinstance(listen, UnixListen):
-            sock = bind_unix(listen)
-            self._sockets.append((listen.path, os.stat(listen.path).st_ino))
             self.addresses.append(f"unix:{listen.path}")
         else:
-            tls = _tls(listen)
-            sock = bind_tcp(listen)
             self.addresses.append(_url(listen, sock))
         bounds = self.bounds
         acceptor = Acceptor(
             sock, listener, listener.lacking, tls=tls, handshake_s=bounds.head_s, shutdown_s=bounds.linger_s
         )
         acceptor.start()
-        self._acceptors.append(acceptor)
+        (self._bound if place.passed is None else self._passed).append(acceptor)
+
+    def _bind(self, listen: UnixListen | HttpListen) -> socket.socket:
+        if isinstance(listen, HttpListen):
+            return bind_tcp(listen)
+        sock = bind_unix(listen)
+        self._sockets.append((listen.path, os.stat(listen.path).st_ino))
+        return sock
+
+    def end_each(self) -> None:
+        """Go on serving, one request a connection, so that nobody is in the middle of one when hookd is gone."""
+        for listener in self._listeners:
+            listener.end_each()
 
     async def close(self) -> None:
-        """Stop accepting, finish what is being served, remove our own socket files."""
-        for acceptor in self._acceptors:
+        """Stop accepting, finish what is being served, remove our own socket files.
+
+        Where a socket was passed, who was accepted before is still heard: a request under way to hookd is served.
+        """
+        for acceptor in self._bound:
             acceptor.close()
         for path, inode in self._sockets:
             with suppress(OSError):
                 if os.stat(path).st_ino == inode:
                     os.unlink(path)
-        for listener in self._listeners:
-            await listener.stop()
+        await asyncio.gather(*(acceptor.retire(HEARD_S / 2) for acceptor in self._passed))
+        patience_s = HEARD_S if self.outlive else 0.0
+        await asyncio.gather(*(listener.stop(patience_s=patience_s) for listener in self._listeners))
 
 
 def bind_unix(listen: UnixListen) -> socket.socket:
@@ -110,7 +139,10 @@ def _why_not_unix(listen: UnixListen, exc: Exception) -> str:
     if isinstance(exc, KeyError):
         return f"cannot listen on {listen.path}: there is no group {listen.group!r}"
     if isinstance(exc, FileNotFoundError):
-        return f"cannot listen on {listen.path}: its directory does not exist; create it or set daemon.listen"
+        return (
+            f"cannot listen on {listen.path}: its directory does not exist;"
+            " create it (systemd: RuntimeDirectory=hookd), or set daemon.listen"
+        )
     if isinstance(exc, PermissionError):
         return (
             f"cannot listen on {listen.path}: permission denied; make its directory writable for this user,"
@@ -138,7 +170,7 @@ def _clear_stale(path: str) -> None:
             raise ListenFailed(
                 f"cannot listen on {path}: a socket stands there and asking it failed: {exc.strerror}"
             ) from None
-    raise ListenFailed(f"cannot listen on {path}: another process is listening there")
+    raise ListenFailed(f"cannot listen on {path}: another process is listening there{_HELD}")
 
 
 def bind_tcp(listen: HttpListen) -> socket.socket:
@@ -162,7 +194,8 @@ def bind_tcp(listen: HttpListen) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as exc:
         sock.close()
-        raise ListenFailed(f"cannot listen on {listen.host}:{listen.port}: {exc.strerror}") from None
+        held = _HELD if exc.errno == errno.EADDRINUSE else ""
+        raise ListenFailed(f"cannot listen on {listen.host}:{listen.port}: {exc.strerror}{held}") from None
     sock.setblocking(False)
     return sock
 

@@ -43,7 +43,7 @@ class Services:
     Attributes:
         started_at: seconds since the epoch.
         listening: the addresses in use, for `status`.
-        stopping: true from the moment hookd goes down: new work is answered 503.
+        stopping: hookd goes down and new work is answered 503; never where sockets were passed, which outlive it.
     """
 
     intake: Intake

@@ -75,16 +75,24 @@ def _from_file(view: View) -> str | None:
 def _from_credential(view: View) -> str | None:
     directory = view.scope.env.get("CREDENTIALS_DIRECTORY")
     if not directory:
-        view.error(f"the credential {view.value} cannot be read: $CREDENTIALS_DIRECTORY is not set")
+        view.error(
+            f"the credential {view.value} cannot be read: systemd passes none ($CREDENTIALS_DIRECTORY is not set)"
+            f"; {_credential_remedy(view)}"
+        )
         return None
-    return _content(view, Path(directory).absolute() / view.value, f"the credential {view.value}")
+    path = Path(directory).absolute() / view.value
+    return _content(view, path, f"the credential {view.value}", remedy=_credential_remedy(view))
 
 
-def _content(view: View, path: Path, named: str) -> str | None:
+def _credential_remedy(view: View) -> str:
+    return f"add LoadCredential={view.value}:PATH to the unit, and restart it"
+
+
+def _content(view: View, path: Path, named: str, *, remedy: str = "") -> str | None:
     try:
         text = view.scope.read(path).decode()
     except Unreadable as error:
-        view.error(f"{named} {error.reason}")
+        view.error(f"{named} {error.reason}" + (f"; {remedy}" if remedy else ""))
         return None
     except UnicodeDecodeError:
         view.error(f"{named} is not UTF-8 text")

@@ -334,3 +334,11 @@ def test_addresses_that_are_never_called_are_warned_of(tmp_path: Path) -> None:
         ("webhooks.a.url", said),
         ("webhooks.b.url", said),
     ]
+
+
+def test_a_credential_that_was_not_passed(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("webhooks: {w: {url: {credential: slack}}}")
+    loaded = config.load(tmp_path / "c.yaml", env={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert [finding.message for finding in loaded.findings] == [
+        "the credential slack does not exist; add LoadCredential=slack:PATH to the unit, and restart it"
+    ]

@@ -1,6 +1,8 @@
 """A receiver that records what arrives, byte for byte, and answers as it is told."""
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -45,11 +47,13 @@ async def ok(_request: Received) -> bytes:
 
 @dataclass
 class Recorder:
-    """Listens on a loopback port; `reply` may be changed at any time."""
+    """Listens on a loopback port, or on a bound socket that it is given; `reply` may be changed at any time."""
 
     reply: Reply = ok
     requests: list[Received] = field(default_factory=list)
     port: int = 0
+    sock: socket.socket | None = None
+    tls: ssl.SSLContext | None = None
     _server: asyncio.Server | None = None
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -59,7 +63,10 @@ class Recorder:
         return f"http://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        if self.sock is None:
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        else:
+            self._server = await asyncio.start_server(self._serve, sock=self.sock, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -11,7 +11,8 @@ from hookd.cli.offline import add_config
 
 DESCRIPTION = """Run the daemon in the foreground until SIGTERM or Ctrl-C.
 
-Exit codes: 0 stopped as asked, 78 the config is invalid, 74 the store cannot be used."""
+Exit codes: 0 stopped as asked, 78 the config is invalid or does not fit the sockets that systemd passes,
+74 the store cannot be used."""
 EXAMPLE = "hookd run --config /etc/hookd"
 
 

@@ -30,7 +30,8 @@ class FileLock:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreUnusable(
-                f"{self._path} cannot be opened ({error.strerror}): hookd needs to write in that directory"
+                f"{self._path} cannot be opened ({error.strerror}): hookd needs to write in that directory;"
+                " under systemd, StateDirectory=hookd in the unit gives it one"
             ) from error
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

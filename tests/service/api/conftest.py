@@ -10,6 +10,7 @@ import uvloop
 
 from hookd.api.connection import Bounds
 from hookd.api.listen import Listeners
+from hookd.api.passed import Place
 from hookd.clock import Clock
 from hookd.defs import HttpListen, UnixListen
 from tests.service.api.served import Routes, Server
@@ -40,7 +41,7 @@ async def serving(tmp_path: Path) -> AsyncIterator[Serving]:
         routes = Routes()
         listeners = Listeners(routes.router(), Clock(), Bounds(**{"sweep_s": 0.02, **bounds}))  # type: ignore[arg-type]  # numbers of either kind
         opened.append(Server(routes, listeners))
-        await listeners.open(listen or UnixListen(str(tmp_path / "h.sock")))
+        await listeners.open(Place(listen or UnixListen(str(tmp_path / "h.sock"))))
         return opened[-1]
 
     yield serving

@@ -114,7 +114,7 @@ async def test_without_descriptors_newcomers_wait(serving: Serving, listen: Http
             await loop.sock_connect(
                 newcomer, ("127.0.0.1", server.port) if listen else address.removeprefix("unix:")
             )
-            await until(lambda: server.listeners._acceptors[0]._short)
+            await until(lambda: server.listeners._bound[0]._short)
             assert (await here.ask(get())).status == 200
             await asyncio.sleep(0.3)
             assert time.process_time() - cpu_s < 0.2

@@ -10,6 +10,7 @@ from hookd.api.app import Router
 from hookd.api.connection import Bounds
 from hookd.api.listen import Listeners
 from hookd.api.message import Answer, Request
+from hookd.api.passed import Place
 from hookd.api.problem import answer
 from hookd.clock import Clock
 from hookd.defs import HttpListen, UnixListen
@@ -78,7 +79,7 @@ class Stand:
         self._listen = listen
 
     async def open(self) -> None:
-        await self.listeners.open(self._listen)
+        await self.listeners.open(Place(self._listen))
 
     @property
     def port(self) -> int:
