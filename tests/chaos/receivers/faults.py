@@ -129,13 +129,13 @@ async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def _answer_before_the_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(response(500))
+    writer.write(response(500, b"", "Connection: close"))
     await reader.read(-1)
 
 
 async def _refuse_early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
-    writer.write(response(413))
+    writer.write(response(413, b"", "Connection: close"))
     await reader.read(-1)
 
 

@@ -93,7 +93,10 @@ async def _possible(server: NameServer) -> str:
 
 
 def _wanted() -> dict[str, Wanted]:
-    dead = {f"d{number}": Wanted("timeout", None, LATE, prompt=False) for number in range(DEAD)}
+    # Who asks for a name that is being looked up already learns of its end, which may come before his own.
+    ended = r"the name \S+ does not resolve: Temporary failure in name resolution"
+    late = Wanted("timeout|dns", None, f"{LATE}|{ended}", prompt=False)
+    dead = {f"d{number}": late for number in range(DEAD)}
     unknown = Wanted("dns", None, r"the name no\.unknown does not resolve: Name or service not known")
     return {**dead, "unknown": unknown}
 

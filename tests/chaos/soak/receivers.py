@@ -14,7 +14,7 @@ from typing import Self
 from tests.chaos.soak.books import Arrival, Books
 
 GOOD = ("ok", "ok", "ok", "ok", "ok", "no content", "bare", "drip", "big")
-BAD = ("503", "500", "404", "302", "busy", "reset", "half", "close", "hang", "bomb")
+BAD = ("503", "500", "404", "302", "reset", "half", "close", "hang", "bomb")
 DOWN = ("reset", "503", "hang", "half")
 
 UNANSWERED = frozenset({"reset", "half", "close", "hang"})
@@ -134,7 +134,8 @@ class Receiver:
         if self.mode == "down":
             return self.chance.choice(DOWN)
         if self.mode == "mixed" and self.chance.random() < 0.25:
-            return self.chance.choice(BAD)
+            is_busy = self.chance.random() < 0.02  # makes its whole webhook wait for a second
+            return "busy" if is_busy else self.chance.choice(BAD)
         return self.chance.choice(GOOD)
 
 
