@@ -248,7 +248,7 @@ def _schedule(given: ScheduleDef) -> dict[str, Any]:
 def _daemon(given: DaemonDef) -> dict[str, Any]:
     return {
         "listen": [_listen(listen) for listen in given.listen],
-        **_kept(given, ("store", "timezone")),
+        **_kept(given, ("store", "spool", "timezone")),
         "limits": {
             "event_size": _size(given.event_size),
             "pending": given.pending,
