@@ -97,6 +97,7 @@ MUTANTS = (
                 "                del held[seq]\n",
                 "                held.pop(seq, None)\n",
             ),
+            Patch("store/sqlite/attempts.py", "INSERT INTO attempts", "INSERT OR IGNORE INTO attempts"),
         ),
         ("clock set ahead",),
         "repeated after it was delivered",

@@ -159,7 +159,9 @@ class Stage:
 
     async def baseline(self) -> int:
         """How many descriptors the daemon has open before it has called anybody."""
-        await self.daemon.get("/healthz")  # with the first connection the event loop opens a descriptor for itself
+        await self.daemon.get(
+            "/healthz"
+        )  # with the first connection the event loop opens a descriptor for itself
         await self.daemon._close_session()
         while not _watches(self.daemon.pid):  # it says READY before it watches its files
             await asyncio.sleep(0.01)
