@@ -5,10 +5,11 @@ Must never: show a secret, or answer a listing without a bound.
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from hookd import __version__
-from hookd.api import filters, lookup, views
+from hookd.api import filters, lookup, openapi, views
 from hookd.api.app import Router
 from hookd.api.byhand import ByHandRoutes, expect_no_fields
 from hookd.api.message import Answer, Request
@@ -40,6 +41,7 @@ class OperatorRoutes:
             "/healthz": self.healthz,
             "/readyz": self.readyz,
             "/metrics": self.metrics,
+            "/openapi.json": self.openapi,
         }.items():
             router.add("GET", pattern, route)
         router.add("POST", "/v1/reload", self.reload)
@@ -163,6 +165,15 @@ class OperatorRoutes:
         lanes = lookup.lane_states(services, stats)
         gauges = {name: _gauges(state, stats.get(name), now) for name, state in lanes.items()}
         return Answer(200, await services.metrics.exposition(gauges), CONTENT_TYPE)
+
+    async def openapi(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+        """The description of this API."""
+        return _described()
+
+
+@cache
+def _described() -> Answer:
+    return answer(openapi.document())
 
 
 def _gauges(state: LaneState, stats: LaneStats | None, now: float) -> LaneGauges:

@@ -6,7 +6,15 @@ raise anything else.
 Must never: do I/O, or accept in part. Called by: `api`.
 """
 
-from hookd.decode.events import decode_batch, decode_event, decode_send, decode_trigger
+from hookd.decode.events import decode_batch, decode_event, decode_key, decode_send, decode_trigger
 from hookd.decode.strictjson import parse_json, parse_ndjson
 
-__all__ = ["decode_batch", "decode_event", "decode_send", "decode_trigger", "parse_json", "parse_ndjson"]
+__all__ = [
+    "decode_batch",
+    "decode_event",
+    "decode_key",
+    "decode_send",
+    "decode_trigger",
+    "parse_json",
+    "parse_ndjson",
+]
