@@ -152,7 +152,7 @@ def _operation(given: Operation) -> dict[str, Any]:
     shown: dict[str, Any] = {"operationId": given.id, "summary": given.summary}
     if given.more:
         shown["description"] = given.more
-    parameters = [_parameter(name, "query", schema) for name, schema in _QUERY.items() if name in given.query]
+    parameters = [_parameter(name, "query", _QUERY[name]) for name in sorted(given.query)]
     parameters += [_parameter(name, "header", _HEADERS[name]) for name in given.headers]
     if parameters:
         shown["parameters"] = parameters
