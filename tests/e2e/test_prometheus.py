@@ -106,6 +106,7 @@ async def test_every_metric_of_the_table_is_there_after_traffic_of_every_kind(
     assert families(text) == FAMILIES
     assert 'hookd_deliveries_total{outcome="dead",webhook="bad \\"one\\" \\\\ über"} 1\n' in text
     assert 'hookd_deliveries_total{outcome="cancelled",webhook="parked"} 1\n' in text
+    assert 'hookd_deliveries_total{outcome="dead",webhook="good"} 0\n' in text
     assert 'hookd_events_total{result="conflict"} 1' in text
     assert 'hookd_rule_errors_total{rule="events.h"} 2\n' in text
     assert 'hookd_parked{webhook="parked"} 1\n' in text
