@@ -1,7 +1,7 @@
 """What each route takes and answers: one entry a route, in the order of the document.
 
 A new route gets its entry here, its shapes in `schemas`, and parameters that no route had yet in `document`.
-What every route may answer (a refusal at the door, a 503) and what every body brings along (413, 415, …) is added there.
+What every route may answer (a refusal at the door, a 503) and what every body brings along (413, 415) is added there.
 
 Must never: hold an entry for what is not routed. Called by: `document`.
 """
