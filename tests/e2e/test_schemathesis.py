@@ -57,7 +57,7 @@ async def test_schemathesis_finds_no_violation(tmp_path: Path, recorder: Recorde
     process = await asyncio.create_subprocess_exec(
         schemathesis(), "run", f"http://127.0.0.1:{port}/openapi.json", "-H", f"Authorization: Bearer {TOKEN}",
         "--checks", "all", "--max-examples", EXAMPLES, "--seed", SEED, "--continue-on-failure", "--no-color",
-        "--warnings", "off", "--workers", "2", "--generation-database", "none",
+        "--warnings", "off", "--generation-database", "none",
         cwd=tmp_path, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
