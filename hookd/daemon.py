@@ -11,6 +11,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,15 +26,20 @@ from hookd.api.events import EventRoutes
 from hookd.api.listen import Listeners
 from hookd.api.operate import OperatorRoutes
 from hookd.api.services import Services
+from hookd.api.tail import TailRoutes
 from hookd.clock import Clock
-from hookd.defs import Config, UnixListen
+from hookd.defs import Config, Revision, UnixListen
 from hookd.errors import ListenFailed, StoreUnavailable, StoreUnusable
+from hookd.facts import ConfigApplied, ConfigRejected, DaemonStarted
+from hookd.feed import Feed
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.metrics import Metrics
 from hookd.reload import Reloader
+from hookd.reporting import Reporter
 from hookd.scheduler import Scheduler
 from hookd.send import Sender
+from hookd.spool import Spool
 from hookd.store.sqlite import SqliteStore
 from hookd.systemd import Notifier
 from hookd.verdict import Verdict
@@ -70,7 +76,8 @@ def run(path: Path) -> int:
     for warning in loaded.config.warnings:
         log.warning("config.warning", finding=warning)
     try:
-        uvloop.run(Daemon(path, loaded.config).main())
+        revision = configuration.revision_of(path, loaded.hash, loaded.sources)
+        uvloop.run(Daemon(path, loaded.config, revision).main())
     except StoreUnusable as exc:
         return _fail(exc, EXIT_STORE)
     except ListenFailed as exc:
@@ -94,16 +101,24 @@ def _fail(exc: Exception, code: int) -> int:
 class Daemon:
     """One running hookd."""
 
-    def __init__(self, path: Path, config: Config, env: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        revision: Revision | None = None,
+        env: Mapping[str, str] = os.environ,
+    ) -> None:
         self._clock = Clock()
         self._path = path
         self._metrics = Metrics(__version__)
-        self._holder = Holder(Generation.of(config, number=1, now=self._clock.now()))
+        self._holder = Holder(Generation.of(config, number=1, now=self._clock.now(), revision=revision))
         self._notify = Notifier(env)
         self._stop = asyncio.Event()
         self._serving = False
         self._reloader: Reloader | None = None
+        self._reporter: Reporter | None = None
         self._config = config
+        self._told_number = self._holder.current.number
 
     async def main(self) -> None:
         """Start, serve, stop, and end the process. Raises StoreUnusable or ListenFailed when it cannot start."""
@@ -143,7 +158,9 @@ class Daemon:
 
     async def _serve(self, store: SqliteStore, sender: Sender) -> None:
         trust = prune.Trust(await store.clock_seen())
-        worker = Worker(store, sender, self._holder, self._clock, self._metrics)
+        intake = Intake(store, self._clock, self._metrics)
+        reporter = self._reporter = Reporter(store, intake, self._holder, self._clock)
+        worker = Worker(store, sender, self._holder, self._clock, self._metrics, say=reporter.tell)
         reloader = Reloader(
             self._path,
             self._holder,
@@ -153,8 +170,10 @@ class Daemon:
             began=self._notify.reloading,
             ended=self._reloaded,
         )
-        intake = Intake(store, self._clock, self._metrics)
-        scheduler = Scheduler(store, intake, self._holder, self._clock)
+        scheduler = Scheduler(store, intake, self._holder, self._clock, say=reporter.tell)
+        spool = Spool(intake, self._holder, self._metrics)
+        feed = Feed(self._clock)
+        log.follow(feed.put)
         services = Services(
             intake=intake,
             store=store,
@@ -162,8 +181,11 @@ class Daemon:
             reload=reloader,
             clock=self._clock,
             metrics=self._metrics,
+            feed=feed,
             lane_states=worker.lane_states,
+            schedule_fault=scheduler.fault,
             restart_needed=reloader.restart_needed,
+            spool=spool.state,
             store_path=self._config.daemon.store,
             started_at=self._clock.now(),
         )
@@ -171,6 +193,7 @@ class Daemon:
         self._holder.on_swap(self._logging_changed)
         async with asyncio.TaskGroup() as group:
             working = group.create_task(worker.run())
+            reporting = group.create_task(reporter.run())
             try:
                 await self._open_listeners(listeners)
                 services.listening = tuple(listeners.addresses)
@@ -178,23 +201,29 @@ class Daemon:
                     group.create_task(reloader.run()),
                     group.create_task(prune.run(store, self._holder, self._clock, trust)),
                     group.create_task(scheduler.run()),
+                    group.create_task(spool.run()),
                     group.create_task(self._feed_watchdog(store)),
                 ]
                 self._reloader = reloader
                 self._serving = True
                 if not self._stop.is_set():
                     self._say_ready(listeners)
+                    reporter.tell(self._started())
                 await self._stop.wait()
             except BaseException:
                 working.cancel()
+                reporting.cancel()
                 raise
             self._notify.stopping()
             services.stopping = True
             for task in background:
                 task.cancel()
             await self._drain(worker)
+            reporter.stop()
+            await reporting
             with suppress(StoreUnavailable):
                 await store.totals()  # what was posted before the stop is committed now, and answered
+            feed.close()
             await listeners.close()
             await working
 
@@ -217,14 +246,17 @@ class Daemon:
             log.warning("attempts.interrupted", count=interrupted)
 
     def _say_ready(self, listeners: Listeners) -> None:
-        config = self._holder.current.config
+        config, ref = self._holder.current.config, self._holder.current.ref
         log.info(
             "daemon.ready",
             version=__version__,
             pid=os.getpid(),
             listen=listeners.addresses,
             config=config.path,
-            hash=config.hash,
+            number=ref.number,
+            hash=ref.hash,
+            commit=ref.commit,
+            dirty=ref.dirty,
             store=config.daemon.store,
         )
         self._notify.ready(f"serving {configuration.summary(config)}")
@@ -243,7 +275,18 @@ class Daemon:
         if self._reloader is not None:
             self._reloader.ask()
 
+    def _started(self) -> DaemonStarted:
+        config = self._holder.current.config
+        return DaemonStarted(socket.gethostname(), __version__, config.path, config.hash)
+
     def _reloaded(self, verdict: Verdict) -> None:
+        current = self._holder.current
+        if self._reporter is not None:
+            if not verdict.ok:
+                self._reporter.tell(ConfigRejected(current.config.path, verdict.faults))
+            elif current.number != self._told_number:
+                self._reporter.tell(_applied(current, verdict))
+        self._told_number = current.number
         if verdict.ok:
             self._notify.ready(f"serving {configuration.summary(self._holder.current.config)}")
         else:
@@ -260,8 +303,14 @@ class Daemon:
             await asyncio.sleep(interval_s)
 
 
+def _applied(generation: Generation, verdict: Verdict) -> ConfigApplied:
+    config = generation.config
+    return ConfigApplied(config.path, generation.number, config.hash, verdict.changes, verdict.restart_needed)
+
+
 def _routes(services: Services) -> Router:
     router = Router()
     EventRoutes(services).register(router)
     OperatorRoutes(services).register(router)
+    TailRoutes(services).register(router)
     return router

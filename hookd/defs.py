@@ -10,11 +10,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
+
+from hookd import spooldir
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A value that must never be logged, stored, listed or printed (spec 1, Secrets).
+    """A value that must never be logged, stored, listed or printed (spec 1, Secrets); `masked` shows it.
 
     Attributes:
         value: the secret itself; only `request`, `sign` and the listener's token check read it.
@@ -29,12 +32,30 @@ class Secret:
         return f"<secret: {self.reference}>"
 
 
+def masked(value: Any) -> Any:
+    """A definition, or a part of one, as JSON values; secrets by their reference only."""
+    if isinstance(value, Secret):
+        return {"secret": value.reference}
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: masked(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return {str(key): masked(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(each) for each in value]
+    return value
+
+
 _CREDENTIAL = re.compile("auth|key|token|secret|password|cookie|credential|signature", re.IGNORECASE)
 
 
 def names_credential(header: str) -> bool:
     """Whether a header of this name carries a secret even where its value is written as plain text."""
     return _CREDENTIAL.search(header) is not None
+
+
+def kept_elsewhere(reference: str) -> bool:
+    """Whether a `Secret.reference` names where the value is kept, so that the configuration does not hold it."""
+    return reference.partition(" ")[0] in {"env", "file", "credential"}
 
 
 class Method(StrEnum):
@@ -288,6 +309,7 @@ class DaemonDef:
         listen: where to take events in.
         store: absolute path of the SQLite file.
         timezone: IANA name.
+        spool: absolute path of the directory in which events wait that were posted while hookd did not answer.
         event_size: largest request body.
         pending: most deliveries that may wait at once.
         in_flight: attempts under way over all webhooks (spec 14, Seats).
@@ -305,6 +327,7 @@ class DaemonDef:
     shutdown_grace_s: float = 20.0
     log_level: str = "info"
     log_format: str = "auto"
+    spool: str = spooldir.DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +337,19 @@ class Place:
     path: str
     line: int
     column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The commit that a configuration's files come from (spec 10).
+
+    Attributes:
+        commit: git's name of what is checked out, in full.
+        dirty: whether the files are anything but what that commit holds.
+    """
+
+    commit: str
+    dirty: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 What matches, what is rendered and what goes out is asked of `match`, `render` and `request`, as the daemon does, so
 that what is explained and what is sent can never differ.
 
-Must never: do I/O, read a clock, or put a secret into anything but a `Request`. Called by: `cli`.
+Must never: do I/O, read a clock, or put a secret into anything but a `Request`. Called by: `cases`, `cli`.
 """
 
 import json
@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from hookd import render
 from hookd.condition import ConditionError, EvaluationError, compile_condition
@@ -26,6 +26,9 @@ from hookd.wording import shown
 
 DELIVERY_ID = "dlv_example"
 """Stands where a delivery's id would be: nothing is stored, so there is none."""
+
+EVENT_ID = "evt_example"
+"""Stands for the id of an event that gives none."""
 
 MASK = "***"
 """Stands for a secret."""
@@ -223,7 +226,7 @@ def _request(
         headers=tuple(_shown_headers(webhook, request, now)),
         tls=webhook.tls,
         timeout_s=webhook.timeout_s,
-        insecure=webhook.tls.insecure and urlsplit(webhook.url.value).scheme == "https",
+        insecure=webhook.tls.insecure and _split(webhook.url.value).scheme == "https",
         once=task.delete_after_running,
         withheld="" if webhook.enabled else f"the webhook {_quoted(webhook.name)} is not enabled",
     )
@@ -241,8 +244,15 @@ def _shown_url(url: Secret) -> Shown:
     """A plain URL as it stands in the configuration; of any other its host only (spec 8)."""
     if url.reference == _PLAIN:
         return Shown(url.value)
-    parts = urlsplit(url.value)
+    parts = _split(url.value)
     return Shown(f"{parts.scheme}://{parts.netloc}/…", url.reference)
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL; none of a reference that stands in for one and cannot be taken apart."""
+    with suppress(ValueError):
+        return urlsplit(url)
+    return urlsplit("")
 
 
 def _shown_headers(webhook: WebhookDef, request: Request, now: float) -> Iterator[tuple[str, Shown]]:

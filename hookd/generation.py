@@ -8,11 +8,12 @@ Must never: load anything, or change a generation that is in force. Called by: `
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
-from hookd.defs import Config
+from hookd.defs import Config, Revision
 from hookd.match import Matcher
+from hookd.model import GenerationRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,30 +21,48 @@ class Generation:
     """A configuration with what is derived from it.
 
     Attributes:
-        number: counts the generations of this process, from 1.
+        ref: what names it wherever it is told of.
         loaded_at: when it came into force, seconds since the epoch.
     """
 
-    number: int
+    ref: GenerationRef
     config: Config
     loaded_at: float
     matcher: Matcher
     timezone: ZoneInfo
 
+    @property
+    def number(self) -> int:
+        """Counts the generations of this process, from 1."""
+        return self.ref.number
+
+    @property
+    def revision(self) -> Revision | None:
+        """The commit that its files come from, as far as is known."""
+        if self.ref.commit is None:
+            return None
+        return Revision(self.ref.commit, dirty=bool(self.ref.dirty))
+
     @classmethod
-    def of(cls, config: Config, *, number: int, now: float) -> "Generation":
+    def of(cls, config: Config, *, number: int, now: float, revision: Revision | None = None) -> "Generation":
         """Derive everything from a configuration; takes CPU time in proportion to its size, so call it in a thread.
 
         Raises:
             ConditionError: a `where` does not compile, which `config` does not let through.
         """
         return cls(
-            number=number,
+            ref=_ref(number, config.hash, revision),
             config=config,
             loaded_at=now,
             matcher=Matcher(config.event_rules()),
             timezone=ZoneInfo(config.daemon.timezone),
         )
+
+
+def _ref(number: int, content: str, revision: Revision | None) -> GenerationRef:
+    if revision is None:
+        return GenerationRef(number, content)
+    return GenerationRef(number, content, revision.commit, revision.dirty)
 
 
 @dataclass(slots=True)
@@ -62,3 +81,8 @@ class Holder:
         self.current = generation
         for listener in self._listeners:
             listener()
+
+    def name_anew(self, revision: Revision | None) -> None:
+        """Put another commit to the generation in force: what it does stays, so nobody is told."""
+        ref = self.current.ref
+        self.current = replace(self.current, ref=_ref(ref.number, ref.hash, revision))

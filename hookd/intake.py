@@ -1,6 +1,9 @@
-"""From an event, a schedule's moment or a person's wish to stored deliveries: match, render, one `enqueue`.
+"""From an event, a schedule's moment, a fact of hookd's own or a person's wish to stored deliveries.
 
-Must never: speak HTTP, send anything, or answer before the store has committed. Called by: `api`, `scheduler`.
+Match, render, one `enqueue`.
+
+Must never: speak HTTP, send anything, or answer before the store has committed. Called by: `api`, `scheduler`,
+`reporting`, `spool`.
 """
 
 import hashlib
@@ -13,6 +16,7 @@ from hookd import log, render
 from hookd.clock import Clock
 from hookd.defs import ScheduleDef, TaskDef, Template, WebhookDef
 from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable, TaskSpent
+from hookd.facts import ID_PREFIX, Report
 from hookd.generation import Generation
 from hookd.ids import new_id
 from hookd.match import firings
@@ -20,6 +24,7 @@ from hookd.metrics import Metrics
 from hookd.model import Event, EventObject, Kind, NewDelivery, Receipt, Submission
 from hookd.schedule import firing_id, moment_text
 from hookd.store.base import Store
+from hookd.trace import Trace
 
 
 class _Entropy:
@@ -75,11 +80,16 @@ class Intake:
         return await self._enqueue(batch, generation, now)
 
     async def trigger(
-        self, task: TaskDef, obj: EventObject | None, data: Mapping[str, Any], generation: Generation
+        self,
+        task: TaskDef,
+        obj: EventObject | None,
+        data: Mapping[str, Any],
+        generation: Generation,
+        trace: Trace | None = None,
     ) -> Receipt:
         """Run one task on demand, enabled or not (spec 2, 13). Raises as `accept`, and TaskSpent."""
         now = self._clock.now()
-        event = Event(id=self.make_event_id(), kind=Kind.TRIGGER, object=obj, data=data)
+        event = Event(id=self.make_event_id(), kind=Kind.TRIGGER, object=obj, data=data, trace=trace)
         batch = (Submission(event, tuple(self._fire(event, ((task, ""),), generation, now))),)
         return (await self._enqueue(batch, generation, now))[0]
 
@@ -106,10 +116,40 @@ class Intake:
         fired = self._fire(event, ((task, schedule.place) for task in tasks), generation, now)
         return (await self._enqueue((Submission(event, tuple(fired)),), generation, now))[0]
 
-    async def send(self, webhook: WebhookDef, template: Template, generation: Generation) -> Receipt:
+    async def report(self, fact: Report, at: float, generation: Generation) -> Receipt | None:
+        """Take in what hookd says about itself, by the same rules as any event (spec 10).
+
+        Args:
+            fact: the event.
+            at: when it happened, seconds since the epoch.
+            generation: whose rules count.
+
+        Returns:
+            The receipt, or None where no rule asks for it; then nothing is stored.
+
+        Raises:
+            PendingLimitReached, StoreUnavailable: as `Store.enqueue`.
+        """
+        now = self._clock.now()
+        event = Event(
+            id=new_id(ID_PREFIX, now_ms=int(now * 1000), entropy=self._entropy.draw()),
+            type=fact.type,
+            event=fact.event,
+            object=EventObject(name=fact.object),
+            time=moment_text(at),
+            data=fact.data,
+        )
+        fired = tuple(self._fire(event, self._matched(event, generation, now), generation, now))
+        if not fired:
+            return None
+        return (await self._enqueue((Submission(event, fired),), generation, now))[0]
+
+    async def send(
+        self, webhook: WebhookDef, template: Template, generation: Generation, trace: Trace | None = None
+    ) -> Receipt:
         """Send a message to a webhook that no task asks for: a test by hand (spec 2). Raises as `accept`."""
         now = self._clock.now()
-        event = Event(id=self.make_event_id(), kind=Kind.SEND)
+        event = Event(id=self.make_event_id(), kind=Kind.SEND, trace=trace)
         task = TaskDef("", webhook.name, template)
         batch = (Submission(event, tuple(self._fire(event, ((task, ""),), generation, now))),)
         return (await self._enqueue(batch, generation, now))[0]
@@ -157,12 +197,28 @@ class Intake:
         except (PendingLimitReached, StoreUnavailable):
             self._unavailable.inc(len(batch))
             raise
-        for receipt in receipts:
+        for submission, receipt in zip(batch, receipts, strict=True):
             (self._duplicate if receipt.duplicate else self._accepted).inc()
-            log.debug(
-                "event.accepted",
-                event_id=receipt.event_id,
-                duplicate=receipt.duplicate,
-                deliveries=len(receipt.deliveries),
-            )
+            _tell(submission.event, receipt)
         return receipts
+
+
+def _tell(event: Event, receipt: Receipt) -> None:
+    log.debug(
+        "event.accepted",
+        event_id=receipt.event_id,
+        kind=event.kind,
+        occurrence=f"{event.type} {event.event}".strip(),
+        object=event.object and (event.object.name or event.object.id),
+        duplicate=receipt.duplicate,
+        deliveries=len(receipt.deliveries),
+    )
+    if not receipt.duplicate:
+        for made in receipt.deliveries:
+            log.debug(
+                "delivery.made",
+                delivery_id=made.id,
+                webhook=made.webhook,
+                task=made.task,
+                event_id=receipt.event_id,
+            )

@@ -4,6 +4,8 @@ Keys are the words of spec section 0. Nothing here may print a secret: exception
 their message or local variables (an HTTP client's messages hold URLs), and control characters never reach a terminal
 raw.
 
+Whoever follows (`follow`) is told every fact from the same call, whatever the level that is written.
+
 Must never: know anything of hookd. Called by: `daemon` (set-up), every module that has something to say.
 """
 
@@ -21,6 +23,9 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+Follower = Callable[[str, str, dict[str, Any]], None]
+"""Is told each fact: its level, its name, its keys and values. From any thread; must neither raise nor wait."""
 
 _encode = json.JSONEncoder(default=str).encode
 
@@ -50,9 +55,10 @@ class Lines:
 
 
 class _Voice:
-    """The logger in use; replaced as a whole by `configure`."""
+    """The logger in use, replaced as a whole by `configure`; and who else is told."""
 
     logger: FilteringBoundLogger
+    follower: Follower | None = None
 
 
 def _speak(level: int, stream: TextIO, processors: list[Callable[..., Any]]) -> None:
@@ -62,22 +68,38 @@ def _speak(level: int, stream: TextIO, processors: list[Callable[..., Any]]) -> 
 
 def debug(fact: str, **facts: Any) -> None:
     """Log what only matters when looking for a fault."""
+    _tell("debug", fact, facts)
     _Voice.logger.debug(fact, **facts)
 
 
 def info(fact: str, **facts: Any) -> None:
     """Log what an operator may want to know."""
+    _tell("info", fact, facts)
     _Voice.logger.info(fact, **facts)
 
 
 def warning(fact: str, **facts: Any) -> None:
     """Log what an operator should look at some day."""
+    _tell("warning", fact, facts)
     _Voice.logger.warning(fact, **facts)
 
 
 def error(fact: str, **facts: Any) -> None:
     """Log what an operator should look at now. `exc_info` takes an exception."""
+    _tell("error", fact, facts)
     _Voice.logger.error(fact, **facts)
+
+
+def follow(follower: Follower | None) -> None:
+    """Tell every fact to somebody else too, also those below the level that is written; None: to nobody any more."""
+    _Voice.follower = follower
+
+
+def _tell(level: str, fact: str, facts: dict[str, Any]) -> None:
+    if "exc_info" in facts:
+        _put_exception(facts)
+    if _Voice.follower is not None:
+        _Voice.follower(level, fact, facts)
 
 
 def configure(*, level: str, form: str, stream: TextIO | None = None) -> None:
@@ -100,8 +122,6 @@ def configure(*, level: str, form: str, stream: TextIO | None = None) -> None:
 def _in_order(_logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
     now = datetime.now(tz=UTC)
     stamp = f"{_second(int(now.timestamp()))}.{now.microsecond:06d}Z"
-    if "exc_info" in line:
-        _put_exception(line)
     return {"timestamp": stamp, "level": method, "event": line.pop("event"), **line}
 
 

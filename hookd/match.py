@@ -1,7 +1,7 @@
 """Which rules an event matches (spec 3). The cost depends on the rules that match, not on how many there are.
 
 Must never: do I/O, or look at anything but the event and the rules it was built from.
-Called by: `generation` (builds), `intake`, `explain`.
+Called by: `generation` (builds), `intake`, `reporting`, `explain`.
 """
 
 from collections.abc import Iterable
@@ -65,6 +65,10 @@ class Matcher:
                 self._buckets.setdefault((rule.type, rule.event), _Bucket()).add(position, rule)
                 if rule.where is not None:
                     self._conditions[position] = compile_condition(rule.where)
+
+    def knows(self, type_name: str, event_name: str) -> bool:
+        """Whether any rule is about this type and event."""
+        return (type_name, event_name) in self._buckets
 
     def match(self, event: Event, now: float) -> Found:
         """The rules that match; `now` (seconds since the epoch) is the time of an event that has none."""

@@ -98,6 +98,16 @@ class Metrics:
             buckets=_COMMIT_SECONDS,
             registry=registry,
         )
+        self.spool_files = Counter(
+            "hookd_spool_files",
+            "Files of the spool that were dealt with, by result",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("taken", "rejected"):
+            self.spool_files.labels(result)
+        self.spool_waiting = self._gauge("hookd_spool_waiting", "Files in the spool that are to be taken in")
+        self.spool_rejected = self._gauge("hookd_spool_rejected", "Files in the spool's rejected/")
         self.store_writable = self._gauge(
             "hookd_store_writable", "Whether the store can record (1) or not (0)"
         )

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from hookd.trace import Trace
+
 T = TypeVar("T")
 
 
@@ -42,7 +44,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventObject:
-    """The object an event happened to; at least one of `id` and `name` is set."""
+    """The object an event happened to; at least one of `id` and `name` is set, or a CloudEvent gave `tags` alone."""
 
     id: str | None = None
     name: str | None = None
@@ -60,6 +62,7 @@ class Event:
         id: 1 to 256 printable characters, unique while retained.
         time: when it happened, RFC 3339, as posted; None where the poster gave none.
         digest: SHA-256 over the posted content without its id; None where hookd made the id (no duplicate is possible).
+        trace: the trace of the request that it came with, or None; no part of its content.
     """
 
     id: str
@@ -70,6 +73,7 @@ class Event:
     time: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     digest: bytes | None = None
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,24 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class GenerationRef:
+    """A generation of the configuration as logs, answers and attempts name it (spec 10).
+
+    Attributes:
+        number: counts the generations of one process, from 1.
+        hash: 12 hex digits over the tree's content.
+        commit: the commit that was checked out, in full; None where the files are in no git work tree, or git cannot
+            tell.
+        dirty: whether the files are anything but what that commit holds; None without a commit.
+    """
+
+    number: int
+    hash: str
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Want:
     """A lane's wish to claim: so many deliveries of this webhook, each leased for so long (seconds)."""
 
@@ -151,6 +173,8 @@ class Lease:
         attempt: number of this attempt, from 1; interrupted attempts have numbers too.
         failures: attempts so far that count against `retries`.
         started_at: the claim's instant, seconds since the epoch.
+        trace: the trace of its event's request, or None.
+        generation: what the claim was told to be in force.
     """
 
     delivery_id: str
@@ -163,6 +187,8 @@ class Lease:
     failures: int
     started_at: float
     expires_at: float
+    trace: Trace | None = None
+    generation: GenerationRef | None = None
 
 
 class Reason(StrEnum):
@@ -224,7 +250,11 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One recorded HTTP request of a delivery (spec 9, `attempts`)."""
+    """One recorded HTTP request of a delivery (spec 9, `attempts`).
+
+    Attributes:
+        generation: of the configuration, in force when the attempt began; None where that was not recorded.
+    """
 
     number: int
     started_at: float
@@ -234,6 +264,7 @@ class Attempt:
     error: str
     response: bytes
     insecure: bool
+    generation: GenerationRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +277,7 @@ class DeliveryRecord:
         due_at: when it may next be attempted (pending), or when its lease ends (sending); None when finished.
         finished_at: when it reached delivered, dead or cancelled.
         detail: why it is dead.
+        trace_id: of the trace that its event came with, or None.
         body: only in the single view, else None.
         attempts: only in the single view, else empty.
     """
@@ -265,6 +297,7 @@ class DeliveryRecord:
     detail: str
     last_status: int | None
     last_error: str
+    trace_id: str | None = None
     body: bytes | None = None
     attempts: tuple[Attempt, ...] = ()
 

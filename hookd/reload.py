@@ -4,15 +4,14 @@ A reload is all or nothing. Directories are watched, never single files; the eve
 the content. Half-written files that are valid YAML are told from final ones by the quiet time and the second look.
 
 Must never: touch deliveries, or apply a tree that is still changing.
-Called by: `daemon` (run, ask), `api` (request).
+Called by: `daemon` (run, ask), `api` (request, compare_with_disk).
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from watchfiles import Change, awatch
 
@@ -20,10 +19,11 @@ from hookd import config as configuration
 from hookd import log
 from hookd.clock import Clock
 from hookd.config import Loaded, Severity
-from hookd.defs import Config, DaemonDef
+from hookd.defs import Config, DaemonDef, Revision
+from hookd.difference import Comparison, compare, differences
 from hookd.generation import Generation, Holder
 from hookd.metrics import Metrics
-from hookd.verdict import Changes, Verdict
+from hookd.verdict import Verdict
 
 QUIET_S = 0.5
 """A tree is read when it has been quiet this long, and read again this long after."""
@@ -87,6 +87,7 @@ class Reloader:
         self._sources = holder.current.config.sources
         self._bell = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
+        self._comparing = asyncio.Lock()
         self._measure(holder.current.config, holder.current.loaded_at)
 
     @property
@@ -115,6 +116,30 @@ class Reloader:
         async with self._one_at_a_time:
             self._next = None
             return await self._reload(self._clock.monotonic())
+
+    async def compare_with_disk(self) -> Comparison:
+        """What is on disk beside what is in force; nothing is changed. One at a time."""
+        async with self._comparing:
+            loaded = await asyncio.to_thread(configuration.load_aside, self._path)
+            return await asyncio.to_thread(self._compared, loaded, self._holder.current)
+
+    def _compared(self, loaded: Loaded, generation: Generation) -> Comparison:
+        revision = configuration.revision_of(self._path, loaded.hash, loaded.sources)
+        seen = Comparison(
+            in_force=generation.ref,
+            hash=loaded.hash,
+            commit=revision.commit if revision else None,
+            dirty=revision.dirty if revision else None,
+            findings=loaded.findings,
+        )
+        if loaded.config is None:
+            return seen
+        return replace(
+            seen,
+            valid=True,
+            differences=differences(_in_effect(generation.config, self._started_with), loaded.config),
+            restart_needed=_restart_needed(self._started_with, loaded.config.daemon),
+        )
 
     def restart_needed(self) -> tuple[str, ...]:
         """Keys of `daemon:` on disk that only a restart puts into force."""
@@ -174,6 +199,8 @@ class Reloader:
                 if self._asked or await self._hash() != self._seen:
                     self._asked = False
                     await self._reload(begun_at)
+                else:
+                    await self._ask_git(self._holder.current.config)
 
     async def _quiet(self) -> None:
         """Return when the bell has been silent for a while, or has not been for a long one."""
@@ -234,7 +261,8 @@ class Reloader:
     async def _apply(self, config: Config) -> Verdict:
         old = self._holder.current
         number = old.number + 1
-        generation = await asyncio.to_thread(self._ready, config, number)
+        known = old.revision if config.hash == old.config.hash else None
+        generation = await asyncio.to_thread(self._ready, config, number, known)
         changes = await asyncio.to_thread(compare, old.config, config)
         restart = _restart_needed(self._started_with, config.daemon)
         now = self._clock.now()
@@ -242,10 +270,11 @@ class Reloader:
             self._holder.swap(generation)
             log.info(
                 "config.reloaded",
-                number=number,
-                hash=config.hash,
+                **asdict(generation.ref),
                 **{section: str(change) for section, change in changes.items() if change},
             )
+        else:
+            self._take_note(generation.revision)
         self._metrics.reloads.labels("applied").inc()
         self._measure(config, now)
         for warning in config.warnings:
@@ -258,9 +287,22 @@ class Reloader:
         rules = (rule.place for rule in config.event_rules() if rule.where is not None)
         self._metrics.config_applied(config.hash, at, webhooks=config.webhooks, rules=rules)
 
-    def _ready(self, config: Config, number: int) -> Generation:
+    def _ready(self, config: Config, number: int, known: Revision | None) -> Generation:
         self._prepare(config)
-        return Generation.of(config, number=number, now=self._clock.now())
+        revision = configuration.revision_of(self._path, config.hash, config.sources, known)
+        return Generation.of(config, number=number, now=self._clock.now(), revision=revision)
+
+    async def _ask_git(self, config: Config) -> None:
+        """Follow commits that change nothing of what is in force, such as that of an edit in force already."""
+        known = self._holder.current.revision
+        self._take_note(
+            await asyncio.to_thread(configuration.revision_of, self._path, config.hash, config.sources, known)
+        )
+
+    def _take_note(self, revision: Revision | None) -> None:
+        if revision != self._holder.current.revision:
+            self._holder.name_anew(revision)
+            log.info("config.committed", **asdict(self._holder.current.ref))
 
 
 def faults_of(loaded: Loaded) -> list[str]:
@@ -280,31 +322,13 @@ def _existing_directories(path: Path) -> frozenset[Path]:
     return frozenset(d for d in configuration.watch_dirs(path) if d.is_dir())
 
 
+def _in_effect(config: Config, started_with: DaemonDef) -> Config:
+    """The configuration with what a restart alone would change as it was at the start."""
+    kept = {key: getattr(started_with, key) for key in RESTART_KEYS}
+    return replace(config, daemon=replace(config.daemon, **kept))
+
+
 def _restart_needed(started_with: DaemonDef, wanted: DaemonDef) -> tuple[str, ...]:
     return tuple(
         f"daemon.{key}" for key in RESTART_KEYS if getattr(started_with, key) != getattr(wanted, key)
     )
-
-
-def compare(old: Config, new: Config) -> Mapping[str, Changes]:
-    """What differs between two configurations, by section and name; `daemon` by key."""
-    return {
-        "webhooks": _compare(old.webhooks, new.webhooks),
-        "tasks": _compare(old.tasks, new.tasks),
-        "events": _compare(old.events, new.events),
-        "schedules": _compare(old.schedules, new.schedules),
-        "types": _compare(old.types or {}, new.types or {}),
-        "daemon": _compare(_by_key(old.daemon), _by_key(new.daemon)),
-    }
-
-
-def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
-    return Changes(
-        added=tuple(name for name in new if name not in old),
-        changed=tuple(name for name in new if name in old and new[name] != old[name]),
-        removed=tuple(name for name in old if name not in new),
-    )
-
-
-def _by_key(daemon: DaemonDef) -> Mapping[str, Any]:
-    return {field.name: getattr(daemon, field.name) for field in fields(daemon)}

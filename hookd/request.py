@@ -10,6 +10,8 @@ Must never: show a secret in `repr()`, or change a byte of the URL or the body. 
 - `user-agent: hookd/VERSION` comes first, unless the webhook has its own, which then stands where it was
   written.
 - Then the webhook's headers, then `webhook-id`, `webhook-timestamp` and the signature.
+- Last, where the event came with a trace, `traceparent` with a new span and `tracestate` (spec 10). A `traceparent` of
+  the webhook's own is a trace of its own: then neither is added; its own `tracestate` replaces that of the event.
 - Header values are text; `send` writes them as UTF-8.
 """
 
@@ -18,8 +20,11 @@ from dataclasses import dataclass, field
 from hookd import __version__
 from hookd.defs import Method, Signing, WebhookDef
 from hookd.sign import signature_headers
+from hookd.trace import Trace
 
 USER_AGENT = f"hookd/{__version__}"
+
+_TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +39,34 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is the same in every request to a webhook; made once for a definition, filled for each attempt."""
+    """What is the same in every request to a webhook; made once for a definition, filled for each attempt.
+
+    Attributes:
+        traced: which of a trace's headers are added, where there is a trace.
+    """
 
     method: Method
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     signing: Signing | None
+    traced: frozenset[str] = _TRACE_HEADERS
 
     @property
     def has_body(self) -> bool:
         """Whether the method sends one."""
         return self.method is not Method.GET
 
-    def fill(self, *, delivery_id: str, body: bytes, now: float) -> Request:
+    def fill(
+        self, *, delivery_id: str, body: bytes, now: float, trace: Trace | None = None, span_id: str = ""
+    ) -> Request:
         """Make the request of one attempt.
 
         Args:
             delivery_id: becomes `webhook-id`.
             body: the rendered message.
             now: seconds since the epoch; becomes `webhook-timestamp`, rounded down.
+            trace: the trace of the event, or None.
+            span_id: this attempt's own in that trace: 16 lower-case hex digits, not all zero.
         """
         sent = body if self.has_body else b""
         timestamp = int(now)
@@ -62,7 +76,14 @@ class Draft:
             signature = signature_headers(
                 self.signing, delivery_id=delivery_id, timestamp=timestamp, body=sent
             )
-        return Request(self.method, self.url, (*self.headers, *own, *signature), sent)
+        headers = (*self.headers, *own, *signature)
+        if trace is not None:
+            headers += self._trace_headers(trace, span_id)
+        return Request(self.method, self.url, headers, sent)
+
+    def _trace_headers(self, trace: Trace, span_id: str) -> tuple[tuple[str, str], ...]:
+        both = (("traceparent", trace.parent(span_id)), ("tracestate", trace.state))
+        return tuple((name, value) for name, value in both if value and name in self.traced)
 
 
 def draft(webhook: WebhookDef) -> Draft:
@@ -72,7 +93,9 @@ def draft(webhook: WebhookDef) -> Draft:
         headers = [(name, value) for name, value in headers if name.lower() != "content-type"]
     if not any(name.lower() == "user-agent" for name, _ in headers):
         headers.insert(0, ("user-agent", USER_AGENT))
-    return Draft(webhook.method, webhook.url.value, tuple(headers), webhook.signing)
+    own = frozenset(name.lower() for name, _ in headers)
+    traced = frozenset() if "traceparent" in own else _TRACE_HEADERS - own
+    return Draft(webhook.method, webhook.url.value, tuple(headers), webhook.signing, traced)
 
 
 def build(webhook: WebhookDef, *, delivery_id: str, body: bytes, now: float) -> Request:

@@ -19,6 +19,7 @@ from hookd import log
 from hookd.clock import Clock
 from hookd.defs import Missed, ScheduleDef
 from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable
+from hookd.facts import ScheduleMissed, Tell, unheard
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.model import Receipt
@@ -81,11 +82,14 @@ class Passed:
 class Scheduler:
     """Fires the schedules of the configuration in force. One instance for a daemon."""
 
-    def __init__(self, store: Store, intake: Intake, holder: Holder, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, intake: Intake, holder: Holder, clock: Clock, *, say: Tell = unheard
+    ) -> None:
         self._store = store
         self._intake = intake
         self._holder = holder
         self._clock = clock
+        self._say = say
         self._generation = holder.current
         self._adopted = False
         self._watches: dict[str, Watch] = {}
@@ -93,9 +97,13 @@ class Scheduler:
         self._missed_until = self._seen_at = holder.current.loaded_at
         self._seen_mono = clock.monotonic()
         self._alive_noted: float | None = None
-        self._delayed = False
+        self._delay: str | None = None
         self._wake = asyncio.Event()
         holder.on_swap(self._wake.set)
+
+    def fault(self) -> str | None:
+        """Why moments that are due cannot be fired; None while they can."""
+        return self._delay
 
     async def run(self) -> None:
         """Fire moments until cancelled; then note how far they are dealt with, so that a clean stop misses nothing."""
@@ -128,8 +136,8 @@ class Scheduler:
         except StoreUnavailable as exc:
             self._note_delay(exc)
             return RETRY_S
-        if self._delayed:
-            self._delayed = False
+        if self._delay is not None:
+            self._delay = None
             log.info("schedule.recovered")
         return self._until_next()
 
@@ -211,6 +219,7 @@ class Scheduler:
             missed = receipt is not None and not receipt.duplicate
         if missed:
             log.warning("schedule.missed", schedule=watch.schedule.place, last=moment_text(last), missed=did)
+            self._say(ScheduleMissed(watch.schedule.place, moment_text(last), did))
 
     async def _fire(self, watch: Watch, moment: float) -> Receipt | None:
         schedule, receipt = watch.schedule, None
@@ -239,8 +248,8 @@ class Scheduler:
             await self._store.note_alive(now=min(self._clock.now(), earliest))
 
     def _note_delay(self, exc: Exception, place: str | None = None) -> None:
-        if not self._delayed:
-            self._delayed = True
+        if self._delay is None:
+            self._delay = f"{place}: {exc}" if place else str(exc)
             log.error("schedule.delayed", schedule=place, error=str(exc))
 
     def _until_next(self) -> float:

@@ -18,9 +18,13 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed)
 
+    @property
+    def counts(self) -> str:
+        """`+1 ~2 -0`."""
+        return f"+{len(self.added)} ~{len(self.changed)} -{len(self.removed)}"
+
     def __str__(self) -> str:
         """`+1 ~2 -0 a, b, c`: counts, then the names."""
-        counts = f"+{len(self.added)} ~{len(self.changed)} -{len(self.removed)}"
         names = ", ".join(
             [
                 *(f"+{n}" for n in self.added),
@@ -28,7 +32,7 @@ class Changes:
                 *(f"-{n}" for n in self.removed),
             ]
         )
-        return f"{counts} {names}".rstrip()
+        return f"{self.counts} {names}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,12 @@ from hookd.breaker import BreakerState
 from hookd.clock import Clock
 from hookd.defs import Config, WebhookDef
 from hookd.errors import StoreUnavailable
+from hookd.facts import DeliveryDead, StoreRecovered, Tell, WebhookParked, WebhookResumed, unheard
 from hookd.generation import Holder
 from hookd.lane import Lane, LaneState, LastResult, Parking, parked
+from hookd.leases import Leases, WallClock
 from hookd.metrics import Metrics
-from hookd.model import Attempt, Lease, Outcome, Reason, Settlement, State, Want
+from hookd.model import Attempt, GenerationRef, Lease, Outcome, Reason, Settlement, State, Want
 from hookd.send import Sender
 from hookd.store.base import Store
 
@@ -38,9 +40,6 @@ LONGEST_NAP_S = 5.0
 
 SLEW_S = 1.0
 """The wall clock may fall behind the monotonic one so far between two looks before it counts as set back."""
-
-RENEW_AHEAD_S = 5.0
-"""A lease whose attempt is still under way is renewed this long before its end, at the latest."""
 
 CLOCK_NOTE_S = 60.0
 """Seconds between two notes of the wall clock while something waits: what a kill can make the next start miss of it."""
@@ -61,28 +60,40 @@ class Survey:
 class Worker:
     """Delivers what is due. One instance for a daemon."""
 
-    def __init__(self, store: Store, sender: Sender, holder: Holder, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        holder: Holder,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        say: Tell = unheard,
+    ) -> None:
         self._store = store
         self._sender = sender
         self._holder = holder
         self._clock = clock
         self._metrics = metrics
+        self._say = say
+        self._store_path = holder.current.config.daemon.store
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._leases: dict[str, Lease] = {}
-        self._renew_at = inf
+        self._leases = Leases()
         self._surveyed: Config | None = None
         self._followed = False
         self._following = asyncio.Lock()
-        self._seen_at, self._seen_mono = clock.now(), clock.monotonic()
+        self._wall = WallClock(clock.now(), clock.monotonic())
         self._clock_noted = -inf
         self._in_flight = 0
         self._down: set[str] = set()
         self._parking = Parking()
+        self._looked = False
         self._nothing_to_hasten: set[str] = set()
         self._unrecorded = 0
         self._store_failing = False
         self._store_faults: set[str] = set()
+        self._store_lost_mono = 0.0
         self._stopping = False
         self._first_lane = 0
         self._lack_until = 0.0
@@ -195,9 +206,9 @@ class Worker:
         async with self._following:
             if (by_s := self._behind_s()) > SLEW_S:
                 await self._set_back(by_s)
-            self._seen_at, self._seen_mono = self._clock.now(), self._clock.monotonic()
-            waiting = self._seen_mono - self._clock_noted >= CLOCK_NOTE_S and self._store.pending_count()
-            if waiting or by_s < -SLEW_S:
+            self._wall.look(now=self._clock.now(), mono=self._clock.monotonic())
+            is_old = self._wall.seen_mono - self._clock_noted >= CLOCK_NOTE_S
+            if by_s < -SLEW_S or (is_old and self._store.pending_count()):
                 await self._note_clock()
 
     async def _note_clock(self) -> None:
@@ -206,31 +217,20 @@ class Worker:
         self._clock_noted = self._clock.monotonic()
 
     def _behind_s(self) -> float:
-        """How far the wall clock has fallen behind the monotonic one since it was last looked at."""
-        return (self._clock.monotonic() - self._seen_mono) - (self._clock.now() - self._seen_at)
+        return self._wall.behind_s(now=self._clock.now(), mono=self._clock.monotonic())
 
     async def _set_back(self, by_s: float) -> None:
         now = self._clock.now()
         await self._store.set_back(by_s=by_s, now=now)
         for lane in self._lanes.values():
             lane.hold_until = min(lane.hold_until, max(now, lane.hold_until - by_s))
-        self._leases = {key: _moved(lease, -by_s) for key, lease in self._leases.items()}
-        self._renew_at -= by_s
+        self._leases.set_back(by_s)
 
     async def _renew_leases(self, now: float) -> None:
         """Keep the leases of attempts under way, also after a freeze or a step of the clock: none is made twice."""
-        if now < self._renew_at:
-            return
-        late = [lease for lease in self._leases.values() if lease.expires_at - now <= RENEW_AHEAD_S]
-        renewed = [_moved(lease, now - lease.started_at) for lease in late]
-        if renewed:
-            await self._store.renew(renewed)
-        self._leases.update(
-            (lease.delivery_id, lease) for lease in renewed if lease.delivery_id in self._leases
-        )
-        self._renew_at = (
-            min((lease.expires_at for lease in self._leases.values()), default=inf) - RENEW_AHEAD_S
-        )
+        if late := self._leases.late(now):
+            await self._store.renew(late)
+            self._leases.renewed(late)
 
     async def _nap(self, seconds: float) -> None:
         try:
@@ -305,28 +305,33 @@ class Worker:
                 self._down.discard(name)
 
     def _note_parked(self, waiting: AbstractSet[str], config: Config) -> None:
+        before = self._parking.why
         began, ended = self._parking.look(
             waiting, webhooks=config.webhooks, paused=self._store.paused(), down=self._down
         )
         for name in began:
             log.warning("webhook.parked", webhook=name, reason=self._parking.why[name])
+            if self._looked:  # what is parked at a start is no news
+                self._say(WebhookParked(name, self._parking.why[name]))
         for name in ended:
             log.info("webhook.resumed", webhook=name)
+            self._say(WebhookResumed(name, before[name]))
+        self._looked = True
 
     async def _claim(self, survey: Survey, now: float) -> None:
-        leases = await self._store.claim(survey.wants, now=now)
+        leases = await self._store.claim(survey.wants, now=now, generation=self._holder.current.ref)
         loop = asyncio.get_running_loop()
         for lease in leases:
             lane = self._lane(lease.webhook)
             lane.began(1)
             probe = lease.webhook in survey.probing and lane.breaker.began()
             self._in_flight += 1
-            self._leases[lease.delivery_id] = lease
-            self._renew_at = min(self._renew_at, lease.expires_at - RENEW_AHEAD_S)
+            self._leases.add(lease)
             self._tasks[lease.delivery_id] = loop.create_task(self._deliver(lease, lane, probe=probe))
 
     async def _deliver(self, lease: Lease, lane: Lane, *, probe: bool) -> None:
-        webhook = self._holder.current.config.webhooks.get(lease.webhook)
+        generation = self._holder.current
+        webhook = generation.config.webhooks.get(lease.webhook)
         is_parked = lane.is_down() and not probe  # since it was surveyed
         try:
             try:
@@ -347,11 +352,12 @@ class Worker:
             settlement = _decide(outcome, webhook, lease, now, probe=probe)
             if settlement.hold_until is not None:
                 lane.hold(settlement.hold_until)
-            if await self._record(lease, outcome, settlement, now):
+            if await self._record(_attempt_row(lease, outcome, generation.ref), lease, settlement, now):
                 self._tell(lease, outcome, settlement)
         finally:
             self._nothing_to_hasten.discard(lease.webhook)
-            del self._tasks[lease.delivery_id], self._leases[lease.delivery_id]
+            del self._tasks[lease.delivery_id]
+            self._leases.drop(lease.delivery_id)
 
     async def _attempt(self, webhook: WebhookDef | None, lease: Lease, *, is_parked: bool) -> Outcome:
         if webhook is None or is_parked:
@@ -361,15 +367,18 @@ class Worker:
             return Outcome(Reason.INTERRUPTED, error="hookd stopped before the request was made")
         try:
             return await self._sender.attempt(
-                webhook, delivery_id=lease.delivery_id, body=lease.body, now=self._clock.now()
+                webhook,
+                delivery_id=lease.delivery_id,
+                body=lease.body,
+                now=self._clock.now(),
+                trace=lease.trace,
             )
         except asyncio.CancelledError:
             _absorb_cancellation()
             return Outcome(Reason.INTERRUPTED, error="hookd stopped before the answer came")
 
-    async def _record(self, lease: Lease, outcome: Outcome, settlement: Settlement, now: float) -> bool:
+    async def _record(self, attempt: Attempt, lease: Lease, settlement: Settlement, now: float) -> bool:
         """Settle, however long the store cannot write; claims wait meanwhile, so that no result is overtaken."""
-        attempt = _attempt_row(lease, outcome)
         try:
             return await self._store.settle(lease, attempt, settlement, now=now)
         except StoreUnavailable as exc:
@@ -389,6 +398,7 @@ class Worker:
     def _tell(self, lease: Lease, outcome: Outcome, settlement: Settlement) -> None:
         metrics = self._metrics.lane(lease.webhook)
         metrics.attempt(outcome.reason, outcome.duration_s)
+        traced = {} if lease.trace is None else {"trace_id": lease.trace.trace_id}
         facts = {
             "delivery_id": lease.delivery_id,
             "webhook": lease.webhook,
@@ -396,22 +406,31 @@ class Worker:
             "attempt": lease.attempt,
             "status": outcome.status,
             "duration_s": round(outcome.duration_s, 4),
+            **traced,
         }
         if settlement.state is State.DELIVERED:
             metrics.delivery("delivered")
             log.info("delivery.delivered", **facts)
             return
-        log.warning("attempt.failed", **facts, reason=outcome.reason, error=outcome.error)
+        log.warning(
+            "attempt.failed", **facts, state=settlement.state, reason=outcome.reason, error=outcome.error
+        )
         if settlement.state is State.DEAD:
             metrics.delivery("dead")
             log.error(
                 "delivery.dead",
                 delivery_id=lease.delivery_id,
                 webhook=lease.webhook,
+                task=lease.task,
+                attempt=lease.attempt,
                 detail=settlement.detail,
+                **traced,
             )
+            self._say(_death(lease, outcome, settlement))
 
     def _store_lost(self, exc: StoreUnavailable) -> None:
+        if not self._store_failing:
+            self._store_lost_mono = self._clock.monotonic()
         self._store_failing = True
         self._metrics.store_writable.set(0)
         if (fault := str(exc)) not in self._store_faults:
@@ -421,9 +440,12 @@ class Worker:
     def _store_recovered(self) -> None:
         if self._store_failing:
             self._store_failing = False
+            faults = "; ".join(sorted(self._store_faults))
             self._store_faults.clear()
             self._metrics.store_writable.set(1)
             log.info("store.recovered")
+            lasted_s = self._clock.monotonic() - self._store_lost_mono
+            self._say(StoreRecovered(self._store_path, faults, lasted_s))
 
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)
@@ -443,12 +465,20 @@ def _decide(
     )
 
 
-def _moved(lease: Lease, by_s: float) -> Lease:
-    """A lease of the same length, so many seconds later."""
-    return replace(lease, started_at=lease.started_at + by_s, expires_at=lease.expires_at + by_s)
+def _death(lease: Lease, outcome: Outcome, settlement: Settlement) -> DeliveryDead:
+    return DeliveryDead(
+        webhook=lease.webhook,
+        task=lease.task,
+        delivery_id=lease.delivery_id,
+        event_id=lease.event_id,
+        attempts=lease.attempt,
+        reason=outcome.reason,
+        status=outcome.status,
+        detail=settlement.detail,
+    )
 
 
-def _attempt_row(lease: Lease, outcome: Outcome) -> Attempt:
+def _attempt_row(lease: Lease, outcome: Outcome, generation: GenerationRef) -> Attempt:
     return Attempt(
         number=lease.attempt,
         started_at=lease.started_at,
@@ -458,6 +488,7 @@ def _attempt_row(lease: Lease, outcome: Outcome) -> Attempt:
         error=outcome.error,
         response=outcome.response,
         insecure=outcome.insecure,
+        generation=generation,
     )
 
 

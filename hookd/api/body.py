@@ -16,13 +16,24 @@ from hookd.api.room import weight
 BODY_S = 30.0
 JSON = JSON_TYPE
 NDJSON = "application/x-ndjson"
+CLOUDEVENT = "application/cloudevents+json"
+CLOUDEVENTS = "application/cloudevents-batch+json"
 
 
 def media_type(request: Request) -> str:
-    """The Content-Type without parameters, lower case; empty where there is none.
+    """The Content-Type of a JSON body without parameters, lower case; empty where there is none.
 
     Raises:
-        Problem: 415 for any Content-Encoding, a repeated Content-Type, or a charset other than UTF-8.
+        Problem: as `content_type`; 415 for a charset other than UTF-8.
+    """
+    return json_type(content_type(request))
+
+
+def content_type(request: Request) -> str:
+    """The Content-Type as it came; empty where there is none.
+
+    Raises:
+        Problem: 415 for any Content-Encoding, or a repeated Content-Type.
     """
     if "Content-Encoding" in request.headers:
         raise Problem(415, "no Content-Encoding is accepted; send the body as it is")
@@ -31,7 +42,12 @@ def media_type(request: Request) -> str:
         return ""
     if len(given) > 1:
         raise Problem(415, "one Content-Type is expected, several were sent")
-    kind, _, parameters = given[0].partition(";")
+    return given[0]
+
+
+def json_type(given: str) -> str:
+    """A Content-Type without parameters, lower case, of a body that is JSON. Raises Problem (415) for a charset."""
+    kind, _, parameters = given.partition(";")
     if not parameters:
         return kind.strip().lower()
     for parameter in parameters.split(";"):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from hookd import decode, log, render
 from hookd.api import lookup, views
 from hookd.api.app import Router
-from hookd.api.events import optional_json, unknown
+from hookd.api.events import optional_json, trace_of, unknown
 from hookd.api.filters import decode_retry
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, answer, unavailable
@@ -53,8 +53,9 @@ class ByHandRoutes:
             raise Problem(
                 409, f"an attempt of the delivery {delivery_id!r} is under way; its end decides what is next"
             )
-        log.info("delivery.retried", delivery_id=delivery_id, before=before)
-        return answer(await lookup.delivery(services, delivery_id))
+        retried = await lookup.delivery(services, delivery_id)
+        log.info("delivery.retried", **_about(retried), before=before)
+        return answer(retried)
 
     async def cancel(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """End one delivery that waits."""
@@ -67,7 +68,7 @@ class ByHandRoutes:
             raise Problem(409, _not_cancelled(delivery_id, before))
         cancelled = await lookup.delivery(services, delivery_id)
         services.metrics.lane(cancelled["webhook"]).delivery(State.CANCELLED)
-        log.info("delivery.cancelled", delivery_id=delivery_id, webhook=cancelled["webhook"])
+        log.info("delivery.cancelled", **_about(cancelled))
         return answer(cancelled)
 
     async def retry_matching(self, request: Request, _variables: Mapping[str, str]) -> Answer:
@@ -117,7 +118,8 @@ class ByHandRoutes:
         if webhook is None:
             raise unknown("webhook", name, generation.config.webhooks)
         template = _template(await optional_json(request, self._size_limit), webhook)
-        return answer(views.receipt(await services.intake.send(webhook, template, generation)), 202)
+        receipt = await services.intake.send(webhook, template, generation, trace_of(request))
+        return answer(views.receipt(receipt), 202)
 
     async def rearm(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """Let a task that has run once and for all run once more: the definition in force (spec 13)."""
@@ -158,6 +160,16 @@ async def expect_no_fields(request: Request, limit: int) -> None:
     if value != {}:
         fault = Fault("", "must be an empty object, or there is no body")
         raise EventRejected(422, "Invalid request", "this request takes no fields", (fault,))
+
+
+def _about(delivery: views.JsonObject) -> dict[str, str]:
+    """The keys by which the log names a delivery."""
+    return {
+        "delivery_id": delivery["id"],
+        "webhook": delivery["webhook"],
+        "task": delivery["task"],
+        "attempt": delivery["attempt"],
+    }
 
 
 def _not_cancelled(delivery_id: str, state: State) -> str:

@@ -2,15 +2,16 @@
 
 aiohttp's server bounds neither heads, bodies nor idle time, echoes bad bytes, and costs three times as much for a
 request (spec 14 gives the bounds). Requests of one connection are served in order, one at a time; each answer is one
-write. One sweep a second looks at every connection, so that a connection costs no timer of its own.
+write, but for an endless one (`Answer.pieces`): there each piece is, and the next waits until the client has read it.
+One sweep a second looks at every connection, so that a connection costs no timer of its own.
 
 Must never: look at what a request asks for. Called by: `listen`.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from heapq import nlargest
 
@@ -83,6 +84,7 @@ class Connection(BaseProtocol):
         "_queue",
         "_reading_head",
         "_since",
+        "_streaming",
         "_task",
         "lingering",
     )
@@ -112,6 +114,7 @@ class Connection(BaseProtocol):
         self._fed_at = 0.0
         self._reading_head = True
         self._since = 0.0
+        self._streaming = False
         self.lingering = False
 
     # What the transport tells.
@@ -139,20 +142,27 @@ class Connection(BaseProtocol):
             self._task = self._loop.create_task(self._serve_all())
 
     def eof_received(self) -> bool:
-        """The client has said all; what it asked for is still answered where the transport can do that."""
+        """The client has said all; what it asked for is still answered where the transport can do that.
+
+        Only whoever follows an endless answer is taken to be gone: most close, and nothing else would tell.
+        """
         self._ended = True
         self._cut_payload()
+        if self._streaming:
+            return False
         transport = self.transport
         return self._task is not None and transport is not None and transport.can_write_eof()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The client is gone; what is being served goes on to its end, unanswered."""
+        """The client is gone; what is being served goes on to its end, unanswered; an endless answer ends."""
         super().connection_lost(exc)
         self._parser = None
         self._cut_payload()
         self._queue.clear()
         if self._task is None:
             self._listener.leave(self)
+        elif self._streaming:
+            self._task.cancel()
 
     # What the listener asks.
 
@@ -230,6 +240,9 @@ class Connection(BaseProtocol):
             answer = await self._listener.serve(request)
         finally:
             request.share.release()
+        if answer.pieces is not None and message.method != "HEAD":
+            await self._stream(answer, answer.pieces, chunked=message.version == HttpVersion11)
+            return
         unread_body = not payload.is_eof()
         close = answer.close or self._closing or unread_body or _is_last(message)
         if not close:
@@ -239,6 +252,23 @@ class Connection(BaseProtocol):
         self._write(answer, connection, head_only=message.method == "HEAD")
         if close:
             self._close(linger=unread_body or bool(self._queue) or self._buffer_paused)
+
+    async def _stream(self, answer: Answer, pieces: AsyncGenerator[bytes, None], *, chunked: bool) -> None:
+        """Write an answer that comes in pieces (RFC 9112, 7.1; plain for HTTP/1.0), then close."""
+        if chunked:
+            answer.headers += (("Transfer-Encoding", "chunked"),)
+        self._write(answer, "close")
+        self._streaming = True
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if self.going:
+                    return
+                self._send_now(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                if self._paused:
+                    await self._answers_read()
+        if chunked:
+            self._send_now(b"0\r\n\r\n")
+        self._close(linger=bool(self._queue) or self._buffer_paused)
 
     def _refuse(self, problem: Problem) -> None:
         self._write(problem.answer(), "close")

@@ -4,6 +4,7 @@ Must never: answer before the store has committed, or hold a rule about what an 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -16,6 +17,10 @@ from hookd.api.room import PER_EVENT, NoRoom
 from hookd.api.services import Services
 from hookd.errors import EventRejected, Fault, IdConflict
 from hookd.model import Event
+from hookd.trace import Trace, read_trace
+
+TAKEN = (body.JSON, body.NDJSON, body.CLOUDEVENT, body.CLOUDEVENTS)
+"""The content types that events come in; besides, any with the headers of a CloudEvent."""
 
 
 class EventRoutes:
@@ -47,7 +52,7 @@ class EventRoutes:
             self._unavailable.inc()
             raise
         try:
-            receipts = await services.intake.accept(events, generation)
+            receipts = await services.intake.accept(events, generation) if events else ()
         except IdConflict as exc:
             where = f"/{exc.index}/id" if batch else "/id"
             raise Problem(
@@ -59,15 +64,23 @@ class EventRoutes:
         return answer(views.receipt(receipts[0]), status)
 
     async def _events(self, request: Request, limit: int) -> tuple[list[Event], bool]:
-        kind = body.media_type(request)
-        if kind not in (body.JSON, body.NDJSON):
-            raise Problem(
-                415,
-                f"the Content-Type must be {body.JSON} or {body.NDJSON}",
-                headers=(("Accept", f"{body.JSON}, {body.NDJSON}"),),
-            )
+        """The events of a request, and whether they are a batch."""
+        kind = _kind(request)
         raw = await body.read(request, limit)
+        events, batch = self._decoded(request, kind, raw)
+        if (trace := trace_of(request)) is not None:
+            events = [replace(event, trace=trace) for event in events]
+        return events, batch
+
+    def _decoded(self, request: Request, kind: str, raw: bytes) -> tuple[list[Event], bool]:
         types = self._services.holder.current.config.types
+        if kind == _BINARY:
+            headers, given = request.headers.items(), request.headers.get("Content-Type")
+            return [decode.decode_binary(headers, given or None, raw, types=types)], False
+        if kind == body.CLOUDEVENT:
+            return [decode.decode_cloudevent(decode.parse_json(raw), types=types)], False
+        if kind == body.CLOUDEVENTS:
+            return decode.decode_cloudevents(decode.parse_json(raw), types=types), True
         make_id = self._services.intake.make_event_id
         key = _idempotency_key(request)
         if kind == body.NDJSON:
@@ -87,7 +100,48 @@ class EventRoutes:
         if task is None:
             raise unknown("task", variables["name"], generation.config.tasks)
         obj, data = decode.decode_trigger(await optional_json(request, generation.config.daemon.event_size))
-        return answer(views.receipt(await services.intake.trigger(task, obj, data, generation)), 202)
+        receipt = await services.intake.trigger(task, obj, data, generation, trace_of(request))
+        return answer(views.receipt(receipt), 202)
+
+
+_BINARY = "binary"
+"""Stands for a content type: the data's own, or none at all, and the event is in the headers."""
+
+
+def _kind(request: Request) -> str:
+    """What a request's body is: one of `TAKEN`, or `_BINARY`.
+
+    A web page cannot send a header that begins with `ce-` without being asked for leave first, nor any of `TAKEN`
+    (Fetch, "CORS-safelisted request-header"), so neither lets it post here.
+
+    Raises:
+        Problem: 415.
+    """
+    given = body.content_type(request)
+    kind = given.partition(";")[0].strip().lower()
+    if _has_attributes(request) and not kind.startswith("application/cloudevents"):
+        if decode.is_json(given or None):
+            body.json_type(given)
+        return _BINARY
+    if kind not in TAKEN:
+        raise Problem(
+            415,
+            f"the Content-Type must be {', '.join(TAKEN[:-1])} or {TAKEN[-1]}; "
+            "a CloudEvent in binary mode has any, and its attributes in headers that begin with ce-",
+            headers=(("Accept", ", ".join(TAKEN)),),
+        )
+    return body.json_type(given)
+
+
+def _has_attributes(request: Request) -> bool:
+    width = len(decode.HEADER_PREFIX)
+    return any(name[:width].lower() == decode.HEADER_PREFIX for name in request.headers)
+
+
+def trace_of(request: Request) -> Trace | None:
+    """The trace that a request's own headers name, or None (spec 10)."""
+    parents = request.headers.getall("traceparent", ())
+    return read_trace(parents, request.headers.getall("tracestate", ())) if parents else None
 
 
 def _idempotency_key(request: Request) -> str | None:

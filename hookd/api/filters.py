@@ -58,7 +58,7 @@ def query_of(request: Request, known: frozenset[str]) -> dict[str, str]:
 def queried(query: Mapping[str, str]) -> DeliveryFilter:
     """The filter of a listing. Raises Problem (400) for a value that cannot be."""
     where = DeliveryFilter(
-        state=_queried_state(query),
+        state=queried_state(query),
         webhook=query.get("webhook"),
         task=query.get("task"),
         event_id=query.get("event"),
@@ -83,7 +83,8 @@ def bad_query(name: str, fault: str) -> Problem:
     return Problem(400, f"query parameter {name} {fault}", faults=[Fault("", f"{name} {fault}")])
 
 
-def _queried_state(query: Mapping[str, str]) -> State | None:
+def queried_state(query: Mapping[str, str]) -> State | None:
+    """The state that is asked for, if one is. Raises Problem (400)."""
     given = query.get("state")
     if given is None:
         return None

@@ -3,7 +3,7 @@
 Must never: decide anything. Called by: `connection` (makes requests, writes answers), every route.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
@@ -54,13 +54,18 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """What goes back. `close` ends the connection after it."""
+    """What goes back. `close` ends the connection after it.
+
+    Attributes:
+        pieces: in place of a body, one that is written piece by piece as it comes; the connection ends after it.
+    """
 
     status: int
     body: bytes = b""
     content_type: str = JSON_TYPE
     headers: tuple[tuple[str, str], ...] = ()
     close: bool = False
+    pieces: AsyncGenerator[bytes, None] | None = None
 
     def encode(self, *, connection: str, head_only: bool, now: float) -> bytes:
         """The bytes on the wire.
@@ -70,9 +75,9 @@ class Answer:
             head_only: for HEAD.
             now: seconds since the epoch.
         """
-        head = (
-            f"{_opening(self.status, self.content_type)}{_date(int(now))}Content-Length: {len(self.body)}\r\n"
-        )
+        head = _opening(self.status, self.content_type) + _date(int(now))
+        if self.pieces is None:
+            head += f"Content-Length: {len(self.body)}\r\n"
         for name, value in self.headers:
             head += f"{name}: {value}\r\n"
         if connection:

@@ -5,6 +5,7 @@ Must never: show a secret, or answer a listing without a bound.
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class OperatorRoutes:
             "/v1/events/{id}": self.event,
             "/v1/webhooks": self.webhooks,
             "/v1/config": self.config,
+            "/v1/names": self.names,
             "/v1/status": self.status,
             "/healthz": self.healthz,
             "/readyz": self.readyz,
@@ -45,6 +47,7 @@ class OperatorRoutes:
         }.items():
             router.add("GET", pattern, route)
         router.add("POST", "/v1/reload", self.reload)
+        router.add("POST", "/v1/config/diff", self.diff)
         ByHandRoutes(self._services).register(router)
 
     async def deliveries(self, request: Request, _variables: Mapping[str, str]) -> Answer:
@@ -87,7 +90,18 @@ class OperatorRoutes:
 
     async def config(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """The configuration in force."""
-        return answer(views.configuration(self._services.holder.current.config))
+        return answer(views.configuration(self._services.holder.current))
+
+    async def names(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+        """The names of the configuration in force alone: what a shell completes while somebody types."""
+        config = self._services.holder.current.config
+        return answer(
+            {
+                "webhooks": list(config.webhooks),
+                "tasks": list(config.tasks),
+                "types": {name: list(each.events) for name, each in (config.types or {}).items()},
+            }
+        )
 
     async def status(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Everything an operator asks first."""
@@ -103,8 +117,7 @@ class OperatorRoutes:
                 "stopping": services.stopping,
                 "config": {
                     "path": generation.config.path,
-                    "number": generation.number,
-                    "hash": generation.config.hash,
+                    **asdict(generation.ref),
                     "loaded_at": views.instant(generation.loaded_at),
                     "last_reload": views.verdict(last),
                     "warnings": list(generation.config.warnings),
@@ -116,7 +129,10 @@ class OperatorRoutes:
                     "size_bytes": _size(services.store_path),
                     "error": services.store.fault(),
                 },
+                "spool": services.spool()._asdict(),
                 "deliveries": {state: totals.get(state, 0) for state in State},
+                "last_died_at": views.instant(await services.store.last_died()),
+                "schedules": {"error": services.schedule_fault()},
                 "limits": {"pending": generation.config.daemon.pending},
                 "webhooks": await lookup.lanes(services),
                 "spent": views.spent(await services.store.spent(), generation.config),
@@ -137,12 +153,17 @@ class OperatorRoutes:
         generation = self._services.holder.current
         return answer(
             {
-                "number": generation.number,
-                "hash": generation.config.hash,
+                **asdict(generation.ref),
                 "changes": views.changes(verdict.changes),
                 "restart_needed": list(verdict.restart_needed),
             }
         )
+
+    async def diff(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        """Compare the configuration on disk with the one in force; nothing is changed (spec 8)."""
+        await expect_no_fields(request, self._services.holder.current.config.daemon.event_size)
+        comparison = await self._services.reload.compare_with_disk()
+        return answer(views.comparison(comparison, await self._services.store.lanes()))
 
     async def healthz(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Whether the process serves requests at all."""

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hookd.clock import Clock
+from hookd.difference import Comparison
+from hookd.feed import Feed
 from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.lane import LaneState
 from hookd.metrics import Metrics
+from hookd.spooldir import SpoolState
 from hookd.store.base import Store
 from hookd.verdict import Verdict
 
@@ -26,6 +29,10 @@ class ReloadService(Protocol):
 
     async def request(self) -> Verdict:
         """Reload now and wait for the verdict."""
+        ...
+
+    async def compare_with_disk(self) -> Comparison:
+        """What is on disk beside what is in force."""
         ...
 
 
@@ -45,8 +52,11 @@ class Services:
     reload: ReloadService
     clock: Clock
     metrics: Metrics
+    feed: Feed
     lane_states: Callable[[], Mapping[str, LaneState]]
+    schedule_fault: Callable[[], str | None]
     restart_needed: Callable[[], Sequence[str]]
+    spool: Callable[[], SpoolState]
     store_path: str
     started_at: float
     listening: tuple[str, ...] = ()

@@ -4,10 +4,13 @@ Must never: decide anything, or show a secret. Called by: the routes.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from hookd.defs import Config, EventDef, ScheduleDef, Secret, TaskDef
+from hookd.defs import Config, EventDef, ScheduleDef, TaskDef, masked
+from hookd.difference import Comparison, Difference
+from hookd.generation import Generation
 from hookd.lane import LaneState, Parked
 from hookd.model import (
     Attempt,
@@ -69,6 +72,7 @@ def delivery(record: DeliveryRecord, lanes: Mapping[str, LaneState]) -> JsonObje
         "detail": record.detail,
         "last_status": record.last_status,
         "last_error": record.last_error,
+        "trace_id": record.trace_id,
     }
 
 
@@ -95,6 +99,7 @@ def attempt(given: Attempt) -> JsonObject:
         "error": given.error,
         "response": given.response.decode("utf-8", "replace"),
         "insecure": given.insecure,
+        "generation": asdict(given.generation) if given.generation else None,
     }
 
 
@@ -110,6 +115,7 @@ def event(record: EventRecord) -> JsonObject:
         "time": given.time,
         "data": dict(given.data),
         "received_at": instant(record.received_at),
+        "trace_id": given.trace and given.trace.trace_id,
         "deliveries": [reference(d) for d in record.deliveries],
     }
 
@@ -173,11 +179,12 @@ def changes(given: Mapping[str, Changes]) -> JsonObject:
     }
 
 
-def configuration(config: Config) -> JsonObject:
+def configuration(generation: Generation) -> JsonObject:
     """The configuration in force, secrets masked, each definition with its place (`GET /v1/config`).
 
     `types` is None where there is no catalogue.
     """
+    config = generation.config
     sections: Mapping[str, Mapping[str, Any] | None] = {
         "webhooks": config.webhooks,
         "tasks": config.tasks,
@@ -187,8 +194,8 @@ def configuration(config: Config) -> JsonObject:
     }
     return {
         "path": config.path,
-        "hash": config.hash,
-        "daemon": plain(config.daemon),
+        **asdict(generation.ref),
+        "daemon": masked(config.daemon),
         **{
             section: None
             if named is None
@@ -200,7 +207,7 @@ def configuration(config: Config) -> JsonObject:
 
 def _definition(given: Any, where: str, config: Config) -> JsonObject:
     """A definition with its place in the files; a rule also by the name that history knows it by."""
-    shown: JsonObject = plain(given)
+    shown: JsonObject = masked(given)
     if isinstance(given, EventDef | ScheduleDef):
         shown = {"rule": shown.pop("place"), **shown}
     if isinstance(given, ScheduleDef):
@@ -215,14 +222,22 @@ def _place(config: Config, where: str) -> str | None:
     return f"{place.path}:{place.line}:{place.column}" if place else None
 
 
-def plain(value: Any) -> Any:
-    """A definition as JSON values; secrets by their reference only."""
-    if isinstance(value, Secret):
-        return {"secret": value.reference}
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    return value
+def comparison(given: Comparison, waiting: Mapping[str, LaneStats]) -> JsonObject:
+    """The configuration on disk beside the one in force; webhooks with how many deliveries wait for them."""
+    return {
+        "valid": given.valid,
+        "differs": bool(given.differences),
+        "in_force": asdict(given.in_force),
+        "on_disk": {"hash": given.hash, "commit": given.commit, "dirty": given.dirty},
+        "findings": [asdict(finding) for finding in given.findings],
+        "changes": [_difference(each, waiting) for each in given.differences],
+        "restart_needed": list(given.restart_needed),
+    }
+
+
+def _difference(given: Difference, waiting: Mapping[str, LaneStats]) -> JsonObject:
+    shown = asdict(given)
+    if given.section == "webhooks":
+        stats = waiting.get(given.name)
+        shown["waiting"] = stats.pending if stats else 0
+    return shown

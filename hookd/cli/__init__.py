@@ -21,6 +21,8 @@ from hookd.cli.screen import visible
 COMMANDS = {
     "run": "run the daemon in the foreground",
     "check": "find what is wrong with a config",
+    "test": "tell whether the config sends what its tests say",
+    "init": "write a config to start from, and its tests",
     "schema": "print the config's JSON Schema",
     "emit": "post an event, or a file of events",
     "trigger": "run a task now",
@@ -30,6 +32,7 @@ COMMANDS = {
     "types": "list the types and events that rules and events may name",
     "status": "is everything all right, and if not, what to do",
     "deliveries": "list deliveries",
+    "tail": "print what happens, as it happens",
     "show": "show a delivery, its body and its attempts",
     "retry": "send deliveries once more",
     "cancel": "end deliveries that wait",
@@ -37,11 +40,16 @@ COMMANDS = {
     "resume": "end the pause of a webhook",
     "rearm": "let a task that has run once and for all run once more",
     "reload": "make the daemon read its config again",
+    "diff": "compare the config on disk with the one in force",
+    "completion": "print a script that completes commands in bash, zsh or fish",
     "receive": "a test receiver: print what arrives, answer as asked",
     "demo": "show the whole thing working, on temporary state",
     "version": "print the version",
 }
 """Every command, in the order of `hookd --help`, and what it is for."""
+
+COMPLETE = "__complete"
+"""What the scripts of `hookd completion` call; no command for people."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
@@ -96,15 +104,28 @@ def _exit_code(words: list[str]) -> int:
 
 
 def _run(words: list[str]) -> int:
+    if words[:1] == [COMPLETE]:
+        from hookd.cli.completing import answer
+
+        return answer(words[1:], COMMANDS, parser_of)
     if not words or words[0] not in COMMANDS:
         _end_at_top(words)
-    name = words[0]
+    return _command(words[0]).run(parser_of(words[0]).parse_args(words[1:]))
+
+
+def _command(name: str) -> Command:
     command: Command = importlib.import_module(f"hookd.cli.commands.{name}")
+    return command
+
+
+def parser_of(name: str) -> Parser:
+    """The parser of a command."""
+    command = _command(name)
     parser = Parser(
         prog=f"hookd {name}", description=command.DESCRIPTION, epilog=f"example:\n  {command.EXAMPLE}"
     )
     command.arguments(parser)
-    return command.run(parser.parse_args(words[1:]))
+    return parser
 
 
 def _end_at_top(words: list[str]) -> None:

@@ -9,9 +9,13 @@ that talks to the daemon.
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 from hookd.cli.client import Client
 from hookd.cli.failure import USAGE, Failure
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEFAULT_SOCKET = "/run/hookd/hookd.sock"
 
@@ -77,12 +81,24 @@ def _token(name: str | None) -> str | None:
     return token
 
 
-def _configured_socket(config: str | None) -> str:
+def config_path(config: str | None) -> "Path":
+    """Where the config is: `config` as `--config` names it, else as everywhere (spec 1).
+
+    Raises:
+        Failure: the one that was named is not there (1).
+    """
     from pathlib import Path
 
-    from hookd.config import default_path, first_unix_socket
+    from hookd.config import default_path
 
     path = Path(config) if config else default_path()
     if config and not path.exists():
         raise Failure(f"{config}: no such config")
+    return path
+
+
+def _configured_socket(config: str | None) -> str:
+    from hookd.config import first_unix_socket
+
+    path = config_path(config)
     return (first_unix_socket(path) if path.exists() else None) or DEFAULT_SOCKET

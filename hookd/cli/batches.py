@@ -5,16 +5,20 @@ Must never: look into an event; a line is sent as it is. Called by: `emit --file
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from hookd.cli.client import Client, Refusal, fault_line
+from hookd.cli.client import Refusal, fault_line
 from hookd.cli.failure import Failure
-from hookd.cli.screen import as_json
 
 MOST_BYTES = 512 << 10
 MOST_EVENTS = 500
+
+MEDIA = "application/x-ndjson"
+
+Send = Callable[[bytes, str], Any]
+"""Posts a body of a media type."""
 
 Line = tuple[int, bytes]
 """A line's number, from 1, and its bytes without the line end."""
@@ -25,12 +29,14 @@ class Taken:
 
     Attributes:
         answers: the answer for each event; only where they are to be kept.
+        spooled: events that nobody took yet.
     """
 
     def __init__(self, *, keep: bool) -> None:
         self.answers: list[dict[str, Any]] = []
         self._keep = keep
         self._events = self._duplicates = self._deliveries = 0
+        self.spooled = 0
 
     def add(self, answers: list[dict[str, Any]]) -> None:
         """Count the answers to one part."""
@@ -44,22 +50,37 @@ class Taken:
     def __str__(self) -> str:
         known = f" ({self._duplicates} of them taken before)" if self._duplicates else ""
         made = counted(self._deliveries, "delivery", "deliveries")
-        return f"taken: {counted(self._events, 'event')}{known}, {made}"
+        later = f"; spooled: {counted(self.spooled, 'event')}" if self.spooled else ""
+        return f"taken: {counted(self._events, 'event')}{known}, {made}{later}"
 
 
-def post_file(client: Client, path: str, *, as_answer: bool) -> int:
-    """Post every line of the file at `path` (`-`: standard input) and say how many events were taken.
+def post_file(send: Send, path: str, taken: Taken, *, fix_ids: bool = False) -> None:
+    """Post every line of the file at `path` (`-`: standard input).
+
+    Args:
+        send: posts a part; its answer is None where the part was spooled.
+        path: the file.
+        taken: counts what was taken, also of a file that is refused in the end.
+        fix_ids: give every event an id before it is posted.
 
     Raises:
         Failure: the file cannot be read, or a part was refused; the lines concerned are named.
     """
-    taken = Taken(keep=as_answer)
-    try:
-        for batch in batches(numbered_lines(path)):
-            _post(client, batch, taken)
-    finally:
-        print(as_json({"events": taken.answers}) if as_answer else taken)
-    return 0
+    for batch in batches(numbered_lines(path)):
+        _post(send, _identified(batch) if fix_ids else batch, taken)
+
+
+def _identified(batch: list[Line]) -> list[Line]:
+    from hookd.cli.spooling import with_id
+
+    made = []
+    for number, content in batch:
+        try:
+            made.append((number, with_id(content)))
+        except ValueError as error:
+            headline = f"{_lines(batch)} refused, nothing after them was sent"
+            raise Failure(headline, f"line {number}: {error}") from None
+    return made
 
 
 def numbered_lines(path: str) -> Iterator[Line]:
@@ -93,23 +114,24 @@ def batches(
         yield batch
 
 
-def _post(client: Client, batch: list[Line], taken: Taken) -> None:
+def _post(send: Send, batch: list[Line], taken: Taken) -> None:
     """Post one part, in halves where it is larger than this daemon's `limits.event_size` allows."""
     try:
         body = b"".join(content + b"\n" for _, content in batch)
-        answer = client.send("/v1/events", body, media="application/x-ndjson")
+        answer = send(body, MEDIA)
     except Refusal as refusal:
         if refusal.status != 413 or len(batch) == 1:
             raise _located(refusal, batch) from None
         middle = len(batch) // 2
-        _post(client, batch[:middle], taken)
-        _post(client, batch[middle:], taken)
+        _post(send, batch[:middle], taken)
+        _post(send, batch[middle:], taken)
     except Failure as failure:
         raise Failure(
             *failure.lines, f"{_lines(batch)} and what follows were not confirmed", code=failure.code
         ) from None
     else:
-        taken.add(answer["events"])
+        taken.add(answer["events"] if answer else [])
+        taken.spooled += 0 if answer else len(batch)
 
 
 def _located(refusal: Refusal, batch: list[Line]) -> Failure:

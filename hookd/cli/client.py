@@ -4,8 +4,9 @@ Must never: print, or import aiohttp. Called by: every command that talks to the
 `hookd.cli.address` found out.
 """
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hookd.cli import wire
@@ -39,13 +40,13 @@ class Client(NamedTuple):
     address: str
     token: str | None = None
 
-    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+    def get(self, path: str, query: Mapping[str, str] | None = None, *, timeout_s: float = TIMEOUT_S) -> Any:
         """Read what is at `path`; raises as `send` does."""
         if not query:
-            return self._ask(wire.Request("GET", path, {}), TIMEOUT_S)
+            return self._ask(wire.Request("GET", path, {}), timeout_s)
         from urllib.parse import urlencode
 
-        return self._ask(wire.Request("GET", f"{path}?{urlencode(query)}", {}), TIMEOUT_S)
+        return self._ask(wire.Request("GET", f"{path}?{urlencode(query)}", {}), timeout_s)
 
     def send(
         self, path: str, body: bytes = b"{}", *, media: str = "application/json", timeout_s: float = TIMEOUT_S
@@ -58,17 +59,45 @@ class Client(NamedTuple):
         """
         return self._ask(wire.Request("POST", path, {"Content-Type": media}, body), timeout_s)
 
+    def follow(self, path: str, query: Mapping[str, str], *, silent_s: float) -> Iterator[bytes]:
+        """The lines of an endless answer as they come, without their ends; returns where the connection ends.
+
+        Args:
+            path: what is asked for.
+            query: its parameters.
+            silent_s: so long without a line, and the connection counts as broken.
+
+        Raises:
+            Refusal, Failure: as `send`; a connection that breaks later is out of reach too.
+        """
+        from urllib.parse import urlencode
+
+        from hookd.cli import stream
+
+        request = wire.Request("GET", f"{path}?{urlencode(query)}", self._headers())
+        with self._told(request, silent_s):
+            opened = stream.opened(self.address, request, silent_s)
+            if isinstance(opened, wire.Answer):
+                judged(opened, self.address)
+                raise Failure(f"{self.address} answered, and not as hookd does: is that the right address?")
+            yield from opened
+
     def _ask(self, request: wire.Request, timeout_s: float) -> Any:
-        headers = {"Accept": "application/json", **request.headers}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
-        answer = self._exchange(request._replace(headers=headers), timeout_s)
+        headers = {**self._headers(), **request.headers}
+        with self._told(request, timeout_s):
+            over = wire.over_url if wire.is_url(self.address) else wire.over_unix
+            answer = over(self.address, request._replace(headers=headers), timeout_s)
         return judged(answer, self.address)
 
-    def _exchange(self, request: wire.Request, timeout_s: float) -> wire.Answer:
+    def _headers(self) -> dict[str, str]:
+        token = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return {"Accept": "application/json", **token}
+
+    @contextlib.contextmanager
+    def _told(self, request: wire.Request, timeout_s: float) -> Iterator[None]:
+        """Turn what goes wrong on the wire into a `Failure`."""
         try:
-            over = wire.over_url if self.address.startswith(("http://", "https://")) else wire.over_unix
-            return over(self.address, request, timeout_s)
+            yield
         except TimeoutError:
             raise Failure(
                 f"no answer from {self.address} within {timeout_s:g} s", *_doubt(request), code=UNREACHABLE
@@ -125,7 +154,7 @@ def fault_line(fault: Mapping[str, Any]) -> str:
 def unreachable(address: str, error: OSError) -> Failure:
     """The failure for an address that cannot be reached: what is wrong and what helps."""
     if isinstance(error, PermissionError):
-        return Failure(f"permission denied at {address}", _permission_remedy(address), code=UNREACHABLE)
+        return Failure(f"permission denied at {address}", permission_remedy(address), code=UNREACHABLE)
     reason = error.strerror or str(error)
     return Failure(
         f"hookd is not reachable at {address}: {reason}",
@@ -135,8 +164,8 @@ def unreachable(address: str, error: OSError) -> Failure:
     )
 
 
-def _permission_remedy(path: str) -> str:
-    """Name the group that would help: of the socket, or of the nearest directory that can be looked at."""
+def permission_remedy(path: str) -> str:
+    """Name the group that would help: of what is at the path, or of the nearest directory that can be looked at."""
     import grp
     from pathlib import Path
 

@@ -13,6 +13,9 @@ USAGE = 2
 UNREACHABLE = 3
 """The daemon cannot be reached."""
 
+WAITING = 4
+"""`emit --wait`: a delivery still waited when the time was up."""
+
 
 class Failure(Exception):
     """A command cannot do what was asked.

@@ -1,6 +1,6 @@
 """The options that choose deliveries from the history, and what is said where a name in them is not known.
 
-Must never: print. Called by: `deliveries`, `retry`.
+Must never: print. Called by: `deliveries`, `retry`, `tail`.
 """
 
 import argparse
@@ -22,15 +22,21 @@ def add_filters(parser: argparse.ArgumentParser, states: Sequence[str]) -> None:
     parser.add_argument(
         "--state", choices=states, help="only those in this state: %(choices)s", metavar="STATE"
     )
-    parser.add_argument("--webhook", metavar="NAME", type=text, help="only those to this webhook")
-    parser.add_argument("--task", metavar="NAME", type=text, help="only those of this task")
+    add_names(parser)
     parser.add_argument("--event", metavar="ID", type=text, help="only those of the event with this id")
-    parser.add_argument("--since", metavar="WHEN", type=_moment, help="only those made then or later")
-    parser.add_argument("--until", metavar="WHEN", type=_moment, help="only those made before")
+    parser.add_argument("--since", metavar="WHEN", type=moment, help="only those made then or later")
+    parser.add_argument("--until", metavar="WHEN", type=moment, help="only those made before")
     parser.set_defaults(refuse=parser.error)
 
 
-def _moment(value: str) -> str:
+def add_names(parser: argparse.ArgumentParser) -> None:
+    """Add `--webhook` and `--task`."""
+    parser.add_argument("--webhook", metavar="NAME", type=text, help="only those to this webhook")
+    parser.add_argument("--task", metavar="NAME", type=text, help="only those of this task")
+
+
+def moment(value: str) -> str:
+    """An argument that is an instant or a duration back from now."""
     try:
         return parse_moment(value, datetime.now(UTC))
     except ValueError as error:

@@ -1,6 +1,6 @@
 """Which config a command reads, and what is said where it is invalid (spec 8).
 
-Must never: talk to the daemon. Called by: `explain`, `run`, `schedules`, `types`.
+Must never: talk to the daemon. Called by: `explain`, `run`, `schedules`, `test`, `types`.
 """
 
 import argparse
@@ -25,14 +25,15 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_config(options: argparse.Namespace) -> "Config | None":
+def read_config(options: argparse.Namespace, *, portable: bool = False) -> "Config | None":
     """The config, or None where it is invalid; then its findings have been printed as `hookd check` prints them.
 
-    With `--json` they go to standard error, so that standard output is JSON or nothing.
+    With `--json` they go to standard error, so that standard output is JSON or nothing. `portable` is as `load` takes
+    it.
     """
     from hookd.config import default_path, load_aside
 
-    loaded = load_aside(options.config or default_path())
+    loaded = load_aside(options.config or default_path(), portable=portable)
     if loaded.config is None:
         for finding in loaded.findings:
             print(visible(str(finding)), file=sys.stderr if options.json else sys.stdout)

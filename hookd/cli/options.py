@@ -8,6 +8,7 @@ parser is built.
 
 import argparse
 import json
+import sys
 from typing import Any, NoReturn
 
 from hookd.cli.screen import visible
@@ -17,7 +18,23 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints cannot drive the terminal and whose options are not abbreviated."""
 
     def __init__(self, **settings: Any) -> None:
+        self._bare: dict[str, str] = {}
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+
+    def add_bare_or_valued(self, option: str, bare: str, **settings: Any) -> None:
+        """Add an option that stands alone or with `=VALUE`; alone it means `bare`.
+
+        Unlike `nargs="?"` it never takes the next word, which may be a positional argument.
+        """
+        self._bare[option] = f"{option}={bare}"
+        self.add_argument(option, **settings)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse; `add_bare_or_valued`'s options get their values."""
+        words = list(sys.argv[1:] if args is None else args)
+        end = words.index("--") if "--" in words else len(words)
+        words[:end] = [self._bare.get(word, word) for word in words[:end]]
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""

@@ -9,7 +9,11 @@ Must never: interpret an answer, retry, follow a redirect or use a proxy. Called
 
 import contextlib
 import socket
-from typing import NamedTuple
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import http.client
 
 
 class Request(NamedTuple):
@@ -33,18 +37,33 @@ class NoAnswer(Exception):
     """The connection ended without a whole answer, or what came is not HTTP."""
 
 
+def is_url(address: str) -> bool:
+    """Whether an address is an http or https URL; else it is the path of a Unix socket."""
+    return address.startswith(("http://", "https://"))
+
+
 def over_unix(path: str, request: Request, timeout_s: float) -> Answer:
-    """Exchange over the Unix socket at `path`; no wait takes more than `timeout_s` seconds.
+    """Exchange over the Unix socket at `path`; all of it takes no more than `timeout_s` seconds.
 
     Raises:
         OSError: the socket cannot be reached, or is silent for too long (`TimeoutError`).
         NoAnswer: the connection ended early.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        until = time.monotonic() + timeout_s
         connection.settimeout(timeout_s)
         connection.connect(path)
+        _limit(connection, until)
         _send(connection, request)
-        return parse_answer(_read_all(connection))
+        return parse_answer(_read_all(connection, until))
+
+
+def _limit(connection: socket.socket, until: float) -> None:
+    """Let the next wait end at `until` (monotonic seconds); raises TimeoutError where that is past."""
+    left_s = until - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    connection.settimeout(left_s)
 
 
 def _send(connection: socket.socket, request: Request) -> None:
@@ -59,12 +78,13 @@ def _send(connection: socket.socket, request: Request) -> None:
         connection.sendall(head.encode("ascii") + request.body)
 
 
-def _read_all(connection: socket.socket) -> bytes:
+def _read_all(connection: socket.socket, until: float) -> bytes:
     received = bytearray()
     # A reset follows an answer that was given before the whole body was read.
     with contextlib.suppress(ConnectionResetError):
         while part := connection.recv(1 << 16):
             received += part
+            _limit(connection, until)
     return bytes(received)
 
 
@@ -95,15 +115,10 @@ def over_url(url: str, request: Request, timeout_s: float) -> Answer:
         NoAnswer: the connection ended early, or what came is not HTTP.
     """
     import http.client
-    from urllib.parse import urlsplit
 
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
+    connection, base = connected(url, timeout_s)
     try:
-        connection.request(
-            request.method, parts.path.rstrip("/") + request.path, request.body, request.headers
-        )
+        connection.request(request.method, base + request.path, request.body, request.headers)
         answer = connection.getresponse()
         headers = {name.lower(): value for name, value in answer.getheaders()}
         return Answer(answer.status, headers, answer.read())
@@ -111,3 +126,13 @@ def over_url(url: str, request: Request, timeout_s: float) -> Answer:
         raise NoAnswer(f"the answer is not a whole HTTP answer ({type(error).__name__})") from error
     finally:
         connection.close()
+
+
+def connected(url: str, timeout_s: float) -> "tuple[http.client.HTTPConnection, str]":
+    """A connection to the server at `url`, not yet opened, and what stands before each path there."""
+    import http.client
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname or "", parts.port, timeout=timeout_s), parts.path.rstrip("/")

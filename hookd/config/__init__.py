@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hookd.config.files import default_path
-from hookd.config.peek import first_unix_socket
+from hookd.config.peek import first_unix_socket, names_at, spool_directory
 
 if TYPE_CHECKING:
     from hookd.config.aside import load_aside
     from hookd.config.finding import Finding, Loaded, Severity
+    from hookd.config.revision import revision_of
     from hookd.config.watching import tree_hash, watch_dirs
     from hookd.defs import Config
 
@@ -29,7 +30,10 @@ __all__ = [
     "first_unix_socket",
     "load",
     "load_aside",
+    "names_at",
+    "revision_of",
     "schema_text",
+    "spool_directory",
     "summary",
     "tree_hash",
     "watch_dirs",
@@ -41,6 +45,7 @@ _LATER = {
     "Loaded": "finding",
     "Severity": "finding",
     "load_aside": "aside",
+    "revision_of": "revision",
     "tree_hash": "watching",
     "watch_dirs": "watching",
 }
@@ -53,27 +58,30 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
 
 
-def load(path: Path, *, env: Mapping[str, str], now: float | None = None) -> "Loaded":
+def load(path: Path, *, env: Mapping[str, str], now: float | None = None, portable: bool = False) -> "Loaded":
     """Loads the configuration at `path` in this process.
 
     Args:
         path: a file, or a directory with `*.yaml` and `*.yml` files.
         env: the environment that `{env: …}`, `$CREDENTIALS_DIRECTORY` and the defaults are read from.
         now: seconds since the epoch, for the warnings of schedules that never fire; default: the system's clock.
+        portable: what only the machine that runs it has is not looked at: each secret reference stands for itself
+            (`env:NAME`, `file:PATH`, `credential:NAME`), certificates and groups are not looked for, and the default
+            time zone is UTC. For checks and tests; never to be run.
 
     Returns:
         The configuration, or None in its place where there are errors; and every finding, by file and line.
     """
     from hookd.config import loading  # noqa: PLC0415 - the validator and TLS cost start-up time
 
-    return loading.load(path, env=env, now=now)
+    return loading.load(path, env=env, now=now, portable=portable)
 
 
-def schema_text() -> str:
-    """The JSON Schema of the configuration (draft 2020-12), as it is installed."""
+def schema_text(*, tests: bool = False) -> str:
+    """The JSON Schema (draft 2020-12) of the configuration, or of its test files, as it is installed."""
     from hookd.config import schema  # noqa: PLC0415 - likewise
 
-    return schema.schema_text()
+    return schema.schema_text(schema.TESTS if tests else schema.CONFIG)
 
 
 def summary(config: "Config") -> str:

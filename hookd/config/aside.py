@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hookd.config.finding import OUT_OF_MEMORY, Finding, Loaded, Severity, counted, shown_path
+from hookd.config.finding import OUT_OF_MEMORY, PORTABLE, Finding, Loaded, Severity, counted, shown_path
 from hookd.config.watching import tree_hash
 
 _CODE = "import sys; sys.path.append(sys.argv.pop()); from hookd.config.child import main; main()"
@@ -29,7 +29,12 @@ _HEAD = struct.Struct("!I")
 
 
 def load_aside(
-    path: Path, *, wall_s: float = LONGEST_S, memory_bytes: int = 1 << 30, now: float | None = None
+    path: Path,
+    *,
+    wall_s: float = LONGEST_S,
+    memory_bytes: int = 1 << 30,
+    now: float | None = None,
+    portable: bool = False,
 ) -> Loaded:
     """Loads the configuration at `path` in a child process with this process's environment.
 
@@ -38,6 +43,7 @@ def load_aside(
         wall_s: the child is ended after so many seconds; its CPU time is bounded by as many.
         memory_bytes: how much memory the child may use.
         now: as `load` takes it.
+        portable: likewise.
 
     Returns:
         What `load` returns; where the child dies, or cannot be started for want of descriptors or memory, no
@@ -45,18 +51,17 @@ def load_aside(
     """
     received = _Received()
     try:
-        return _load(path, received, wall_s=wall_s, memory_bytes=memory_bytes, now=now)
+        words = [*([] if now is None else [repr(now)]), *([PORTABLE] if portable else [])]
+        return _load(path, received, wall_s=wall_s, memory_bytes=memory_bytes, words=words)
     except OSError as exc:
         return _dead(path, received, f"loading cannot begin: {exc.strerror or exc}")
 
 
-def _load(
-    path: Path, received: "_Received", *, wall_s: float, memory_bytes: int, now: float | None
-) -> Loaded:
+def _load(path: Path, received: "_Received", *, wall_s: float, memory_bytes: int, words: list[str]) -> Loaded:
     cpu_s = max(1, int(wall_s))
     # -P: a module in the current directory must not stand in for one of ours.
     command = [sys.executable, "-P", "-c", _CODE, os.fspath(path), str(cpu_s), str(memory_bytes)]
-    command += [*([] if now is None else [repr(now)]), _PACKAGES]
+    command += [*words, _PACKAGES]
     with subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command,
         stdin=subprocess.DEVNULL,
@@ -131,7 +136,7 @@ def _receive(child: "subprocess.Popen[bytes]", received: _Received, deadline: fl
 def _frames(child: "subprocess.Popen[bytes]", deadline: float) -> Iterator[tuple[str, Any]]:
     assert child.stdout is not None
     buffer = bytearray()
-    for chunk in _chunks(child.stdout.fileno(), deadline):
+    for chunk in chunks(child.stdout.fileno(), deadline):
         buffer += chunk
         while len(buffer) >= _HEAD.size and len(buffer) >= (
             size := _HEAD.size + _HEAD.unpack_from(buffer)[0]
@@ -141,7 +146,8 @@ def _frames(child: "subprocess.Popen[bytes]", deadline: float) -> Iterator[tuple
             yield pickle.loads(body)  # noqa: S301 - written by our own child, from values it built itself
 
 
-def _chunks(pipe: int, deadline: float) -> Iterator[bytes]:
+def chunks(pipe: int, deadline: float) -> Iterator[bytes]:
+    """What comes through a pipe until its other end is closed; TimeoutError when the deadline (monotonic) passes."""
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     while True:

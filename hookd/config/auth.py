@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from hookd.config.headers import CONTENT_TYPE, Header, name_fault, value_fault
-from hookd.config.secret import PLAIN, read_secret
+from hookd.config.secret import PLAIN, read_secret, stands_in
 from hookd.config.view import View
 from hookd.defs import Secret
 
@@ -68,8 +68,10 @@ def _basic(view: View) -> Header | None:
     username, password = view.get("username"), _read(view, "password", in_header=False)
     if username is None or password is None:
         return None
-    pair = f"{username.value}:{password.value}".encode()
-    return "Authorization", Secret("Basic " + b64encode(pair).decode("ascii"), password.reference)
+    pair = f"{username.value}:{password.value}"
+    # What stands in for a password is there to be read.
+    told = pair if stands_in(view, password) else b64encode(pair.encode()).decode("ascii")
+    return "Authorization", Secret(f"Basic {told}", password.reference)
 
 
 def _read(view: View, key: str, *, in_header: bool = True) -> Secret | None:
@@ -77,7 +79,7 @@ def _read(view: View, key: str, *, in_header: bool = True) -> Secret | None:
     secret = read_secret(child)
     if child is None or secret is None:
         return None
-    fault = value_fault(secret.value) if in_header else None
+    fault = value_fault(secret.value) if in_header and not stands_in(view, secret) else None
     if fault:
         child.error(fault)
         return None

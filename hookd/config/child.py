@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hookd.config.finding import OUT_OF_MEMORY, Loaded
+from hookd.config.finding import OUT_OF_MEMORY, PORTABLE, Loaded
 from hookd.config.loading import load
 
 _BATCH = 100
@@ -30,24 +30,30 @@ _MAPPINGS = ("types", "webhooks", "tasks", "events", "schedules", "places")
 def main() -> None:
     """Loads `argv[1]` and writes the frames to standard output.
 
-    `argv[2]` is how many seconds of CPU it may take, `argv[3]` how many bytes of memory; `argv[4]`, where it is given,
-    is what `load` takes for now.
+    `argv[2]` is how many seconds of CPU it may take, `argv[3]` how many bytes of memory; what follows is
+    `portable`, which makes the load so, or what `load` takes for now.
     """
     path, cpu_s, memory_bytes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    now = float(sys.argv[4]) if sys.argv[4:] else None
+    now = next((float(word) for word in sys.argv[4:] if word != PORTABLE), None)
     pipe = _private_stdout()
     _limit(cpu_s, memory_bytes)
     # Nothing is freed before the end, so looking for garbage would only cost time.
     gc.disable()
-    failure = _try(path, pipe, now)
+    failure = _try(path, pipe, now, portable=PORTABLE in sys.argv[4:])
     if failure is not None:
         _send(pipe, "failed", failure)
 
 
-def _try(path: Path, pipe: int, now: float | None) -> str | None:
+def _try(path: Path, pipe: int, now: float | None, *, portable: bool) -> str | None:
     """Loads and sends; what went wrong where it could not."""
     try:
-        loaded = load(path, env=os.environ, now=now, note=lambda shown: _send(pipe, "reading", shown))
+        loaded = load(
+            path,
+            env=os.environ,
+            now=now,
+            portable=portable,
+            note=lambda shown: _send(pipe, "reading", shown),
+        )
         for kind, content in _frames(loaded):
             _send(pipe, kind, content)
     except MemoryError:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hookd.config.finding import quoted
-from hookd.config.secret import read_secret
+from hookd.config.secret import read_secret, stands_in
 from hookd.config.tls import read_chain
 from hookd.config.units import Bounds, read_duration, read_size
 from hookd.config.view import View
@@ -51,6 +51,7 @@ def build_daemon(view: View | None, env: Mapping[str, str]) -> DaemonDef:
         shutdown_grace_s=read_duration(view.get("shutdown_grace"), defaults.shutdown_grace_s, _GRACE),
         log_level=str(_plain(log, "level", defaults.log_level)),
         log_format=str(_plain(log, "format", defaults.log_format)),
+        spool=_read_spool(view.get("spool"), defaults.spool),
     )
 
 
@@ -84,6 +85,10 @@ def _read_store(view: View | None, default: str) -> str:
         view.error("must be the path of a file, not a URL")
         return default
     return str(view.file_of(view.value))
+
+
+def _read_spool(view: View | None, default: str) -> str:
+    return default if view is None else str(view.file_of(view.value))
 
 
 def _read_event_size(limits: View | None, default: int) -> int:
@@ -145,7 +150,7 @@ def _read_unix(view: View, unix: View) -> UnixListen:
             f"the path of a socket has at most {_MAX_SOCKET_PATH} bytes, this one {len(os.fsencode(path))}"
         )
     group = view.get("group")
-    if group is not None and not _is_group(group.value):
+    if group is not None and not view.scope.portable and not _is_group(group.value):
         group.error(f"there is no group {quoted(group.value)} on this system")
     return UnixListen(path, int(view.plain("mode", "0660"), 8), None if group is None else group.value)
 
@@ -177,7 +182,7 @@ def _read_http(view: View, http: View) -> HttpListen | None:
 
 
 def _read_certificate(view: View | None) -> tuple[str | None, str | None]:
-    return (None, None) if view is None else read_chain(view)
+    return (None, None) if view is None or view.scope.portable else read_chain(view)
 
 
 def _read_tokens(view: View | None) -> tuple[Secret, ...]:
@@ -186,7 +191,7 @@ def _read_tokens(view: View | None) -> tuple[Secret, ...]:
         token = read_secret(item)
         if token is None:
             continue
-        if not _TOKEN.fullmatch(token.value):
+        if not _TOKEN.fullmatch(token.value) and not stands_in(item, token):
             item.error("a token can hold visible ASCII characters only, since it is sent in a header")
         tokens.append(token)
     return tuple(tokens)

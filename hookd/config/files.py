@@ -1,15 +1,15 @@
 """Which files a configuration consists of, and how one is read without being caught by what is no plain file.
 
 Must never: open what is not a regular file, block, read past the size limit, or read what anybody may write
-to. Used by `loading`, `secret`, `tls` and `watching`.
+to. Used by `loading`, `revision`, `secret`, `tls`, `view` and `watching`.
 """
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from errno import ELOOP, ENOENT, ENOTDIR
-from pathlib import Path
+from pathlib import Path, PurePath
 
 MAX_CONFIG_BYTES = 16 << 20
 """The largest YAML file that is read."""
@@ -24,6 +24,7 @@ _DEFAULT_NAME = "hookd.yaml"
 _SYSTEM_PATH = Path("/etc/hookd/hookd.yaml")
 
 _KINDS = (
+    (stat.S_ISLNK, "a symlink"),
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -87,11 +88,30 @@ def read_regular(path: Path, limit: int) -> bytes:
         raise Unreadable("has a NUL in its name") from None
 
 
-def list_tree(path: Path) -> Listing:
+def kind_of(mode: int) -> str:
+    """What a file is by its mode, with its article; empty for a regular file."""
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "")
+
+
+def is_config(name: str) -> bool:
+    """Whether a file of this name in a configuration's directory is part of it (spec 1)."""
+    return name.endswith((".yaml", ".yml")) and not is_test(name)
+
+
+def is_test(name: str) -> bool:
+    """Whether a file of this name holds tests (spec 8)."""
+    return name.endswith(".test.yaml")
+
+
+def list_tree(path: Path, wanted: Callable[[str], bool] = is_config) -> Listing:
     """The files a load of `path` reads: itself, or every `*.yaml` and `*.yml` below it, sorted (spec 1).
 
     Names that begin with a dot and `*.test.yaml` are skipped. A symlink to a directory is followed, but no
     directory is entered twice.
+
+    Args:
+        path: a file or directory.
+        wanted: tells by its name whether a file is listed.
     """
     if not _is_directory(path):
         return Listing(files=(path,), directories=(path.parent,))
@@ -114,7 +134,7 @@ def list_tree(path: Path) -> Listing:
             return _too_many(directory, directories, f"{_MAX_ENTRIES:,} files and directories")
         try:
             for name in names:
-                _sort_in(directory / name, files, waiting)
+                _sort_in(directory / name, files, waiting, wanted)
         except Unreadable as error:
             refused.append((directory, error))
         if len(files) > MAX_FILES:
@@ -124,6 +144,19 @@ def list_tree(path: Path) -> Listing:
         refused.append(large)
         files.clear()
     return Listing(tuple(files), tuple(directories), tuple(refused))
+
+
+def is_config_name(relative: str) -> bool:
+    """Whether a file of this path, relative to the configuration's directory, belongs to it by its name (spec 1)."""
+    path = PurePath(relative)
+    hidden = any(name.startswith(".") for name in path.parts)
+    return not hidden and is_config(path.name)
+
+
+def work_tree_of(path: Path) -> Path | None:
+    """The top of the git work tree that a file or directory stands in, links resolved, by the look of it; or None."""
+    real = path.resolve()
+    return next((place for place in (real, *real.parents) if os.path.lexists(place / ".git")), None)
 
 
 def _too_many(directory: Path, directories: list[Path], what: str) -> Listing:
@@ -171,12 +204,10 @@ def _enter(directory: Path, seen: set[tuple[int, int]]) -> list[str]:
         raise Unreadable(_why(directory, error)) from None
 
 
-def _sort_in(entry: Path, files: list[Path], waiting: list[Path]) -> None:
-    if entry.name.endswith(".test.yaml"):
-        return
-    if entry.suffix in {".yaml", ".yml"}:
+def _sort_in(entry: Path, files: list[Path], waiting: list[Path], wanted: Callable[[str], bool]) -> None:
+    if wanted(entry.name):
         files.append(entry)
-    elif _leads_down(entry):
+    elif not (is_config(entry.name) or is_test(entry.name)) and _leads_down(entry):
         waiting.append(entry)
 
 
@@ -202,9 +233,8 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def _refuse(facts: os.stat_result, limit: int) -> None:
-    for is_kind, kind in _KINDS:
-        if is_kind(facts.st_mode):
-            raise Unreadable(f"is {kind}, not a regular file")
+    if kind := kind_of(facts.st_mode):
+        raise Unreadable(f"is {kind}, not a regular file")
     if facts.st_mode & stat.S_IWOTH:
         raise Unreadable("is world-writable, so anybody could change it (mend it by chmod o-w)")
     if facts.st_size > limit:

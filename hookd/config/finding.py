@@ -29,6 +29,10 @@ OUT_OF_MEMORY = 77
 """The exit code of the child of `load_aside` when it meets its bound on memory."""
 
 
+PORTABLE = "portable"
+"""The word by which `load_aside` asks its child for a portable load."""
+
+
 class Severity(StrEnum):
     """Whether a finding stops the load."""
 

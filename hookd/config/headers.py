@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hookd.config.secret import PLAIN, read_secret
+from hookd.config.secret import PLAIN, read_secret, stands_in
 from hookd.config.view import View
 from hookd.defs import Secret, names_credential
 
@@ -105,7 +105,7 @@ def _values(name: str, view: View) -> Iterator[Header]:
         secret = read_secret(item, sensitive=names_credential(name), may_be_empty=True)
         if secret is None:
             continue
-        if fault := value_fault(secret.value):
+        if (fault := value_fault(secret.value)) and not stands_in(item, secret):
             item.error(fault if secret.reference == PLAIN else f"{secret.reference} {fault}")
         else:
             yield name, Secret(secret.value.strip(" \t"), secret.reference)

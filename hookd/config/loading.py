@@ -44,6 +44,8 @@ _KINDS = {
     "schedules": "schedule",
 }
 _KNOWN = sorted([DAEMON, *_KINDS])
+ANYWHERE: Mapping[str, str] = {"TZ": "UTC"}
+"""The environment of a portable load: the same on every machine."""
 MOST_FINDINGS = 10_000
 """As many findings leave a load; of more, the rest is counted."""
 _LONGEST_NAME = dict.fromkeys(_KINDS, 128) | {"tasks": 64}
@@ -54,10 +56,12 @@ def load(
     *,
     env: Mapping[str, str],
     now: float | None = None,
+    portable: bool = False,
     note: Note = lambda _shown: None,
 ) -> Loaded:
     """Loads the configuration at `path`; see `hookd.config.load`."""
-    return _Load(path, env, Clock().now() if now is None else now, note).run()
+    scope = Scope(ANYWHERE if portable else env, portable=portable)
+    return _Load(path, scope, Clock().now() if now is None else now, note).run()
 
 
 @dataclass(slots=True)
@@ -71,12 +75,11 @@ class _Parts:
 class _Load:
     """One load; `run` is called once."""
 
-    def __init__(self, path: Path, env: Mapping[str, str], now: float, note: Note) -> None:
+    def __init__(self, path: Path, scope: Scope, now: float, note: Note) -> None:
         self._path = path
-        self._env = env
         self._now = now
         self._note = note
-        self._scope = Scope(env)
+        self._scope = scope
         self._contents: list[tuple[Path, bytes]] = []
         self._complete = True
         self._parts = _Parts()
@@ -86,7 +89,7 @@ class _Load:
             self._gather(document)
         self._validate()
         given = self._parts.daemon
-        daemon = build_daemon(None if given is None or given.node.broken else given, self._env)
+        daemon = build_daemon(None if given is None or given.node.broken else given, self._scope.env)
         definitions = self._build(Calendar(daemon.timezone, self._now), daemon.pending)
         return self._result(daemon, definitions)
 

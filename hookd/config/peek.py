@@ -1,4 +1,6 @@
-"""The configuration's first Unix socket, found without loading the rest: `hookd emit` is quick (spec 8).
+"""The configuration's first Unix socket, its spool and its names, found without loading the rest.
+
+For `hookd emit` and the shells' completion, which are quick (spec 8).
 
 Must never: import the validator, read secrets, or fail; where anything is odd, nothing is found. Used by
 `cli`.
@@ -18,6 +20,9 @@ _BLOCK = re.compile(rb"^daemon:.*(?:\n(?:[ \t#-].*|\r?)?$)*", re.MULTILINE)
 _MAX_EXCERPT = 64 << 10
 """As much is parsed: the lines of `daemon:`, or the whole file where it does not begin a line."""
 
+_MOST_FOR_NAMES = 64 << 10
+"""As much of the files is read for their names: what takes a tenth of a second."""
+
 
 def first_unix_socket(path: Path) -> str | None:
     """The absolute path of the first `unix` entry of `daemon.listen`, or None where none can be found."""
@@ -27,17 +32,47 @@ def first_unix_socket(path: Path) -> str | None:
     return None
 
 
+def spool_directory(path: Path) -> str | None:
+    """The absolute path of `daemon.spool`, or None where none can be found."""
+    for file in list_tree(path).files:
+        with suppress(Unreadable, AttributeError, TypeError):
+            found = _daemon(read_regular(file, MAX_CONFIG_BYTES)).get("spool")
+            if isinstance(found, str) and found:
+                return os.path.normpath(file.absolute().parent / found)
+    return None
+
+
+def names_at(path: Path) -> dict[str, Any]:
+    """The names of `webhooks` and `tasks`, and the events of each of `types`, as far as they are quickly found.
+
+    Nothing is checked; files past `_MOST_FOR_NAMES` bytes together are left out.
+    """
+    found: dict[str, Any] = {"webhooks": [], "tasks": [], "types": {}}
+    left = _MOST_FOR_NAMES
+    for file in list_tree(path).files:
+        with suppress(Unreadable, AttributeError, TypeError):
+            content = read_regular(file, left)
+            left -= len(content)
+            root = parse(content).root
+            sections = root.plain() if root else {}
+            for section in ("webhooks", "tasks"):
+                found[section] += sections.get(section) or {}
+            for name, each in (sections.get("types") or {}).items():
+                found["types"][name] = [str(event) for event in (each or {}).get("events") or ()]
+    return found
+
+
 def _sockets(file: Path) -> Iterator[str]:
     with suppress(Unreadable, AttributeError, TypeError):
-        for listener in _listeners(read_regular(file, MAX_CONFIG_BYTES)):
+        for listener in _daemon(read_regular(file, MAX_CONFIG_BYTES)).get("listen") or []:
             unix = listener.get("unix")
             if isinstance(unix, str) and unix:
                 yield unix
 
 
-def _listeners(content: bytes) -> list[Any]:
+def _daemon(content: bytes) -> dict[str, Any]:
     block = _BLOCK.search(content)
     excerpt = block[0] if block else content
     root = parse(excerpt if len(excerpt) <= _MAX_EXCERPT else b"").root
-    listeners: list[Any] = ((root.plain() if root else {}).get("daemon") or {}).get("listen") or []
-    return listeners
+    daemon: dict[str, Any] = (root.plain() if root else {}).get("daemon") or {}
+    return daemon

@@ -1,6 +1,6 @@
 """`types:`, `tasks:`, `events:` and `schedules:` to their definitions, the references between them checked (spec 1).
 
-Must never: compile a message itself; that is `render`'s. Used by `loading`.
+Must never: compile a message itself; that is `render`'s. Used by `loading`, and by `hookd.cases` for names.
 """
 
 import hashlib
@@ -18,8 +18,8 @@ from hookd.config.schedules import Calendar, build_schedule, has_local_times, is
 from hookd.config.units import parse_duration
 from hookd.config.view import View
 from hookd.defs import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
+from hookd.facts import OWN, OWN_TYPES
 
-_OWN_PREFIX = "hookd."
 _PLAIN_JSON = re.compile(
     r"true|false|null|~|0x[0-9a-f]+|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.IGNORECASE
 )
@@ -57,7 +57,7 @@ class Names:
 
 def build_type(name: str, view: View) -> TypeDef | None:
     """One entry of the catalogue, or None where its events are wrong."""
-    if name.startswith(_OWN_PREFIX):
+    if name.startswith(OWN):
         view.error_at_key("types that begin with hookd. are hookd's own; choose another prefix")
     events = view.get("events")
     if events is None:
@@ -74,7 +74,7 @@ def build_task(name: str, view: View, names: Names) -> TaskDef | None:
     """One entry of `tasks:`, or None where it cannot be built; what is wrong is reported."""
     webhook = view.get("webhook")
     if webhook is not None:
-        _check_name(webhook, names.webhooks, "webhook")
+        check_name(webhook, names.webhooks, "webhook")
     json_type = None if webhook is None else names.json_types.get(webhook.value)
     message = _message(view)
     template = _compile(view, message, json_type)
@@ -156,7 +156,7 @@ def _read_tasks(view: View, names: Names) -> tuple[str, ...] | None:
         return None
     tasks = tuple(task.items()) if isinstance(task.value, list) else (task,)
     for item in tasks:
-        _check_name(item, names.tasks, "task")
+        check_name(item, names.tasks, "task")
     if len(tasks) > names.pending:
         task.error(
             f"names {len(tasks):,} tasks, but daemon.limits.pending lets {names.pending:,} deliveries wait at once, "
@@ -197,7 +197,8 @@ def _deed(trigger: View) -> str:
     return json.dumps(plain, sort_keys=True)
 
 
-def _check_name(view: View, known: Known | None, noun: str) -> None:
+def check_name(view: View, known: Known | None, noun: str) -> None:
+    """Report a name that is not among the known ones, with the near one and the valid ones."""
     if known is None or view.value in known.names:
         return
     near = view.scope.meant(view.value, known.names)
@@ -207,14 +208,13 @@ def _check_name(view: View, known: Known | None, noun: str) -> None:
 def _check_catalogue(
     view: View, kind: View, event: View | None, types: Mapping[str, TypeDef | None] | None
 ) -> None:
-    if kind.value.startswith(_OWN_PREFIX):
-        kind.error("types that begin with hookd. are hookd's own; no rule can name them")
-        return
+    own = kind.value.startswith(OWN)
+    types, noun = (OWN_TYPES, "hookd's own types") if own else (types, "types")
     if types is None:
         return
     if kind.value not in types:
-        near = kind.scope.meant(kind.value, types)
-        kind.error(f"there is no type {quoted(kind.value)}{near} {_shown(sorted(types), 'types')}")
+        near = kind.scope.meant(kind.value, {**types, **OWN_TYPES})
+        kind.error(f"there is no type {quoted(kind.value)}{near} {_shown(sorted(types), noun)}")
         return
     found = types[kind.value]
     if found is None:
@@ -225,6 +225,8 @@ def _check_catalogue(
         event.error(f"the type {quoted(found.name)} has no event {quoted(event.value)}{near} {choices}")
     if not found.objects:
         _check_generic(view, found)
+    if own and "tag" in view.node.value:
+        view.below(("tag",)).error_at_key("hookd's own events have no tags; name an object, or nothing")
 
 
 def _check_generic(view: View, found: TypeDef) -> None:

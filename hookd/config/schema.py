@@ -1,7 +1,7 @@
-"""The JSON Schema of the configuration, and the validators built from it, one for each kind of definition.
+"""The JSON Schemas of the configuration and its tests, and the validators built from them, one for each definition.
 
 Must never: fetch a `$ref`; every reference is local and is replaced by what it names before it validates
-anything. Used by `loading`, and by the command line for `hookd schema`.
+anything. Used by `loading`, by `hookd.cases`, and by the command line for `hookd schema`.
 """
 
 import json
@@ -16,23 +16,27 @@ from hookd.config.wording import Report, Spot, word_errors
 
 Schema = dict[str, Any]
 
-_FILE = "hookd.schema.json"
+CONFIG = "hookd.schema.json"
+"""The schema of the configuration."""
+TESTS = "hookd.test.schema.json"
+"""The schema of its test files."""
+
 _DEFS = "#/$defs/"
 
 
-def schema_text() -> str:
-    """The text of `schema/hookd.schema.json`, from the installed package or from a checkout."""
-    installed = resources.files("hookd") / "schema" / _FILE
+def schema_text(name: str = CONFIG) -> str:
+    """The text of `schema/NAME`, from the installed package or from a checkout."""
+    installed = resources.files("hookd") / "schema" / name
     if installed.is_file():
         return installed.read_text(encoding="utf-8")
-    return (Path(__file__).parents[2] / "schema" / _FILE).read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "schema" / name).read_text(encoding="utf-8")
 
 
 class Validators:
     """Checks definitions against the schema. Building it takes some milliseconds; do it once for a load."""
 
-    def __init__(self) -> None:
-        schema = json.loads(schema_text())
+    def __init__(self, name: str = CONFIG) -> None:
+        schema = json.loads(schema_text(name))
         self._kinds: Mapping[str, Any] = {
             name: _Validator(_inlined(definition, schema["$defs"]))
             for name, definition in schema["$defs"].items()

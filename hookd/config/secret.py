@@ -8,9 +8,14 @@ from pathlib import Path
 
 from hookd.config.files import Unreadable
 from hookd.config.view import View
-from hookd.defs import Secret
+from hookd.defs import Secret, kept_elsewhere
 
 PLAIN = "plain"
+
+
+def stands_in(view: View, secret: Secret) -> bool:
+    """Whether a secret is only its reference (`env:NAME`), since the load is portable."""
+    return view.scope.portable and kept_elsewhere(secret.reference)
 
 
 def read_secret(view: View | None, *, sensitive: bool = True, may_be_empty: bool = False) -> Secret | None:
@@ -45,7 +50,7 @@ def _referred(view: View) -> Secret | None:
     for kind, read in (("env", _from_env), ("file", _from_file), ("credential", _from_credential)):
         reference = view.get(kind)
         if reference is not None:
-            value = read(reference)
+            value = f"{kind}:{reference.value}" if view.scope.portable else read(reference)
             return None if value is None else Secret(value, f"{kind} {reference.value}")
     return None
 

@@ -19,7 +19,7 @@ class _PassphraseWanted(Exception):
 
 def read_tls(view: View | None, *, insecure: bool) -> Tls:
     """`tls:` of a webhook; what is wrong is reported."""
-    if view is None:
+    if view is None or view.scope.portable:
         return Tls(insecure=insecure)
     ca = _read_ca(view.get("ca"))
     cert, key = read_chain(view)

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hookd.config.files import MAX_SOURCE_BYTES, Unreadable, read_regular
+from hookd.config.files import MAX_SOURCE_BYTES, Unreadable, read_regular, work_tree_of
 from hookd.config.finding import Finding, Severity, Steps, dotted, shown_path
 from hookd.config.nodes import Node, Tree, lines_of
 from hookd.config.watching import identity
@@ -46,7 +46,7 @@ class Document:
     @cached_property
     def in_work_tree(self) -> bool:
         """Whether the file stands in a git work tree, where a plain secret would be published with it."""
-        return any((parent / ".git").exists() for parent in self.path.resolve().parents)
+        return work_tree_of(self.path) is not None
 
     @cached_property
     def lines(self) -> list[str]:
@@ -55,10 +55,15 @@ class Document:
 
 
 class Scope:
-    """What one load knows and collects: the environment, findings, and the files it was referred to."""
+    """What one load knows and collects: the environment, findings, and the files it was referred to.
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    Attributes:
+        portable: nothing of this machine is looked at: secret references stand for themselves.
+    """
+
+    def __init__(self, env: Mapping[str, str], *, portable: bool = False) -> None:
         self.env = env
+        self.portable = portable
         self.findings: list[Finding] = []
         self.sources: dict[str, bytes] = {}
         self.proven: dict[Any, str | None] = {}

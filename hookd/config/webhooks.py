@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hookd.config.auth import read_auth
 from hookd.config.headers import read_headers, sends_json
-from hookd.config.secret import read_secret
+from hookd.config.secret import read_secret, stands_in
 from hookd.config.tls import read_tls
 from hookd.config.units import Bounds, parse_rate, read_duration
 from hookd.config.url import names_forbidden_address, url_fault
@@ -68,6 +68,8 @@ def _read_url(view: View | None) -> Secret | None:
     url = read_secret(view, sensitive=False)
     if view is None or url is None:
         return None
+    if stands_in(view, url):
+        return url
     if fault := url_fault(url.value):
         view.error(f"the URL {fault}")
         return None

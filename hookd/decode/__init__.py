@@ -3,18 +3,30 @@
 Everything refused is an `EventRejected` with every fault at its JSON pointer; nothing a client sends can
 raise anything else.
 
-Must never: do I/O, or accept in part. Called by: `api`.
+Must never: do I/O, or accept in part. Called by: `api`, `spool`.
 """
 
+from hookd.decode.cloudevents import (
+    HEADER_PREFIX,
+    decode_binary,
+    decode_cloudevent,
+    decode_cloudevents,
+    is_json,
+)
 from hookd.decode.events import decode_batch, decode_event, decode_key, decode_send, decode_trigger
 from hookd.decode.strictjson import parse_json, parse_ndjson
 
 __all__ = [
+    "HEADER_PREFIX",
     "decode_batch",
+    "decode_binary",
+    "decode_cloudevent",
+    "decode_cloudevents",
     "decode_event",
     "decode_key",
     "decode_send",
     "decode_trigger",
+    "is_json",
     "parse_json",
     "parse_ndjson",
 ]

@@ -14,12 +14,14 @@ from typing import Any
 from hookd.decode.faults import Faults, kind
 from hookd.decode.rfc3339 import LONGEST, is_date_time
 from hookd.defs import TypeDef
+from hookd.facts import OWN, OWN_TYPES, is_own_id
 from hookd.model import Event, EventObject
 from hookd.schedule import is_firing_id
 
 _EVENT_FIELDS = ("type", "event", "object", "id", "time", "data")
 _OBJECT_FIELDS = ("id", "name", "tags")
-_RESERVED = "hookd."
+
+OWN_TYPE = f'a type that begins with "{OWN}" is hookd\'s own'
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -28,7 +30,13 @@ Types = Mapping[str, TypeDef] | None
 
 
 def decode_event(
-    value: Any, *, index: int | None, types: Types, default_id: str | None, make_id: Callable[[], str]
+    value: Any,
+    *,
+    index: int | None,
+    types: Types,
+    default_id: str | None,
+    make_id: Callable[[], str],
+    own: bool = False,
 ) -> Event:
     """One posted event.
 
@@ -38,23 +46,26 @@ def decode_event(
         types: the catalogue.
         default_id: the decoded `Idempotency-Key`, which serves as id where the body has none.
         make_id: makes an id where the client gave none.
+        own: hookd's own events are let through as well: to explain one, never to take it in.
 
     Raises:
         EventRejected: 422, with every fault.
     """
-    reader = _Reader(types, make_id)
+    reader = _Reader(types, make_id, own)
     event = reader.event(value, "" if index is None else f"/{index}", default_id)
     reader.faults.raise_any()
     return event
 
 
-def decode_batch(values: list[Any], *, types: Types, make_id: Callable[[], str]) -> list[Event]:
+def decode_batch(
+    values: list[Any], *, types: Types, make_id: Callable[[], str], own: bool = False
+) -> list[Event]:
     """Every event of a batch, in order; arguments as `decode_event`.
 
     Raises:
         EventRejected: 422, with every fault of every event; the batch is empty.
     """
-    reader = _Reader(types, make_id)
+    reader = _Reader(types, make_id, own)
     if not values:
         reader.faults.add("", "there is no event in the batch")
     events = []
@@ -115,6 +126,7 @@ class _Reader:
 
     types: Types
     make_id: Callable[[], str]
+    own: bool = False
     faults: Faults = field(default_factory=lambda: Faults("Invalid event"))
 
     def event(self, value: Any, pointer: str, default_id: str | None = None) -> Event:
@@ -126,11 +138,16 @@ class _Reader:
         faults.fields(pointer, value, _EVENT_FIELDS)
         type_name = _name(value, "type", pointer, faults)
         event_name = _name(value, "event", pointer, faults)
-        self._check_type(type_name, event_name, pointer, has_object="object" in value)
+        places = Places(
+            f"{pointer}/type", f"{pointer}/event", f"{pointer}/object" if "object" in value else ""
+        )
+        check_type(type_name, event_name, self._types_for(type_name), places, faults)
         obj = _object(value, pointer, faults)
         time = _time(value, pointer, faults)
         data = _data(value, pointer, faults)
         given_id = _given_id(value, pointer, default_id, faults)
+        if not self.own and given_id is not None and is_own_id(given_id):
+            faults.add(f"{pointer}/id", "ids of this form belong to hookd's own events; choose another")
         return Event(
             id=self.make_id() if given_id is None else given_id,
             type=type_name,
@@ -138,30 +155,41 @@ class _Reader:
             object=obj,
             time=time,
             data=data,
-            digest=None if given_id is None else _digest(type_name, event_name, obj, time, data),
+            digest=None if given_id is None else digest_of(type_name, event_name, obj, time, data),
         )
 
-    def _check_type(self, type_name: str, event_name: str, pointer: str, *, has_object: bool) -> None:
-        """Reserved and catalogued names; an empty name has its fault already."""
-        if type_name.startswith(_RESERVED):
-            self.faults.add(f"{pointer}/type", f'a type that begins with "{_RESERVED}" is hookd\'s own')
-        elif type_name and self.types is not None:
-            known = self.types.get(type_name)
-            if known is None:
-                self.faults.add(f"{pointer}/type", self.faults.unknown("type", type_name, self.types))
-            else:
-                _check_catalogued(known, event_name, pointer, self.faults, has_object=has_object)
+    def _types_for(self, type_name: str) -> Types:
+        return OWN_TYPES if self.own and type_name.startswith(OWN) else self.types
 
 
-def _check_catalogued(
-    known: TypeDef, event_name: str, pointer: str, faults: Faults, *, has_object: bool
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The pointers of a posted event's type, event and object; `object` is empty where it has none."""
+
+    type: str
+    event: str
+    object: str
+
+
+def check_type(type_name: str, event_name: str, types: Types, places: Places, faults: Faults) -> None:
+    """Reserved and catalogued names; an empty name has its fault already."""
+    if type_name.startswith(OWN) and types is not OWN_TYPES:
+        faults.add(places.type, OWN_TYPE)
+    elif type_name and types is not None:
+        known = types.get(type_name)
+        if known is None:
+            faults.add(places.type, faults.unknown("type", type_name, types))
+        else:
+            _check_catalogued(known, event_name, places, faults)
+
+
+def _check_catalogued(known: TypeDef, event_name: str, places: Places, faults: Faults) -> None:
     if event_name and event_name not in known.events:
         message = faults.unknown(f"event of type {known.name}", event_name, known.events)
-        faults.add(f"{pointer}/event", message)
-    if has_object and not known.objects:
+        faults.add(places.event, message)
+    if places.object and not known.objects:
         message = f"the type {known.name} is generic: it has neither object nor tags"
-        faults.add(f"{pointer}/object", message)
+        faults.add(places.object, message)
 
 
 def _name(value: dict[str, Any], key: str, pointer: str, faults: Faults) -> str:
@@ -204,12 +232,15 @@ def _tags(tags: Any, pointer: str, faults: Faults) -> tuple[str, ...]:
 
 
 def _time(value: dict[str, Any], pointer: str, faults: Faults) -> str | None:
-    if "time" not in value:
-        return None
-    time = faults.text(f"{pointer}/time", value["time"], LONGEST)
+    return read_time(value["time"], f"{pointer}/time", faults) if "time" in value else None
+
+
+def read_time(given: Any, pointer: str, faults: Faults) -> str:
+    """A moment by RFC 3339, as it was posted."""
+    time = faults.text(pointer, given, LONGEST)
     if time and not is_date_time(time):
         message = "must be an RFC 3339 date-time with an offset, such as 2026-01-02T03:04:05Z"
-        faults.add(f"{pointer}/time", message)
+        faults.add(pointer, message)
     return time
 
 
@@ -225,12 +256,17 @@ def _given_id(value: dict[str, Any], pointer: str, default_id: str | None, fault
         return None
     else:
         chosen = default_id
-    if is_firing_id(chosen):
-        faults.add(f"{pointer}/id", "ids of this form belong to schedules' moments; choose another")
+    check_id(chosen, f"{pointer}/id", faults)
     return chosen
 
 
-def _digest(
+def check_id(chosen: str, pointer: str, faults: Faults) -> None:
+    """Refuse the ids that schedules' moments have."""
+    if is_firing_id(chosen):
+        faults.add(pointer, "ids of this form belong to schedules' moments; choose another")
+
+
+def digest_of(
     type_name: str, event_name: str, obj: EventObject | None, time: str | None, data: dict[str, Any]
 ) -> bytes:
     """SHA-256 over the content; the order of keys and the form of the object do not count."""

@@ -5,6 +5,7 @@ Called by: `worker` (attempt), `daemon` and `reload` (open, prepare, close).
 """
 
 import asyncio
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -24,6 +25,7 @@ from hookd.send.faults import REMOTE, Fault, Phase, TlsUnusable, explain
 from hookd.send.mask import Mask
 from hookd.send.tls import Contexts
 from hookd.send.wire import Answer, Peer, Wire
+from hookd.trace import Trace
 
 _ASKING_FOR_TIME: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
@@ -40,9 +42,10 @@ class _Route:
     peer: Peer
     opening: str
 
-    def message(self, delivery_id: str, body: bytes, now: float) -> bytes:
+    def message(self, delivery_id: str, body: bytes, now: float, trace: Trace | None) -> bytes:
         """Write a whole request; header values go out as UTF-8, bytes that were no text as they came."""
-        request = self.draft.fill(delivery_id=delivery_id, body=body, now=now)
+        span_id = _new_span_id() if trace else ""
+        request = self.draft.fill(delivery_id=delivery_id, body=body, now=now, trace=trace, span_id=span_id)
         lines = "".join([f"{name}: {value}\r\n" for name, value in request.headers])
         length = f"Content-Length: {len(request.body)}\r\n" if self.draft.has_body else ""
         return f"{self.opening}{lines}{length}\r\n".encode(errors="surrogateescape") + request.body
@@ -80,7 +83,9 @@ class Sender:
         self._contexts.prepare(webhook.tls for webhook in kept.values() if _is_https(webhook))
         self._routes = {name: route for name, route in list(self._routes.items()) if name in kept}
 
-    async def attempt(self, webhook: WebhookDef, *, delivery_id: str, body: bytes, now: float) -> Outcome:
+    async def attempt(
+        self, webhook: WebhookDef, *, delivery_id: str, body: bytes, now: float, trace: Trace | None = None
+    ) -> Outcome:
         """Make one attempt (spec 5). Over at `webhook.timeout_s`, whatever the receiver does.
 
         Args:
@@ -88,6 +93,7 @@ class Sender:
             delivery_id: becomes `webhook-id`.
             body: the rendered message.
             now: seconds since the epoch; becomes `webhook-timestamp`.
+            trace: the trace of the event; the attempt is a new span of it.
 
         Returns: What the receiver said; a status line and head are an answer, also when the body breaks or
             drips (spec 14).
@@ -102,7 +108,7 @@ class Sender:
         try:
             with Deadline(self._loop, webhook.timeout_s):
                 route = await self._route(webhook)
-                message = route.message(delivery_id, body, now)
+                message = route.message(delivery_id, body, now, trace)
                 await wire.exchange(route.peer, message, answer, keep=route.mask.window)
         except (TlsUnusable, *REMOTE) as exc:
             fault = self._fault(webhook, route, exc, answer.phase)
@@ -179,6 +185,11 @@ def _split(url: str) -> tuple[URL, str]:
     except ValueError:
         raise aiohttp.InvalidURL(authority) from None
     return origin, target if target.startswith("/") else f"/{target}"
+
+
+def _new_span_id() -> str:
+    """16 random hex digits, not all zero (W3C Trace Context, section 3.2.2.4)."""
+    return f"{int.from_bytes(os.urandom(8)) or 1:016x}"
 
 
 def _is_https(webhook: WebhookDef) -> bool:

@@ -16,6 +16,7 @@ from hookd.model import (
     DeliveryFilter,
     DeliveryRecord,
     EventRecord,
+    GenerationRef,
     LaneStats,
     Lease,
     Page,
@@ -58,7 +59,9 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(self, wants: Sequence[Want], *, now: float) -> tuple[Lease, ...]:
+    async def claim(
+        self, wants: Sequence[Want], *, now: float, generation: GenerationRef | None = None
+    ) -> tuple[Lease, ...]:
         """Lease due deliveries, oldest due first, at most `seats` for each want; at most 1,000 in one call.
 
         Due is: pending with `due_at` not after `now`, or sending with a lease that ended by `now` (that
@@ -68,6 +71,7 @@ class Store(Protocol):
         Args:
             wants: at most one for each webhook.
             now: the start of the attempts and of their leases.
+            generation: recorded with the attempts, also with those that a crash cuts off.
 
         Raises:
             ValueError: two wants for one webhook.
@@ -77,6 +81,8 @@ class Store(Protocol):
 
     async def settle(self, lease: Lease, attempt: Attempt, settlement: Settlement, *, now: float) -> bool:
         """Record an attempt and what follows from it, in one transaction, if the lease is still held.
+
+        Where the attempt names another generation than its claim did, the attempt's counts.
 
         Returns:
             False when the lease was lost: nothing was changed.
@@ -235,6 +241,10 @@ class Store(Protocol):
         """How many deliveries are in each state, once everything asked before is done."""
         ...
 
+    async def last_died(self) -> float | None:
+        """When the latest of the deliveries that are dead now became so, or None. Cheap, however many there are."""
+        ...
+
     def pending_count(self) -> int:
         """How many deliveries are unfinished. Costs nothing."""
         ...
@@ -258,7 +268,7 @@ class Store(Protocol):
 
         Delivered and cancelled ones go by `delivered_before`, dead ones by `dead_before`, over
         `finished_at`; an event that had no deliveries goes by `delivered_before` over `received_at`. Freed
-        space is given back in the same step.
+        space is given back in the same step, which takes longer while others write.
 
         Returns:
             How many rows (deliveries and lone events) went; 0 means there is nothing left to do.

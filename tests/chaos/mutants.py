@@ -51,11 +51,7 @@ class Mutant:
 
 _COMMIT = """            self._run(_sort(batch), change, check_all=check_all)
 """
-_NO_RENEWAL = Patch(
-    "worker.py",
-    "        if now < self._renew_at:\n            return\n",
-    "        if now >= 0:\n            return\n",
-)
+_NO_RENEWAL = Patch("leases.py", "        if now < self._renew_at:\n", "        if now >= 0:\n")
 
 MUTANTS = (
     Mutant(
@@ -146,13 +142,12 @@ MUTANTS = (
         (
             Patch(
                 "worker.py",
-                "                outcome = await self._attempt(webhook, lease)\n",
+                "                outcome = await self._attempt(",
                 """                await self._store.settle(
                     lease, _attempt_row(lease, Outcome(Reason.OK, 200)), Settlement(State.DELIVERED, counted=False),
                     now=self._clock.now(),
                 )
-                outcome = await self._attempt(webhook, lease)
-""",
+                outcome = await self._attempt(""",
             ),
         ),
         ("kill", "receiver down"),
@@ -213,8 +208,8 @@ MUTANTS = (
         (
             Patch(
                 "worker.py",
-                "delivery_id=lease.delivery_id, body=lease.body,",
-                'delivery_id=f"{lease.delivery_id}-{lease.attempt}", body=lease.body,',
+                "=lease.delivery_id,\n                body=lease.body,\n",
+                '=f"{lease.delivery_id}-{lease.attempt}",\n                body=lease.body,\n',
             ),
         ),
         ("edit",),

@@ -312,6 +312,22 @@ def test_the_first_unix_socket_is_found_without_a_load(
     assert config.first_unix_socket(tmp_path) == wanted
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("daemon:\n  store: x\n  spool: a/../b\n", "b"),
+        ("daemon: {spool: /a, listen: []}\n", "/a"),
+        ("daemon: {spool: [a]}\n", None),
+        ("daemon: 5\n", None),
+        ("tasks: {spool: a}\n", None),
+    ],
+)
+def test_the_spool_is_found_without_a_load(content: str, expected: str | None, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(content)
+    wanted = None if expected is None else str(tmp_path / expected)
+    assert config.spool_directory(tmp_path / "x.yaml") == wanted
+
+
 def test_looking_for_a_socket_where_there_is_no_config(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.yaml")
     assert config.first_unix_socket(tmp_path) is None

@@ -152,6 +152,7 @@ def test_every_key_of_daemon(good: Path) -> None:
         shutdown_grace_s=0.25,
         log_level="debug",
         log_format="json",
+        spool=str(good / "run/spool"),
     )
 
 
@@ -357,7 +358,7 @@ def test_the_example_runs_as_it_is(tmp_path: Path) -> None:
     assert not result.findings
     assert not config.load(Path(example), env={}, now=at("2099-01-01T00:00:00")).findings
     assert result.config is not None
-    assert config.summary(result.config) == "3 webhooks, 5 tasks, 3 events, 3 schedules"
+    assert config.summary(result.config) == "3 webhooks, 6 tasks, 3 events, 3 schedules"
     assert {type(rule) for task in result.config.tasks.values() for rule in task.triggers} == {
         EventDef,
         ScheduleDef,

@@ -110,7 +110,43 @@ def test_an_editor_marks_a_trigger_that_does_not_load(trigger: dict[str, Any]) -
     assert not Draft202012Validator(SCHEMA).is_valid(document)
 
 
+TESTS: dict[str, Any] = json.loads(config.schema_text(tests=True))
+ALL_OF_TESTS = dict(subschemas(TESTS))
+
+
+def test_the_schema_of_tests_is_as_good() -> None:
+    Draft202012Validator.check_schema(TESTS)
+    for place, schema in ALL_OF_TESTS.items():
+        assert schema["title"], place
+        assert schema["description"].endswith("."), place
+        assert "properties" not in schema or schema["additionalProperties"] is False, place
+        if "$ref" in schema:
+            assert schema["$ref"].removeprefix("#/$defs/") in TESTS["$defs"]
+        defaults = [schema["default"]] if "default" in schema else []
+        for value in [*schema.get("examples", ()), *defaults]:
+            Draft202012Validator({**schema, "$defs": TESTS["$defs"]}).validate(value)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"cases": []},
+        {"cases": [{"name": "n", "event": {"type": "t", "event": "e"}}]},
+        {"cases": [{"name": "n", "event": {"type": "t"}, "expect": []}]},
+        {"cases": [{"name": "n", "event": {"type": "t", "event": True}, "expect": []}]},
+        {"cases": [{"name": "n", "event": {"type": "t", "event": "e"}, "expect": [{"bodi": 1}]}]},
+        {"cases": [{"name": "n", "event": {"type": "t", "event": "e"}, "expect": [{"body": 1}]}]},
+    ],
+    ids=str,
+)
+def test_an_editor_marks_a_test_file_that_is_wrong(document: dict[str, Any]) -> None:
+    assert not Draft202012Validator(TESTS).is_valid(document)
+
+
 def test_it_is_the_file_in_the_checkout() -> None:
+    tests = (TOP / "schema" / "hookd.test.schema.json").read_text(encoding="utf-8")
+    assert config.schema_text(tests=True) == tests
     assert config.schema_text() == (TOP / "schema" / "hookd.schema.json").read_text(encoding="utf-8")
 
 

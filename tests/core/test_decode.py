@@ -374,6 +374,31 @@ MOMENT_IDS = (
 )
 
 
+OWN_ID = f"hookd_{'0f' * 16}"
+
+
+def test_ids_of_hookds_own_events_are_refused() -> None:
+    message = "ids of this form belong to hookd's own events; choose another"
+    assert faults(one, {**OK, "id": OWN_ID}) == [("/id", message)]
+    assert faults(one, OK, default_id=OWN_ID) == [("/id", message)]
+    for free in (OWN_ID[:-1], OWN_ID + "0", OWN_ID.upper(), "hookd_delivery"):
+        assert one({**OK, "id": free}).id == free
+
+
+@pytest.mark.parametrize("types", [None, TYPES])
+def test_hookds_own_events_are_read_to_be_explained_alone(types: dict[str, TypeDef] | None) -> None:
+    own = {"type": "hookd.webhook", "event": "parked", "object": "w", "id": OWN_ID}
+    assert one(own, types=types, own=True).object == EventObject(name="w")
+    assert decode_batch([own], types=types, make_id=made_id, own=True)[0].type == "hookd.webhook"
+    assert [pointer for pointer, _ in faults(one, own, types=types)] == ["/type", "/id"]
+    for changes, found in (
+        ({"event": "park"}, ("/event", 'unknown event of type hookd.webhook "park"; did you mean "parked"?')),
+        ({"type": "hookd.web"}, ("/type", 'unknown type "hookd.web"; did you mean "hookd.webhook"?')),
+    ):
+        [(pointer, message)] = faults(one, own | changes, types=types, own=True)
+        assert (pointer, message.partition(" valid: ")[0]) == found
+
+
 @pytest.mark.parametrize("taken", MOMENT_IDS)
 def test_ids_of_schedules_moments_are_hookds_own(taken: str) -> None:
     message = "ids of this form belong to schedules' moments; choose another"

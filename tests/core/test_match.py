@@ -200,3 +200,11 @@ def test_a_where_is_compiled_once_for_enabled_rules() -> None:
     with pytest.raises(ConditionError, match='column 1: unknown name "dta"'):
         Matcher([rule("bad", where="dta.x")])
     assert Matcher([rule("bad", where="dta.x", enabled=False)]).match(ON_WEB, NOW) == Found(())
+
+
+def test_a_type_and_event_are_known_where_an_enabled_rule_is_about_them() -> None:
+    matcher = Matcher(RULES)
+    assert matcher.knows("vm", "on")
+    assert matcher.knows("vm", "off")
+    assert not matcher.knows("volume", "off")
+    assert not Matcher([rule("off", enabled=False)]).knows("vm", "on")

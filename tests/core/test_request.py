@@ -1,8 +1,13 @@
 """The request as it goes out: headers in order and case, the URL untouched, nothing shown."""
 
+from dataclasses import replace
+
+import pytest
+
 from hookd import __version__
 from hookd.defs import Method, Secret, Signing, SigningStyle, WebhookDef
 from hookd.request import build, draft
+from hookd.trace import Trace
 
 JSON = ("Content-Type", Secret("application/json"))
 AGENT = ("user-agent", f"hookd/{__version__}")
@@ -80,3 +85,37 @@ def test_repr_shows_no_secret() -> None:
     shown = repr(draft(definition)) + repr(build(definition, delivery_id="d", body=b"b0dy", now=0))
     for hidden in ("t0k3n", "s1gn", "b0dy", "hooks.example"):
         assert hidden not in shown
+
+
+TRACE = Trace("0af7651916cd43dd8448eb211c80319c", "01", "rojo=1")
+SPAN = "00f067aa0ba902b7"
+TRACED = [("traceparent", f"00-{TRACE.trace_id}-{SPAN}-01"), ("tracestate", "rojo=1")]
+
+
+@pytest.mark.parametrize(
+    ("own", "added"),
+    [
+        ((), TRACED),
+        ((("TraceState", Secret("own=1")),), TRACED[:1]),
+        ((("Traceparent", Secret("own")),), []),
+        ((("traceparent", Secret("own")), ("tracestate", Secret("own=1"))), []),
+    ],
+)
+def test_a_trace_comes_last_unless_the_webhook_has_its_own(
+    own: tuple[tuple[str, Secret], ...], added: list[tuple[str, str]]
+) -> None:
+    signing = Signing((Secret("s"),), SigningStyle.GITHUB)
+    made = draft(webhook(JSON, *own, signing=signing))
+    plain = made.fill(delivery_id="dlv_1", body=b"{}", now=0)
+    traced = made.fill(delivery_id="dlv_1", body=b"{}", now=0, trace=TRACE, span_id=SPAN)
+    assert list(traced.headers) == [*plain.headers, *added]
+
+
+def test_a_trace_without_a_state() -> None:
+    trace = replace(TRACE, state="")
+    traced = draft(webhook()).fill(delivery_id="dlv_1", body=b"", now=0, trace=trace, span_id=SPAN)
+    assert list(traced.headers) == [
+        AGENT,
+        *[(name, v.replace("1700000000", "0")) for name, v in OWN],
+        TRACED[0],
+    ]

@@ -19,6 +19,7 @@ tasks:
 events:
   e: {type: vm, event: "on", task: t}
 """
+OVER = "  say: {webhook: ops, triggers: [{type: hookd.store, event: recovered}]}\n"
 EVENT = {"type": "vm", "event": "on"}
 
 
@@ -95,7 +96,8 @@ async def test_a_full_disk_is_told_of_and_over_though_nothing_waits(
 ) -> None:
     (tmp_path / "hookd.yaml").write_text(
         "daemon: {listen: [{unix: h.sock}], store: disk/h.db, log: {format: json}}\n"
-        f"webhooks:\n  w: {{url: '{recorder.url}'}}\n{RULES}"
+        f"webhooks:\n  w: {{url: '{recorder.url}'}}\n  ops: {{url: '{recorder.url}/ops'}}\n"
+        + RULES.replace("events:", f"{OVER}events:")
     )
     async with DaemonProcess(tmp_path) as daemon:
         with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
@@ -112,3 +114,9 @@ async def test_a_full_disk_is_told_of_and_over_though_nothing_waits(
                 await asyncio.sleep(0.02)
             while b'"store.recovered"' not in (tmp_path / "daemon.log").read_bytes():
                 await asyncio.sleep(0.02)
+            while not (told := [each for each in recorder.requests if each.target == "/ops"]):
+                await asyncio.sleep(0.02)
+        delivery = await daemon.get(f"/v1/deliveries/{told[0].id}")
+        event = await daemon.get(f"/v1/events/{delivery['cause']['event_id']}")
+        assert (event["type"], event["object"]["name"]) == ("hookd.store", str(small_disk / "h.db"))
+        assert "disk is full" in event["data"]["error"]

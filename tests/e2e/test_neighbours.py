@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import readme
 from tests.bench.nginx import free_port, nginx
 from tests.e2e.conftest import Running
 
@@ -32,23 +33,12 @@ def need(program: str) -> str:
 
 
 @asynccontextmanager
-async def debian_webhook(directory: Path, secret: str) -> AsyncIterator[str]:
-    """Debian's `webhook` with its payload-hmac-sha256 rule."""
+async def debian_webhook(directory: Path, secret: str, command: str = "/bin/true") -> AsyncIterator[str]:
+    """Debian's `webhook` with the rule that the README shows."""
     program, port = need("webhook"), free_port()
-    hooks = [
-        {
-            "id": "ops",
-            "execute-command": "/bin/true",
-            "response-message": "accepted",
-            "trigger-rule": {
-                "match": {
-                    "type": "payload-hmac-sha256",
-                    "secret": secret,
-                    "parameter": {"source": "header", "name": "X-Hub-Signature-256"},
-                }
-            },
-        }
-    ]
+    hooks = json.loads(readme.files()["hooks.json"])
+    hooks[0]["execute-command"] = command
+    hooks[0]["trigger-rule"]["match"]["secret"] = secret
     (directory / "hooks.json").write_text(json.dumps(hooks))
     process = await asyncio.create_subprocess_exec(
         program, "-hooks", str(directory / "hooks.json"), "-ip", "127.0.0.1", "-port", str(port),

@@ -15,6 +15,7 @@ from hookd.daemon import _routes
 from hookd.metrics import Metrics
 from tests.e2e.conftest import Running
 from tests.e2e.recorder import Received, Recorder, status
+from tests.e2e.test_tail import following
 
 CONFIG = """
 types: {{vm: {{events: ["on"]}}}}
@@ -143,12 +144,17 @@ def fault(path: str, method: str, code: int, answer: Any) -> str:
     return f"{method} {path} {code}: {where}: {error.message} (hookd/api/openapi/schemas.py)" if error else ""
 
 
+APART = {("GET", "/metrics"), ("GET", "/v1/tail")}
+"""Operations that answer something else than one JSON document."""
+
+TRACED = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+
 Step = tuple[str, str, dict[str, str], Any, int]
 """Method, path, its variables, body, and the status that is due."""
 
 
 def steps(ids: Mapping[str, str]) -> list[Step]:
-    """Each operation at least once, given deliveries by their task: one that is dead and one that waits."""
+    """Each operation at least once but those in `APART`, given deliveries by their task: one is dead, one waits."""
     delivery = "/v1/deliveries/{id}"
     return [
         ("POST", "/v1/events", {}, EVENT, 202),
@@ -179,6 +185,9 @@ def steps(ids: Mapping[str, str]) -> list[Step]:
         ("POST", "/v1/webhooks/{name}/resume", {"name": "w"}, None, 200),
         ("POST", "/v1/webhooks/{name}/send", {"name": "w"}, {"message": {"a": 1}}, 202),
         ("GET", "/v1/config", {}, None, 200),
+        ("GET", "/v1/names", {}, None, 200),
+        ("POST", "/v1/config/diff", {}, {}, 200),
+        ("POST", "/v1/config/diff", {}, {"a": 1}, 422),
         ("POST", "/v1/reload", {}, None, 200),
         ("GET", "/healthz", {}, None, 200),
         ("GET", "/readyz", {}, None, 200),
@@ -192,20 +201,80 @@ async def test_real_answers_are_as_described(recorder: Recorder, running: Runnin
 
     recorder.reply = first_fails
     daemon = await running(CONFIG.format(url=recorder.url))
-    event = (await daemon.post({**EVENT, "id": "one"}))[1]
+    event = (await daemon.request("POST", "/v1/events", body={**EVENT, "id": "one"}, headers=TRACED))[1]
     ids = {each["task"]: each["id"] for each in event["deliveries"]}
     await daemon.delivery_when(ids["t"], "dead")
     for method, path, values, body, wanted in steps(ids):
         code, answer = await daemon.request(method, path.format(**values), body=body)
         assert code == wanted, (method, path, answer)
         assert fault(path, method, code, answer) == ""
-    daemon.config.write_text(daemon.config.read_text().replace("what it is", "what it was"))
-    code, answer = await daemon.request("POST", "/v1/reload")
-    assert (code, fault("/v1/reload", "POST", code, answer)) == (200, "")
-    assert answer["changes"]["webhooks"]["changed"] == ["w"]
-    assert {(method, path) for method, path, *_ in steps(ids)} == described() - {("GET", "/metrics")}, (
+    traced = await daemon.get(f"/v1/deliveries/{ids['t']}")
+    assert traced["trace_id"] == TRACED["traceparent"][3:35]
+    assert traced["attempts"][0]["generation"]["number"] == 1
+    assert {(method, path) for method, path, *_ in steps(ids)} == described() - APART, (
         "each operation is asked here: add a step for a new one"
     )
+
+
+async def test_real_changes_are_as_described(recorder: Recorder, running: Running) -> None:
+    daemon = await running(CONFIG.format(url=recorder.url))
+    given = daemon.config.read_text()
+
+    async def ask(path: str, config: str) -> dict[str, Any]:
+        daemon.config.write_text(config)
+        code, answer = await daemon.request("POST", path)
+        assert fault(path, "POST", code, answer) == ""
+        return cast(dict[str, Any], answer)
+
+    found = await ask("/v1/config/diff", given.replace("retries: 0", "retries: many"))
+    assert (found["valid"], found["findings"][0]["severity"]) == (False, "error")
+    changed = given.replace("what it is", "what it was").replace("  p:", "  q: {webhook: w}\n  p:")
+    found = await ask("/v1/config/diff", changed)
+    assert [(each["section"], each["change"]) for each in found["changes"]] == [
+        ("webhooks", "changed"),
+        ("tasks", "added"),
+    ]
+    assert (await ask("/v1/reload", changed))["changes"]["webhooks"]["changed"] == ["w"]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "code"),
+    [
+        ("application/cloudevents+json", 202),
+        ("application/cloudevents-batch+json", 202),
+        ("application/cloudevents-batch+json; charset=latin1", 415),
+    ],
+)
+async def test_real_answers_to_cloudevents_are_as_described(
+    recorder: Recorder, running: Running, media_type: str, code: int
+) -> None:
+    daemon = await running(CONFIG.format(url=recorder.url))
+    found = document()
+    body = found["paths"]["/v1/events"]["post"]["requestBody"]["content"][media_type.partition(";")[0]]
+    cloud = {"specversion": "1.0", "id": "1", "source": "/s", "type": "vm.on", "subject": None, "x": 1}
+    given = [cloud] if "batch" in media_type else cloud
+    schema = {**body["schema"], "components": found["components"]}
+    assert best_match(Draft202012Validator(schema).iter_errors(given)) is None
+    answered, answer = await daemon.request(
+        "POST", "/v1/events", body=given, headers={"Content-Type": media_type}
+    )
+    assert (answered, fault("/v1/events", "POST", answered, answer)) == (code, "")
+
+
+async def test_the_lines_of_tail_are_as_described(recorder: Recorder, running: Running) -> None:
+    daemon = await running(CONFIG.format(url=recorder.url))
+    schemas = document()["components"]["schemas"]
+    seen = []
+    code, answer = await daemon.request("GET", "/v1/tail?after=x")
+    assert (code, fault("/v1/tail", "GET", code, answer)) == (400, "")
+    async with following(daemon) as stream:
+        seen.append(await stream.next())
+        await daemon.post(EVENT)
+        seen += await stream.until("delivery.delivered")
+        assert await daemon.stop() == 0
+        seen += await stream.until("tail.ended")
+    for line in seen:
+        assert best_match(Draft202012Validator(schemas["TailLine"]).iter_errors(line)) is None, line
 
 
 def test_an_answer_with_a_field_too_many_is_a_fault() -> None:

@@ -277,14 +277,42 @@ async def test_status_and_config_tell_limits_and_the_catalogue(
     daemon = await running(CONFIG.format(url=recorder.url))
     told = await daemon.get("/v1/status")
     assert told["limits"] == {"pending": 1_000_000}
+    assert (told["last_died_at"], told["schedules"]) == (None, {"error": None})
     assert (await daemon.get("/v1/config"))["types"] is None
+    assert await daemon.get("/v1/names") == {"webhooks": ["a", "b"], "tasks": ["ta", "tb"], "types": {}}
     await reconfigure(daemon, "types: {vm: {events: [a]}}\n")
+    assert await daemon.get("/v1/names") == {"webhooks": [], "tasks": [], "types": {"vm": ["a"]}}
     assert list((await daemon.get("/v1/config"))["types"]) == ["vm"]
     query = "since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z"
     answered, problem = await daemon.request("GET", f"/v1/deliveries?{query}")
     assert answered == 400
     assert "since is later than until" in problem["detail"]
     assert (await commanded(daemon, capsys, "deliveries", "--event", "nope"))[0] == 1
+
+
+async def test_check_fails_as_long_as_something_needs_attention(
+    recorder: Recorder, running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon = await running(CONFIG.format(url=recorder.url))
+    assert (await commanded(daemon, capsys, "status", "--check"))[0] == 0
+
+    recorder.reply = answering(404)
+    found = await died(daemon, A)
+    code, out, _ = await commanded(daemon, capsys, "status", "--check")
+    assert (code, out.splitlines()[0]) == (1, "needs attention:")
+    assert f"1 dead, the latest since {found['finished_at'][:19]}Z: `hookd deliveries" in out
+    assert (await commanded(daemon, capsys, "status"))[0] == 0
+
+    recorder.reply = answering(200)
+    await done(daemon, f"/v1/deliveries/{found['id']}/retry")
+    await daemon.delivery_when(found["id"], "delivered")
+    assert (await commanded(daemon, capsys, "status", "--check"))[0] == 0
+
+    daemon.config.write_text("webhooks: {a: {}}")
+    await daemon.request("POST", "/v1/reload")
+    code, out, _ = await commanded(daemon, capsys, "status", "--check")
+    assert code == 1
+    assert "the config on disk was refused" in out
 
 
 SENT: list[tuple[str, Any, bytes]] = [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hookd.api.openapi.operations import OPERATIONS
 from tests.bench.nginx import free_port
 from tests.e2e.conftest import Running
 from tests.e2e.daemon_process import DaemonProcess
@@ -19,6 +20,9 @@ LONGEST_S = 600
 EXAMPLES = os.environ.get("HOOKD_API_EXAMPLES", "10")
 SEED = os.environ.get("HOOKD_API_SEED", "1")
 """How many requests for each operation besides the fixed ones, and which: more of both search longer."""
+
+ENDLESS = "/v1/tail"
+"""Its answer does not end, which schemathesis would wait for."""
 
 CONFIG = """
 webhooks:
@@ -57,7 +61,7 @@ async def test_schemathesis_finds_no_violation(tmp_path: Path, recorder: Recorde
     process = await asyncio.create_subprocess_exec(
         schemathesis(), "run", f"http://127.0.0.1:{port}/openapi.json", "-H", f"Authorization: Bearer {TOKEN}",
         "--checks", "all", "--max-examples", EXAMPLES, "--seed", SEED, "--continue-on-failure", "--no-color",
-        "--warnings", "off", "--generation-database", "none",
+        "--exclude-path", ENDLESS, "--warnings", "off", "--generation-database", "none",
         cwd=tmp_path, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
@@ -68,7 +72,9 @@ async def test_schemathesis_finds_no_violation(tmp_path: Path, recorder: Recorde
             process.kill()
             await process.wait()
     assert process.returncode == 0, said
-    tested = len((await daemon.get("/openapi.json"))["paths"])
-    assert f"{tested} selected / {tested} total" in said
+    tested = len(OPERATIONS) - len(
+        ("/openapi.json", ENDLESS)
+    )  # where it reads the description it does not test
+    assert f"{tested} selected / {tested + 1} total" in said
     assert await kinds(daemon) == {"event", "trigger", "send"}
     assert '"event": "request.failed"' not in daemon.log.read_text()

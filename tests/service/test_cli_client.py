@@ -4,7 +4,7 @@ import grp
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from hookd.cli import address, main
 from hookd.cli.address import DEFAULT_SOCKET, from_options
 from hookd.cli.client import unreachable
 from hookd.cli.options import Parser
-from hookd.cli.wire import NoAnswer, parse_answer
+from hookd.cli.wire import NoAnswer, Request, over_unix, parse_answer
 from tests.service.fake_daemon import Canned, FakeDaemon, problem, serving
 
 RECEIPT = {"id": "e1", "duplicate": False, "deliveries": []}
@@ -134,6 +134,28 @@ class TestUnreachable:
         said = capsys.readouterr().err
         assert told in said
         assert "unknown whether the request was carried out" in said
+
+
+def test_an_answer_that_drips_is_over_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("hookd.cli.wire.time.monotonic", lambda: now[0])
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.recv(1 << 16)
+                while True:
+                    now[0] += 1.0
+                    connection.sendall(b"H")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(TimeoutError):
+            over_unix(str(tmp_path / "s"), Request("GET", "/", {}), 2.0)
+        thread.join()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest
 
 from hookd.cli import main
 from hookd.cli.batches import batches
+from hookd.cli.spooling import with_id
 from tests.service.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
 
 DELIVERIES = [
@@ -223,6 +224,115 @@ def test_parts_stay_below_both_bounds(sizes: list[int], parts: list[list[int]]) 
     made = list(batches(lines, most_bytes=10, most_events=3))
     assert [[len(content) for _, content in part] for part in made] == parts
     assert [line for part in made for line in part] == lines
+
+
+class TestSpool:
+    @pytest.fixture
+    def spool(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        directory = tmp_path / "spool"
+        directory.mkdir()
+        monkeypatch.setenv("HOOKD_SPOOL", str(directory))
+        return directory
+
+    def test_the_id_is_fixed_before_the_first_try(self, daemon: FakeDaemon, spool: Path) -> None:
+        daemon.answers["POST /v1/events"] = problem(503, "stopping")
+        assert main(["emit", "vm", "on", "--spool"]) == 0
+        [kept] = spool.iterdir()
+        assert daemon.asked[0].body == kept.read_bytes()
+        assert daemon.asked[0].json["id"].startswith("evt_")
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422])
+    def test_a_refusal_is_not_spooled(self, status: int, daemon: FakeDaemon, spool: Path) -> None:
+        daemon.answers["POST /v1/events"] = problem(status, "no")
+        assert main(["emit", "vm", "on", "--spool"]) == 1
+        assert not list(spool.iterdir())
+
+    def test_a_file_is_posted_until_nobody_answers_and_then_spooled(
+        self, daemon: FakeDaemon, spool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["POST /v1/events"] = lambda asked: (
+            _taking(asked) if len(daemon.asked) == 1 else problem(503, "busy")
+        )
+        assert main(["emit", "--file", str(_lines(tmp_path, 1201)), "--spool"]) == 0
+        said = capsys.readouterr()
+        assert said.out == "taken: 500 events, 1000 deliveries; spooled: 701 events\n"
+        assert len(daemon.asked) == 2
+        kept = sorted(spool.iterdir())
+        assert said.err == (
+            f"hookd: busy; 701 events are spooled in 2 files beside {kept[0]}, to be taken in when hookd runs\n"
+        )
+        numbers = [json.loads(line)["n"] for file in kept for line in file.read_bytes().splitlines()]
+        assert numbers == list(range(501, 1202))
+
+    def test_a_directory_that_cannot_be_written_to_is_told(
+        self, daemon: FakeDaemon, spool: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["POST /v1/events"] = problem(503, "busy")
+        spool.rmdir()
+        spool.write_bytes(b"")
+        assert main(["emit", "vm", "on", "--spool"]) == 3
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.splitlines() == [
+            "hookd: busy",
+            f"the event could not be spooled in {spool}: not a directory",
+            "mend that, or name another directory: --spool=DIR, $HOOKD_SPOOL or daemon.spool",
+        ]
+
+    def test_half_a_file_is_never_left(
+        self, daemon: FakeDaemon, spool: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object) -> int:
+            raise OSError(28, "No space left on device")
+
+        daemon.answers["POST /v1/events"] = problem(503, "busy")
+        monkeypatch.setattr("os.fsync", full)
+        assert main(["emit", "vm", "on", "--spool"]) == 3
+        assert not list(spool.iterdir())
+
+    @pytest.mark.parametrize("line", [b'{"a": 1, "id": "x"}', b'{"id": null}'])
+    def test_an_id_that_is_there_stays(self, line: bytes) -> None:
+        assert with_id(line) == line
+
+    @pytest.mark.parametrize("line", [b"{}", b'{ "n": 1.10 }', b' {"n": 1.10}'])
+    def test_an_id_is_put_in_front_of_what_was_written(self, line: bytes) -> None:
+        made = with_id(line)
+        assert json.loads(made) == {"id": json.loads(made)["id"], **json.loads(line)}
+        assert made.endswith(line.strip()[1:])
+
+    @pytest.mark.parametrize("line", [b"[]", b"1", b"{", b"\xef\xbb\xbf{}", b"\xff", b"[" * 100_000])
+    def test_what_is_no_object_gets_none(self, line: bytes) -> None:
+        with pytest.raises(ValueError, match=r"."):
+            with_id(line)
+
+
+@pytest.mark.parametrize("words", [["--wait", "vm", "on"], ["vm", "on", "--wait"], ["vm", "on", "--wait=2s"]])
+def test_an_option_with_a_value_of_its_own_takes_no_other_word(words: list[str], daemon: FakeDaemon) -> None:
+    daemon.answers["POST /v1/events"] = Canned(202, {**RECEIPT, "deliveries": []})
+    assert main(["emit", *words]) == 0
+    assert daemon.asked[0].json == {"type": "vm", "event": "on"}
+
+
+def test_behind_two_dashes_it_is_no_option(daemon: FakeDaemon) -> None:
+    daemon.answers["POST /v1/events"] = Canned(202, RECEIPT)
+    assert main(["emit", "--", "--wait", "--spool"]) == 0
+    assert daemon.asked[0].json == {"type": "--wait", "event": "--spool"}
+
+
+def test_waiting_asks_ever_more_seldom(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    def answer(asked: Asked) -> Canned:
+        state = "delivered" if len(pauses) > 20 or asked.path.endswith("d2") else "sending"
+        return Canned(200, {"state": state, "attempt": 1, "parked": None, "failures": 0})
+
+    daemon.answers["POST /v1/events"] = Canned(202, RECEIPT)
+    daemon.answers["GET /v1/deliveries/d1"] = daemon.answers["GET /v1/deliveries/d2"] = answer
+    monkeypatch.setattr("hookd.cli.endings.time.sleep", pauses.append)
+    assert main(["emit", "vm", "on", "--wait"]) == 0
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (0.02, 1.0)
+    assert len(daemon.asked) == len(pauses) + 3
 
 
 def _taking(asked: Asked) -> Canned:

@@ -391,6 +391,17 @@ def test_several_events_are_told_one_after_the_other(form: str, run: Run) -> Non
     assert out.index("disk full") < out.index("=== event 2 of 2") < out.index("notify-zapier")
 
 
+CLOUDEVENT = {"specversion": "1.0", "type": "disk.full", "source": "/s", "id": "1"}
+
+
+def test_a_cloudevent_is_an_event(run: Run) -> None:
+    event = CLOUDEVENT | {"type": "virtual_machine.powered_on", "subject": "web-01"}
+    code, out = run(event)
+    assert (code, '  | {"text": "web-01 /s 1"}' in out) == (0, True)
+    assert run([CLOUDEVENT, event])[0] == 0
+    assert run("\n".join(map(json.dumps, [CLOUDEVENT, event])))[0] == 0
+
+
 def test_an_event_over_several_lines_is_one(run: Run) -> None:
     assert run(json.dumps(happened(object="web-01"), indent=2))[0] == 0
 
@@ -414,7 +425,11 @@ def test_standard_input(
         ("3", "an event must be an object, not a number"),
         ({"type": "a", "evnt": "b"}, 'unknown field "evnt"; did you mean "event"?'),
         ([happened(), {"type": "a"}], "/1/event: is required"),
-        (happened("hookd.webhook"), "hookd's own"),
+        (CLOUDEVENT | {"type": "hookd.dead"}, "hookd's own"),
+        ([CLOUDEVENT, CLOUDEVENT | {"id": None}], "/1/id: is required"),
+        ([CLOUDEVENT, happened()], '/0/specversion: unknown field "specversion"'),
+        (happened("hookd.webhok"), 'unknown type "hookd.webhok"; did you mean "hookd.webhook"?'),
+        (happened("hookd.webhook"), "unknown event of type hookd.webhook"),
         ('{"type": "a", "event": "b"}\n{"type": 3', "at line 2"),
         ('{"type": "a", "event": "b"}\n{"type": 3, "event": "b"}', "/1/type: must be a string"),
     ],

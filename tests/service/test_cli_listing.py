@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hookd.cli import main
-from hookd.cli.health import concerns
+from hookd.cli.health import concerns, notes
 from hookd.cli.moments import parse_duration, parse_moment, span
 from hookd.cli.screen import columns_of
 from tests.service.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
@@ -43,6 +43,7 @@ def delivery(**changes: Any) -> dict[str, Any]:
         "detail": "",
         "last_status": 200,
         "last_error": "",
+        "trace_id": None,
         **changes,
     }
 
@@ -91,9 +92,12 @@ def status(**changes: Any) -> dict[str, Any]:
         "listen": ["unix:/run/hookd/hookd.sock", "http://127.0.0.1:8420"],
         "store": {"path": "/var/lib/hookd/hookd.db", "size_bytes": 3 << 20, "error": None},
         "deliveries": {"pending": 0, "sending": 0, "delivered": 7, "dead": 0, "cancelled": 0},
+        "last_died_at": None,
+        "schedules": {"error": None},
         "limits": {"pending": 10},
         "webhooks": [lane()],
         "spent": [],
+        "spool": {"path": "/var/spool/hookd", "waiting": 0, "rejected": 0, "error": None},
         "stopping": False,
     }
     for place, value in changes.items():
@@ -106,6 +110,18 @@ def status(**changes: Any) -> dict[str, Any]:
 
 
 class TestStatus:
+    @pytest.mark.parametrize(("dirty", "ending"), [(False, ""), (True, ", dirty")])
+    def test_the_commit_of_the_config(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], *, dirty: bool, ending: str
+    ) -> None:
+        given = status()
+        given["config"]["dirty"] = dirty
+        given["config"]["commit"] = "0123456789abcdef" * 2 + "01234567"
+        daemon.answers["GET /v1/status"] = Canned(200, given)
+        assert main(["status"]) == 0
+        told = "config      /etc/hookd, number 3, hash 0123456789ab, commit 0123456789ab"
+        assert told + ending in capsys.readouterr().out.splitlines()
+
     def test_a_healthy_daemon(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers["GET /v1/status"] = Canned(200, status())
         assert main(["status"]) == 0
@@ -123,6 +139,13 @@ class TestStatus:
             "ops      ok     0        0          -       200",
         ]
 
+    def test_the_spool_has_a_line_where_something_is_in_it(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["GET /v1/status"] = Canned(200, status(spool__waiting=3, spool__rejected=1))
+        assert main(["status"]) == 0
+        assert "spool       /var/spool/hookd, 3 waiting, 1 rejected" in capsys.readouterr().out.splitlines()
+
     @pytest.mark.parametrize(
         ("changes", "told"),
         [
@@ -139,22 +162,39 @@ class TestStatus:
                 "a.yaml:1:2: w: no",
             ),
             ({"config__restart_needed": ["daemon.store"]}, "daemon.store changed: it takes effect after"),
-            ({"config__warnings": ["a.yaml:1:1: warning: x"]}, "a.yaml:1:1: warning: x"),
+            (
+                {"schedules__error": "schedules.nightly: too many deliveries"},
+                "schedules are late (schedules.nightly: too many deliveries)",
+            ),
+            (
+                {"deliveries__pending": 8},
+                "8 deliveries wait, the limit is 10: past it, events are answered 503",
+            ),
             (
                 {"deliveries__pending": 8, "deliveries__sending": 2},
                 "10 deliveries wait, the limit is 10: events are answered 503",
             ),
             ({"deliveries__pending": 11}, "daemon.limits.pending"),
-            ({"deliveries__dead": 2}, "2 dead: `hookd deliveries --state dead`"),
+            (
+                {"spool__error": "the store cannot write now", "spool__waiting": 1},
+                "the spool: the store cannot write now (1 file waits)",
+            ),
+            ({"spool__error": "/s cannot be read: no"}, "the spool: /s cannot be read: no"),
+            (
+                {"spool__path": "/a b", "spool__rejected": 1},
+                "1 file of the spool was rejected: `head '/a b'/rejected/*.reason` says why",
+            ),
+            ({"spool__rejected": 2}, "  mend and move them back into /var/spool/hookd, or remove them"),
+            (
+                {"deliveries__dead": 2, "last_died_at": "2026-01-02T04:06:06.5Z"},
+                "2 dead, the latest since 2026-01-02T04:06:06Z: `hookd deliveries --state dead`",
+            ),
+            ({"webhooks": [lane(parked="breaker")]}, "ops: 0 wait, its receiver is down"),
             ({"webhooks": [lane(pending=1, parked="gone")]}, "ops: 1 waits, the webhook is no longer"),
             ({"webhooks": [lane(pending=2, parked="disabled")]}, "ops: 2 wait, `enabled: false`"),
             (
                 {"webhooks": [lane(name="a b", pending=2, parked="paused")]},
                 "`hookd resume 'a b'` lets it send",
-            ),
-            (
-                {"webhooks": [lane(pending=2, held_until="2026-01-02T03:04:05.9Z")]},
-                "the receiver asked for quiet until 2026-01-02T03:04:05Z",
             ),
             (
                 {"webhooks": [lane(pending=2, oldest_age_s=7260.0, last_result=None)]},
@@ -164,13 +204,55 @@ class TestStatus:
     )
     def test_what_is_not_all_right_is_told(self, changes: dict[str, Any], told: str) -> None:
         assert any(told in line for line in concerns(status(**changes)))
+        assert notes(status(**changes)) == []
+
+    @pytest.mark.parametrize(
+        ("changes", "told"),
+        [
+            ({"config__warnings": ["a.yaml:1:1: warning: x"]}, "a.yaml:1:1: warning: x"),
+            (
+                {"webhooks": [lane(pending=2, held_until="2026-01-02T03:04:05.9Z")]},
+                "ops: 2 wait, the receiver asked for quiet until 2026-01-02T03:04:05Z",
+            ),
+            (
+                {"deliveries__dead": 1, "last_died_at": "2026-01-02T04:04:05Z"},
+                "1 dead, the latest since 2026-01-02T04:04:05Z: `hookd deliveries --state dead` lists them",
+            ),
+        ],
+    )
+    def test_what_mends_itself_or_is_meant_is_but_a_note(self, changes: dict[str, Any], told: str) -> None:
+        assert notes(status(**changes)) == [told]
+        assert concerns(status(**changes)) == []
+
+    @pytest.mark.parametrize(
+        ("changes", "code", "first"),
+        [
+            ({}, 0, ["everything is all right"]),
+            ({"config__warnings": ["w"]}, 0, ["all right; worth knowing:", "- w"]),
+            ({"config__restart_needed": ["daemon.store"]}, 1, ["needs attention:"]),
+        ],
+    )
+    def test_check_tells_by_its_exit_code(
+        self,
+        changes: dict[str, Any],
+        code: int,
+        first: list[str],
+        daemon: FakeDaemon,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        daemon.answers["GET /v1/status"] = Canned(200, status(**changes))
+        assert main(["status"]) == 0
+        assert main(["status", "--check", "--json"]) == code
+        capsys.readouterr()
+        assert main(["status", "--check"]) == code
+        assert capsys.readouterr().out.splitlines()[: len(first)] == first
 
     @pytest.mark.parametrize(
         "changes",
         [
             {"config__last_reload": {"ok": True, "at": "2026-01-02T03:04:05Z", "faults": []}},
             {"webhooks": [lane(parked="disabled")]},
-            {"deliveries__pending": 8, "deliveries__sending": 1},
+            {"deliveries__pending": 6, "deliveries__sending": 1},
             {"spent": [spent("once")]},
             {"webhooks": [lane(pending=5, in_flight=5, oldest_age_s=3.0)]},
         ],
@@ -185,16 +267,19 @@ class TestStatus:
         lanes = [lane(name=f"hook-{n}-{'x' * 80}\x1b", pending=n, parked="gone") for n in range(300)]
         marks = [spent(f"{n}{'y' * 60}\x1b") for n in range(300)]
         trouble = status(
-            webhooks=lanes, spent=marks, store__size_bytes=None, config__warnings=["a\nb" * 90] * 50
+            webhooks=lanes,
+            spent=marks,
+            config__warnings=["a\nb" * 90] * 50,
+            config__restart_needed=["d"] * 50,
         )
         daemon.answers["GET /v1/status"] = Canned(200, trouble)
         assert main(["status"]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert len(lines) == 40
+        assert len(lines) == 39
         assert all(len(line) <= 400 and line.isprintable() for line in lines)
-        assert all(columns_of(line) <= 60 for line in lines[-16:])
+        assert all(columns_of(line) <= 60 for line in lines[-12:-1])
         assert any("hook-299-" in line for line in lines)
-        assert lines[-1].startswith("and 286 more webhooks")
+        assert lines[-1].startswith("and 290 more webhooks, 289 need attention, 41905 waiting: ")
         assert any(
             line.startswith("spent  ") and " and 295 more: `hookd rearm TASK`" in line for line in lines
         )
@@ -318,12 +403,42 @@ class TestShow:
         "insecure": True,
     }
 
+    def test_an_attempt_tells_which_config_made_it(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        first = {"number": 2, "hash": "0123456789ab", "commit": "c" * 40, "dirty": True}
+        second = {"number": 3, "hash": "ba9876543210", "commit": None, "dirty": None}
+        attempts = [
+            {**self.ATTEMPT, "number": number, "response": "busy", "generation": generation}
+            for number, generation in enumerate((first, second, None), start=1)
+        ]
+        daemon.answers["GET /v1/deliveries/d1"] = Canned(200, delivery(body="", attempts=attempts))
+        assert main(["show", "d1"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        told = "  2026-01-02T03:04:05Z  0.250s  503  certificate not checked  answered 503"
+        assert lines[lines.index("attempts") + 1 : lines.index("body") - 1] == [
+            f"  1{told}",
+            "     config number 2, hash 0123456789ab, commit cccccccccccc, dirty",
+            "     | busy",
+            f"  2{told}",
+            "     config number 3, hash ba9876543210",
+            "     | busy",
+            f"  3{told}",
+            "     | busy",
+        ]
+
     def test_a_delivery_with_its_attempts(
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     ) -> None:
         late = {"number": 2, "status": None, "reason": "timeout", "error": "late", "response": ""}
         attempts = [self.ATTEMPT, {**self.ATTEMPT, **late, "insecure": False}]
-        ending = {"state": "dead", "attempt": 2, "failures": 2, "detail": "retries used up"}
+        ending = {
+            "state": "dead",
+            "attempt": 2,
+            "failures": 2,
+            "detail": "retries used up",
+            "trace_id": "0af7",
+        }
         shown = delivery(
             **ending, task_description="Calls\x1b", body=json.dumps({"text": "ü"}), attempts=attempts
         )
@@ -337,6 +452,7 @@ class TestShow:
             "task       page",
             r"           Calls\x1b",
             "cause      event e1 events.prod",
+            "trace      0af7",
             "created    2026-01-02T03:04:05Z",
             "finished   2026-01-02T03:04:06Z",
             "counted    2 of 2 attempts count as failed",

@@ -8,6 +8,7 @@ import pytest
 
 from hookd.cli.commands import types as command
 from hookd.cli.options import Parser
+from hookd.facts import OWN_TYPES
 
 CATALOGUE = """
 types:
@@ -42,6 +43,24 @@ POWERED_ON = {
         rule("tasks.page.triggers[0]", "page", where="data.n > 3"),
     ],
 }
+OWN: list[dict[str, object]] = [
+    {
+        "name": kind.name,
+        "description": kind.description,
+        "objects": True,
+        "events": [{"name": event, "rules": []} for event in kind.events],
+    }
+    for kind in OWN_TYPES.values()
+]
+OWN_LINES = [
+    "hookd's own",
+    "",
+    *(
+        line
+        for kind in OWN_TYPES.values()
+        for line in (f"{kind.name}: {kind.description}", *(f"  {e}\n    no rule" for e in kind.events))
+    ),
+]
 RAISED = {"name": "raised", "rules": [rule("events.raised", "page")]}
 
 
@@ -64,6 +83,7 @@ def test_the_catalogue_for_tools(tmp_path: Path, capsys: pytest.CaptureFixture[s
             "events": [POWERED_ON, {"name": "powered_off", "rules": []}],
         },
         {"name": "alarm", "description": "", "objects": False, "events": [RAISED]},
+        *OWN,
     ]
 
 
@@ -80,6 +100,8 @@ def test_the_catalogue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         "alarm (generic: no object, no tags)",
         "  raised",
         "    events.raised -> page",
+        "",
+        *"\n".join(OWN_LINES).splitlines(),
     ]
 
 
@@ -88,6 +110,7 @@ def test_without_a_catalogue_what_the_rules_name(tmp_path: Path, capsys: pytest.
     assert json.loads(capsys.readouterr().out) == [
         {"name": "virtual_machine", "description": "", "objects": True, "events": [POWERED_ON]},
         {"name": "alarm", "description": "", "objects": True, "events": [RAISED]},
+        *OWN,
     ]
     assert ran(tmp_path, RULES) == 0
     assert capsys.readouterr().out.startswith("no catalogue (types:); the rules name\n\nvirtual_machine\n")
@@ -95,11 +118,23 @@ def test_without_a_catalogue_what_the_rules_name(tmp_path: Path, capsys: pytest.
 
 def test_that_there_are_none_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ran(tmp_path, "events: {}") == 0
-    assert (
-        capsys.readouterr().out == "no types: the config has neither a catalogue (types:) nor event rules\n"
-    )
+    none = "no types: the config has neither a catalogue (types:) nor event rules"
+    assert capsys.readouterr().out.splitlines() == [none, "", *"\n".join(OWN_LINES).splitlines()]
     assert ran(tmp_path, "events: {}", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == []
+    assert json.loads(capsys.readouterr().out) == OWN
+
+
+@pytest.mark.parametrize("catalogue", [CATALOGUE, ""])
+def test_hookds_own_types_stand_apart_with_their_rules(
+    catalogue: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = RULES + "  dead: {type: hookd.delivery, event: dead, object: w, task: page}\n"
+    assert ran(tmp_path, catalogue + rules) == 0
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("hookd's own")
+    dead = ["hookd.delivery: A delivery that will not be attempted again", "  dead"]
+    assert lines[at + 2 : at + 5] == [*dead, "    events.dead, object w -> page"]
+    assert not any(line.startswith("hookd.") for line in lines[:at])
 
 
 def test_an_invalid_config_is_told_as_check_tells_it(

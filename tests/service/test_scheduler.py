@@ -16,6 +16,7 @@ from hookd import __version__, log
 from hookd.clock import Clock
 from hookd.defs import Config, DaemonDef, Missed, ScheduleDef, Secret, TaskDef, Template, Timing, WebhookDef
 from hookd.errors import StoreUnavailable
+from hookd.facts import Fact, ScheduleMissed
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.metrics import Metrics
@@ -85,7 +86,8 @@ class Life:
         self.store, self.clock = store, clock
         self.holder = Holder(Generation.of(config, number=1, now=clock.now()))
         self.intake = NotedIntake(store, clock, metrics)
-        self.scheduler = Scheduler(store, self.intake, self.holder, clock)
+        self.facts: list[Fact] = []
+        self.scheduler = Scheduler(store, self.intake, self.holder, clock, say=self.facts.append)
 
     async def turn(self) -> float:
         return await self.scheduler._turn()
@@ -343,6 +345,7 @@ class TestRestart:
         assert second.sent == ids(5 * HOUR_S, 6 * HOUR_S)
         (line,) = await said("schedule.missed")
         assert (line["last"], line["missed"]) == ("2026-03-01T05:00:00Z", "once")
+        assert second.facts == [ScheduleMissed("schedules.s", "2026-03-01T05:00:00Z", Missed.ONCE)]
 
     @pytest.mark.parametrize("missed", list(Missed))
     async def test_a_moment_that_ran_before_a_crash_is_not_told_as_missed(
@@ -673,9 +676,11 @@ class TestRefusal:
         for moment in (1, 2, 3):
             world.set(moment)
             assert await life.turn() == RETRY_S
+        assert str(life.scheduler.fault()).endswith(": no space left")
         life.intake.refusal = None
         world.set(4)
         await life.turn()
+        assert life.scheduler.fault() is None
         assert life.sent == ids(1, 2, 3, 4)
         assert [line["error"] for line in await said("schedule.delayed")] == ["no space left"]
         assert len(await said("schedule.recovered")) == 1

@@ -8,7 +8,7 @@ import pytest
 
 from hookd.breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerState
 from hookd.lane import Parked
-from hookd.model import Lease, State, Want
+from hookd.model import GenerationRef, Lease, State, Want
 from tests.e2e.recorder import Received, Recorder, status
 from tests.service.worker_stage import Stage, at_work
 
@@ -182,8 +182,10 @@ async def test_what_was_claimed_while_the_breaker_opened_is_not_sent(
         await receiver.wait_for(OPENS_AFTER)
         claim = stage.store.claim
 
-        async def slowly(wants: Sequence[Want], *, now: float) -> tuple[Lease, ...]:
-            leases = await claim(wants, now=now)
+        async def slowly(
+            wants: Sequence[Want], *, now: float, generation: GenerationRef | None
+        ) -> tuple[Lease, ...]:
+            leases = await claim(wants, now=now, generation=generation)
             answer.set()
             await stage.until(lambda: stage.lane.breaker is BreakerState.OPEN)
             return leases

@@ -25,6 +25,7 @@ from hookd.model import (
     Want,
 )
 from hookd.store.base import Store
+from hookd.trace import Trace
 from tests.store.builders import (
     DEAD,
     DELIVERED,
@@ -76,6 +77,24 @@ class TestEnqueue:
         )  # fmt: skip
         assert (found.state, found.attempt, found.failures, found.attempts) == (State.PENDING, 0, 0, ())
         assert (found.created_at, found.due_at, found.finished_at) == (T0 + 0.123456, T0 + 0.123456, None)
+
+    @pytest.mark.parametrize("again", [False, True])
+    async def test_a_trace_is_kept_with_its_event(self, open_store: OpenStore, again: bool) -> None:
+        store, trace = (
+            await open_store(),
+            Trace("0af7651916cd43dd8448eb211c80319c", "01", "rojo=1, congo=a b"),
+        )
+        traced, plain = to("w", event=Event("ev-1", trace=trace)), to("w")
+        await enqueue(store, traced, plain)
+        if again:
+            await store.close()
+            store = await open_store()
+        kept = await store.event("ev-1")
+        assert kept is not None
+        assert kept.event.trace == trace
+        assert [lease.trace for lease in await claim(store)] == [trace, None]
+        found = [await record(store, each.deliveries[0].id) for each in (traced, plain)]
+        assert [each.trace_id for each in found] == [trace.trace_id, None]
 
     async def test_an_event_without_deliveries_is_kept(self, store: Store) -> None:
         (receipt,) = await enqueue(store, Submission(Event("lone", Kind.TRIGGER), ()))

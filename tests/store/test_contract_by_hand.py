@@ -59,6 +59,23 @@ async def many(
     return [submission.deliveries[0].id for submission in batch]
 
 
+class TestLastDied:
+    async def test_it_is_the_latest_that_is_dead_now(self, store: Store) -> None:
+        assert await store.last_died() is None
+        await many(store, 2, DELIVERED)
+        await many(store, 1)
+        assert await store.last_died() is None
+
+        await enqueue(store, to("v"), to("v"))
+        for died_at in (T0 + 2, T0 + 1):
+            assert await settle(store, await claim_one(store, "v"), DEAD, now=died_at)
+        assert await store.last_died() == T0 + 2
+
+        for delivery_id in await listed(store, state=State.DEAD):
+            await store.retry(delivery_id, now=T0 + 9)
+        assert await store.last_died() is None
+
+
 class TestRetry:
     @pytest.mark.parametrize("state", FINISHED)
     async def test_a_finished_one_begins_again(self, store: Store, state: State) -> None:

@@ -1,7 +1,8 @@
 """The description of the API that `GET /openapi.json` answers (OpenAPI 3.1, spec 9).
 
-`operations` has one entry for each route, `schemas` the shapes they name, `document` puts them together. A test walks
-the router's routes, and another one looks at what the routes really answer, so that neither can drift.
+`operations` has one entry for each route, `schemas` the shapes they name (`taken`: those of requests), `document` puts
+them together. A test walks the router's routes, and another one looks at what the routes really answer, so that
+neither can drift.
 
 Must never: decide what a route does. Called by: `operate`.
 """

@@ -12,7 +12,8 @@ from hookd.api.body import BODY_S
 from hookd.api.connection import Bounds
 from hookd.api.filters import DEFAULT_LIMIT, MOST_ITEMS
 from hookd.api.openapi.operations import OPERATIONS, Operation, Said
-from hookd.api.openapi.schemas import SCHEMAS, Schema, choice, instant, ref, text
+from hookd.api.openapi.schemas import SCHEMAS
+from hookd.api.openapi.shape import Schema, choice, instant, ref, text
 from hookd.api.problem import PROBLEM_TYPE, RETRY_AFTER_S
 from hookd.model import State
 
@@ -50,6 +51,7 @@ _PATH_PARAMETERS: Mapping[str, Schema] = {
 """What stands behind each collection in a path."""
 
 _QUERY: Mapping[str, Schema] = {
+    "after": text("A line's `cursor`: go on behind it", pattern="^[0-9a-f]{12}-[0-9]{1,18}$"),
     "state": choice(State, "Only in this state"),
     "webhook": text("Only of this webhook"),
     "task": text("Only of this task"),
@@ -68,11 +70,13 @@ _QUERY: Mapping[str, Schema] = {
 
 _HEADERS: Mapping[str, Schema] = {
     "Idempotency-Key": text(
-        "Serves as the event's id where a single event has none",
+        "Serves as the event's id where a single event has none; CloudEvents ignore it",
         minLength=1,
         maxLength=256,
         format="printable-field",
     ),
+    "traceparent": text("The trace it belongs to (W3C Trace Context); an invalid one is ignored"),
+    "tracestate": text("Goes with `traceparent`"),
 }
 
 _PROBLEMS: Mapping[int, str] = {

@@ -9,9 +9,9 @@ Must never: hold an entry for what is not routed. Called by: `document`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hookd.api.body import JSON, NDJSON
+from hookd.api.body import CLOUDEVENT, CLOUDEVENTS, JSON, NDJSON
 from hookd.api.filters import FILTERS, PAGING
-from hookd.api.openapi.schemas import Schema, listed, ref
+from hookd.api.openapi.shape import Schema, listed, ref
 from hookd.metrics import CONTENT_TYPE
 
 _PLAIN = CONTENT_TYPE.partition(";")[0]
@@ -58,9 +58,17 @@ _NO_TASK = {404: "There is no such task"}
 _NOTHING = {JSON: ref("NoFields")}
 _EVENTS = {"oneOf": [ref("NewEvent"), listed(ref("NewEvent"), minItems=1)]}
 _RECEIPTS = {"oneOf": [ref("Receipt"), ref("BatchReceipt")]}
+_TRACE = ("traceparent", "tracestate")
 _LINES: Schema = {
     "type": "string",
     "description": "One event a line, each as `NewEvent`; blank lines are skipped",
+}
+
+_TAIL: Schema = {
+    "type": "string",
+    "description": "One object a line",
+    "contentMediaType": NDJSON,
+    "contentSchema": ref("TailLine"),
 }
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -68,9 +76,15 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "postEvents",
         "Take in an event, or a batch of them",
         more="A batch (an array, or lines) is stored whole or refused whole, and answered by `events` in order. The"
-        " answer comes after the commit is on disk.",
-        headers=("Idempotency-Key",),
-        body={JSON: _EVENTS, NDJSON: _LINES},
+        " answer comes after the commit is on disk. Besides the types listed, any is taken with a CloudEvent in binary"
+        " mode: its attributes are in headers that begin with `ce-`, as in `CloudEvent`, and the body is its data.",
+        headers=("Idempotency-Key", *_TRACE),
+        body={
+            JSON: _EVENTS,
+            NDJSON: _LINES,
+            CLOUDEVENT: ref("CloudEvent"),
+            CLOUDEVENTS: listed(ref("CloudEvent")),
+        },
         body_needed=True,
         answers={
             200: Said("Every event was here already; nothing new is sent", _RECEIPTS),
@@ -81,6 +95,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/v1/tasks/{name}/trigger"): Operation(
         "triggerTask",
         "Run a task now",
+        headers=_TRACE,
         body={JSON: ref("TriggerRequest")},
         answers={202: Said("Stored, with its delivery", ref("Receipt"))},
         problems={**_NO_TASK, 409: "The task runs once only and is spent"},
@@ -158,6 +173,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/v1/webhooks/{name}/send"): Operation(
         "sendMessage",
         "Send a test message to a webhook, through the real path",
+        headers=_TRACE,
         body={JSON: ref("SendRequest")},
         answers={202: Said("Stored, with its delivery", ref("Receipt"))},
         problems={404: "There is no such webhook"},
@@ -167,6 +183,17 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "The configuration in force, secrets masked",
         answers={200: Said("The configuration", ref("Config"))},
     ),
+    ("GET", "/v1/names"): Operation(
+        "getNames",
+        "The names in the configuration in force",
+        answers={200: Said("The names", ref("Names"))},
+    ),
+    ("POST", "/v1/config/diff"): Operation(
+        "diffConfig",
+        "Compare the configuration on disk with the one in force; nothing is changed",
+        body=_NOTHING,
+        answers={200: Said("What differs", ref("Comparison"))},
+    ),
     ("POST", "/v1/reload"): Operation(
         "reload",
         "Load the configuration again and wait for the verdict",
@@ -175,6 +202,16 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         problems={
             422: "The configuration is refused, and the one in force unchanged; or the body has fields"
         },
+    ),
+    ("GET", "/v1/tail"): Operation(
+        "tail",
+        "Follow what happens, until the client goes or hookd stops",
+        more="The first line is `tail.began`; then come the facts of the log, of every level. `tail.missed` tells how"
+        " many were gone before they could be sent, `tail.alive` that nothing happened, `tail.ended` that hookd stops."
+        " With `webhook`, `task` or `state` only facts about such deliveries are sent; `state` is the one that a"
+        " delivery has after the fact. A cursor of an earlier run goes on with the first fact of this one.",
+        query=frozenset({"after", "webhook", "task", "state"}),
+        answers={200: Said("Lines without end", _TAIL, NDJSON)},
     ),
     ("GET", "/v1/status"): Operation(
         "getStatus",

@@ -1,90 +1,30 @@
-"""The shapes of requests and answers as JSON Schema; what `views` makes and `decode` reads, in the words of both.
+"""Everything that is named in the description, as JSON Schema: what `views` makes, and what is taken.
 
-Must never: be stricter or laxer than the routes. Called by: `operations`, `document`.
+Must never: be stricter or laxer than the routes. Called by: `document`, tests.
 """
 
-from collections.abc import Iterable, Mapping
-from enum import StrEnum
-from typing import Any
+from collections.abc import Mapping
 
-from hookd.api.filters import RETRYABLE
+from hookd.api.openapi.shape import (
+    Schema,
+    choice,
+    count,
+    flag,
+    instant,
+    listed,
+    mapping,
+    nullable,
+    number,
+    record,
+    ref,
+    text,
+    trace_id,
+)
+from hookd.api.openapi.taken import TAKEN
 from hookd.breaker import BreakerState
+from hookd.config.finding import Severity
 from hookd.lane import Parked
 from hookd.model import Kind, Reason, State
-
-Schema = dict[str, Any]
-
-
-def ref(name: str) -> Schema:
-    """A schema of the components."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def record(fields: Mapping[str, Schema], *, optional: Iterable[str] = (), **more: Any) -> Schema:
-    """An object with these fields, which are there unless they are optional. More may come in later versions."""
-    required = [name for name in fields if name not in set(optional)]
-    return {"type": "object", "required": required, "properties": dict(fields), **more}
-
-
-def request(fields: Mapping[str, Schema], *, required: Iterable[str] = (), **more: Any) -> Schema:
-    """The body of a request: any other field is refused."""
-    needs = {"required": list(required)} if required else {}
-    return {"type": "object", **needs, "properties": dict(fields), "additionalProperties": False, **more}
-
-
-def listed(items: Schema, **more: Any) -> Schema:
-    """An array."""
-    return {"type": "array", "items": items, **more}
-
-
-def mapping(values: Schema, **more: Any) -> Schema:
-    """An object whose keys are names."""
-    return {"type": "object", "additionalProperties": values, **more}
-
-
-def text(description: str, **more: Any) -> Schema:
-    """A string."""
-    return {"type": "string", "description": description, **more}
-
-
-def printable(longest: int, description: str, **more: Any) -> Schema:
-    """A string of printable characters: no controls, no line ends, no space but U+0020."""
-    return text(description, minLength=1, maxLength=longest, format="printable", **more)
-
-
-def choice(words: Iterable[StrEnum], description: str, *, nullable: bool = False) -> Schema:
-    """One of a closed set."""
-    values: list[str | None] = [str(word) for word in words]
-    kinds: Schema = {"type": ["string", "null"], "enum": [*values, None]} if nullable else {"enum": values}
-    return {"type": "string", **kinds, "description": description}
-
-
-def nullable(schema: Schema) -> Schema:
-    """The schema's value, or null."""
-    if "$ref" in schema:
-        return {"anyOf": [schema, {"type": "null"}]}
-    return {**schema, "type": [schema["type"], "null"]}
-
-
-def number(description: str) -> Schema:
-    """A number that is not negative."""
-    return {"type": "number", "minimum": 0, "description": description}
-
-
-def count(description: str) -> Schema:
-    """A whole number that is not negative."""
-    return {"type": "integer", "minimum": 0, "description": description}
-
-
-def instant(description: str) -> Schema:
-    """RFC 3339."""
-    return text(description, format="date-time")
-
-
-def flag(description: str) -> Schema:
-    """True or false."""
-    return {"type": "boolean", "description": description}
-
 
 _HTTP_STATUS: Schema = {
     "type": ["integer", "null"],
@@ -93,16 +33,6 @@ _HTTP_STATUS: Schema = {
     "description": "The receiver's status; null without an answer",
 }
 _RULE = text("The place of the rule in the configuration; empty for a trigger or send")
-_TAGS = listed(printable(128, "A tag"), uniqueItems=True, description="Its tags at that moment")
-_DATA: Schema = {"type": "object", "description": "Anything; messages and conditions use it", "default": {}}
-_OBJECT_FIELDS = {"id": printable(256, "Its id"), "name": printable(256, "Its name"), "tags": _TAGS}
-_POSTED_OBJECT: Schema = {
-    "description": "What it happened to: a name, or an object with an id or a name",
-    "anyOf": [
-        printable(256, "Its name"),
-        request(_OBJECT_FIELDS, anyOf=[{"required": ["id"]}, {"required": ["name"]}]),
-    ],
-}
 _MASKED: Schema = {"type": "object", "description": "Secrets are shown by their reference only"}
 _DEFINITION = record(
     {"place": nullable(text("PATH:LINE:COLUMN"))},
@@ -110,48 +40,14 @@ _DEFINITION = record(
     description="The definition with its defaults filled in, secrets by their reference only",
 )
 
-_REQUESTS: Mapping[str, Schema] = {
-    "NewEvent": request(
-        {
-            "type": printable(
-                128,
-                "What kind of thing it happened to; one that begins with `hookd.` is refused, and so is one outside the"
-                " catalogue where there is one. No space at either end",
-                **{"not": {"pattern": "^hookd[.]"}},
-            ),
-            "event": printable(128, "What happened. No space at either end"),
-            "object": _POSTED_OBJECT,
-            "id": printable(256, "Recognises a repetition; hookd makes one where there is none"),
-            "time": instant("When it happened"),
-            "data": _DATA,
-        },
-        required=("type", "event"),
-    ),
-    "TriggerRequest": request({"object": _POSTED_OBJECT, "data": _DATA}),
-    "SendRequest": request(
-        {
-            "message": {
-                "type": ["object", "array", "string"],
-                "default": {"text": "Webhook"},
-                "description": "As `message` of a task, with the same variables; what cannot become the webhook's"
-                " content type is refused",
-            }
-        }
-    ),
-    "RetryRequest": request(
-        {
-            "state": {**choice(RETRYABLE, "Their state"), "default": str(State.DEAD)},
-            "webhook": printable(256, "Only of this webhook"),
-            "task": printable(256, "Only of this task"),
-            "event": printable(256, "Only of the event with this id"),
-            "since": instant("Only those made at this moment or later"),
-            "until": instant("Only those made at this moment or earlier; not before `since`"),
-            "dry_run": {**flag("Only count them"), "default": False},
-        }
-    ),
-    "NoFields": request({}, description="Nothing: an empty object, or no body"),
+_SECTIONS = ("webhooks", "tasks", "events", "schedules", "types", "daemon")
+_CHANGES = ("added", "changed", "removed")
+_COMMIT_FIELDS = {
+    "hash": text("12 hex digits over its content"),
+    "commit": nullable(text("The git commit that was checked out; null outside of a work tree")),
+    "dirty": nullable(flag("The files are not what that commit holds; null without a commit")),
 }
-
+_GENERATION_FIELDS = {"number": count("Counts the configurations of this process"), **_COMMIT_FIELDS}
 _DELIVERY_FIELDS = {
     "id": text("Sent as `webhook-id` with every attempt"),
     "event_id": text("The event that made it"),
@@ -168,6 +64,7 @@ _DELIVERY_FIELDS = {
     "detail": text("Why it is dead"),
     "last_status": _HTTP_STATUS,
     "last_error": text("Why the last attempt failed, secrets masked"),
+    "trace_id": trace_id(),
 }
 _RESULT_FIELDS = {
     "status": _HTTP_STATUS,
@@ -224,6 +121,7 @@ _ANSWERS: Mapping[str, Schema] = {
             **_RESULT_FIELDS,
             "response": text("The beginning of the answer's body, at most 4 KiB, secrets masked"),
             "insecure": flag("The receiver's certificate was not checked"),
+            "generation": nullable(ref("Generation")),
         }
     ),
     "WholeDelivery": record(
@@ -252,6 +150,7 @@ _ANSWERS: Mapping[str, Schema] = {
             "time": nullable(text("When it happened, as posted; of a schedule, the moment")),
             "data": {"type": "object", "description": "As posted"},
             "received_at": instant("When it was stored"),
+            "trace_id": trace_id(),
             "deliveries": listed(ref("DeliveryRef"), description="What the rules made of it"),
         }
     ),
@@ -281,7 +180,7 @@ _ANSWERS: Mapping[str, Schema] = {
     "Config": record(
         {
             "path": text("What was loaded"),
-            "hash": text("12 hex digits over its content"),
+            **_GENERATION_FIELDS,
             "daemon": _MASKED,
             "webhooks": mapping(_DEFINITION),
             "tasks": mapping(_DEFINITION),
@@ -289,6 +188,56 @@ _ANSWERS: Mapping[str, Schema] = {
             "schedules": mapping(_DEFINITION),
             "types": nullable(mapping(_DEFINITION, description="The catalogue; null where there is none")),
         }
+    ),
+    "Names": record(
+        {
+            "webhooks": listed(text("A name")),
+            "tasks": listed(text("A name")),
+            "types": mapping(
+                listed(text("An event")), description="The events of each type; empty without a catalogue"
+            ),
+        }
+    ),
+    "Generation": record(_GENERATION_FIELDS, description="A configuration that was in force"),
+    "Comparison": record(
+        {
+            "valid": flag("It could be put into force"),
+            "differs": flag("There are changes"),
+            "in_force": ref("Generation"),
+            "on_disk": record(_COMMIT_FIELDS),
+            "findings": listed(ref("Finding"), description="What `hookd check` would print"),
+            "changes": listed(ref("Difference"), description="None where it is invalid"),
+            "restart_needed": listed(text("A key that only a restart puts into force")),
+        }
+    ),
+    "Finding": record(
+        {
+            "path": text("The file"),
+            "line": count("From 1"),
+            "column": count("From 1"),
+            "where": text("The dotted place"),
+            "severity": choice(Severity, "An error stops the load"),
+            "message": text("What is wrong and what is allowed"),
+        }
+    ),
+    "Difference": record(
+        {
+            "section": {"enum": list(_SECTIONS)},
+            "name": text("Of `daemon`, always `daemon`"),
+            "change": {"enum": list(_CHANGES)},
+            "fields": listed(
+                record(
+                    {
+                        "field": text("Its place in the definition, as it is written"),
+                        "old": {"description": "JSON; secrets by their reference only; null: not there"},
+                        "new": {"description": "Likewise"},
+                    }
+                ),
+                description="What changed; empty where it was added or removed",
+            ),
+            "waiting": count("Deliveries that wait for it; with webhooks only"),
+        },
+        optional=("waiting",),
     ),
     "Verdict": record(
         {
@@ -299,10 +248,9 @@ _ANSWERS: Mapping[str, Schema] = {
     ),
     "Reloaded": record(
         {
-            "number": count("Counts the configurations of this process"),
-            "hash": text("12 hex digits over its content"),
+            **_GENERATION_FIELDS,
             "changes": mapping(
-                record({each: listed(text("A name")) for each in ("added", "changed", "removed")}),
+                record({each: listed(text("A name")) for each in _CHANGES}),
                 description="By section",
             ),
             "restart_needed": listed(text("A key that only a restart puts into force")),
@@ -318,8 +266,7 @@ _ANSWERS: Mapping[str, Schema] = {
             "config": record(
                 {
                     "path": text("What was loaded"),
-                    "number": count("Counts the configurations of this process"),
-                    "hash": text("12 hex digits over its content"),
+                    **_GENERATION_FIELDS,
                     "loaded_at": instant("When it came into force"),
                     "last_reload": ref("Verdict"),
                     "warnings": listed(text("As `hookd check` prints it")),
@@ -334,7 +281,17 @@ _ANSWERS: Mapping[str, Schema] = {
                     "error": nullable(text("Why the last write failed")),
                 }
             ),
+            "spool": record(
+                {
+                    "path": text("Its directory"),
+                    "waiting": count("Files still to be taken in"),
+                    "rejected": count("Files that could not be taken in"),
+                    "error": nullable(text("Why what waits does")),
+                }
+            ),
             "deliveries": record({str(state): count("So many") for state in State}),
+            "last_died_at": nullable(instant("When a delivery died last")),
+            "schedules": record({"error": nullable(text("Why moments that are due cannot be fired"))}),
             "limits": record({"pending": count("Deliveries that may wait at once")}),
             "webhooks": listed(ref("Webhook")),
             "spent": listed(
@@ -348,10 +305,20 @@ _ANSWERS: Mapping[str, Schema] = {
             ),
         }
     ),
+    "TailLine": record(
+        {
+            "timestamp": instant("When it happened"),
+            "level": {"enum": ["debug", "info", "warning", "error"]},
+            "event": text("The fact's name; one that begins with `tail.` is about the stream itself"),
+            "cursor": text("For `after`", pattern="^[0-9a-f]{12}-[0-9]{1,18}$"),
+        },
+        additionalProperties=True,
+        description="A fact, with the keys that it has in the log",
+    ),
     "Retried": record({"matched": count("Fit the filter"), "retried": count("Are due now")}),
     "Rearmed": record({"task": text("Its name"), "rearmed": flag("False: it was not spent")}),
     "Ok": record({"status": {"const": "ok"}}),
 }
 
-SCHEMAS: Mapping[str, Schema] = {**_REQUESTS, **_ANSWERS}
+SCHEMAS: Mapping[str, Schema] = {**TAKEN, **_ANSWERS}
 """Every named shape."""

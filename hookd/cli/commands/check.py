@@ -33,8 +33,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     path.add_argument("-c", "--config", metavar="PATH", type=Path, help="the same as PATH")
     parser.add_argument("--strict", action="store_true", help="warnings count as errors")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text, or json for tools")
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--store", action="store_true", help="also read the whole store and check it; hookd must be stopped"
+    )
+    where.add_argument(
+        "--portable",
+        action="store_true",
+        help="do not look for what the machine that runs it has: secrets, certificates, groups; for git hooks and CI",
     )
 
 
@@ -42,12 +48,12 @@ def run(options: argparse.Namespace) -> int:
     """Check; 0 when there is nothing wrong."""
     from hookd.config import default_path, load_aside
 
-    loaded = load_aside(options.path or options.config or default_path())
+    loaded = load_aside(options.path or options.config or default_path(), portable=options.portable)
     in_store = store_findings(loaded.config.daemon.store) if options.store and loaded.config else ()
     found = [*loaded.findings, *in_store]
     config = None if in_store else loaded.config
     if options.format == "json":
-        print(as_json([_as_object(finding) for finding in found]))
+        print(as_json([finding_object(finding) for finding in found]))
     else:
         _print_text(found, config, store_checked=options.store)
     return 1 if config is None or (options.strict and found) else 0
@@ -78,7 +84,8 @@ def _print_text(found: "Sequence[Finding]", config: "Config | None", *, store_ch
     print(f"ok: {summary(config)}")
 
 
-def _as_object(finding: "Finding") -> dict[str, str | int]:
+def finding_object(finding: "Finding") -> dict[str, str | int]:
+    """A finding for tools (spec 8)."""
     return {
         "path": finding.path,
         "line": finding.line,

@@ -34,6 +34,7 @@ CONFIG = """\
 daemon:
   listen: [{{unix: hookd.sock, mode: "0600"}}]
   store: hookd.db
+  spool: spool
   shutdown_grace: 2s
   log: {{format: json}}
 
@@ -71,6 +72,7 @@ events:
 
 NEXT = """\
 What to do next:
+  hookd init DIR                     a config to start from, with its tests
   hookd schema > hookd.schema.json   completion and help in your editor
   hookd check -c hookd.yaml          says what is wrong with a config, line by line
   hookd run -c hookd.yaml            the daemon in the foreground

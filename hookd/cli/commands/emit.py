@@ -6,21 +6,37 @@ Must never: import more than it needs, or judge an event; the daemon does. Calle
 """
 
 import argparse
+import sys
+from typing import TYPE_CHECKING, Any
 
 from hookd.cli import address
-from hookd.cli.options import add_json, add_occurrence, occurrence, text
+from hookd.cli.failure import Failure
+from hookd.cli.options import Parser, add_json, add_occurrence, occurrence, text
 from hookd.cli.receipts import receipt_lines
-from hookd.cli.screen import as_json
+from hookd.cli.screen import as_json, visible
+
+if TYPE_CHECKING:
+    from hookd.cli.batches import Taken
+    from hookd.cli.client import Client
+    from hookd.cli.spooling import Spool
 
 DESCRIPTION = """Post an event and wait until it is safely stored. Prints its id and the deliveries it made.
 
 With --file, post a file of events, one JSON object a line. It is sent in parts of up to 500 events, each
-taken whole or not at all; the first part that is refused ends it, and its lines are named."""
+taken whole or not at all; the first part that is refused ends it, and its lines are named.
+
+With --wait, end when the deliveries have: exit code 0 where all were delivered or none was made, 1 where
+one is dead or cancelled, 4 where one still waits when the time is up.
+
+With --spool, leave the event in a directory where the daemon does not answer within 2 seconds; it takes
+it in later, once."""
 EXAMPLE = """hookd emit virtual_machine powered_on --object web-01 --tag production --data '{"host": "node2"}'
+  hookd emit backup failed --object db-1 --wait=2m
+  hookd emit backup failed --object db-1 --spool
   hookd emit --file events.ndjson"""
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def arguments(parser: Parser) -> None:
     """Take an event, or a file."""
     parser.usage = "hookd emit TYPE EVENT [options]\n       hookd emit --file FILE [options]"
     parser.add_argument(
@@ -39,13 +55,42 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--file", metavar="FILE", help="a file of events, one JSON object a line; - is standard input"
     )
+    _add_endings(parser)
     add_json(parser)
     address.add_options(parser)
     parser.set_defaults(refuse=parser.error)
 
 
+def _add_endings(parser: Parser) -> None:
+    parser.add_bare_or_valued(
+        "--wait",
+        "60s",
+        metavar="[=TIME]",
+        type=_duration,
+        help="until the deliveries have ended, or the time (default: 60s) is up",
+    )
+    parser.add_bare_or_valued(
+        "--spool",
+        "",
+        metavar="[=DIR]",
+        help="where the daemon does not answer, leave the event in DIR "
+        "(default: $HOOKD_SPOOL, else the config's daemon.spool)",
+    )
+
+
+def _duration(given: str) -> float:
+    from hookd.cli.moments import parse_duration
+
+    try:
+        return parse_duration(given)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def run(options: argparse.Namespace) -> int:
-    """Post; 0 when everything was taken."""
+    """Post; 0 when everything was taken, and with `--wait` delivered."""
+    if options.wait is not None and options.spool is not None:
+        options.refuse("--wait and --spool exclude each other: what is spooled has no deliveries yet")
     single = (
         options.type,
         options.event,
@@ -58,12 +103,77 @@ def run(options: argparse.Namespace) -> int:
     if options.file is not None:
         if any(value is not None for value in single):
             options.refuse("--file stands alone: the events' fields are in the file")
-        from hookd.cli.batches import post_file
-
-        return post_file(address.from_options(options), options.file, as_answer=options.json)
+        return _file(options)
     if options.type is None or options.event is None:
         options.refuse("TYPE and EVENT are required (or --file)")
-    body = occurrence(options, type=options.type, event=options.event, id=options.id)
-    answer = address.from_options(options).send("/v1/events", body)
+    return _single(options)
+
+
+def _single(options: argparse.Namespace) -> int:
+    client, spool = _ways(options)
+    event_id = options.id
+    if spool and not event_id:
+        from hookd.cli.spooling import fresh_id
+
+        event_id = fresh_id()
+    body = occurrence(options, type=options.type, event=options.event, id=event_id)
+    answer = spool.send(body) if spool else client.send("/v1/events", body)
+    if spool and answer is None:
+        _say_spooled(spool)
+        kept = {"id": event_id, "spooled": spool.kept[0]}
+        print(as_json(kept) if options.json else f"{visible(event_id)}  (spooled)")
+        return 0
+    if options.wait is not None:
+        from hookd.cli.endings import follow
+
+        if not options.json:
+            print("\n".join(receipt_lines(answer)), flush=True)
+        return follow(client, [answer], options.wait, as_answer=answer if options.json else None)
     print(as_json(answer) if options.json else "\n".join(receipt_lines(answer)))
     return 0
+
+
+def _file(options: argparse.Namespace) -> int:
+    from hookd.cli.batches import Taken, post_file
+
+    client, spool = _ways(options)
+    waits = options.wait is not None
+    taken = Taken(keep=options.json or waits)
+
+    def send(body: bytes, media: str) -> Any:
+        return spool.send(body, media) if spool else client.send("/v1/events", body, media=media)
+
+    tells = not (waits and options.json)
+    try:
+        post_file(send, options.file, taken, fix_ids=spool is not None)
+    except Failure:
+        tells = True
+        raise
+    finally:
+        if tells:
+            print(_counted(taken, spool) if options.json else taken, flush=waits)
+        if spool and spool.kept:
+            _say_spooled(spool, taken.spooled)
+    if not waits:
+        return 0
+    from hookd.cli.endings import follow
+
+    whole = {"events": taken.answers} if options.json else None
+    return follow(client, taken.answers, options.wait, as_answer=whole)
+
+
+def _counted(taken: "Taken", spool: "Spool | None") -> str:
+    return as_json({"events": taken.answers, **({"spooled": spool.kept} if spool else {})})
+
+
+def _ways(options: argparse.Namespace) -> "tuple[Client, Spool | None]":
+    client = address.from_options(options)
+    if options.spool is None:
+        return client, None
+    from hookd.cli.spooling import Spool
+
+    return client, Spool(client, options.spool, options.config)
+
+
+def _say_spooled(spool: "Spool", events: int = 1) -> None:
+    print(f"hookd: {visible(spool.remark(events))}", file=sys.stderr)

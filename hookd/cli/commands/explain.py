@@ -24,13 +24,11 @@ if TYPE_CHECKING:
 DESCRIPTION = """Tell what an event leads to, from the config alone: the rules that match, each request as it would
 go out (secrets masked) and as a line for curl, and, of the rules that come near, why they do not match.
 
-FILE holds an event as `POST /v1/events` takes it, an array of events, or one event a line. The exit code is 0
-where at least one request would be sent, else 1. Nothing is sent, and the daemon is not asked."""
+FILE holds an event as `POST /v1/events` takes it (a CloudEvent too), an array of events, or one event a line; hookd's
+own (hookd.…) are explained, too. The exit code is 0 where at least one request would be sent, else 1. Nothing is sent,
+and the daemon is not asked."""
 EXAMPLE = """hookd explain event.json
   echo '{"type": "virtual_machine", "event": "powered_on", "object": "web-01"}' | hookd explain -"""
-
-EVENT_ID = "evt_example"
-"""Stands for the id of an event that gives none."""
 
 MOST_NAMED = 20
 """The most types that are named where no rule comes near."""
@@ -68,21 +66,26 @@ def run(options: argparse.Namespace) -> int:
 
 
 def read_events(path: str, config: "Config") -> "list[Event]":
-    """The events of a file (`-`: standard input), by the rules of `POST /v1/events`.
+    """The events of a file (`-`: standard input), by the rules of `POST /v1/events`; hookd's own, too.
 
     Raises:
         Failure: it cannot be read, or the daemon would refuse it; every fault is told.
     """
     from hookd import decode
     from hookd.errors import EventRejected
+    from hookd.explain import EVENT_ID
 
     raw = _read(path, config.daemon.event_size)
     try:
         value = _parse(raw)
+        if _is_cloudevent(value):
+            return [decode.decode_cloudevent(value, types=config.types)]
         if isinstance(value, list):
-            return decode.decode_batch(value, types=config.types, make_id=lambda: EVENT_ID)
+            if value and all(map(_is_cloudevent, value)):
+                return decode.decode_cloudevents(value, types=config.types)
+            return decode.decode_batch(value, types=config.types, make_id=lambda: EVENT_ID, own=True)
         event = decode.decode_event(
-            value, index=None, types=config.types, default_id=None, make_id=lambda: EVENT_ID
+            value, index=None, types=config.types, default_id=None, make_id=lambda: EVENT_ID, own=True
         )
     except EventRejected as rejected:
         raise _refusal(path, rejected) from None
@@ -172,6 +175,11 @@ def _is_json(line: bytes) -> bool:
     except EventRejected:
         return False
     return True
+
+
+def _is_cloudevent(value: Any) -> bool:
+    """Whether it says so: no other event has this field."""
+    return isinstance(value, dict) and "specversion" in value
 
 
 def _refusal(path: str, rejected: "EventRejected") -> Failure:

@@ -4,10 +4,11 @@ Must never: read the configuration itself. Called by: `hookd.cli`, and a unit's 
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hookd.cli import address
+from hookd.cli.generations import generation_words
 from hookd.cli.options import add_json
 from hookd.cli.screen import as_json, visible
 
@@ -15,6 +16,8 @@ DESCRIPTION = """Make the daemon read its config again, and wait for the verdict
 
 A config with errors is refused: the errors are printed, the exit code is 1, the old config stays in force."""
 EXAMPLE = "hookd reload"
+
+SIGNS = (("added", "+"), ("changed", "~"), ("removed", "-"))
 
 TIMEOUT_S = 180.0
 """A tree of many thousand definitions takes its time."""
@@ -38,20 +41,26 @@ def change_lines(answer: Mapping[str, Any]) -> list[str]:
     changed = [
         line for section, changes in answer["changes"].items() for line in _section_lines(section, changes)
     ]
-    needed = [
-        f"restart needed for {visible(name)}: `systemctl restart hookd`" for name in answer["restart_needed"]
-    ]
     return [
-        f"in force: config number {answer['number']}, hash {visible(answer['hash'])}",
+        visible(f"in force: config {generation_words(answer)}"),
         *(changed or ["nothing changed"]),
-        *needed,
+        *restart_lines(answer["restart_needed"]),
     ]
+
+
+def restart_lines(keys: Iterable[str]) -> list[str]:
+    """The keys of `daemon:` that only a restart puts into force."""
+    return [f"restart needed for {visible(key)}: `systemctl restart hookd`" for key in keys]
+
+
+def section_head(section: str, counts: Mapping[str, int]) -> str:
+    """`webhooks +1 ~2 -0`: how many of a section were added, changed and removed."""
+    return " ".join([section, *(f"{sign}{counts.get(kind, 0)}" for kind, sign in SIGNS)])
 
 
 def _section_lines(section: str, changes: Mapping[str, list[str]]) -> list[str]:
-    signs = (("added", "+"), ("changed", "~"), ("removed", "-"))
-    if not any(changes.get(kind) for kind, _ in signs):
+    counts = {kind: len(names) for kind, names in changes.items()}
+    if not any(counts.values()):
         return []
-    counts = " ".join(f"{sign}{len(changes.get(kind, ()))}" for kind, sign in signs)
-    names = [f"  {sign} {visible(name)}" for kind, sign in signs for name in changes.get(kind, ())]
-    return [f"{section} {counts}", *names]
+    names = [f"  {sign} {visible(name)}" for kind, sign in SIGNS for name in changes.get(kind, ())]
+    return [section_head(section, counts), *names]

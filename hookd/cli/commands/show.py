@@ -10,6 +10,7 @@ from typing import Any
 from hookd.cli import address
 from hookd.cli.byid import RecentIds, path_of
 from hookd.cli.client import Refusal
+from hookd.cli.generations import generation_words
 from hookd.cli.moments import to_the_second
 from hookd.cli.options import add_json, text
 from hookd.cli.screen import as_json, pretty_body, visible, visible_block
@@ -71,6 +72,7 @@ def _facts(delivery: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("task", delivery["task"]),
         ("", delivery["task_description"]),
         ("cause", _cause(delivery["cause"])),
+        ("trace", delivery["trace_id"] or ""),
         ("created", to_the_second(delivery["created_at"])),
         ("due", to_the_second(delivery["due_at"]) if delivery["state"] == "pending" else ""),
         ("finished", to_the_second(delivery["finished_at"]) if delivery["finished_at"] else ""),
@@ -102,4 +104,10 @@ def _attempt_lines(attempt: Mapping[str, Any]) -> list[str]:
     begun = to_the_second(attempt["started_at"])
     error = f"  {attempt['error']}" if attempt["error"] else ""
     first = f"  {attempt['number']}  {begun}  {attempt['duration_s']:.3f}s  {verdict}{insecure}{error}"
-    return [visible(first), *(visible_block(attempt["response"], "     | ") if attempt["response"] else ())]
+    made_by = attempt.get("generation")
+    config = [visible(f"     config {generation_words(made_by)}")] if made_by else []
+    return [
+        visible(first),
+        *config,
+        *(visible_block(attempt["response"], "     | ") if attempt["response"] else ()),
+    ]

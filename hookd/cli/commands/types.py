@@ -4,7 +4,7 @@ Must never: talk to the daemon. Called by: `hookd.cli`.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hookd.cli.failure import REFUSED
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """List the types of events and, for each event, the rules that are about it.
 
-The types are those of the catalogue (types:); without one, those that the rules name. Read from the config
-alone; the daemon is not asked."""
+The types are those of the catalogue (types:), or without one those that the rules name, and hookd's own. Read
+from the config alone; the daemon is not asked."""
 EXAMPLE = "hookd types"
 
 
@@ -39,6 +39,8 @@ def run(options: argparse.Namespace) -> int:
 
 def as_objects(config: "Config") -> list[dict[str, Any]]:
     """The types for tools, each with its events and the rules on these."""
+    from hookd.facts import OWN_TYPES
+
     rules = _by_event(config)
     return [
         {
@@ -50,34 +52,50 @@ def as_objects(config: "Config") -> list[dict[str, Any]]:
                 for event in kind.events
             ],
         }
-        for kind in _types(config)
+        for kind in [*_types(config), *OWN_TYPES.values()]
     ]
 
 
 def listing_lines(config: "Config") -> list[str]:
     """The types for people."""
-    types = _types(config)
+    from hookd.facts import OWN_TYPES
+
+    types, rules = _types(config), _by_event(config)
+    lines = []
     if not types:
-        return ["no types: the config has neither a catalogue (types:) nor event rules"]
-    rules = _by_event(config)
-    lines = [] if config.types is not None else ["no catalogue (types:); the rules name", ""]
+        lines = ["no types: the config has neither a catalogue (types:) nor event rules", ""]
+    elif config.types is None:
+        lines = ["no catalogue (types:); the rules name", ""]
     for kind in types:
-        generic = "" if kind.objects else " (generic: no object, no tags)"
-        description = f": {kind.description}" if kind.description else ""
-        lines.append(f"{kind.name}{generic}{description}")
-        for event in kind.events:
-            lines.append(f"  {event}")
-            lines += _rule_lines(rules.get((kind.name, event), []), config)
+        lines += _type_lines(kind, rules, config)
+    lines += [*([""] if types else []), "hookd's own", ""]
+    for kind in OWN_TYPES.values():
+        lines += _type_lines(kind, rules, config)
     return [visible(line) for line in lines]
 
 
+def _type_lines(
+    kind: "TypeDef", rules: "Mapping[tuple[str, str], list[EventDef]]", config: "Config"
+) -> Iterator[str]:
+    generic = "" if kind.objects else " (generic: no object, no tags)"
+    description = f": {kind.description}" if kind.description else ""
+    yield f"{kind.name}{generic}{description}"
+    for event in kind.events:
+        yield f"  {event}"
+        yield from _rule_lines(rules.get((kind.name, event), []), config)
+
+
 def _types(config: "Config") -> "list[TypeDef]":
+    """The types that are the operator's."""
     from hookd.defs import TypeDef
     from hookd.explain import named_by_rules
+    from hookd.facts import OWN
 
     if config.types is not None:
         return list(config.types.values())
-    return [TypeDef(name, events) for name, events in named_by_rules(config).items()]
+    return [
+        TypeDef(name, events) for name, events in named_by_rules(config).items() if not name.startswith(OWN)
+    ]
 
 
 def _by_event(config: "Config") -> "dict[tuple[str, str], list[EventDef]]":

@@ -12,12 +12,13 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from hookd.model import Lease, Want
+from hookd.model import GenerationRef, Lease, Want
+from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row, token_of
 from hookd.store.sqlite.change import Change
 from hookd.store.sqlite.operations import Claim
 from hookd.store.sqlite.recent import Fresh, Recent
-from hookd.store.sqlite.rows import SENDING, ManyRows, micros, to_json
+from hookd.store.sqlite.rows import SENDING, ManyRows, micros, to_json, trace_of
 
 _AT_MOST = 1000
 
@@ -36,7 +37,7 @@ _LEASE = ManyRows(
     width=3,
 )
 _READ_BACK = """
-    SELECT d.seq, d.id, e.id, d.task, m.body
+    SELECT d.seq, d.id, e.id, d.task, m.body, e.trace
     FROM json_each(?) AS wanted
     JOIN deliveries AS d ON d.seq = wanted.value
     JOIN events AS e ON e.seq = d.event_seq
@@ -61,9 +62,11 @@ class Leasing:
     def run(self, calls: list[Claim]) -> None:
         """Lease what each call wants and fill in the leases."""
         for call in calls:
-            call.result = self._claim(call.wants, call.now)
+            call.result = self._claim(call.wants, call.now, call.generation)
 
-    def _claim(self, wants: Sequence[Want], now: float) -> tuple[Lease, ...]:
+    def _claim(
+        self, wants: Sequence[Want], now: float, generation: GenerationRef | None
+    ) -> tuple[Lease, ...]:
         now_us = micros(now)
         taken: list[tuple[Want, list[Any]]] = []
         updates: list[Any] = []
@@ -78,8 +81,10 @@ class Leasing:
                     interrupted += interrupted_row(seq, attempt, started_at=claimed_at, ended_at=due_at)
         INSERT_ATTEMPTS.run(self._connection, interrupted)
         _LEASE.run(self._connection, updates)
+        if generation is not None:
+            generations.note(self._connection, generation, [(row[0], row[3] + 1) for _, row in taken])
         fresh = self._fresh([row[0] for _, row in taken])
-        return tuple(_lease(want, row, fresh[row[0]], now) for want, row in taken)
+        return tuple(_lease(want, row, fresh[row[0]], now, generation) for want, row in taken)
 
     def _due(self, want: Want, seats: int, now: int, lease_end: int) -> list[list[Any]]:
         """The rows to lease for one want; one row more is looked at, to know when the next is due."""
@@ -97,12 +102,13 @@ class Leasing:
         known = {seq: fresh for seq in seqs if (fresh := self._recent.take(seq)) is not None}
         missing = [seq for seq in seqs if seq not in known]
         if missing:
-            for seq, *rest in self._connection.execute(_READ_BACK, (to_json(missing),)):
-                known[seq] = Fresh(*rest)
+            rows = self._connection.execute(_READ_BACK, (to_json(missing),))
+            for seq, delivery_id, event_id, task, message, trace in rows:
+                known[seq] = Fresh(delivery_id, event_id, task, message, trace_of(trace))
         return known
 
 
-def _lease(want: Want, row: list[Any], fresh: Fresh, now: float) -> Lease:
+def _lease(want: Want, row: list[Any], fresh: Fresh, now: float, generation: GenerationRef | None) -> Lease:
     seq, _, _, attempt, failures, _ = row
     return Lease(
         delivery_id=fresh.delivery_id,
@@ -115,4 +121,6 @@ def _lease(want: Want, row: list[Any], fresh: Fresh, now: float) -> Lease:
         failures=failures,
         started_at=now,
         expires_at=now + want.lease_s,
+        trace=fresh.trace,
+        generation=generation,
     )

@@ -18,13 +18,14 @@ from hookd.store.sqlite.change import Change, Mark
 from hookd.store.sqlite.operations import Enqueue
 from hookd.store.sqlite.recent import Fresh, Recent
 from hookd.store.sqlite.refs import refs_of
-from hookd.store.sqlite.rows import ManyRows, to_json
+from hookd.store.sqlite.rows import ManyRows, to_json, trace_text
 
 _INSERT_EVENTS = ManyRows(
     """INSERT INTO events (
-           seq, id, kind, type, event, object, time, data, digest, received_at, first_delivery, deliveries)
+           seq, id, kind, type, event, object, time, data, digest, received_at, first_delivery, deliveries,
+           trace)
        SELECT * FROM ({values}) WHERE column1 IS NOT NULL""",
-    width=12,
+    width=13,
 )
 _INSERT_DELIVERIES = ManyRows(
     """INSERT INTO deliveries (seq, id, event_seq, task, webhook, rule, created_at, due_at)
@@ -200,13 +201,13 @@ class Intake:
         event_seq, seq = keys.event, keys.delivery
         rows.events += (
             event_seq, event.id, event.kind.value, event.type, event.event, object_text, event.time,
-            data_text, event.digest, now, seq, len(deliveries),
+            data_text, event.digest, now, seq, len(deliveries), trace_text(event.trace),
         )  # fmt: skip
         for delivery in deliveries:
             webhook, body = delivery.webhook, delivery.body
             rows.deliveries += (seq, delivery.id, event_seq, delivery.task, webhook, delivery.rule, now, now)
             rows.messages += (seq, body)
-            self._recent.put(seq, Fresh(delivery.id, event.id, delivery.task, body))
+            self._recent.put(seq, Fresh(delivery.id, event.id, delivery.task, body, event.trace))
             self._change.unfinished[webhook] += 1
             self._change.due(webhook, now)
             seq += 1

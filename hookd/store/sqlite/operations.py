@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hookd.model import Attempt, Lease, Receipt, Settlement, Submission, Want
+from hookd.model import Attempt, GenerationRef, Lease, Receipt, Settlement, Submission, Want
 from hookd.store.sqlite.change import Change
 
 
@@ -56,13 +56,21 @@ class Enqueue(Operation):
 class Claim(Operation):
     """Lease due deliveries; the result is a tuple of leases. `now` is in seconds, as the leases want it."""
 
-    __slots__ = ("now", "wants")
+    __slots__ = ("generation", "now", "wants")
     result: tuple[Lease, ...]
 
-    def __init__(self, future: asyncio.Future[Any], wants: Sequence[Want], *, now: float) -> None:
+    def __init__(
+        self,
+        future: asyncio.Future[Any],
+        wants: Sequence[Want],
+        *,
+        now: float,
+        generation: GenerationRef | None,
+    ) -> None:
         super().__init__(future)
         self.wants = wants
         self.now = now
+        self.generation = generation
 
 
 class Settle(Operation):

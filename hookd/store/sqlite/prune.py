@@ -7,6 +7,7 @@ writer's thread.
 import json
 import sqlite3
 
+from hookd.store.sqlite import generations
 from hookd.store.sqlite.change import Change
 from hookd.store.sqlite.operations import Prune
 from hookd.store.sqlite.rows import CANCELLED, DEAD, DELIVERED, to_json
@@ -56,6 +57,7 @@ def _delete_finished(connection: sqlite3.Connection, state: int, before: int, li
         seqs = to_json([seq for seq, _ in pairs])
         for statement in _DELETE:
             connection.execute(statement, (seqs,))
+        generations.forget(connection, seqs)
         connection.execute(_DELETE_EVENTS, (to_json(list({event for _, event in pairs})),))
     return len(pairs)
 

@@ -22,8 +22,9 @@ from hookd.model import (
     SpentMark,
     State,
 )
+from hookd.store.sqlite import generations
 from hookd.store.sqlite.refs import refs_of
-from hookd.store.sqlite.rows import CODES, STATES, micros, optional_seconds, seconds, to_json
+from hookd.store.sqlite.rows import CODES, STATES, micros, optional_seconds, seconds, to_json, trace_of
 
 STEP = 5_000
 """How many rows a listing looks at in one step."""
@@ -33,19 +34,23 @@ END = 1 << 62
 
 _COLUMNS = """
     d.seq, d.id, e.id, e.kind, d.rule, d.task, d.webhook, d.state, d.attempt, d.failures, d.created_at,
-    d.due_at, d.finished_at, d.detail, d.last_status, d.last_error
+    d.due_at, d.finished_at, d.detail, d.last_status, d.last_error, e.trace
 """
 _DELIVERY = f"SELECT {_COLUMNS} FROM deliveries AS d JOIN events AS e ON e.seq = d.event_seq WHERE d.id = ?"  # noqa: S608  constants
-_ATTEMPTS = """
-    SELECT number, started_at, duration_s, status, reason, error, response, insecure
-    FROM attempts WHERE delivery_seq = ? ORDER BY number
-"""
+_ATTEMPTS = f"""
+    SELECT a.number, started_at, duration_s, status, reason, error, response, insecure, {generations.COLUMNS}
+    FROM attempts AS a
+    LEFT JOIN made_by AS m ON m.delivery_seq = a.delivery_seq AND m.number = a.number
+    LEFT JOIN generations AS g ON g.seq = m.generation
+    WHERE a.delivery_seq = ? ORDER BY a.number
+"""  # noqa: S608  constants
 _EVENT_COLUMNS = """
-    seq, id, kind, type, event, object, time, data, digest, received_at, first_delivery, deliveries
+    seq, id, kind, type, event, object, time, data, digest, received_at, first_delivery, deliveries, trace
 """
 _EVENT = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = ?"  # noqa: S608  constants
 _EVENTS = f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608  constants
 _SPENT = "SELECT task, digest, spent_at, delivery_id FROM spent ORDER BY spent_at DESC, task, digest"
+_LAST_DIED = "SELECT max(finished_at) FROM deliveries WHERE state = ? AND finished_at IS NOT NULL"
 _OLDEST = """
     SELECT json_group_array(json_array(wanted.value, (
         SELECT created_at FROM deliveries INDEXED BY deliveries_waiting
@@ -177,6 +182,12 @@ def spent(connection: sqlite3.Connection) -> tuple[SpentMark, ...]:
     return tuple(SpentMark(task, digest, seconds(at), delivery_id) for task, digest, at, delivery_id in rows)
 
 
+def last_died(connection: sqlite3.Connection) -> float | None:
+    """When the latest dead delivery died, or None where there is none."""
+    (instant,) = connection.execute(_LAST_DIED, (CODES[State.DEAD],)).fetchone()
+    return optional_seconds(instant)
+
+
 def _stretch(connection: sqlite3.Connection, where: DeliveryFilter, before: int, step: int) -> _Stretch:
     way = _way(connection, where)
     floor, count = connection.execute(
@@ -226,8 +237,9 @@ def _delivery_record(
 ) -> DeliveryRecord:
     (
         _, delivery_id, event_id, kind, rule, task, webhook, state, attempt, failures, created_at, due_at,
-        finished_at, detail, last_status, last_error,
+        finished_at, detail, last_status, last_error, trace_text,
     ) = row  # fmt: skip
+    trace = trace_of(trace_text)
     return DeliveryRecord(
         id=delivery_id,
         event_id=event_id,
@@ -244,13 +256,14 @@ def _delivery_record(
         detail=detail,
         last_status=last_status,
         last_error=last_error,
+        trace_id=None if trace is None else trace.trace_id,
         body=body,
         attempts=attempts,
     )
 
 
 def _attempt(row: Sequence[Any]) -> Attempt:
-    number, started_at, duration_s, status, reason, error, response, insecure = row
+    number, started_at, duration_s, status, reason, error, response, insecure, *generation = row
     return Attempt(
         number=number,
         started_at=seconds(started_at),
@@ -260,11 +273,12 @@ def _attempt(row: Sequence[Any]) -> Attempt:
         error=error,
         response=response,
         insecure=bool(insecure),
+        generation=generations.named(*generation),
     )
 
 
 def _event_record(connection: sqlite3.Connection, row: Sequence[Any]) -> EventRecord:
-    seq, event_id, kind, type_, name, obj, time, data, digest, received_at, first, count = row
+    seq, event_id, kind, type_, name, obj, time, data, digest, received_at, first, count, trace = row
     kept = Event(
         id=event_id,
         kind=Kind(kind),
@@ -274,6 +288,7 @@ def _event_record(connection: sqlite3.Connection, row: Sequence[Any]) -> EventRe
         time=time,
         data={} if data is None else json.loads(data),
         digest=digest,
+        trace=trace_of(trace),
     )
     return EventRecord(kept, seconds(received_at), refs_of(connection, seq, first, count))
 

@@ -7,6 +7,8 @@ Must never: grow past its bound. Called by: `enqueue` (put) and `claim` (take), 
 
 from typing import NamedTuple
 
+from hookd.trace import Trace
+
 _BOUND = 8 * 1024 * 1024
 _OVERHEAD = 500
 
@@ -18,6 +20,7 @@ class Fresh(NamedTuple):
     event_id: str
     task: str
     body: bytes
+    trace: Trace | None = None
 
 
 class Recent:

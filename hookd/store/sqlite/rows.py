@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hookd.model import State
+from hookd.trace import Trace
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
@@ -37,6 +38,16 @@ def seconds(instant: int) -> float:
 def optional_seconds(instant: int | None) -> float | None:
     """Like `seconds`, for a column that may be null."""
     return None if instant is None else instant / 1_000_000
+
+
+def trace_text(trace: Trace | None) -> str | None:
+    """A trace as the text that is stored."""
+    return None if trace is None else trace.as_text()
+
+
+def trace_of(text: str | None) -> Trace | None:
+    """A stored text as the trace."""
+    return None if text is None else Trace.from_text(text)
 
 
 to_json: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -11,6 +11,7 @@ import sqlite3
 from typing import Any
 
 from hookd.model import TRANSITIONS, Settlement, State
+from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, attempt_row, seq_of
 from hookd.store.sqlite.change import Change
 from hookd.store.sqlite.operations import Settle
@@ -64,6 +65,9 @@ class Settling:
                 del held[seq]
                 attempts += attempt_row(seq, call.lease.attempt, call.attempt)
                 updates += self._update_row(seq, call)
+                made_by = call.attempt.generation
+                if made_by is not None and made_by != call.lease.generation:
+                    generations.correct(self._connection, made_by, seq, call.lease.attempt)
         INSERT_ATTEMPTS.run(self._connection, attempts)
         _UPDATE.run(self._connection, updates)
         if self._change.holds:

@@ -16,6 +16,7 @@ from hookd.model import (
     DeliveryFilter,
     DeliveryRecord,
     EventRecord,
+    GenerationRef,
     LaneStats,
     Lease,
     Page,
@@ -49,7 +50,11 @@ from hookd.store.sqlite.writer import Report, Writer
 T = TypeVar("T")
 
 _LANES_STEP = 500
-_VACUUM_STEP = 100
+_VACUUM_STEP = 60
+
+_PRUNE_PAUSE_S = 0.005
+_PRUNE_PAUSE_BUSY_S = 0.05
+"""Between two steps while others write as well: what is deleted makes the next checkpoint longer, for all of them."""
 
 
 class SqliteStore:
@@ -62,6 +67,7 @@ class SqliteStore:
         self._picture = Picture()
         self._doorbell = asyncio.Event()
         self._fault: str | None = None
+        self._calls = 0
 
     @classmethod
     async def open(cls, path: Path, *, on_commit: Callable[[float], None] | None = None) -> Self:
@@ -81,23 +87,32 @@ class SqliteStore:
 
     async def enqueue(self, batch: Sequence[Submission], *, now: float, limit: int) -> tuple[Receipt, ...]:
         """See `Store.enqueue`."""
+        self._calls += 1
         receipts: tuple[Receipt, ...] = await self._do(
             Enqueue(self._future(), batch, now=micros(now), limit=limit)
         )
         return receipts
 
-    async def claim(self, wants: Sequence[Want], *, now: float) -> tuple[Lease, ...]:
+    async def claim(
+        self, wants: Sequence[Want], *, now: float, generation: GenerationRef | None = None
+    ) -> tuple[Lease, ...]:
         """See `Store.claim`."""
         if len({want.webhook for want in wants}) < len(wants):
             raise ValueError("two wants for one webhook")
         now_us = micros(now)
         earliest = self._picture.earliest
         likely = [want for want in wants if earliest.get(want.webhook, now_us + 1) <= now_us]
-        return await self._do(Claim(self._future(), likely, now=now)) if likely else ()
+        if not likely:
+            return ()
+        leases: tuple[Lease, ...] = await self._do(
+            Claim(self._future(), likely, now=now, generation=generation)
+        )
+        return leases
 
     async def settle(self, lease: Lease, attempt: Attempt, settlement: Settlement, *, now: float) -> bool:
         """See `Store.settle`."""
         refuse_unfit(settlement)
+        self._calls += 1
         held: bool = await self._do(Settle(self._future(), lease, attempt, settlement, now=micros(now)))
         return held
 
@@ -153,6 +168,10 @@ class SqliteStore:
     async def spent(self) -> tuple[SpentMark, ...]:
         """See `Store.spent`."""
         return await self._read(reading.spent)
+
+    async def last_died(self) -> float | None:
+        """See `Store.last_died`."""
+        return await self._read(reading.last_died)
 
     async def rearm(self, task: str, digest: str) -> bool:
         """See `Store.rearm`."""
@@ -262,8 +281,14 @@ class SqliteStore:
             )
         )
         while gone and await self._do(Vacuum(self._future(), pages=_VACUUM_STEP)):
-            pass
+            await self._make_way()
+        await self._make_way()
         return gone
+
+    async def _make_way(self) -> None:
+        """Pause between two steps of what nobody waits for."""
+        calls, self._calls = self._calls, 0
+        await asyncio.sleep(_PRUNE_PAUSE_BUSY_S if calls else _PRUNE_PAUSE_S)
 
     async def close(self) -> None:
         """See `Store.close`."""

@@ -18,7 +18,8 @@ from tests.e2e.daemon_process import DaemonProcess
 CALLS = ("pwrite64", "fdatasync", "ftruncate", "unlink")
 APPLICATION_ID = 0x686F6F6B
 ROWS = """
-    INSERT INTO events VALUES (7, 'x', 'event', 'vm', 'on', NULL, NULL, '{"n":1}', x'01', 1000000, 11, 2);
+    INSERT INTO events (seq, id, kind, type, event, object, time, data, digest, received_at, first_delivery, deliveries)
+        VALUES (7, 'x', 'event', 'vm', 'on', NULL, NULL, '{"n":1}', x'01', 1000000, 11, 2);
     INSERT INTO deliveries (seq, id, event_seq, task, webhook, rule, state, attempt, failures, created_at, due_at)
         VALUES (11, 'd-waits', 7, 't', 'gone', 'events.r', 0, 1, 1, 1000000, 2000000);
     INSERT INTO deliveries (seq, id, event_seq, task, webhook, rule, state, attempt, failures, created_at,
@@ -76,8 +77,9 @@ def _make(place: Path, version: int, versions: dict[int, str]) -> None:
     connection = sqlite3.connect(place / "h.db", isolation_level=None)
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     connection.execute("PRAGMA journal_mode=WAL")
-    for number in range(1, version + 1):
-        connection.executescript(versions[number])
+    for number in sorted(versions):
+        if number <= version:
+            connection.executescript(versions[number])
     connection.executescript(f"{ROWS}; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={version}")
     connection.close()
 

@@ -75,7 +75,7 @@ async def _vanish(stage: Scene, name: str, number: int, wait_s: float | None, *,
     if reset:
         client.reset()
     else:
-        client.sock.close()
+        client.close()
 
 
 async def _fate(stage: Scene, name: str, findings: Findings) -> str:
@@ -135,7 +135,7 @@ async def _at_once(stage: Scene, events: list[dict[str, Any]]) -> list[Answered]
         return [await client.answer() for client in clients]
     finally:
         for client in clients:
-            client.sock.close()
+            client.close()
 
 
 def _statuses(answers: list[Answered]) -> dict[int, int]:

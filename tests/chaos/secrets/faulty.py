@@ -70,5 +70,7 @@ async def faulty(stand: Stand, cage: Searcher, good: str, *, short: bool) -> Non
         (stand.directory / "hookd.yaml").write_bytes((stand.directory / files[name]).read_bytes())
         _, answer = await stand.daemon.request("POST", "/v1/reload")
         cage.search(f"the reload of {name}", json.dumps(answer))
+        _, compared = await stand.daemon.request("POST", "/v1/config/diff")
+        cage.search(f"the comparison of {name}", json.dumps(compared))
         cage.search(f"the status after {name}", json.dumps(await stand.daemon.get("/v1/status")))
     (stand.directory / "hookd.yaml").write_text(good)

@@ -14,19 +14,22 @@ from tests.chaos.time.scene import Scene, scene
 from tests.chaos.time.steps import NOTICE_S, fill
 
 UNDER_WAY = 200
-TIMEOUT_S = 10
 
 
 async def freeze(directory: Path, findings: Findings, *, short: bool) -> dict[str, int]:
     """Freeze a daemon that has a backlog for longer than any of its timeouts; returns what was counted."""
     frozen_s = 12.0 if short else 150.0
     async with scene(
-        directory, findings, "frozen", backoff_s=3 if short else 20, timeout_s=TIMEOUT_S
+        directory, findings, "frozen", backoff_s=3 if short else 20, timeout_s=10 if short else 60
     ) as made:
         await fill(made, many=20 if short else 400)
         await made.post("hang", UNDER_WAY - len(made.made["hang"]))
         hang = made.made["hang"]
-        await made.until("attempts under way", lambda: all(made.books.came[one] for one in hang), within_s=8)
+        await made.until(
+            "attempts under way",
+            lambda: all(made.books.came[one] for one in hang),
+            within_s=9 if short else 30,
+        )
         ticks = made.books.fired_by("tick-second")
         made.stand.daemon.signal(signal.SIGSTOP)
         made.steps += 1

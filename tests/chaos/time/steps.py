@@ -47,7 +47,7 @@ async def steps(
 
 async def small_steps(directory: Path, findings: Findings, *, seed: int, short: bool) -> dict[str, int]:
     """Steps of half a second either way, then a clock that runs a fifth too slow, then a fifth too fast."""
-    chance, count = random.Random(seed), 20 if short else 300
+    chance, count = random.Random(seed), 20 if short else 150
     async with scene(directory, findings, "small", backoff_s=3 if short else 20, timeout_s=120) as made:
         await fill(made, many=20 if short else 400)
         for by_s in [*(chance.uniform(-0.5, 0.5) for _ in range(count)), *[-0.02] * count, *[0.02] * count]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
@@ -95,12 +95,15 @@ class Routes:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     body_s: float = body.BODY_S
+    flood: bool = False
+    flooded: int = 0
 
     def router(self) -> Router:
         router = Router()
         router.add("GET", "/hello", self._hello)
         router.add("GET", "/large", self._large)
         router.add("GET", "/gate", self._gate)
+        router.add("GET", "/pieces", self._pieces)
         router.add("GET", "/echo/{name}", self._echo)
         router.add("POST", "/body", self._body)
         router.add("POST", "/ignore", self._hello)
@@ -120,6 +123,23 @@ class Routes:
         await self.gate.wait()
         self.left.set()
         return Answer(200, b"passed")
+
+    async def _pieces(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        self.seen.append(request.path)
+        return Answer(200, content_type="text/plain", pieces=self._flow())
+
+    async def _flow(self) -> AsyncGenerator[bytes, None]:
+        """Two pieces with the gate between them, or with `flood` one and then ever more; `left` is set at its end."""
+        self.entered.set()
+        try:
+            yield b"one\n"
+            while self.flood:
+                self.flooded += 1
+                yield LARGE
+            await self.gate.wait()
+            yield b"two\n"
+        finally:
+            self.left.set()
 
     async def _echo(self, request: Request, variables: Mapping[str, str]) -> Answer:
         self.seen.append(request.path)

@@ -129,6 +129,13 @@ class Client:
     def reset(self) -> None:
         """Vanish."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket, and make the loop forget it first: the next one may have its number."""
+        if self.sock.fileno() >= 0:
+            self._loop.remove_reader(self.sock)
+            self._loop.remove_writer(self.sock)
         self.sock.close()
 
     async def _more(self) -> None:
@@ -147,7 +154,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.sock.close()
+        self.close()
 
 
 async def tls_streams(port: int, ca: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

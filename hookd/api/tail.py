@@ -1,0 +1,155 @@
+"""`GET /v1/tail`: the facts as they happen, one JSON object a line, until the client goes or hookd stops (spec 8).
+
+A line is what the JSON log has for the fact, and `cursor`: `?after=CURSOR` goes on behind it, as far as hookd still
+remembers. Lines about the stream itself begin with `tail.`: `tail.began` (first), `tail.missed` (facts the reader was
+too late for), `tail.alive` (nothing happened for a while), `tail.ended` (hookd stops; without it the connection broke).
+
+Must never: keep anything for a reader but how far it has come. Called by: `daemon` registers it.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from hookd.api import filters, views
+from hookd.api.app import Router
+from hookd.api.message import Answer, Request
+from hookd.api.problem import unavailable
+from hookd.api.services import Services
+from hookd.feed import Fact, Feed
+from hookd.model import State
+
+MOST_READERS = 32
+"""How many may follow at once; so they cannot take the connections that posting needs."""
+
+MOST_FACTS = 256
+"""Facts in one write."""
+
+GATHER_S = 0.05
+"""For so long what happens is gathered into one write."""
+
+ALIVE_S = 10.0
+"""After so long without a line one says that there is nothing to say."""
+
+STATES: Mapping[str, State] = {
+    "delivery.made": State.PENDING,
+    "delivery.retried": State.PENDING,
+    "delivery.delivered": State.DELIVERED,
+    "delivery.dead": State.DEAD,
+    "delivery.cancelled": State.CANCELLED,
+}
+"""The state that a delivery has after a fact; `attempt.failed` tells its own."""
+
+_CURSOR = re.compile(r"([0-9a-f]{12})-(\d{1,18})", re.ASCII)
+_encode = json.JSONEncoder(default=str, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which facts a reader wants; None: whatever it is."""
+
+    webhook: str | None = None
+    task: str | None = None
+    state: str | None = None
+
+    def has(self, fact: Fact) -> bool:
+        """Whether the fact is one of them."""
+        return (
+            self.webhook in (None, fact.facts.get("webhook"))
+            and self.task in (None, fact.facts.get("task"))
+            and self.state in (None, _state_after(fact))
+        )
+
+
+def _state_after(fact: Fact) -> str | None:
+    return fact.facts.get("state") if fact.name == "attempt.failed" else STATES.get(fact.name)
+
+
+class TailRoutes:
+    """The route."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def register(self, router: Router) -> None:
+        """Add the route."""
+        router.add("GET", "/v1/tail", self.tail)
+
+    async def tail(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        """Follow, from now on or from a cursor; one of an earlier run goes on with this one's first fact."""
+        query = filters.query_of(request, frozenset({"after", "webhook", "task", "state"}))
+        state = filters.queried_state(query)
+        feed = self._services.feed
+        after = _after(query.get("after"), feed)
+        if feed.readers >= MOST_READERS or feed.closed:
+            raise unavailable("hookd is stopping" if feed.closed else f"{MOST_READERS} are following already")
+        began = {"started_at": views.instant(self._services.started_at)}
+        lines = _lines(feed, after, began, Wanted(query.get("webhook"), query.get("task"), state))
+        return Answer(
+            200, content_type="application/x-ndjson", headers=(("Cache-Control", "no-store"),), pieces=lines
+        )
+
+
+def _after(cursor: str | None, feed: Feed) -> int:
+    """The number behind which to go on. Raises Problem (400)."""
+    if cursor is None:
+        return feed.latest
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
+        raise filters.bad_query("after", "is not a cursor that a line of /v1/tail had")
+    run, number = found.groups()
+    return min(int(number), feed.latest) if run == feed.run else 0
+
+
+async def _lines(
+    feed: Feed, after: int, began: Mapping[str, Any], wanted: Wanted, *, alive_s: float = ALIVE_S
+) -> AsyncGenerator[bytes, None]:
+    loop = asyncio.get_running_loop()
+    with feed.reading() as bell:
+        yield _about(feed, after, "tail.began", **began)
+        told_at = loop.time()
+        while True:
+            missed, facts = feed.after(after, MOST_FACTS)
+            lines = [_line(feed, fact) for fact in facts if wanted.has(fact)]
+            if missed:
+                lines.insert(0, _about(feed, after + missed, "tail.missed", count=missed))
+            after = facts[-1].number if facts else after
+            if not lines and loop.time() - told_at >= alive_s:
+                lines = [_about(feed, after, "tail.alive")]
+            if lines:
+                yield b"".join(lines)
+                told_at = loop.time()
+            if facts:
+                await asyncio.sleep(0 if len(facts) == MOST_FACTS else GATHER_S)
+            elif feed.closed:
+                break
+            else:
+                await _rung(bell, told_at + alive_s)
+        yield _about(feed, after, "tail.ended")
+
+
+async def _rung(bell: asyncio.Event, until: float) -> None:
+    """Return when the bell rings, or at an instant of the loop's clock."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(until):
+            await bell.wait()
+    bell.clear()
+
+
+def _line(feed: Feed, fact: Fact) -> bytes:
+    if fact.line is None:
+        fact.line = _encoded(feed, fact)
+    return fact.line
+
+
+def _about(feed: Feed, number: int, name: str, **facts: Any) -> bytes:
+    return _encoded(feed, Fact(number, feed.now(), "info", name, facts))
+
+
+def _encoded(feed: Feed, fact: Fact) -> bytes:
+    head = {"timestamp": views.instant(fact.at), "level": fact.level, "event": fact.name}
+    return _encode({**head, **fact.facts, "cursor": f"{feed.run}-{fact.number}"}).encode() + b"\n"

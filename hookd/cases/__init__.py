@@ -1,0 +1,11 @@
+"""Cases of `hookd test`: read from files, and compared with what the configuration would send (spec 8).
+
+Must never: talk to the daemon, send anything, or match and render by itself; that is asked of `hookd.explain`.
+Called by: `cli`.
+"""
+
+from hookd.cases.case import Case, Difference, Expected, Verdict
+from hookd.cases.comparing import judge
+from hookd.cases.reading import read_cases
+
+__all__ = ["Case", "Difference", "Expected", "Verdict", "judge", "read_cases"]

@@ -1,0 +1,87 @@
+"""A case of `hookd test`, and what came of it, as frozen values (spec 8).
+
+Must never: read files or a clock. Used by: `reading`, `comparing`, `cli`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hookd.model import Event
+
+DEFAULT_AT = 1_767_225_600.0
+"""2026-01-01T00:00:00Z, seconds since the epoch: the clock of a case that gives none."""
+
+RANDOM = 4
+"""What `${RANDOM}` is in every case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One request that is expected; what is None is not compared.
+
+    Attributes:
+        headers: each name with its values in order; no values: the header must not be sent.
+        body: a mapping or list: the JSON value; text: the body as it is.
+    """
+
+    task: str | None = None
+    webhook: str | None = None
+    rule: str | None = None
+    method: str | None = None
+    url: str | None = None
+    headers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    body: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An event, and the requests that it must lead to.
+
+    Attributes:
+        path: the file, as shown to people.
+        line: where the case begins, from 1.
+        at: the clock, seconds since the epoch.
+    """
+
+    path: str
+    line: int
+    name: str
+    event: Event
+    expect: tuple[Expected, ...]
+    at: float = DEFAULT_AT
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing in which a case and the configuration differ.
+
+    Attributes:
+        where: `expect[0]`, or empty for a request that nothing expects.
+        about: the task and webhook it is about, in words; may be empty.
+        field: `url`, `headers.X-Route`, …; empty where the whole request is missing or too much.
+        expected: in words; empty where the request is too much.
+        got: in words.
+        lines: a unified diff, where one says more than `expected` and `got`.
+        reasons: of a missing request: what may have kept it from being sent.
+    """
+
+    where: str
+    about: str
+    field: str = ""
+    expected: str = ""
+    got: str = ""
+    lines: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a case; it passed where there is no difference."""
+
+    case: Case
+    differences: tuple[Difference, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the configuration does as the case says."""
+        return not self.differences

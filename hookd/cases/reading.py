@@ -1,0 +1,205 @@
+"""Test files to cases; everything that is wrong with a file is a finding at its place (spec 8).
+
+The YAML is read as the configuration's is, and an event is decoded as a posted one, against the same catalogue.
+
+Must never: raise for what is in a file, or read anything but the file. Called by: `cli`.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hookd import decode
+from hookd.cases.case import DEFAULT_AT, Case, Expected
+from hookd.config.files import MAX_CONFIG_BYTES, Unreadable, read_regular
+from hookd.config.finding import Finding, Severity, Steps, quoted, shown_path
+from hookd.config.nodes import Node, parse
+from hookd.config.rules import Known, check_name
+from hookd.config.schema import TESTS, Validators
+from hookd.config.view import Document, Scope, View
+from hookd.config.wording import Spot
+from hookd.decode.rfc3339 import is_date_time
+from hookd.defs import Config
+from hookd.errors import EventRejected
+from hookd.explain import EVENT_ID
+from hookd.model import Event
+
+_END = 253_370_764_800
+"""9999-01-01T00:00:00Z: an instant before it has a date in every time zone."""
+
+
+def read_cases(paths: Sequence[Path], config: Config) -> tuple[list[Case], list[Finding]]:
+    """The cases of test files, in order, and what is wrong with the files; a case with a finding is left out.
+
+    Args:
+        paths: the files.
+        config: the configuration that is tested: names are looked up in it, events are held against its catalogue.
+    """
+    reader = _Reader(config)
+    cases = [case for path in paths for case in reader.file(path)]
+    return cases, reader.findings
+
+
+class _Reader:
+    """Reads test files, one after the other."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._validators = Validators(TESTS)
+        self._known = {
+            "task": Known(config.tasks, "tasks"),
+            "webhook": Known(config.webhooks, "webhooks"),
+            "rule": Known((rule.place for rule in config.event_rules()), "rules"),
+        }
+        self.findings: list[Finding] = []
+
+    def file(self, path: Path) -> list[Case]:
+        """The sound cases of a file."""
+        scope = Scope({}, portable=True)
+        try:
+            document = Document(path, parse(read_regular(path, MAX_CONFIG_BYTES)))
+        except Unreadable as error:
+            self.findings.append(Finding(shown_path(path), 1, 1, "file", Severity.ERROR, error.reason))
+            return []
+        cases = self._cases(scope, document)
+        self.findings += sorted(set(scope.findings), key=_order)
+        return cases
+
+    def _cases(self, scope: Scope, document: Document) -> list[Case]:
+        root = document.tree.root
+        root = Node({}, 1, 1) if root is None else root
+        top = View(scope, document, Spot(root, (), (root.line, root.column)))
+        faulty = _Faulty(top)
+        for line, column, steps, message in document.tree.problems:
+            faulty.report(line, column, steps or ("yaml",), message)
+        if document.tree.complete and not root.broken:
+            self._validators.check("file", top.spot, faulty.report)
+        cases = None if root.broken or not isinstance(root.value, dict) else top.get("cases")
+        return [] if cases is None else list(self._sound(cases, faulty))
+
+    def _sound(self, cases: View, faulty: "_Faulty") -> Iterator[Case]:
+        names: dict[str, int] = {}
+        for view in cases.items():
+            if not isinstance(view.value, dict):
+                continue
+            unique = _is_unique(view.get("name"), names)
+            if unique and view.steps[1] not in faulty.cases and (case := self._case(view)) is not None:
+                yield case
+
+    def _case(self, view: View) -> Case | None:
+        """A case without a finding so far; None where it has one now."""
+        before = len(view.scope.findings)
+        name, given, expect = view.get("name"), view.get("event"), view.get("expect")
+        if name is None or given is None or expect is None:
+            # An alias of what has its finding elsewhere.
+            return None
+        event = self._event(given)
+        expected = tuple(self._expected(item) for item in expect.items())
+        _check_once(expect)
+        at = _read_at(view.get("at"))
+        if event is None or len(view.scope.findings) > before:
+            return None
+        return Case(view.document.shown, view.node.line, name.value, event, expected, at)
+
+    def _event(self, view: View) -> Event | None:
+        """The event, by the rules of `POST /v1/events`."""
+        try:
+            value = decode.parse_json(json.dumps(view.node.plain()).encode())
+            return decode.decode_event(
+                value,
+                index=None,
+                types=self._config.types,
+                default_id=None,
+                make_id=lambda: EVENT_ID,
+                own=True,
+            )
+        except EventRejected as rejected:
+            for fault in rejected.faults:
+                _pointed(view, fault.pointer).error(fault.message)
+            if not rejected.faults:
+                view.error(rejected.detail)
+        return None
+
+    def _expected(self, view: View) -> Expected:
+        for noun, known in self._known.items():
+            if (named := view.get(noun)) is not None:
+                check_name(named, known, noun)
+        headers = view.get("headers")
+        body = view.get("body")
+        return Expected(
+            **{name: view.plain(name, None) for name in ("task", "webhook", "rule", "method", "url")},
+            headers=() if headers is None else tuple(_headers(headers)),
+            body=None if body is None else body.node.plain(),
+        )
+
+
+class _Faulty:
+    """Takes findings about a file, and notes which cases they are in."""
+
+    def __init__(self, top: View) -> None:
+        self._top = top
+        self.cases: set[str | int] = set()
+
+    def report(self, line: int, column: int, steps: Steps, message: str) -> None:
+        if len(steps) > 1 and steps[0] == "cases":
+            self.cases.add(steps[1])
+        self._top.report(line, column, steps or ("file",), message)
+
+
+def _order(finding: Finding) -> tuple[int, int, str, str]:
+    return finding.line, finding.column, finding.where, finding.message
+
+
+def _is_unique(name: View | None, names: dict[str, int]) -> bool:
+    """Whether a name is the first of its kind, which it then is; if not, that is reported."""
+    if name is None:
+        return True
+    if name.value in names:
+        name.error(f"{quoted(name.value)} is already the name of the case in line {names[name.value]}")
+        return False
+    names[name.value] = name.node.line
+    return True
+
+
+def _check_once(expect: View) -> None:
+    seen: dict[str, int] = {}
+    for index, item in enumerate(expect.items()):
+        task = item.get("task")
+        if task is None:
+            continue
+        first = seen.setdefault(task.value, index)
+        if first != index:
+            task.error(f"expect[{first}] names this task already, and an event fires a task once")
+
+
+def _read_at(view: View | None) -> float:
+    if view is None:
+        return DEFAULT_AT
+    with suppress(ValueError, OverflowError):
+        if is_date_time(view.value):
+            at = datetime.fromisoformat(view.value.upper()).timestamp()
+            if not 0 <= at < _END:
+                view.error(f"must be in the years 1970 to 9998, not {quoted(view.value)}")
+            return at
+    view.error(f"must be a date-time with an offset, such as 2026-01-02T03:04:05Z, not {quoted(view.value)}")
+    return DEFAULT_AT
+
+
+def _headers(view: View) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for name, value in view.entries():
+        given: Any = value.node.plain()
+        yield name, () if given is None else tuple(given) if isinstance(given, list) else (given,)
+
+
+def _pointed(view: View, pointer: str) -> View:
+    """The value at a JSON pointer below, or the nearest above it that is there."""
+    for step in pointer.split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(view.value, list):
+            view = view.below((int(key),))
+        elif isinstance(view.value, dict) and key in view.value:
+            view = view.below((key,))
+    return view

@@ -1,0 +1,83 @@
+"""`hookd tail`: what happens, one line per fact, until Ctrl-C (spec 8).
+
+Must never: tell a fact twice, or hide that some were missed. Called by: `hookd.cli`.
+"""
+
+import argparse
+import os
+import select
+import stat
+import sys
+import threading
+from datetime import UTC, datetime
+
+from hookd.cli import PIPE_CLOSED, address
+from hookd.cli.facts import line_of
+from hookd.cli.filters import add_names, moment, require_known
+from hookd.cli.following import STATES, Following
+from hookd.cli.options import add_json
+from hookd.cli.screen import as_json_line, visible
+
+DESCRIPTION = """Print what happens as it happens, one line per fact: events accepted, deliveries made, attempts that
+failed, deliveries that ended, webhooks parked and resumed, configs reloaded or rejected.
+
+It goes on across restarts of the daemon: what happened meanwhile comes from the history, and standard error
+says what could not be had. With a filter, facts that have nothing to do with it are left out. Ctrl-C ends it."""
+EXAMPLE = """hookd tail --webhook ops-slack
+  hookd tail --since 10m --json"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the filters and where to begin."""
+    add_names(parser)
+    parser.add_argument(
+        "--state",
+        choices=STATES,
+        help="only what brings a delivery to this state: %(choices)s",
+        metavar="STATE",
+    )
+    parser.add_argument(
+        "--since",
+        metavar="WHEN",
+        type=moment,
+        help="begin with the deliveries made since then, from the history; an instant or a duration back",
+    )
+    add_json(parser)
+    address.add_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Follow until interrupted; exit code 3 where the daemon is not reachable at the start."""
+    client = address.from_options(options)
+    given = {name: value for name in ("webhook", "task") if (value := getattr(options, name)) is not None}
+    require_known(client, given)
+    _end_with_reader()
+    following = Following(client, {**given, **({"state": options.state} if options.state else {})}, _say)
+    told = as_json_line if options.json else line_of
+    for fact in following.facts(since=options.since):
+        print(told(fact), flush=True)
+    return 0
+
+
+def _say(note: str) -> None:
+    """Tell about the following itself, beside the facts."""
+    clock = datetime.now(UTC).strftime("%H:%M:%SZ")
+    print(visible(f"hookd: {clock} {note}"), file=sys.stderr, flush=True)
+
+
+def _end_with_reader() -> None:
+    """End when the reader of our output goes away, also while nothing happens: `hookd tail | head -1`."""
+    try:
+        output = sys.stdout.fileno()
+        if not stat.S_ISFIFO(os.fstat(output).st_mode):
+            return
+    except (OSError, ValueError):
+        return
+    threading.Thread(target=_wait_for_end, args=(output,), daemon=True).start()
+
+
+def _wait_for_end(output: int) -> None:
+    poll = select.poll()
+    poll.register(output, 0)
+    poll.poll()
+    os._exit(PIPE_CLOSED)

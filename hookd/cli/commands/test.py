@@ -1,0 +1,194 @@
+"""`hookd test`: whether the config sends what its test files say, offline (spec 8).
+
+Must never: talk to the daemon, send anything, or read a secret. Called by: `hookd.cli`.
+"""
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hookd.cli.failure import REFUSED, Failure
+from hookd.cli.offline import add_config, read_config
+from hookd.cli.options import add_json
+from hookd.cli.screen import as_json, shortened, visible
+
+if TYPE_CHECKING:
+    from hookd.cases import Difference, Verdict
+    from hookd.config.files import Listing
+    from hookd.config.finding import Finding
+
+DESCRIPTION = """Tell whether the config sends what its tests say: every *.test.yaml below PATH is run.
+
+Nothing is sent, the daemon is not asked, and no secret is read: in tests a reference to one stands for itself, as
+env:NAME, file:PATH or credential:NAME. The exit code is 0 where every case passed, else 1."""
+EXAMPLE = """hookd test
+  hookd test -v -c /etc/hookd/hookd.yaml alerts.test.yaml"""
+
+LONGEST_LINE = 1000
+"""Characters of a line about a difference."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take where the tests are, and which config."""
+    parser.add_argument(
+        "path",
+        metavar="PATH",
+        nargs="?",
+        type=Path,
+        help="a *.test.yaml, or a directory of them (default: the config's directory); a directory that also holds "
+        "the *.yaml of a config is the tests of that config",
+    )
+    add_config(parser)
+    add_json(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="also list the cases that passed")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the tests; 0 where every case passed."""
+    from hookd.cases import judge, read_cases
+    from hookd.generation import Generation
+
+    options.config = config_path(options.path, options.config)
+    config = read_config(options, portable=True)
+    if config is None:
+        return REFUSED
+    listing = test_files(options.path, options.config)
+    cases, findings = read_cases(listing.files, config)
+    findings += _unreadable(listing)
+    generation = Generation.of(config, number=1, now=0)
+    verdicts = [judge(case, generation) for case in cases]
+    if options.json:
+        print(as_json(as_object(verdicts, findings)))
+    else:
+        for line in report_lines(verdicts, findings, verbose=options.verbose):
+            print(visible(line))
+    return REFUSED if findings or not all(verdict.passed for verdict in verdicts) else 0
+
+
+def config_path(tests: Path | None, config: Path | None) -> Path:
+    """The config that is tested: the one that is named, else the directory's own, else the usual one.
+
+    Raises:
+        Failure: there is none.
+    """
+    from hookd.config import default_path
+    from hookd.config.files import is_test, list_tree
+
+    if tests is not None and not os.path.lexists(tests):
+        raise Failure(f"{tests} does not exist", "it would be a test file, or a directory of them")
+    if config is not None:
+        return config
+    if tests is not None and (list_tree(tests).files if tests.is_dir() else not is_test(tests.name)):
+        return tests
+    usual = default_path()
+    if not os.path.lexists(usual) and not os.environ.get("HOOKD_CONFIG"):
+        raise Failure(
+            f"there is no config here: neither hookd.yaml nor {usual}",
+            "name it by -c PATH or $HOOKD_CONFIG, or write one to start from by `hookd init DIR`",
+        )
+    return usual
+
+
+def test_files(tests: Path | None, config: Path) -> "Listing":
+    """The test files, sorted.
+
+    Raises:
+        Failure: there are none.
+    """
+    from hookd.config.files import is_test, list_tree
+
+    place = tests if tests is not None and tests != config else config if config.is_dir() else config.parent
+    listing = list_tree(place, is_test)
+    if not listing.files and not listing.refused:
+        raise Failure(
+            f"there is no *.test.yaml below {place}",
+            f"it would test the config {config}; `hookd init DIR` writes an example of one",
+        )
+    return listing
+
+
+def report_lines(
+    verdicts: "Sequence[Verdict]", findings: "Sequence[Finding]", *, verbose: bool
+) -> Iterator[str]:
+    """What is wrong with the files, each case that failed (or, `verbose`, each), and how many."""
+    from hookd.config.finding import counted
+
+    yield from map(str, findings)
+    for verdict in verdicts:
+        case = verdict.case
+        if verdict.passed and verbose:
+            yield f"ok {case.path}:{case.line}: {case.name}"
+        elif not verdict.passed:
+            yield f"FAILED {case.path}:{case.line}: {case.name}"
+            yield from _difference_lines(verdict.differences)
+    passed = sum(verdict.passed for verdict in verdicts)
+    faults = f", {counted(len(findings), 'problem')} in test files" if findings else ""
+    yield f"{passed} passed, {len(verdicts) - passed} failed{faults}"
+
+
+def as_object(verdicts: "Sequence[Verdict]", findings: "Sequence[Finding]") -> dict[str, Any]:
+    """The same for tools."""
+    from hookd.cli.commands.check import finding_object
+
+    passed = sum(verdict.passed for verdict in verdicts)
+    return {
+        "passed": passed,
+        "failed": len(verdicts) - passed,
+        "findings": [finding_object(finding) for finding in findings],
+        "cases": [
+            {
+                "path": verdict.case.path,
+                "line": verdict.case.line,
+                "name": verdict.case.name,
+                "passed": verdict.passed,
+                "differences": [_difference_object(difference) for difference in verdict.differences],
+            }
+            for verdict in verdicts
+        ],
+    }
+
+
+def _unreadable(listing: "Listing") -> "list[Finding]":
+    from hookd.config.finding import Finding, Severity, shown_path
+
+    return [
+        Finding(shown_path(place), 1, 1, "file", Severity.ERROR, error.reason)
+        for place, error in listing.refused
+    ]
+
+
+def _difference_lines(differences: "Sequence[Difference]") -> Iterator[str]:
+    for (where, about), group in groupby(differences, key=lambda one: (one.where, one.about)):
+        subject = f"  {where or 'not expected'}" + (f" ({about})" if about else "")
+        for number, one in enumerate(group):
+            if one.field:
+                yield from (() if number else (shortened(f"{subject}:", LONGEST_LINE),))
+                yield from _field_lines(one)
+            else:
+                yield shortened(f"{subject}: {f'sent, {one.got}' if one.got else 'not sent'}", LONGEST_LINE)
+                yield from (shortened(f"    {reason}", LONGEST_LINE) for reason in one.reasons)
+
+
+def _field_lines(one: "Difference") -> Iterator[str]:
+    if not one.lines:
+        yield f"    {one.field}:"
+        yield shortened(f"      expected {one.expected}", LONGEST_LINE)
+        yield shortened(f"      got      {one.got}", LONGEST_LINE)
+        return
+    yield f"    {one.field}:"
+    yield from (shortened(f"      {line}", LONGEST_LINE) for line in one.lines)
+
+
+def _difference_object(one: "Difference") -> dict[str, Any]:
+    return {
+        "where": one.where,
+        "about": one.about,
+        "field": one.field,
+        "expected": one.expected,
+        "got": one.got,
+        "diff": list(one.lines),
+        "reasons": list(one.reasons),
+    }

@@ -1,0 +1,62 @@
+"""Facts of `GET /v1/tail` as lines for people, and as they are found in the history.
+
+Must never: print or ask the daemon. Called by: `tail`, `following`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hookd.cli.moments import to_the_second
+from hookd.cli.screen import visible
+
+Fact = Mapping[str, Any]
+
+_HEAD = ("timestamp", "level", "event", "cursor")
+_LONGEST_NAME = 18
+_ENDS = ("delivered", "dead", "cancelled")
+
+
+def line_of(fact: Fact) -> str:
+    """A fact in one line: when, what, and its keys with their values."""
+    values = (
+        f"{name}={_value(value)}" for name, value in fact.items() if name not in _HEAD and value is not None
+    )
+    name = str(fact["event"])
+    grave = f"{fact['level']}: " if fact["level"] in {"warning", "error"} else ""
+    return visible(
+        f"{to_the_second(fact['timestamp'])}  {name:<{_LONGEST_NAME}}  {grave}{' '.join(values)}"
+    ).rstrip()
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        plain = value and not any(char in ' "=' or not char.isprintable() for char in value)
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return _value("; ".join(map(str, value)))
+    return json.dumps(value, ensure_ascii=False)
+
+
+def of_history(delivery: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What the history says of a delivery, as facts: that it was made, and how it ended."""
+    about = {name: delivery[name] for name in ("webhook", "task")}
+    known = {"delivery_id": delivery["id"], **about, "event_id": delivery["event_id"], "history": True}
+    yield {"timestamp": delivery["created_at"], "level": "info", "event": "delivery.made", **known}
+    if delivery["state"] in _ENDS:
+        ending = {"attempt": delivery["attempt"], "status": delivery["last_status"]}
+        if delivery["state"] == "dead":
+            ending["detail"] = delivery["detail"]
+        level = "error" if delivery["state"] == "dead" else "info"
+        name = f"delivery.{delivery['state']}"
+        yield {"timestamp": delivery["finished_at"], "level": level, "event": name, **known, **ending}
+
+
+def key_of(fact: Fact) -> tuple[Any, ...] | None:
+    """By what a fact of the history and the same one told live are known as one; None for any other fact."""
+    name = str(fact["event"])
+    if name == "delivery.made":
+        return (name, fact["delivery_id"])
+    if name.removeprefix("delivery.") in _ENDS:
+        return (name, fact["delivery_id"], fact["attempt"])
+    return None

@@ -1,0 +1,134 @@
+"""Follows a daemon's facts across broken connections and restarts.
+
+Within one run of the daemon a cursor loses nothing. After a restart the new run is followed from its first fact, and
+the deliveries made between the last line and that start come from the history.
+
+Must never: print, or give up once it has reached the daemon. Called by: `tail`.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from hookd.cli.client import Client, Refusal
+from hookd.cli.commands.deliveries import pages
+from hookd.cli.facts import Fact, key_of, of_history
+from hookd.cli.failure import UNREACHABLE, Failure
+
+STATES = ("pending", "delivered", "dead", "cancelled")
+_STATE = {"delivery.made": "pending"} | {f"delivery.{state}": state for state in STATES[1:]}
+
+SILENT_S = 30.0
+"""The daemon says every 10 s that it is there."""
+
+PAUSES_S = (0.2, 0.5, 1.0, 2.0)
+"""Before each attempt to connect again; the last repeats."""
+
+MOST_FROM_HISTORY = 1000
+"""Deliveries that are told from the history at once."""
+
+REMEMBERED = 8 * MOST_FROM_HISTORY
+"""Facts that are not told again: what the history tells may come live as well."""
+
+
+class Following:
+    """One reader of one daemon."""
+
+    def __init__(self, client: Client, wanted: Mapping[str, str], say: Callable[[str], None]) -> None:
+        """Follow what `wanted` (webhook, task, state) asks for; `say` tells about the following itself."""
+        self._client = client
+        self._wanted = dict(wanted)
+        self._say = say
+        self._cursor: str | None = None
+        self._last_at = ""
+        self._up = False
+        self._told: dict[tuple[Any, ...], None] = {}
+
+    def facts(self, *, since: str | None) -> Iterator[Fact]:
+        """Every fact, for ever; first those of the history since an instant, if one is given.
+
+        Raises:
+            Failure: the daemon was not reachable at the start (exit code 3), or refuses.
+        """
+        self._last_at = since or ""
+        yield from self._connected()
+        tries = 0
+        while True:
+            time.sleep(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
+            tries += 1
+            try:
+                yield from self._connected()
+                tries = 0
+            except Refusal as refusal:
+                if refusal.status < 500:
+                    raise
+            except Failure as failure:
+                if failure.code != UNREACHABLE:
+                    raise
+
+    def _connected(self) -> Iterator[Fact]:
+        """The facts of one connection, until it ends; what was missed before it comes first."""
+        query = {**self._wanted, **({"after": self._cursor} if self._cursor else {})}
+        why = "the connection broke"
+        try:
+            for line in self._client.follow("/v1/tail", query, silent_s=SILENT_S):
+                fact = json.loads(line)
+                why = "hookd stops" if fact["event"] == "tail.ended" else why
+                yield from self._taken(fact)
+        except Failure as failure:
+            if self._cursor is None or not self._up or failure.code != UNREACHABLE:
+                raise
+        self._up = False
+        self._say(f"{why}; waiting for it to come back")
+
+    def _taken(self, fact: dict[str, Any]) -> Iterator[Fact]:
+        name, count = fact["event"], fact.get("count")
+        if name == "tail.began":
+            yield from self._began(fact)
+        elif name == "tail.missed":
+            self._say(f"{count} facts were missed: they came faster than they were read")
+        elif not name.startswith("tail.") and self._is_new(fact):
+            yield fact
+        self._cursor, self._last_at = fact["cursor"], fact["timestamp"]
+
+    def _began(self, began: Fact) -> Iterator[Fact]:
+        again, self._up = self._cursor is not None, True
+        restarted = again and str(self._cursor).partition("-")[0] != str(began["cursor"]).partition("-")[0]
+        if again:
+            self._say("connected again" + (": hookd was restarted" if restarted else ""))
+        if restarted:
+            yield from self._from_history(began["started_at"])
+            self._say(f"how older deliveries ended between {self._last_at} and the restart is not told here")
+        elif not again and self._last_at:
+            yield from self._from_history(began["timestamp"])
+
+    def _from_history(self, until: str) -> Iterator[Fact]:
+        """What the history has of deliveries made since the last line, up to an instant; the oldest first."""
+        if datetime.fromisoformat(self._last_at) > datetime.fromisoformat(until):
+            return
+        named = {name: value for name, value in self._wanted.items() if name != "state"}
+        query = {**named, "since": self._last_at, "until": until}
+        found: list[dict[str, Any]] = []
+        more = False
+        for page, more in pages(self._client, query, limit=MOST_FROM_HISTORY):  # noqa: B007 - the last page's
+            found += (fact for delivery in page for fact in of_history(delivery))
+        if more:
+            self._say(f"only the latest {MOST_FROM_HISTORY} deliveries of the history are told")
+        state = self._wanted.get("state")
+        for fact in sorted(found, key=lambda fact: datetime.fromisoformat(fact["timestamp"])):
+            if state in (None, _STATE[fact["event"]]) and self._is_new(fact):
+                yield fact
+
+    def _is_new(self, fact: Fact) -> bool:
+        """Whether it has not been told yet, as far as that is remembered; from now on it has."""
+        key = key_of(fact)
+        if key is None:
+            return True
+        if key in self._told:
+            return False
+        self._told[key] = None
+        if len(self._told) > REMEMBERED:
+            del self._told[next(iter(self._told))]
+        return True

@@ -1,0 +1,184 @@
+"""Keeps an event for later where the daemon does not answer: `hookd emit --spool` (spec 11).
+
+The event's id is fixed before the first try, so that what the daemon took after all is no second event when it finds it
+in the spool.
+
+Must never: keep what the daemon refused, or leave half a file under a name that the daemon reads. Called by: `emit`,
+`batches`.
+"""
+
+import contextlib
+import json
+import os
+import time
+from typing import Any
+
+from hookd import spooldir
+from hookd.cli.client import Client, Refusal, permission_remedy
+from hookd.cli.failure import UNREACHABLE, Failure
+from hookd.ids import new_id
+
+ANSWER_S = 2.0
+"""How long the daemon may take to answer before the event is spooled (seconds)."""
+
+MODE = 0o640
+"""Of a spooled file: its group, that of the directory, reads it; the directory's mode lets the daemon remove it."""
+
+
+def fresh_id() -> str:
+    """An id for an event that was given none, as the daemon makes them."""
+    return new_id("evt_", now_ms=time.time_ns() // 1_000_000, entropy=os.urandom(10))
+
+
+def with_id(line: bytes) -> bytes:
+    """An event's JSON with an id; it is not changed where it has one.
+
+    Raises:
+        ValueError: it is not a JSON object.
+    """
+    try:
+        event = json.loads(line.decode())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(event, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of refusal for a line
+    if "id" in event:
+        return line
+    rest = line.lstrip()[1:]
+    return b'{"id":' + json.dumps(fresh_id()).encode() + (b"," if event else b"") + rest
+
+
+def directory(given: str, config: str | None) -> str:
+    """The spool: what `--spool` names, else `$HOOKD_SPOOL`, else the config's `daemon.spool`, else the default.
+
+    Raises:
+        Failure: the config that was named is not there.
+    """
+    named = given or os.environ.get("HOOKD_SPOOL")
+    if named:
+        return named
+    from hookd.cli.address import config_path
+    from hookd.config import spool_directory
+
+    path = config_path(config)
+    return (spool_directory(path) if path.exists() else None) or spooldir.DEFAULT
+
+
+def keep(where: str, content: bytes, suffix: str, why: Failure) -> str:
+    """Write a file into the spool, whole or not at all; its path, once it is on disk.
+
+    Args:
+        where: the directory.
+        content: what was to be posted.
+        suffix: `spooldir.JSON` or `spooldir.NDJSON`.
+        why: what kept it from being posted; told too where spooling fails.
+
+    Raises:
+        Failure: it cannot be written (exit code 3).
+    """
+    name = spooldir.file_name(now_ns=time.time_ns(), pid=os.getpid(), entropy=os.urandom(8), suffix=suffix)
+    try:
+        opened = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _write(opened, name, content)
+        finally:
+            os.close(opened)
+    except OSError as error:
+        raise Failure(
+            *why.lines[:1],
+            f"the event could not be spooled in {where}: {_reason(error)}",
+            _remedy(where, error),
+            code=UNREACHABLE,
+        ) from None
+    return f"{where.rstrip('/')}/{name}"
+
+
+def _write(where: int, name: str, content: bytes) -> None:
+    part = f".{name}.part"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    opened = os.open(part, flags, MODE, dir_fd=where)
+    try:
+        try:
+            # Without the setgid bit the file has the writer's group, which the daemon need not be in.
+            with contextlib.suppress(PermissionError):
+                os.fchown(opened, -1, os.fstat(where).st_gid)
+            os.fchmod(opened, MODE)
+            _write_all(opened, content)
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+        os.rename(part, name, src_dir_fd=where, dst_dir_fd=where)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part, dir_fd=where)
+        raise
+    os.fsync(where)
+
+
+def _write_all(opened: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[os.write(opened, left) :]
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _remedy(where: str, error: OSError) -> str:
+    """What the user can do about a spool that cannot be written to."""
+    if isinstance(error, FileNotFoundError):
+        from shlex import quote
+
+        return (
+            f"make it: `install -d -m 2770 -o hookd -g hookd {quote(where)}`; "
+            "or name another: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
+        )
+    if isinstance(error, PermissionError):
+        return permission_remedy(where)
+    return "mend that, or name another directory: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
+
+
+class Spool:
+    """Posts events whose ids are fixed, and spools them from the first time on that nobody answers.
+
+    Attributes:
+        kept: the files that were written.
+        silent: what kept events from being posted; None while the daemon answers.
+    """
+
+    def __init__(self, client: Client, given: str, config: str | None) -> None:
+        """Post through `client`; `given` and `config` as `directory` takes them."""
+        self._client = client
+        self._given = given
+        self._config = config
+        self.kept: list[str] = []
+        self.silent: Failure | None = None
+
+    def send(self, body: bytes, media: str = "application/json") -> Any:
+        """Post events; the answer, or None where they were spooled.
+
+        Raises:
+            Failure: the daemon refused them (exit code 1), or they can be neither posted nor spooled (3).
+        """
+        if self.silent is None:
+            try:
+                return self._client.send("/v1/events", body, media=media, timeout_s=ANSWER_S)
+            except Failure as failure:
+                if not _unanswered(failure):
+                    raise
+                self.silent = failure
+        suffix = spooldir.JSON if media == "application/json" else spooldir.NDJSON
+        self.kept.append(keep(directory(self._given, self._config), body, suffix, self.silent))
+        return None
+
+    def remark(self, events: int = 1) -> str:
+        """What is said about so many events that were spooled."""
+        assert self.silent is not None
+        what = "the event is" if events == 1 else f"{events} events are"
+        where = self.kept[0] if len(self.kept) == 1 else f"{len(self.kept)} files beside {self.kept[0]}"
+        return f"{self.silent.lines[0]}; {what} spooled in {where}, to be taken in when hookd runs"
+
+
+def _unanswered(failure: Failure) -> bool:
+    return failure.code == UNREACHABLE or (isinstance(failure, Refusal) and failure.status == 503)

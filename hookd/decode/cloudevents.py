@@ -1,0 +1,315 @@
+"""CloudEvents 1.0 as events (spec 2): in the JSON event format, and out of the headers and body of binary mode.
+
+`type` is parted at its last dot into type and event, `subject` is the object's name, the extension `tags` its tags,
+source and id make the event's id. What else an event carries (`dataschema`, other extensions) is checked by the form of
+CloudEvents and then left out.
+
+Rules: CloudEvents 1.0.2, its JSON event format and its HTTP protocol binding.
+
+Must never: stop at the first fault, or accept in part. Called by: `api`, `cli`.
+"""
+
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as NotBase64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from hookd.decode.events import (
+    OWN_TYPE,
+    Places,
+    Types,
+    check_id,
+    check_type,
+    digest_of,
+    read_time,
+)
+from hookd.decode.faults import Faults, escaped, kind
+from hookd.decode.strictjson import parse_json
+from hookd.facts import OWN
+from hookd.model import Event, EventObject
+from hookd.trace import Trace, read_trace
+from hookd.wording import shown
+
+VERSION = "1.0"
+
+HEADER_PREFIX = "ce-"
+"""What the names of the headers of binary mode begin with, in any case (HTTP binding, section 3.1.3.1)."""
+
+_REQUIRED = ("id", "source", "specversion", "type")
+_DATA = ("data", "data_base64")
+_READ = (*_REQUIRED, "datacontenttype", "subject", "tags", "time")
+"""Attributes whose values are looked at one by one."""
+
+_NAME = re.compile(r"[a-z0-9]+")
+_JSON = re.compile(r"[^/\s]+/(?:json|[^/\s]+\+json)")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_CHARSET = re.compile(r""";\s*charset\s*=\s*"?([^";\s]*)""", re.IGNORECASE)
+_LONGEST = 65_536
+_LONGEST_ID = 256
+
+
+def decode_cloudevent(value: Any, *, types: Types) -> Event:
+    """One event of the JSON event format.
+
+    Args:
+        value: as `parse_json` returned it.
+        types: the catalogue.
+
+    Raises:
+        EventRejected: 422, with every fault.
+    """
+    reader = _Reader(types)
+    if isinstance(value, list):
+        reader.faults.add(
+            "", "a CloudEvent must be an object; application/cloudevents-batch+json takes an array"
+        )
+    event = Event("") if isinstance(value, list) else reader.event(value, "")
+    reader.faults.raise_any()
+    return event
+
+
+def decode_cloudevents(values: Any, *, types: Types) -> list[Event]:
+    """Every event of the JSON batch format, in order; there may be none (section 4). Raises as `decode_cloudevent`."""
+    reader = _Reader(types)
+    events = []
+    if not isinstance(values, list):
+        reader.faults.add("", f"a batch must be an array of CloudEvents, not {kind(values)}")
+        values = []
+    for index, value in enumerate(values):
+        events.append(reader.event(value, f"/{index}"))
+        if reader.faults.full:
+            break
+    reader.faults.raise_any()
+    return events
+
+
+def decode_binary(
+    headers: Iterable[tuple[str, str]], content_type: str | None, body: bytes, *, types: Types
+) -> Event:
+    """One event in binary mode.
+
+    Args:
+        headers: the request's, of which those that begin with `ce-` are the attributes.
+        content_type: the Content-Type as it came, or None.
+        body: the data; empty for none.
+        types: the catalogue.
+
+    Raises:
+        EventRejected: 400, the data is said to be JSON and is not; 422, with every fault.
+    """
+    reader = _Reader(types)
+    attributes = _attributes(headers, reader.faults)
+    reader.faults.raise_any()
+    data = {} if not body else _data_of_body(body, content_type)
+    event = reader.event({**attributes, **data}, "")
+    reader.faults.raise_any()
+    return event
+
+
+def is_json(content_type: str | None) -> bool:
+    """Whether a content type says JSON; none does (JSON format, section 3.1.1)."""
+    return content_type is None or _JSON.fullmatch(_media_type(content_type)) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the events of one request."""
+
+    types: Types
+    faults: Faults = field(default_factory=lambda: Faults("Invalid CloudEvent"))
+
+    def event(self, value: Any, pointer: str) -> Event:
+        """The event at a pointer; where it has faults, one that must not be used."""
+        faults = self.faults
+        if not isinstance(value, dict):
+            faults.add(pointer, f"a CloudEvent must be an object, not {kind(value)}")
+            return Event("")
+        given = {name: each for name, each in value.items() if each is not None or name == "data"}
+        _check_attributes(given, pointer, faults)
+        type_name, event_name = self._occurrence(given, pointer)
+        obj = _object(given, pointer, faults)
+        time = read_time(given["time"], f"{pointer}/time", faults) if "time" in given else None
+        data = _data(given, pointer, faults)
+        return Event(
+            id=_event_id(given, pointer, faults),
+            type=type_name,
+            event=event_name,
+            object=obj,
+            time=time,
+            data=data,
+            digest=digest_of(type_name, event_name, obj, time, data),
+            trace=_trace(given),
+        )
+
+    def _occurrence(self, given: Mapping[str, Any], pointer: str) -> tuple[str, str]:
+        """The type and the event that `type` names."""
+        place, faults = f"{pointer}/type", self.faults
+        whole = faults.text(place, given["type"], _LONGEST) if "type" in given else ""
+        type_name, dot, event_name = whole.rpartition(".")
+        if not whole:
+            return "", ""
+        if whole.startswith(OWN):
+            faults.add(place, OWN_TYPE)
+        elif not dot:
+            faults.add(
+                place,
+                f'"{shown(whole)}" has no dot: before its last one stands the type, behind it the event',
+            )
+        elif (named := _names(type_name, event_name, place, faults)) is not None:
+            owned = next((f"{pointer}/{name}" for name in ("subject", "tags") if name in given), "")
+            check_type(*named, self.types, Places(place, place, owned), faults)
+            return named
+        return "", ""
+
+
+def _names(type_name: str, event_name: str, place: str, faults: Faults) -> tuple[str, str] | None:
+    for what, name, where in (("type", type_name, "before"), ("event", event_name, "behind")):
+        if not 1 <= len(name) <= 128 or name != name.strip():
+            message = (
+                f"the {what}, {where} the last dot, must have 1 to 128 characters and no space at either end"
+            )
+            faults.add(place, message)
+            return None
+    return type_name, event_name
+
+
+def _check_attributes(given: Mapping[str, Any], pointer: str, faults: Faults) -> None:
+    """Required ones, names and kinds of values (CloudEvents, "Naming Conventions" and "Type System")."""
+    for name in _REQUIRED:
+        if name not in given:
+            faults.add(f"{pointer}/{name}", "is required")
+    if (version := given.get("specversion", VERSION)) != VERSION:
+        said = f'not "{shown(version)}"' if isinstance(version, str) else f"a string, not {kind(version)}"
+        faults.add(f"{pointer}/specversion", f'must be "{VERSION}", {said}')
+    for name, value in given.items():
+        if name in _DATA:
+            continue
+        if not _NAME.fullmatch(name):
+            message = f'"{shown(name)}" names no attribute: lower-case letters and digits only'
+            faults.add(f"{pointer}/{escaped(name)}", message)
+        elif name not in _READ and isinstance(value, dict | list):
+            faults.add(f"{pointer}/{name}", f"must be a string, a number or a boolean, not {kind(value)}")
+    if not isinstance(content_type := given.get("datacontenttype", ""), str):
+        faults.add(f"{pointer}/datacontenttype", f"must be a string, not {kind(content_type)}")
+
+
+def _event_id(given: Mapping[str, Any], pointer: str, faults: Faults) -> str:
+    """Source and id together name an occurrence, so they are the event's id (CloudEvents, "id")."""
+    source, own = (
+        faults.text(f"{pointer}/{name}", given[name], _LONGEST) if name in given else ""
+        for name in ("source", "id")
+    )
+    if " " in source:
+        faults.add(f"{pointer}/source", "must be a URI reference, which holds no space")
+    event_id = f"{source} {own}"
+    check_id(event_id, f"{pointer}/id", faults)
+    return (
+        event_id if len(event_id) <= _LONGEST_ID else sha256(event_id.encode("utf-8", "replace")).hexdigest()
+    )
+
+
+def _object(given: Mapping[str, Any], pointer: str, faults: Faults) -> EventObject | None:
+    name = faults.text(f"{pointer}/subject", given["subject"], 256) if "subject" in given else None
+    tags = _tags(given["tags"], f"{pointer}/tags", faults) if "tags" in given else ()
+    return None if name is None and not tags else EventObject(name=name, tags=tags)
+
+
+def _tags(given: Any, pointer: str, faults: Faults) -> tuple[str, ...]:
+    """Comma-separated text; spaces around a tag do not count, nor does what is empty."""
+    if not isinstance(given, str):
+        faults.add(pointer, f"must be a string of tags with commas between them, not {kind(given)}")
+        return ()
+    tags: dict[str, None] = {}
+    for tag in filter(None, map(str.strip, given.split(","))):
+        faults.text(pointer, tag, 128)
+        if tag in tags:
+            faults.add(pointer, f'the tag "{shown(tag)}" is there twice')
+        tags[tag] = None
+    return tuple(tags)
+
+
+def _data(given: Mapping[str, Any], pointer: str, faults: Faults) -> dict[str, Any]:
+    """An object as it is; any other value, and binary data, in an object."""
+    if "data_base64" not in given:
+        data = given.get("data", {})
+        return data if isinstance(data, dict) else {"value": data}
+    place, text = f"{pointer}/data_base64", given["data_base64"]
+    if given.get("data") is not None:
+        faults.add(place, "stands beside data; an event has one of them")
+    elif not isinstance(text, str):
+        faults.add(place, f"must be a string, not {kind(text)}")
+    else:
+        try:
+            return _binary(b64decode(text, validate=True))
+        except (NotBase64, ValueError):
+            faults.add(place, "must be Base64 (RFC 4648, section 4)")
+    return {}
+
+
+def _binary(raw: bytes) -> dict[str, Any]:
+    return {"base64": b64encode(raw).decode()}
+
+
+def _data_of_body(body: bytes, content_type: str | None) -> dict[str, Any]:
+    """The data of binary mode, as a member of the JSON format: JSON and text as such, all else as Base64."""
+    if is_json(content_type):
+        return {"data": parse_json(body)}
+    assert content_type is not None
+    if _media_type(content_type).startswith("text/") and _is_utf8(content_type):
+        try:
+            return {"data": body.decode()}
+        except UnicodeDecodeError:
+            pass
+    return {"data_base64": b64encode(body).decode()}
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _is_utf8(content_type: str) -> bool:
+    found = _CHARSET.search(content_type)
+    return found is None or found[1].lower() in ("utf-8", "utf8", "us-ascii")
+
+
+def _attributes(headers: Iterable[tuple[str, str]], faults: Faults) -> dict[str, str]:
+    """The attributes in the headers (HTTP binding, section 3.1.3)."""
+    found: dict[str, str] = {}
+    for header, value in headers:
+        if header[: len(HEADER_PREFIX)].lower() != HEADER_PREFIX:
+            continue
+        name = header[len(HEADER_PREFIX) :].lower()
+        pointer = f"/{escaped(name)}"
+        if name in found:
+            faults.add(pointer, f"the header {HEADER_PREFIX}{shown(name)} is there twice")
+        elif name == "datacontenttype":
+            faults.add(pointer, "in binary mode the Content-Type says it")
+        elif name in _DATA:
+            faults.add(pointer, "in binary mode the body is the data")
+        else:
+            found[name] = _header_value(value, pointer, faults)
+    return found
+
+
+def _header_value(text: str, pointer: str, faults: Faults) -> str:
+    """A header's value, unquoted, then percent-decoded once (HTTP binding, section 3.1.3.2)."""
+    quoted = _QUOTED.fullmatch(text)
+    plain = _QUOTED_PAIR.sub(r"\1", quoted[1]) if quoted else text
+    try:
+        return unquote_to_bytes(plain).decode()
+    except (UnicodeDecodeError, UnicodeEncodeError):
+        faults.add(pointer, "is not UTF-8 when it is percent-decoded")
+        return ""
+
+
+def _trace(given: Mapping[str, Any]) -> Trace | None:
+    """The trace of the extension for distributed tracing; an invalid one is ignored (spec 10)."""
+    parent, state = given.get("traceparent"), given.get("tracestate", "")
+    if not (isinstance(parent, str) and isinstance(state, str)):
+        return None
+    return read_trace((parent,), (state,))

@@ -1,0 +1,105 @@
+"""The latest facts, numbered and kept in memory for those who follow them live (`GET /v1/tail`).
+
+A ring of fixed size, shared by all readers: each remembers only how far it has come. One that is too slow misses what
+has been overwritten, and is told how much; it costs neither time nor memory.
+
+Must never: write anything, wait for a reader, or know what a fact means. Called by: `log` (puts every fact, through
+`daemon`), `api` (reads).
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from hookd.clock import Clock
+
+KEPT = 4096
+"""How many facts are kept: what a reader that comes back can be told."""
+
+
+@dataclass(slots=True)
+class Fact:
+    """One fact.
+
+    Attributes:
+        number: counts from 1 in each run of the daemon.
+        at: seconds since the epoch.
+        level: `debug`, `info`, `warning` or `error`.
+        facts: its keys and values, as they are logged.
+        line: its encoding, once one reader has made it: all readers share it.
+    """
+
+    number: int
+    at: float
+    level: str
+    name: str
+    facts: Mapping[str, Any]
+    line: bytes | None = None
+
+
+class Feed:
+    """The facts of one run of the daemon. Made, and read, in the event loop.
+
+    Attributes:
+        run: names this run, so that a number of another one is recognised.
+        latest: the number of the last fact; 0 before the first.
+        closed: no more facts will be told; readers end.
+    """
+
+    def __init__(self, clock: Clock, *, kept: int = KEPT) -> None:
+        self.run = os.urandom(6).hex()
+        self.latest = 0
+        self.closed = False
+        self._clock = clock
+        self._ring: list[Fact | None] = [None] * kept
+        self._bells: set[asyncio.Event] = set()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    @property
+    def readers(self) -> int:
+        """How many follow now."""
+        return len(self._bells)
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock.now()
+
+    def put(self, level: str, name: str, facts: Mapping[str, Any]) -> None:
+        """Keep a fact and wake the readers; from any thread."""
+        if threading.get_ident() != self._thread:
+            with suppress(RuntimeError):  # the loop is closed: nobody follows any more
+                self._loop.call_soon_threadsafe(self.put, level, name, facts)
+            return
+        self.latest += 1
+        self._ring[self.latest % len(self._ring)] = Fact(self.latest, self._clock.now(), level, name, facts)
+        self._ring_bells()
+
+    def after(self, number: int, most: int) -> tuple[int, list[Fact]]:
+        """The facts that follow `number`, `most` at the most, and how many before them are kept no more."""
+        first = max(number + 1, self.latest - len(self._ring) + 1)
+        kept = (self._ring[n % len(self._ring)] for n in range(first, min(first + most, self.latest + 1)))
+        return first - number - 1, [fact for fact in kept if fact is not None]
+
+    @contextmanager
+    def reading(self) -> Iterator[asyncio.Event]:
+        """Follow: the event is set whenever there may be something new, and once the feed is closed."""
+        bell = asyncio.Event()
+        self._bells.add(bell)
+        try:
+            yield bell
+        finally:
+            self._bells.discard(bell)
+
+    def close(self) -> None:
+        """Let the readers take what is there, and end."""
+        self.closed = True
+        self._ring_bells()
+
+    def _ring_bells(self) -> None:
+        for bell in self._bells:
+            bell.set()

@@ -1,0 +1,74 @@
+"""The leases of attempts under way, and the wall clock they end by: how far it was set, and which leases end too soon.
+
+Pure bookkeeping: instants come in as arguments (`now`: seconds since the epoch; `mono`: of the monotonic clock). Must
+never: do I/O, read a clock, or know the store. Called by: `worker`.
+"""
+
+from dataclasses import dataclass, field, replace
+from math import inf
+
+from hookd.model import Lease
+
+RENEW_AHEAD_S = 5.0
+"""A lease whose attempt is still under way is renewed this long before its end, at the latest."""
+
+
+@dataclass(slots=True)
+class Leases:
+    """Every lease whose attempt is under way, by delivery."""
+
+    _held: dict[str, Lease] = field(default_factory=dict)
+    _renew_at: float = inf
+
+    def add(self, lease: Lease) -> None:
+        """Note a claim."""
+        self._held[lease.delivery_id] = lease
+        self._renew_at = min(self._renew_at, lease.expires_at - RENEW_AHEAD_S)
+
+    def drop(self, delivery_id: str) -> None:
+        """Note that an attempt is over."""
+        del self._held[delivery_id]
+
+    def late(self, now: float) -> list[Lease]:
+        """The leases to renew now, as they are to be: of the same length, from `now` on."""
+        if now < self._renew_at:
+            return []
+        ending = [lease for lease in self._held.values() if lease.expires_at - now <= RENEW_AHEAD_S]
+        if not ending:
+            self._look_again()
+        return [_moved(lease, now - lease.started_at) for lease in ending]
+
+    def renewed(self, leases: list[Lease]) -> None:
+        """Take over what the store has renewed; attempts may have ended meanwhile."""
+        self._held.update((lease.delivery_id, lease) for lease in leases if lease.delivery_id in self._held)
+        self._look_again()
+
+    def set_back(self, by_s: float) -> None:
+        """Follow a wall clock that was set back by so many seconds."""
+        self._held = {key: _moved(lease, -by_s) for key, lease in self._held.items()}
+        self._renew_at -= by_s
+
+    def _look_again(self) -> None:
+        ends = (lease.expires_at for lease in self._held.values())
+        self._renew_at = min(ends, default=inf) - RENEW_AHEAD_S
+
+
+@dataclass(slots=True)
+class WallClock:
+    """What the wall clock showed at the last look, beside the monotonic one."""
+
+    seen_at: float
+    seen_mono: float
+
+    def behind_s(self, *, now: float, mono: float) -> float:
+        """How far it has fallen behind the monotonic clock since; negative where it was set forward."""
+        return (mono - self.seen_mono) - (now - self.seen_at)
+
+    def look(self, *, now: float, mono: float) -> None:
+        """Take note of both clocks."""
+        self.seen_at, self.seen_mono = now, mono
+
+
+def _moved(lease: Lease, by_s: float) -> Lease:
+    """A lease of the same length, so many seconds later."""
+    return replace(lease, started_at=lease.started_at + by_s, expires_at=lease.expires_at + by_s)

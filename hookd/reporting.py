@@ -1,0 +1,252 @@
+"""Takes what hookd says about itself in as events (spec 10), by the rules in force when it is taken in.
+
+Facts are told from anywhere in the loop and wait in memory, bounded; one task takes them in, in order. While the store
+cannot write they wait, what does not fit is dropped with a line in the log, and a crash loses what still waits.
+
+What a delivery of such an event brings about is not reported: neither that it is dead, nor that a webhook is parked
+for which nothing else waits. So no report ever leads to another.
+
+Must never: hold up who tells a fact, or store one that no rule asks for. Called by: `daemon`.
+"""
+
+import asyncio
+from collections import Counter, deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from math import inf
+
+from hookd import log
+from hookd.clock import Clock
+from hookd.errors import PendingLimitReached, StoreUnavailable
+from hookd.facts import (
+    OWN_TYPES,
+    DeliveriesDead,
+    DeliveryDead,
+    Fact,
+    Single,
+    StoreRecovered,
+    WebhookParked,
+    WebhookResumed,
+    is_own_id,
+    report,
+)
+from hookd.generation import Holder
+from hookd.intake import Intake
+from hookd.model import DeliveryFilter, Receipt, State
+from hookd.schedule import moment_text
+from hookd.store.base import Store
+
+EVERY_S = 60.0
+"""At most one report of dead deliveries for each webhook in this time."""
+
+MOST_WAITING = 10_000
+"""Facts that wait to be taken in; further ones are dropped."""
+
+MOST_TASKS = 1000
+"""Tasks whose dead deliveries are counted one by one."""
+
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 60.0
+"""Pauses before a store that refused is asked again: each is twice as long, since asking is a write, too."""
+
+LOOK_AGAIN_S = 5.0
+"""How often a webhook is looked at that is parked while nothing but reports waits for it: something else may come."""
+
+LOOKED_AT = 1000
+"""So many of the deliveries that wait for a webhook are looked at, the newest, to find one that is no report's."""
+
+_PAGE = 200
+
+
+@dataclass(slots=True)
+class Deaths:
+    """Dead deliveries of one webhook that are not reported yet.
+
+    Attributes:
+        since: when the first of them died, seconds since the epoch.
+        last: the latest.
+    """
+
+    since: float
+    last: DeliveryDead
+    tasks: Counter[str] = field(default_factory=Counter)
+    count: int = 0
+
+    def add(self, dead: DeliveryDead) -> None:
+        """Count one more."""
+        self.last = dead
+        self.count += 1
+        if dead.task in self.tasks or len(self.tasks) < MOST_TASKS:
+            self.tasks[dead.task] += 1
+
+    def told(self) -> DeliveriesDead:
+        """One fact for all of them."""
+        return DeliveriesDead(self.last, self.count, moment_text(self.since), dict(self.tasks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A fact and when it was told, seconds since the epoch."""
+
+    at: float
+    fact: Single
+
+
+class Reporter:
+    """Reports facts. One instance for a daemon."""
+
+    def __init__(self, store: Store, intake: Intake, holder: Holder, clock: Clock) -> None:
+        self._store = store
+        self._intake = intake
+        self._holder = holder
+        self._clock = clock
+        self._waiting: deque[_Waiting] = deque()
+        self._deaths: dict[str, Deaths] = {}
+        self._quiet_until: dict[str, float] = {}
+        self._unsaid: dict[str, _Waiting] = {}
+        self._look_again_at = inf
+        self._pause_s = FIRST_RETRY_S
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    def tell(self, fact: Fact) -> None:
+        """Take note of a fact; returns at once and never raises."""
+        now = self._clock.now()
+        if isinstance(fact, DeliveryDead):
+            if not is_own_id(fact.event_id):
+                self._deaths.setdefault(fact.webhook, Deaths(now, fact)).add(fact)
+        elif not (isinstance(fact, StoreRecovered) and self._says_recovered()):
+            self._wait(_Waiting(now, fact))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Report until `stop`; then once more what is left, which is told in the log where it cannot be stored."""
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                await self._take_in(self._clock.monotonic())
+                self._pause_s = FIRST_RETRY_S
+                await self._nap(self._wake, self._until_next())
+            except (StoreUnavailable, PendingLimitReached):
+                await self._nap(self._stopping, self._pause_s)
+                self._pause_s = min(2 * self._pause_s, LONGEST_RETRY_S)
+        try:
+            await self._take_in(inf)
+        except (StoreUnavailable, PendingLimitReached) as exc:
+            self._say_lost(exc)
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._stopping.set()
+        self._wake.set()
+
+    async def _nap(self, until: asyncio.Event, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if seconds == inf else seconds):
+                await until.wait()
+
+    async def _take_in(self, mono: float) -> None:
+        """Report everything that may be reported at an instant of the monotonic clock, `inf` at the end.
+
+        What the store refuses goes on waiting.
+        """
+        if mono >= self._look_again_at:
+            self._look_again()
+        while self._waiting:
+            await self._take_in_one(self._waiting[0])
+            self._waiting.popleft()
+        for webhook in [name for name in self._deaths if mono >= self._quiet_until.get(name, -inf)]:
+            await self._take_in_deaths(webhook)
+        for webhook in [name for name, until in self._quiet_until.items() if mono >= until]:
+            if webhook not in self._deaths:
+                del self._quiet_until[webhook]
+
+    async def _take_in_one(self, waiting: _Waiting) -> None:
+        match waiting.fact:
+            case WebhookParked(webhook) if self._asks_for_webhooks() and await self._is_of_reports(webhook):
+                self._unsaid[webhook] = waiting
+                self._look_again_at = min(self._look_again_at, self._clock.monotonic() + LOOK_AGAIN_S)
+            case WebhookResumed(webhook) if self._unsaid.pop(webhook, None) is not None:
+                return
+            case fact:
+                await self._report(fact, waiting.at)
+
+    async def _take_in_deaths(self, webhook: str) -> None:
+        deaths = self._deaths.pop(webhook)
+        try:
+            stored = await self._report(deaths.told(), self._clock.now())
+        except (StoreUnavailable, PendingLimitReached):
+            self._put_back(webhook, deaths)
+            raise
+        if stored:
+            self._quiet_until[webhook] = self._clock.monotonic() + EVERY_S
+
+    def _put_back(self, webhook: str, deaths: Deaths) -> None:
+        """Count what was not stored together with what came meanwhile."""
+        newer = self._deaths.get(webhook)
+        if newer is not None:
+            deaths.count += newer.count
+            deaths.tasks.update(newer.tasks)
+            deaths.last = newer.last
+        self._deaths[webhook] = deaths
+
+    async def _report(self, fact: Single | DeliveriesDead, at: float) -> Receipt | None:
+        if not self._is_asked_for(fact):
+            return None
+        return await self._intake.report(report(fact), at, self._holder.current)
+
+    def _is_asked_for(self, fact: Single | DeliveriesDead) -> bool:
+        """Whether any rule is about such facts; most configurations have none about most of them."""
+        told = report(fact)
+        return self._holder.current.matcher.knows(told.type, told.event)
+
+    def _asks_for_webhooks(self) -> bool:
+        """Whether any rule is about webhooks being parked, or about their end: each alone could go round for ever."""
+        matcher = self._holder.current.matcher
+        return any(matcher.knows("hookd.webhook", event) for event in OWN_TYPES["hookd.webhook"].events)
+
+    async def _is_of_reports(self, webhook: str) -> bool:
+        """Whether all that waits for a webhook are reports, of which nothing is reported."""
+        for state in (State.PENDING, State.SENDING):
+            where, cursor, seen = DeliveryFilter(state=state, webhook=webhook), None, 0
+            while seen < LOOKED_AT:
+                page = await self._store.deliveries(where, limit=_PAGE, cursor=cursor)
+                if not all(is_own_id(record.event_id) for record in page.items):
+                    return False
+                seen, cursor = seen + len(page.items), page.cursor
+                if cursor is None:
+                    break
+        return True
+
+    def _look_again(self) -> None:
+        """Look once more whether something else waits by now for webhooks whose parking was not reported."""
+        for waiting in self._unsaid.values():
+            self._wait(waiting)
+        self._unsaid.clear()
+        self._look_again_at = inf
+
+    def _wait(self, waiting: _Waiting) -> None:
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append(waiting)
+        else:
+            _say_dropped(waiting.fact, "too many wait to be taken in")
+
+    def _says_recovered(self) -> bool:
+        return any(isinstance(waiting.fact, StoreRecovered) for waiting in self._waiting)
+
+    def _until_next(self) -> float:
+        """Seconds until something may be reported that may not be now."""
+        due = [self._quiet_until.get(webhook, -inf) for webhook in self._deaths]
+        next_at = min([*due, *self._quiet_until.values(), self._look_again_at], default=inf)
+        return max(0.0, next_at - self._clock.monotonic())
+
+    def _say_lost(self, exc: Exception) -> None:
+        for waiting in self._waiting:
+            _say_dropped(waiting.fact, str(exc))
+        for deaths in self._deaths.values():
+            _say_dropped(deaths.told(), str(exc))
+
+
+def _say_dropped(fact: Single | DeliveriesDead, why: str) -> None:
+    told = report(fact)
+    log.warning("operator_event.dropped", type=told.type, event=told.event, object=told.object, error=why)

@@ -1,0 +1,290 @@
+"""The config under git: which commit is in force, which made an attempt, and what is on disk besides (spec 8, 10)."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.daemon_process import DaemonProcess
+from tests.e2e.recorder import Received, Recorder, status
+
+DAEMON = "daemon: {listen: [{unix: ../h.sock}], store: ../h.db, log: {format: json}}\n"
+
+
+def rules(url: str, more: str = "") -> str:
+    return (
+        f"webhooks: {{ops: {{url: {url}{more}}}}}\n"
+        "tasks: {t: {webhook: ops, triggers: [{type: vm, event: 'on'}]}}\n"
+    )
+
+
+def git(tree: Path, *words: str) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    done = subprocess.run(["git", *identity, *words], cwd=tree, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def commit(tree: Path) -> str:
+    git(tree, "add", "-A")
+    git(tree, "commit", "-qm", "c")
+    return git(tree, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def tree(tmp_path: Path, recorder: Recorder) -> Path:
+    tree = tmp_path / "conf"
+    tree.mkdir()
+    git(tree, "init", "-q")
+    (tree / "daemon.yaml").write_text(DAEMON)
+    (tree / "w.yaml").write_text(rules(recorder.url))
+    commit(tree)
+    return tree
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path, tree: Path) -> AsyncIterator[DaemonProcess]:
+    async with DaemonProcess(tmp_path, config=tree) as daemon:
+        yield daemon
+
+
+async def in_force(daemon: DaemonProcess) -> dict[str, Any]:
+    config = (await daemon.get("/v1/status"))["config"]
+    return {key: config[key] for key in ("number", "hash", "commit", "dirty")}
+
+
+async def becomes(daemon: DaemonProcess, **wanted: Any) -> dict[str, Any]:
+    async with asyncio.timeout(15):
+        while not wanted.items() <= (found := await in_force(daemon)).items():
+            await asyncio.sleep(0.05)
+    return found
+
+
+def logged(daemon: DaemonProcess, fact: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in daemon.log.read_text().splitlines()]
+    found = [line for line in lines if line["event"] == fact]
+    return [{key: line[key] for key in ("number", "hash", "commit", "dirty")} for line in found]
+
+
+async def sent(daemon: DaemonProcess) -> str:
+    """The id of a delivery that was made and delivered."""
+    _, receipt = await daemon.post({"type": "vm", "event": "on", "object": "o"})
+    delivery_id = str(receipt["deliveries"][0]["id"])
+    await daemon.delivery_when(delivery_id, "delivered")
+    return delivery_id
+
+
+async def made_by(daemon: DaemonProcess, delivery_id: str) -> list[Any]:
+    return [each["generation"] for each in (await daemon.get(f"/v1/deliveries/{delivery_id}"))["attempts"]]
+
+
+async def test_a_generation_wherever_it_is_told(
+    tree: Path, daemon: DaemonProcess, recorder: Recorder
+) -> None:
+    first = await in_force(daemon)
+    assert first == {**first, "number": 1, "commit": git(tree, "rev-parse", "HEAD"), "dirty": False}
+    assert len(first["hash"]) == 12
+    assert logged(daemon, "daemon.ready") == [first]
+    one = await sent(daemon)
+
+    (tree / "w.yaml").write_text(rules(recorder.url, ", timeout: 20"))
+    second = await becomes(daemon, number=2)
+    assert second == {**second, "commit": first["commit"], "dirty": True}
+    assert second["hash"] != first["hash"]
+    assert logged(daemon, "config.reloaded") == [second]
+    two = await sent(daemon)
+    config = await daemon.get("/v1/config")
+    assert {key: config[key] for key in second} == second
+
+    head = commit(tree)
+    code, answer = await daemon.request("POST", "/v1/reload")
+    third = {**second, "commit": head, "dirty": False}
+    assert (code, {key: answer[key] for key in third}) == (200, third)
+    assert await in_force(daemon) == third
+    assert logged(daemon, "config.committed") == [third]
+    three = await sent(daemon)
+
+    await daemon.kill()
+    git(tree, "checkout", "-q", first["commit"])
+    await daemon.start()
+    assert await in_force(daemon) == first
+    assert [await made_by(daemon, each) for each in (one, two, three)] == [[first], [second], [third]]
+
+
+async def test_a_commit_of_what_is_in_force_is_noticed(tree: Path, daemon: DaemonProcess) -> None:
+    """At the latest by the look every 30 s; here by one that a file beside the config brings about."""
+    (tree / "w.yaml").write_text(rules("http://127.0.0.1:9/"))
+    before = await becomes(daemon, number=2)
+    head = commit(tree)
+    (tree / "README").write_text("")
+    assert await becomes(daemon, commit=head) == {**before, "commit": head, "dirty": False}
+    assert logged(daemon, "config.reloaded") == [before]
+
+
+async def test_a_refused_commit_is_not_told_as_in_force(tree: Path, daemon: DaemonProcess) -> None:
+    before = await in_force(daemon)
+    (tree / "w.yaml").write_text("webhooks: 3\n")
+    commit(tree)
+    code, _ = await daemon.request("POST", "/v1/reload")
+    assert code == 422
+    assert await in_force(daemon) == before
+
+
+async def test_an_attempt_belongs_to_the_generation_it_began_with(
+    tree: Path, daemon: DaemonProcess, recorder: Recorder
+) -> None:
+    answer = asyncio.Event()
+
+    async def slow(_request: Received) -> bytes:
+        await answer.wait()
+        return status(500 if len(recorder.requests) == 1 else 200)
+
+    recorder.reply = slow
+    first = await in_force(daemon)
+    _, receipt = await daemon.post({"type": "vm", "event": "on", "object": "o"})
+    await recorder.wait_for(1)
+    (tree / "w.yaml").write_text(rules(recorder.url, ", backoff: [1]"))
+    second = await becomes(daemon, number=2)
+    answer.set()
+    delivery_id = receipt["deliveries"][0]["id"]
+    await daemon.request("POST", f"/v1/deliveries/{delivery_id}/retry")
+    await daemon.delivery_when(delivery_id, "delivered")
+    assert await made_by(daemon, delivery_id) == [first, second]
+
+
+async def test_without_git(tmp_path: Path, tree: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "python").symlink_to(sys.executable)
+    async with DaemonProcess(tmp_path, config=tree, env={"PATH": str(tools)}) as daemon:
+        found = await in_force(daemon)
+        assert found == {**found, "number": 1, "commit": None, "dirty": None}
+        assert logged(daemon, "daemon.ready") == [found]
+        assert len(daemon.log.read_text().splitlines()) == 1
+
+
+class TestDiff:
+    """The command knows none of the daemon's secrets, and compares them all the same."""
+
+    @staticmethod
+    async def diff(daemon: DaemonProcess, *words: str) -> tuple[int | None, list[str]]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "hookd", "diff", "--socket", str(daemon.socket), *words,
+            stdout=asyncio.subprocess.PIPE, cwd="/",
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        return process.returncode, out.decode().splitlines()
+
+    @staticmethod
+    @asynccontextmanager
+    async def unsettled(tree: Path) -> AsyncIterator[None]:
+        """Keeps the tree from being reloaded, for nine seconds: a file goes on changing."""
+
+        async def write() -> None:
+            for number in range(1000):
+                (tree / "noise.yaml").write_text(f"# {number}\n")
+                await asyncio.sleep(0.1)
+
+        writing = asyncio.create_task(write())
+        try:
+            await asyncio.sleep(0.1)
+            yield
+        finally:
+            writing.cancel()
+
+    async def test_what_differs(self, tmp_path: Path, tree: Path) -> None:
+        secret = tmp_path / "secret"
+        secret.write_text("http://127.0.0.1:9/one")
+        config = "webhooks: {ops: {url: {env: OPS}}, old: {url: {file: ../secret}, enabled: false}}\n"
+        (tree / "w.yaml").write_text(
+            config + "tasks: {t: {webhook: old, triggers: [{type: vm, event: 'on'}]}}\n"
+        )
+        head = commit(tree)
+        env = {"OPS": "http://127.0.0.1:9/"}
+        async with DaemonProcess(tmp_path, config=tree, env=env) as daemon:
+            for _ in range(2):
+                await daemon.post({"type": "vm", "event": "on", "object": "o"})
+            before = await in_force(daemon)
+            force = f"in force  number 1, hash {before['hash']}, commit {head[:12]}"
+            assert await self.diff(daemon, "--exit-code") == (
+                0,
+                [force, f"on disk   hash {before['hash']}, commit {head[:12]}", "nothing differs"],
+            )
+
+            secret.write_text("http://127.0.0.1:9/two")
+            code, lines = await self.diff(daemon)
+            assert code == 0
+            assert lines[0] == force
+            assert lines[2:] == [
+                "webhooks +0 ~1 -0",
+                "  ~ old (2 wait)",
+                "      url: changed (the value of file ../secret)",
+            ]
+
+            async with self.unsettled(tree):
+                (tree / "w.yaml").write_text(
+                    "webhooks: {ops: {url: {env: OPS}, timeout: 20}, new: {url: {env: OPS}}}\n"
+                )
+                code, lines = await self.diff(daemon, "--exit-code")
+            assert code == 1
+            assert lines[0] == force
+            assert lines[1].endswith(f", commit {head[:12]}, dirty")
+            assert lines[2:] == [
+                "webhooks +1 ~1 -1",
+                "  + new",
+                "  ~ ops",
+                "      timeout: 15s → 20s",
+                "  - old (2 wait)",
+                "tasks +0 ~0 -1",
+                "  - t",
+            ]
+            assert "127.0.0.1" not in "".join(lines)
+
+    async def test_what_a_restart_would_bring(self, tree: Path, daemon: DaemonProcess) -> None:
+        (tree / "daemon.yaml").write_text(DAEMON.replace("h.db", "other.db"))
+        await becomes(daemon, number=2)
+        code, lines = await self.diff(daemon, "--exit-code")
+        assert code == 1
+        assert lines[2:] == [
+            "daemon +0 ~1 -0",
+            "  ~ daemon",
+            f"      store: {tree.parent}/h.db → {tree.parent}/other.db",
+            "restart needed for daemon.store: `systemctl restart hookd`",
+        ]
+
+    async def test_an_invalid_config(self, tree: Path, daemon: DaemonProcess) -> None:
+        before = await in_force(daemon)
+        (tree / "z.yaml").write_text("webhooks: {x: {url: {env: NO_SUCH_THING}}}\n")
+        line = "conf/z.yaml:1:27: webhooks.x.url.env: the environment variable NO_SUCH_THING is not set"
+        assert await self.diff(daemon) == (1, [line])
+        code, lines = await self.diff(daemon, "--json")
+        answer = json.loads("\n".join(lines))
+        assert (code, answer["valid"], answer["in_force"]) == (1, False, before)
+        assert [finding["where"] for finding in answer["findings"]] == ["webhooks.x.url.env"]
+        assert await in_force(daemon) == before
+
+    async def test_a_body_is_refused(self, daemon: DaemonProcess) -> None:
+        code, problem = await daemon.request("POST", "/v1/config/diff", body={"path": "/etc"})
+        assert (code, problem["detail"]) == (422, "this request takes no fields")
+        code, _ = await daemon.request("GET", "/v1/config/diff")
+        assert code == 405
+
+
+def give_away(tree: Path) -> None:
+    for place in (tree, *tree.rglob("*")):
+        os.chown(place, 12345, 12345)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+async def test_the_config_of_another_user(tmp_path: Path, tree: Path) -> None:
+    head = git(tree, "rev-parse", "HEAD")
+    give_away(tree)
+    async with DaemonProcess(tmp_path, config=tree) as daemon:
+        found = await in_force(daemon)
+        assert (found["commit"], found["dirty"]) == (head, False)

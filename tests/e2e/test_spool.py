@@ -1,0 +1,424 @@
+"""The spool, with the real process: an event is posted or spooled, and taken in once (spec 11)."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.commands import emit
+from tests.e2e.conftest import Running
+from tests.e2e.daemon_process import DaemonProcess
+from tests.e2e.recorder import Recorder
+
+DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, spool: spool, log: {format: json}}\n"
+RULES = """
+types: {{vm: {{events: [up, down]}}}}
+webhooks: {{w: {{url: {url}, timeout: 3}}}}
+tasks: {{t: {{webhook: w, message: {{id: "${{ID}}"}}}}}}
+events: {{e: {{type: vm, event: up, task: t}}}}
+"""
+REMEDY = "or name another: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
+UP = {"type": "vm", "event": "up"}
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    return directory
+
+
+def write(directory: Path, recorder: Recorder) -> None:
+    (directory / "hookd.yaml").write_text(DAEMON + RULES.format(url=recorder.url))
+
+
+def put(spool: Path, name: str, content: Any, *, mode: int = 0o640) -> None:
+    """A file that is there whole or not at all."""
+    part = spool / f".{name}.part"
+    part.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    part.chmod(mode)
+    part.rename(spool / name)
+
+
+def allow(directory: Path, mode: int) -> None:
+    directory.chmod(mode)
+
+
+def left_in(spool: Path) -> list[Path]:
+    """What is in a directory, `rejected` apart, in order."""
+    return sorted(entry for entry in spool.iterdir() if entry.name != "rejected")
+
+
+async def until_empty(spool: Path, *, within_s: float = 20.0) -> None:
+    async with asyncio.timeout(within_s):
+        while left_in(spool):
+            await asyncio.sleep(0.02)
+
+
+def ids(recorder: Recorder) -> list[str]:
+    """The ids of the events whose messages arrived, in order."""
+    return [json.loads(request.body)["id"] for request in recorder.requests]
+
+
+async def metric(daemon: DaemonProcess, line: str) -> float:
+    exposition = (await daemon.get("/metrics")).decode()
+    return float(next(row.rsplit(" ", 1)[1] for row in exposition.splitlines() if row.startswith(line + " ")))
+
+
+class TestEmit:
+    async def test_a_daemon_that_answers_is_posted_to(
+        self, tmp_path: Path, spool: Path, recorder: Recorder, running: Running
+    ) -> None:
+        await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        ended = await emit(tmp_path, "vm", "up", "--spool")
+        assert (ended.code, ended.err) == (0, "")
+        await recorder.wait_for(1)
+        assert ids(recorder) == [ended.out.split()[0]]
+        assert not left_in(spool)
+
+    async def test_a_refusal_is_not_spooled(
+        self, tmp_path: Path, spool: Path, recorder: Recorder, running: Running
+    ) -> None:
+        await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        ended = await emit(tmp_path, "vm", "sideways", "--spool")
+        assert ended.code == 1
+        assert 'unknown event of type vm "sideways"' in ended.err
+        assert not left_in(spool)
+
+    async def test_without_a_daemon_it_is_spooled_and_taken_in_later(
+        self, tmp_path: Path, spool: Path, recorder: Recorder
+    ) -> None:
+        write(tmp_path, recorder)
+        first = await emit(tmp_path, "vm", "up", "--spool", "--data", '{\n"n": 1.10}')
+        second = await emit(tmp_path, "vm", "up", "--spool", "--id", "mine")
+        assert (first.code, second.code) == (0, 0)
+        kept = left_in(spool)
+        assert [file.suffix for file in kept] == [".json", ".json"]
+        assert {file.stat().st_mode & 0o777 for file in kept} == {0o640}
+        assert b'"data":{\n"n": 1.10}' in kept[0].read_bytes()
+        event_id = json.loads(kept[0].read_bytes())["id"]
+        assert first.out == f"{event_id}  (spooled)\n"
+        assert first.err == (
+            f"hookd: hookd is not reachable at {tmp_path}/h.sock: No such file or directory; "
+            f"the event is spooled in {kept[0]}, to be taken in when hookd runs\n"
+        )
+        async with DaemonProcess(tmp_path) as daemon:
+            await recorder.wait_for(2)
+            await until_empty(spool)
+            assert sorted(ids(recorder)) == sorted([event_id, "mine"])
+            assert (await daemon.get("/v1/events/mine"))["type"] == "vm"
+            assert await metric(daemon, 'hookd_spool_files_total{result="taken"}') == 2
+
+    async def test_a_file_of_events_is_spooled_too(
+        self, tmp_path: Path, spool: Path, recorder: Recorder
+    ) -> None:
+        write(tmp_path, recorder)
+        lines = b'{"type": "vm", "event": "up", "id": "a"}\n\n  {"type": "vm", "event": "up"}\n'
+        (tmp_path / "events").write_bytes(lines)
+        ended = await emit(tmp_path, "--file", str(tmp_path / "events"), "--spool", "--json")
+        assert ended.code == 0
+        [kept] = left_in(spool)
+        assert json.loads(ended.out) == {"events": [], "spooled": [str(kept)]}
+        assert f"2 events are spooled in {kept}, to be taken in when hookd runs" in ended.err
+        assert kept.suffix == ".ndjson"
+        given = [json.loads(line)["id"] for line in kept.read_bytes().splitlines()]
+        async with DaemonProcess(tmp_path):
+            await recorder.wait_for(2)
+            await until_empty(spool)
+        assert sorted(ids(recorder)) == sorted(given)
+        assert given[0] == "a"
+
+    async def test_a_line_that_is_no_event_is_told_before_it_is_spooled(
+        self, tmp_path: Path, spool: Path, recorder: Recorder
+    ) -> None:
+        write(tmp_path, recorder)
+        (tmp_path / "events").write_bytes(b'{"type": "vm", "event": "up"}\n[1]\n')
+        ended = await emit(tmp_path, "--file", str(tmp_path / "events"), "--spool")
+        assert ended.code == 1
+        assert ended.err.splitlines() == [
+            "hookd: lines 1 to 2 refused, nothing after them was sent",
+            "line 2: not a JSON object",
+        ]
+        assert not left_in(spool)
+
+    async def test_a_frozen_daemon_and_a_late_acceptance_make_no_second_event(
+        self, tmp_path: Path, spool: Path, recorder: Recorder, running: Running
+    ) -> None:
+        daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        daemon.signal(signal.SIGSTOP)
+        try:
+            ended = await emit(tmp_path, "vm", "up", "--spool")
+            assert ended.code == 0
+            assert f"no answer from {tmp_path}/h.sock within 2 s; the event is spooled in" in ended.err
+            assert len(left_in(spool)) == 1
+        finally:
+            daemon.signal(signal.SIGCONT)
+        await until_empty(spool)
+        assert await metric(daemon, 'hookd_events_total{result="accepted"}') == 1
+        assert await metric(daemon, 'hookd_events_total{result="duplicate"}') == 1
+        await recorder.wait_for(1)
+        listed = (await daemon.get("/v1/deliveries"))["deliveries"]
+        assert len(listed) == 1
+        await daemon.delivery_when(listed[0]["id"], "delivered")
+        assert ids(recorder) == [ended.out.split()[0]]
+
+    async def test_no_spool_is_told_with_what_helps(self, tmp_path: Path, recorder: Recorder) -> None:
+        write(tmp_path, recorder)
+        ended = await emit(tmp_path, "vm", "up", "--spool")
+        assert (ended.code, ended.out) == (3, "")
+        assert ended.err.splitlines() == [
+            f"hookd: hookd is not reachable at {tmp_path}/h.sock: No such file or directory",
+            f"the event could not be spooled in {tmp_path}/spool: no such file or directory",
+            f"make it: `install -d -m 2770 -o hookd -g hookd {tmp_path}/spool`; {REMEDY}",
+        ]
+
+    @pytest.mark.parametrize("way", ["option", "environment"])
+    async def test_the_option_and_the_environment_name_the_spool(
+        self, way: str, tmp_path: Path, spool: Path, recorder: Recorder
+    ) -> None:
+        write(tmp_path, recorder)
+        other = tmp_path / "other"
+        other.mkdir()
+        option = f"--spool={other}" if way == "option" else "--spool"
+        env = {"HOOKD_SPOOL": str(other if way == "environment" else spool)}
+        ended = await emit(tmp_path, option, "vm", "up", env=env)
+        assert ended.code == 0
+        assert len(left_in(other)) == 1
+        assert not left_in(spool)
+
+
+class TestTakingIn:
+    async def test_what_cannot_be_taken_in_is_moved_aside_with_its_reason(
+        self, spool: Path, recorder: Recorder, running: Running
+    ) -> None:
+        daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        await daemon.post({**UP, "id": "taken"})
+        put(spool, "1-half.json", b'{"type": "vm", "event": "u')
+        put(spool, "2-type.json", {"type": "vn", "event": "up", "id": "2"})
+        put(spool, "3-no-id.ndjson", b'{"type": "vm", "event": "up"}\n')
+        put(spool, "4-conflict.json", {**UP, "id": "taken", "data": {"n": 1}})
+        put(spool, "5-empty.ndjson", b"")
+        put(spool, "6.txt", UP)
+        with (spool / "7-huge.json").open("wb") as huge:
+            huge.truncate(3 << 30)
+        (spool / "8-link.json").symlink_to("/etc/passwd")
+        os.mkfifo(spool / "9-fifo.json")
+        (spool / "10-directory.json").mkdir()
+        put(spool, "name\x1b\udcff.json", b"1")
+        put(spool, "n" * 240 + ".json", b"1")
+        put(spool, "good.json", {**UP, "id": "good"})
+        await until_empty(spool)
+        await recorder.wait_for(2)
+        assert sorted(ids(recorder)) == ["good", "taken"]
+        rejected = spool / "rejected"
+        reasons = {file.name.removesuffix(".reason"): file.read_text() for file in rejected.glob("*.reason")}
+        assert reasons.pop("name\x1b\udcff.json") == reasons.pop("n" * 200)
+        assert reasons == {
+            "1-half.json": "The body is not strict JSON: "
+            "Unterminated string starting at line 1, column 25.\n",
+            "2-type.json": '/type: unknown type "vn"; valid: vm\n',
+            "3-no-id.ndjson": "an event in the spool must have an id: without one it could be taken in twice\n"
+            "/0/id: is required in the spool\n",
+            "4-conflict.json": "event id 'taken' is already taken by an event with other content\n",
+            "5-empty.ndjson": "there is no event in the batch\n",
+            "6.txt": "the name must end in .json (an event or an array) or .ndjson (one event a line)\n",
+            "7-huge.json": "is larger than 1048576 bytes (daemon.limits.event_size)\n",
+            "8-link.json": "is a symlink, not a regular file\n",
+            "9-fifo.json": "is a named pipe, not a regular file\n",
+            "10-directory.json": "is a directory, not a regular file\n",
+        }
+        assert (rejected / "1-half.json").read_bytes() == b'{"type": "vm", "event": "u'
+        spooled = (await daemon.get("/v1/status"))["spool"]
+        assert spooled == {"path": str(spool), "waiting": 0, "rejected": 12, "error": None}
+        assert await metric(daemon, 'hookd_spool_files_total{result="rejected"}') == 12
+        assert await metric(daemon, "hookd_spool_rejected") == 12
+
+    async def test_what_was_rejected_before_is_not_replaced(
+        self, spool: Path, recorder: Recorder, running: Running
+    ) -> None:
+        await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        for content in (b"first", b"second"):
+            put(spool, "x.json", content)
+            await until_empty(spool)
+        assert (spool / "rejected/x.json").read_bytes() == b"first"
+        assert (spool / "rejected/2-x.json").read_bytes() == b"second"
+        assert (spool / "rejected/2-x.json.reason").is_file()
+
+    async def test_rejected_is_not_followed_elsewhere(
+        self, tmp_path: Path, spool: Path, recorder: Recorder, running: Running
+    ) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (spool / "rejected").symlink_to(elsewhere)
+        daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        put(spool, "a.json", b"1")
+        put(spool, "b.json", {**UP, "id": "good"})
+        await recorder.wait_for(1)
+        async with asyncio.timeout(10):
+            while "a.json cannot be moved" not in str((await daemon.get("/v1/status"))["spool"]["error"]):
+                await asyncio.sleep(0.05)
+        assert not left_in(elsewhere)
+        assert (spool / "a.json").exists()
+
+    async def test_the_directory_may_come_and_go_and_change(
+        self, tmp_path: Path, recorder: Recorder, running: Running
+    ) -> None:
+        daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        for count, name in enumerate(("spool", "spool", "other"), start=1):
+            directory = tmp_path / name
+            if name == "other":
+                config = (DAEMON + RULES.format(url=recorder.url)).replace("spool: spool", "spool: other")
+                (tmp_path / "hookd.yaml").write_text(config)
+                status, answer = await daemon.request("POST", "/v1/reload")
+                assert (status, answer["restart_needed"]) == (200, [])
+            directory.mkdir()
+            put(directory, "x.json", {**UP, "id": f"e{count}"})
+            await recorder.wait_for(count)
+            await until_empty(directory)
+            directory.rmdir()
+        assert ids(recorder) == ["e1", "e2", "e3"]
+
+    async def test_thousands_of_files_hold_nobody_up(
+        self, tmp_path: Path, spool: Path, recorder: Recorder
+    ) -> None:
+        count = 2500
+        write(tmp_path, recorder)
+        for number in range(count):
+            put(spool, f"{number:05d}.json", {"type": "vm", "event": "down", "id": f"n{number}"})
+        async with DaemonProcess(tmp_path) as daemon:
+            waiting = (await daemon.get("/v1/status"))["spool"]["waiting"]
+            status, _ = await daemon.post({**UP, "id": "meanwhile"})
+            assert status == 202
+            await recorder.wait_for(1)
+            await until_empty(spool, within_s=60)
+            assert waiting > 0
+            assert await metric(daemon, 'hookd_events_total{result="accepted"}') == count + 1
+            assert await metric(daemon, "hookd_spool_waiting") == 0
+            newest = (await daemon.get("/v1/events?limit=3"))["events"]
+            assert next(event["id"] for event in newest if event["id"] != "meanwhile") == f"n{count - 1}"
+
+    async def test_what_the_pending_limit_keeps_out_waits(
+        self, spool: Path, recorder: Recorder, running: Running
+    ) -> None:
+        daemon_section = DAEMON.replace("spool: spool", "spool: spool, limits: {pending: 1}")
+        daemon = await running(RULES.format(url=recorder.url), daemon=daemon_section)
+        await daemon.request("POST", "/v1/webhooks/w/pause")
+        await daemon.post({**UP, "id": "first"})
+        put(spool, "x.json", {**UP, "id": "second"})
+        async with asyncio.timeout(10):
+            while not (await daemon.get("/v1/status"))["spool"]["error"]:
+                await asyncio.sleep(0.05)
+        assert (await daemon.get("/v1/status"))["spool"] == {
+            "path": str(spool),
+            "waiting": 1,
+            "rejected": 0,
+            "error": "too many deliveries are waiting (daemon.limits.pending)",
+        }
+        await daemon.request("POST", "/v1/webhooks/w/resume")
+        await recorder.wait_for(2)
+        await until_empty(spool)
+        assert ids(recorder) == ["first", "second"]
+        assert (await daemon.get("/v1/status"))["spool"]["error"] is None
+
+    async def test_killed_between_commit_and_removal_it_is_taken_in_once(
+        self, tmp_path: Path, spool: Path, recorder: Recorder
+    ) -> None:
+        write(tmp_path, recorder)
+        killed = "inject=unlinkat:signal=KILL:error=EINTR"
+        daemon = DaemonProcess(tmp_path, wrap=_strace(spool, "trace=unlinkat", killed))
+        try:
+            await daemon.start()
+            put(spool, "x.json", {**UP, "id": "once"})
+            await daemon.ended()
+            assert (spool / "x.json").exists()
+            daemon.wrap = ()
+            await daemon.start()
+            assert (await daemon.get("/v1/events/once"))["id"] == "once"
+            await until_empty(spool)
+            assert await metric(daemon, 'hookd_events_total{result="duplicate"}') == 1
+            [delivery] = (await daemon.get("/v1/deliveries"))["deliveries"]
+            await daemon.delivery_when(delivery["id"], "delivered", within_s=40)
+        finally:
+            await daemon.close()
+        assert {request.id for request in recorder.requests} == {delivery["id"]}
+
+    async def test_what_cannot_be_removed_is_not_taken_in_again(
+        self, tmp_path: Path, spool: Path, recorder: Recorder
+    ) -> None:
+        write(tmp_path, recorder)
+        kept = "inject=unlinkat:error=EPERM"
+        daemon = DaemonProcess(tmp_path, wrap=_strace(spool, "trace=unlinkat", kept))
+        try:
+            await daemon.start()
+            put(spool, "x.json", {**UP, "id": "once"})
+            put(spool, "y.json", {**UP, "id": "other"})
+            left = "x.json cannot be removed, though its events are taken in: operation not permitted"
+            async with asyncio.timeout(15):
+                while (await daemon.get("/v1/status"))["spool"]["error"] != left:
+                    await asyncio.sleep(0.05)
+            async with asyncio.timeout(15):  # two looks later
+                looks = daemon.log.read_text().count("spool.left")
+                (spool / "z.json").mkdir()
+                while not (spool / "rejected/z.json").exists():
+                    await asyncio.sleep(0.05)
+            assert daemon.log.read_text().count("spool.left") == looks
+            assert await metric(daemon, 'hookd_events_total{result="accepted"}') == 2
+            assert await metric(daemon, 'hookd_events_total{result="duplicate"}') == 0
+        finally:
+            await daemon.close()
+
+    async def test_what_may_not_be_read_is_moved_aside(
+        self, tmp_path: Path, spool: Path, recorder: Recorder
+    ) -> None:
+        write(tmp_path, recorder)
+        daemon = DaemonProcess(tmp_path, wrap=UNPRIVILEGED)
+        try:
+            await daemon.start()
+            put(spool, "x.json", {**UP, "id": "x"}, mode=0)
+            await until_empty(spool)
+        finally:
+            await daemon.close()
+        group = (spool / "rejected/x.json").stat().st_gid
+        assert (spool / "rejected/x.json.reason").read_text() == (
+            f"cannot be read by hookd: permission denied (its mode is 0000, its group {group})\n"
+        )
+
+    async def test_a_directory_that_cannot_be_written_to_is_left_alone(
+        self, tmp_path: Path, spool: Path, recorder: Recorder
+    ) -> None:
+        write(tmp_path, recorder)
+        put(spool, "x.json", {**UP, "id": "once"})
+        allow(spool, 0o555)
+        daemon = DaemonProcess(tmp_path, wrap=UNPRIVILEGED)
+        try:
+            await daemon.start()
+            fault = f"{spool} cannot be written to by hookd, so that nothing could be removed from it"
+            async with asyncio.timeout(15):
+                while (await daemon.get("/v1/status"))["spool"]["error"] != fault:
+                    await asyncio.sleep(0.05)
+            assert (await daemon.get("/v1/status"))["spool"]["waiting"] == 1
+            allow(spool, 0o755)
+            await recorder.wait_for(1)
+            await until_empty(spool)
+        finally:
+            allow(spool, 0o755)
+            await daemon.close()
+
+
+UNPRIVILEGED = (
+    ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "sh", "-c", '"$@"; exit $?', "sh")
+    if os.geteuid() == 0
+    else ()
+)
+"""Root may read and write everything; without its capabilities it may not."""
+
+
+def _strace(spool: Path, *what: str) -> list[str]:
+    """A command that runs another one, and interferes with calls that remove `x.json` or `y.json` from the spool."""
+    options = [part for expression in what for part in ("-e", expression)]
+    paths = [part for name in ("x.json", "y.json") for part in ("-P", str(spool / name))]
+    return ["strace", "-f", "-qq", "-o", "/dev/null", *paths, "-P", str(spool), *options, "--"]

@@ -1,0 +1,213 @@
+"""`hookd completion` and what it asks: candidates out of the parsers, names out of the daemon or the config."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hookd.cli import COMMANDS, main, parser_of
+from hookd.cli.bashline import parse
+from hookd.cli.commands.deliveries import STATES
+from hookd.cli.completing import Offer, offer
+from hookd.config import names_at
+from tests.service.fake_daemon import Canned, problem, serving
+
+BREAKS = " \t\n\"'><=;|&(:"
+CONFIG = """\
+webhooks: {ops: {url: x}, "a b": }
+tasks: {page: {webhook: ops}}
+types:
+  vm: {events: [powered_on, powered_off]}
+  alarm:
+"""
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "hookd.yaml"
+    path.write_text(CONFIG)
+    monkeypatch.setenv("HOOKD_CONFIG", str(path))
+    monkeypatch.setenv("HOOKD_SOCKET", str(tmp_path / "d.sock"))
+    return path
+
+
+def offered(*words: str) -> Offer:
+    return offer(words, COMMANDS, parser_of)
+
+
+def words_of(*words: str) -> list[str]:
+    found = offered(*words)
+    assert not found.files
+    return [candidate.word for candidate in found.candidates]
+
+
+@pytest.mark.parametrize(
+    ("typed", "candidates"),
+    [
+        ([""], list(COMMANDS)),
+        (["-"], ["--help", "--version"]),
+        (["nosuch", ""], []),
+        (["pause", ""], ["ops", "a b"]),
+        (["pause", "ops", "--"], None),
+        (["send", "--message", "hi", ""], ["ops", "a b"]),
+        (["trigger", ""], ["page"]),
+        (["rearm", "--json", ""], ["page"]),
+        (["deliveries", "--state", ""], [*STATES]),
+        (["deliveries", "--state=d"], [f"--state={s}" for s in STATES]),
+        (["deliveries", "--webhook", ""], ["ops", "a b"]),
+        (["deliveries", "--task=p"], ["--task=page"]),
+        (["deliveries", "--limit", ""], []),
+        (["emit", ""], ["vm", "alarm"]),
+        (["emit", "vm", ""], ["powered_on", "powered_off"]),
+        (["emit", "--tag", "t", "vm", ""], ["powered_on", "powered_off"]),
+        (["emit", "alarm", ""], []),
+        (["completion", ""], ["bash", "zsh", "fish"]),
+        (["check", "--format", ""], ["text", "json"]),
+        (["version", ""], ["--help"]),
+        (["version", "--", ""], []),
+    ],
+)  # fmt: skip
+def test_what_can_stand_there(typed: list[str], candidates: list[str] | None) -> None:
+    found = words_of(*typed)
+    assert found == candidates if candidates is not None else "--socket" in found
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["emit", "--file", ""],
+        ["emit", "--file=x"],
+        ["explain", ""],
+        ["check", ""],
+        ["run", "-c", ""],
+        ["status", "--socket", ""],
+        ["status", "--config=a"],
+    ],
+)
+def test_paths_are_files(typed: list[str]) -> None:
+    assert offered(*typed).files
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_every_command_is_offered_and_no_other(command: str) -> None:
+    assert words_of(command, "-") == list(parser_of(command)._option_string_actions)
+
+
+def test_every_argument_that_takes_a_name_or_a_path_is_known() -> None:
+    for command in COMMANDS:
+        for action in parser_of(command)._get_positional_actions():
+            if action.metavar in {"WEBHOOK", "TASK"}:
+                assert words_of(command, ""), f"{command} {action.metavar}"
+
+
+def test_an_option_is_offered_once_but_for_those_that_repeat() -> None:
+    assert "--json" not in words_of("status", "--json", "-")
+    assert "--tag" in words_of("emit", "--tag", "a", "-")
+    assert "--state" not in words_of("deliveries", "--state=dead", "-")
+
+
+def test_purposes_are_those_of_the_help() -> None:
+    purposes = dict(offered("deliveries", "--").candidates)
+    assert purposes["--webhook"] == "only those to this webhook"
+    assert purposes["--state"].startswith("only those in this state: pending, sending")
+    assert dict(offered("").candidates) == COMMANDS
+
+
+def test_names_come_from_the_daemon_where_it_answers(tmp_path: Path) -> None:
+    with serving(tmp_path / "d.sock") as daemon:
+        daemon.answers["GET /v1/names"] = Canned(200, {"webhooks": ["live"], "tasks": [], "types": {}})
+        assert words_of("pause", "") == ["live"]
+        daemon.answers["GET /v1/names"] = problem(503, "no")
+        assert words_of("pause", "") == ["ops", "a b"]
+        listed = [{"id": "dlv_1", "state": "pending", "task": "", "webhook": "w"}]
+        daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": listed})
+        (made,) = offered("cancel", "").candidates
+        assert made == ("dlv_1", "pending, sent by hand to w")
+        assert daemon.asked[-1].query["state"] == "pending"
+        assert words_of("show", "d") == ["dlv_1"]
+        assert "state" not in daemon.asked[-1].query
+
+
+def test_the_daemon_and_the_config_that_were_typed_are_asked(tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("webhooks: {elsewhere: }")
+    assert words_of("pause", "-c", str(other), "") == ["elsewhere"]
+    with serving(tmp_path / "other.sock") as daemon:
+        daemon.answers["GET /v1/names"] = Canned(200, {"webhooks": ["live"], "tasks": [], "types": {}})
+        assert words_of("pause", f"--socket={daemon.socket}", "") == ["live"]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[1]", "webhooks: 3", "webhooks: [a]\ntasks: {1: }", "a: &a [*a]"]
+)
+def test_a_broken_config_gives_what_it_has(content: str, config: Path) -> None:
+    config.write_text(content)
+    assert set(names_at(config)) == {"webhooks", "tasks", "types"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["bash"], ["bash", BREAKS], ["zsh"], ["zsh", "cancel", ""], ["zsh", "pause", "--url", "::", ""]],
+)  # fmt: skip
+def test_nothing_is_ever_complained_about(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["__complete", *words]) in {0, 1}
+    said = capsys.readouterr()
+    assert said.err == ""
+
+
+def test_it_is_no_command_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "__complete" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "kept", "quote"),
+    [
+        ("hookd ", [""], 0, ""),
+        ("hookd pau", ["pau"], 0, ""),
+        ("A=1 ./x/hookd  pause  o", ["pause", "o"], 0, ""),
+        ("hookd pause a\\ b", ["pause", "a b"], 0, ""),
+        ("hookd pause 'a b", ["pause", "a b"], 0, "'"),
+        ('hookd pause "a \\"b\\c', ["pause", 'a "b\\c'], 0, '"'),
+        ("hookd pause x'a b' ", ["pause", "xa b", ""], 0, ""),
+        ("hookd pause x'a b'c", ["pause", "xa bc"], 4, ""),
+        ("hookd pause x'a", ["pause", "xa"], 1, "'"),
+        ("hookd deliveries --webhook=a:b", ["deliveries", "--webhook=a:b"], 12, ""),
+        ("hookd deliveries --webhook=a\\:b", ["deliveries", "--webhook=a:b"], 10, ""),
+        ("hookd pause ''", ["pause", ""], 0, ""),
+    ],
+)
+def test_a_line_of_bash_is_understood(line: str, words: list[str], kept: int, quote: str) -> None:
+    parsed = parse(line, BREAKS)
+    assert (parsed.words, parsed.kept, parsed.quote) == (words, kept, quote)
+
+
+PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF).filter(str.isprintable), min_size=1)
+
+
+@given(word=PRINTABLE, opening=st.sampled_from(["", "'", '"']))
+@settings(max_examples=40, deadline=None)
+def test_what_is_inserted_is_the_word_in_bash(word: str, opening: str) -> None:
+    bash = shutil.which("bash")
+    assert bash is not None
+    rest = parse(f"hookd pause {opening}", BREAKS).rest_of(word)
+    line = f"printf %s {opening}{rest}{opening}"
+    ran = subprocess.run([bash, "-c", line], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"})
+    assert ran.stdout.decode() == word
+    assert parse(f"hookd pause {opening}{rest}{opening}", BREAKS).words[-1] == word
+
+
+def test_the_answer_has_no_line_that_is_not_printable(config: Path) -> None:
+    config.write_text('webhooks: {"a\\tb": , "c\\e[2J": , "good": }')
+    ran = subprocess.run(
+        [sys.executable, "-m", "hookd", "__complete", "fish", "pause", ""],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert ran.stdout == "words\ngood\twebhook\n"

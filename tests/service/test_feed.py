@@ -1,0 +1,133 @@
+"""The feed of facts: numbered, bounded, shared by readers, fed by every log call."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from hookd import log
+from hookd.api.tail import Wanted, _lines
+from hookd.clock import Clock
+from hookd.feed import Feed
+
+
+@pytest.fixture
+async def feed() -> Feed:
+    return Feed(Clock(), kept=4)
+
+
+@pytest.fixture
+def followed(feed: Feed) -> Iterator[Feed]:
+    log.follow(feed.put)
+    yield feed
+    log.follow(None)
+
+
+def put(feed: Feed, count: int) -> None:
+    for number in range(count):
+        feed.put("info", f"f{number}", {})
+
+
+@pytest.mark.parametrize(
+    ("count", "after", "most", "missed", "names"),
+    [
+        (0, 0, 9, 0, []),
+        (3, 0, 9, 0, ["f0", "f1", "f2"]),
+        (3, 1, 1, 0, ["f1"]),
+        (3, 3, 9, 0, []),
+        (4, 0, 9, 0, ["f0", "f1", "f2", "f3"]),
+        (6, 0, 9, 2, ["f2", "f3", "f4", "f5"]),
+        (6, 0, 2, 2, ["f2", "f3"]),
+        (6, 2, 9, 0, ["f2", "f3", "f4", "f5"]),
+        (9, 4, 9, 1, ["f5", "f6", "f7", "f8"]),
+    ],
+)
+async def test_a_reader_gets_what_is_kept_and_is_told_what_is_not(
+    feed: Feed, count: int, *, after: int, most: int, missed: int, names: list[str]
+) -> None:
+    put(feed, count)
+    told, facts = feed.after(after, most)
+    assert (told, [fact.name for fact in facts]) == (missed, names)
+    assert [fact.number for fact in facts] == list(range(after + missed + 1, after + missed + 1 + len(facts)))
+
+
+async def test_readers_are_woken_and_counted(feed: Feed) -> None:
+    with feed.reading() as one, feed.reading() as other:
+        assert feed.readers == 2
+        assert not one.is_set()
+        put(feed, 1)
+        assert one.is_set()
+        assert other.is_set()
+        one.clear()
+        feed.close()
+        assert one.is_set()
+        assert feed.closed
+    assert feed.readers == 0
+
+
+async def test_facts_of_another_thread_come_in_the_loop(feed: Feed) -> None:
+    with feed.reading() as bell:
+        thread = threading.Thread(target=put, args=(feed, 2))
+        thread.start()
+        thread.join()
+        assert feed.latest == 0
+        async with asyncio.timeout(5):
+            await bell.wait()
+        assert [fact.name for fact in feed.after(0, 9)[1]] == ["f0", "f1"]
+
+
+@pytest.mark.parametrize("level", list(log.LEVELS))
+async def test_every_fact_is_told_whatever_is_written(followed: Feed, level: str) -> None:
+    getattr(log, level)("it.happened", webhook="w", number=3)
+    (fact,) = followed.after(0, 9)[1]
+    assert (fact.level, fact.name, fact.facts) == (level, "it.happened", {"webhook": "w", "number": 3})
+
+
+async def test_an_exception_is_told_without_its_message(followed: Feed) -> None:
+    log.error("it.failed", exc_info=ValueError("hush"))
+    (fact,) = followed.after(0, 9)[1]
+    assert fact.facts["exception"] == "ValueError"
+    assert "hush" not in str(fact.facts)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_reader_to_whom_nothing_can_be_told_hears_that_hookd_is_there(busy: bool) -> None:
+    """Also where much happens that it does not want."""
+    feed = Feed(Clock())
+    lines = _lines(feed, 0, {"started_at": None}, Wanted(webhook="w"), alive_s=0.05)
+    assert json.loads(await anext(lines))["event"] == "tail.began"
+
+    async def happen() -> None:
+        while busy:
+            put(feed, 1)
+            await asyncio.sleep(0.001)
+
+    happening = asyncio.create_task(happen())
+    async with asyncio.timeout(5):
+        alive = json.loads(await anext(lines))
+    happening.cancel()
+    assert alive["event"] == "tail.alive"
+    assert (int(alive["cursor"].rpartition("-")[2]) > 0) is busy
+    feed.close()
+    rest = [json.loads(line)["event"] async for line in lines]
+    assert rest[-1] == "tail.ended"
+    assert set(rest[:-1]) <= {"tail.alive"}
+    assert feed.readers == 0
+
+
+async def test_what_was_missed_is_told_before_what_was_not(feed: Feed) -> None:
+    put(feed, 7)
+    lines = _lines(feed, 0, {}, Wanted())
+    await anext(lines)
+    told = [json.loads(line) for line in (await anext(lines)).splitlines()]
+    assert [(line["event"], line["cursor"].rpartition("-")[2]) for line in told] == [
+        ("tail.missed", "3"),
+        ("f3", "4"),
+        ("f4", "5"),
+        ("f5", "6"),
+        ("f6", "7"),
+    ]
+    assert told[0]["count"] == 3
+    await lines.aclose()

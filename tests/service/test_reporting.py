@@ -1,0 +1,339 @@
+"""What hookd says about itself, taken in over a real store: rates, bounds, a store that refuses, and no loop."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookd import __version__
+from hookd.defs import Config, DaemonDef, EventDef, Fill, Secret, Slot, TaskDef, Template, WebhookDef
+from hookd.errors import PendingLimitReached, StoreUnavailable
+from hookd.facts import (
+    ID_PREFIX,
+    DeliveryDead,
+    Report,
+    ScheduleMissed,
+    StoreRecovered,
+    WebhookParked,
+    WebhookResumed,
+)
+from hookd.generation import Generation, Holder
+from hookd.ids import new_id
+from hookd.intake import Intake
+from hookd.metrics import Metrics
+from hookd.model import Event, EventRecord, Receipt
+from hookd.reporting import EVERY_S, MOST_WAITING, Reporter
+from hookd.store.sqlite import SqliteStore
+from tests.service.worker_stage import AheadClock
+from tests.store.builders import to
+
+OWN_ID = new_id(ID_PREFIX, now_ms=1, entropy=bytes(10))
+ALL = ("hookd.delivery dead", "hookd.webhook parked", "hookd.webhook resumed", "hookd.schedule missed")
+MISSED = ScheduleMissed("schedules.nightly", "2026-01-02T03:04:05Z", "skip")
+
+
+def _rule(kind: str, **fields: Any) -> EventDef:
+    type_name, _, event = kind.partition(" ")
+    return EventDef(f"events.{kind}", type_name, event, ("say",), **fields)
+
+
+class RefusingIntake(Intake):
+    """The intake, which refuses while `refusal` is set; counts how often it was asked."""
+
+    refusal: Exception | None = None
+    asked = 0
+
+    def __init__(self, store: SqliteStore, clock: AheadClock, metrics: Metrics) -> None:
+        super().__init__(store, clock, metrics)
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
+
+    async def report(self, fact: Report, at: float, generation: Generation) -> Receipt | None:
+        self.asked += 1
+        await self.goes_on.wait()
+        if self.refusal is not None:
+            raise self.refusal
+        return await super().report(fact, at, generation)
+
+
+class Desk:
+    """A reporter at work; its rules fire the task `say` of the webhook `ops`."""
+
+    def __init__(self, store: SqliteStore, kinds: Iterable[str], **rule: Any) -> None:
+        self.store, self.clock = store, AheadClock()
+        config = Config(
+            "c",
+            "h",
+            DaemonDef((), "s"),
+            webhooks={"ops": WebhookDef("ops", Secret("http://127.0.0.1:9/"))},
+            tasks={"say": TaskDef("say", "ops", Template((Slot("data", Fill.TEXT, ("summary",)),)))},
+            events={kind: _rule(kind, **rule) for kind in kinds},
+        )
+        self.intake = RefusingIntake(store, self.clock, Metrics(__version__))
+        holder = Holder(Generation.of(config, number=1, now=self.clock.now()))
+        self.reporter = Reporter(store, self.intake, holder, self.clock)
+        self._running = asyncio.create_task(self.reporter.run())
+
+    def dies(self, webhook: str, count: int = 1, *, task: str = "t", event_id: str = "evt_1") -> None:
+        for number in range(count):
+            dead = DeliveryDead(webhook, task, f"dlv_{number}", event_id, 3, "status", 503, "all failed")
+            self.reporter.tell(dead)
+
+    async def parks(self, webhook: str, *causes: str) -> None:
+        """Let a delivery wait for each cause, an event's id, and the webhook be parked."""
+        for cause in causes:
+            waiting = to(webhook, event=Event(cause, type="vm", event="on"))
+            await self.store.enqueue([waiting], now=self.clock.now(), limit=1_000_000)
+        self.reporter.tell(WebhookParked(webhook, "breaker"))
+
+    def advance(self, seconds: float) -> None:
+        """Let time go by on both clocks, and wake the reporter."""
+        self.clock.ahead_s += seconds
+        self.clock.mono_ahead_s += seconds
+        self.reporter._wake.set()
+
+    async def told(self) -> list[EventRecord]:
+        """The reports stored so far, the oldest first."""
+        page = await self.store.events(limit=1000)
+        return [record for record in reversed(page.items) if record.event.type.startswith("hookd.")]
+
+    async def names(self) -> list[str]:
+        return [
+            f"{record.event.event} {record.event.object.name}"
+            for record in await self.told()
+            if record.event.object is not None
+        ]
+
+    async def counts(self) -> list[int]:
+        return [record.event.data["count"] for record in await self.told()]
+
+    async def rests(self) -> None:
+        """Return when it has dealt with everything told so far."""
+        async with asyncio.timeout(10):
+            while self.reporter._waiting or self.reporter._wake.is_set():
+                await asyncio.sleep(0.005)
+            await self.store.totals()
+            await asyncio.sleep(0)
+            await self.store.totals()
+
+    async def until_told(self, count: int) -> list[EventRecord]:
+        async with asyncio.timeout(10):
+            while len(found := await self.told()) < count:
+                await asyncio.sleep(0.005)
+        return found
+
+    async def stop(self) -> None:
+        self.reporter.stop()
+        async with asyncio.timeout(10):
+            await self._running
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    opened = await SqliteStore.open(tmp_path / "h.db")
+    yield opened
+    await opened.close()
+
+
+async def test_a_fact_is_an_event_like_any_other(store: SqliteStore) -> None:
+    desk = Desk(store, ALL)
+    before = desk.clock.now()
+    desk.reporter.tell(MISSED)
+    [record] = await desk.until_told(1)
+    event = record.event
+    assert event.id.startswith(ID_PREFIX)
+    assert (event.type, event.event, event.data["missed"]) == ("hookd.schedule", "missed", "skip")
+    assert event.time is not None
+    assert event.time.endswith("Z")
+    assert before <= record.received_at
+    [made] = record.deliveries
+    delivery = await store.delivery(made.id)
+    assert delivery is not None
+    assert (delivery.rule, delivery.task, delivery.webhook) == ("events.hookd.schedule missed", "say", "ops")
+    assert delivery.body == event.data["summary"].encode()
+    await desk.stop()
+
+
+async def test_what_no_rule_asks_for_is_not_stored(store: SqliteStore) -> None:
+    desk = Desk(store, ["hookd.delivery dead"], object="other", where="data.count == 1")
+    desk.reporter.tell(MISSED)
+    desk.dies("w")
+    desk.dies("other")
+    [record] = await desk.until_told(1)
+    assert record.event.object is not None
+    assert record.event.object.name == "other"
+    await desk.stop()
+    assert len(await desk.told()) == 1
+    assert (await store.events(limit=9)).items == (record,)
+
+
+async def test_a_thousand_dead_in_a_burst_are_two_reports_whose_numbers_sum_up(store: SqliteStore) -> None:
+    desk = Desk(store, ALL)
+    desk.dies("w")
+    await desk.until_told(1)
+    desk.dies("w", 600, task="a")
+    await asyncio.sleep(0)
+    desk.dies("w", 399, task="b")
+    desk.dies("other", 5)
+    await desk.until_told(2)  # another webhook has a rate of its own
+    desk.advance(EVERY_S - 1)
+    await desk.rests()
+    assert await desk.names() == ["dead w", "dead other"]
+    desk.advance(1)
+    *_, last = await desk.until_told(3)
+    assert await desk.counts() == [1, 5, 999]
+    assert last.event.data["tasks"] == {"a": 600, "b": 399}
+    assert (last.event.data["task"], last.event.data["delivery_id"]) == ("b", "dlv_398")
+    desk.dies("w")  # the time begins anew with each report
+    desk.advance(EVERY_S - 1)
+    await desk.rests()
+    assert await desk.counts() == [1, 5, 999]
+    desk.advance(1)
+    await desk.until_told(4)
+    assert await desk.counts() == [1, 5, 999, 1]
+    await desk.stop()
+
+
+async def test_a_report_that_no_rule_took_begins_no_quiet_time(store: SqliteStore) -> None:
+    desk = Desk(store, ["hookd.delivery dead"], where='"b" in data.tasks')
+    desk.dies("w", task="a")
+    await desk.rests()
+    desk.dies("w", task="b")
+    await desk.until_told(1)
+    await desk.stop()
+
+
+async def test_a_clean_stop_reports_what_was_counted(store: SqliteStore) -> None:
+    desk = Desk(store, ALL)
+    desk.dies("w")
+    await desk.until_told(1)
+    desk.dies("w", 7)
+    desk.reporter.tell(MISSED)
+    await desk.stop()
+    assert sorted(await desk.names()) == ["dead w", "dead w", "missed schedules.nightly"]
+    assert sum(record.event.data.get("count", 0) for record in await desk.told()) == 8
+
+
+async def test_a_dead_delivery_of_a_report_is_not_reported(store: SqliteStore) -> None:
+    desk = Desk(store, ALL)
+    desk.dies("ops", 50, event_id=OWN_ID)
+    desk.dies("ops")
+    await desk.until_told(1)
+    await desk.stop()
+    assert await desk.counts() == [1]
+
+
+async def test_a_webhook_for_which_nothing_but_reports_waits_is_not_reported(store: SqliteStore) -> None:
+    desk = Desk(store, ALL)
+    await desk.parks("ops", OWN_ID)
+    await desk.parks("mixed", OWN_ID[:-1] + "1", "evt_2")
+    await desk.until_told(1)
+    desk.reporter.tell(WebhookResumed("ops", "breaker"))
+    desk.reporter.tell(WebhookResumed("mixed", "breaker"))
+    await desk.until_told(2)
+    await desk.stop()
+    assert await desk.names() == ["parked mixed", "resumed mixed"]
+
+
+async def test_a_rule_on_resumed_alone_goes_round_for_ever_no_more(store: SqliteStore) -> None:
+    desk = Desk(store, ["hookd.webhook resumed"])
+    await desk.parks("ops", OWN_ID)
+    desk.reporter.tell(WebhookResumed("ops", "breaker"))
+    desk.reporter.tell(WebhookResumed("other", "paused"))
+    await desk.until_told(1)
+    await desk.stop()
+    assert await desk.names() == ["resumed other"]
+
+
+async def test_what_comes_to_wait_later_is_reported_then(store: SqliteStore) -> None:
+    desk = Desk(store, ALL)
+    await desk.parks("ops", OWN_ID)
+    await desk.rests()
+    desk.advance(10)
+    await desk.rests()
+    assert await desk.names() == []
+    await store.enqueue([to("ops")], now=desk.clock.now(), limit=1_000_000)
+    desk.advance(10)
+    await desk.until_told(1)
+    assert await desk.names() == ["parked ops"]
+    desk.reporter.tell(WebhookResumed("ops", "breaker"))
+    await desk.until_told(2)
+    await desk.stop()
+
+
+async def test_among_many_reports_that_wait_another_delivery_is_found(store: SqliteStore) -> None:
+    desk = Desk(store, ALL)
+    ids = [new_id(ID_PREFIX, now_ms=number, entropy=bytes(10)) for number in range(450)]
+    await desk.parks("ops", "evt_ordinary", *ids)
+    await desk.until_told(1)
+    await desk.stop()
+
+
+@pytest.mark.parametrize("refusal", [StoreUnavailable("no room"), PendingLimitReached("too many")])
+async def test_while_the_store_refuses_facts_wait(
+    store: SqliteStore, refusal: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookd.reporting.FIRST_RETRY_S", 0.01)
+    desk = Desk(store, ALL)
+    desk.reporter._pause_s = 0.01
+    desk.intake.refusal = refusal
+    desk.dies("w", 3)
+    desk.reporter.tell(MISSED)
+    async with asyncio.timeout(10):
+        while desk.intake.asked < 3:
+            await asyncio.sleep(0.005)
+    desk.dies("w", 4, task="u")
+    assert await desk.told() == []
+    desk.intake.refusal = None
+    found = {record.event.event: record.event.data for record in await desk.until_told(2)}
+    assert (found["dead"]["count"], found["dead"]["tasks"]) == (7, {"u": 4, "t": 3})
+    await desk.stop()
+
+
+async def test_what_dies_while_the_store_refuses_is_counted_with_the_rest(store: SqliteStore) -> None:
+    desk = Desk(store, ALL)
+    desk.intake.refusal = StoreUnavailable("no room")
+    desk.intake.goes_on.clear()
+    desk.reporter._pause_s = 0.01
+    desk.dies("w", 3)
+    async with asyncio.timeout(10):
+        while not desk.intake.asked:
+            await asyncio.sleep(0.005)
+    desk.dies("w", 4, task="u")
+    desk.intake.goes_on.set()
+    async with asyncio.timeout(10):
+        while desk.intake.asked < 2:
+            await asyncio.sleep(0.005)
+    desk.intake.refusal = None
+    [record] = await desk.until_told(1)
+    assert (record.event.data["count"], record.event.data["tasks"]) == (7, {"u": 4, "t": 3})
+    await desk.stop()
+
+
+async def test_what_does_not_fit_is_told_in_the_log(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: Counter[str] = Counter()
+    monkeypatch.setattr(
+        "hookd.reporting.log.warning", lambda fact, **facts: lost.update([f"{fact} {facts['event']}"])
+    )
+    desk = Desk(store, ALL)
+    desk.intake.refusal = StoreUnavailable("no room")
+    for _ in range(MOST_WAITING + 5):
+        desk.reporter.tell(MISSED)
+    assert lost == {"operator_event.dropped missed": 5}
+    desk.dies("w", 3)
+    await desk.stop()
+    assert lost == {"operator_event.dropped missed": 5 + MOST_WAITING, "operator_event.dropped dead": 1}
+
+
+async def test_a_store_that_fails_again_and_again_is_one_fact(store: SqliteStore) -> None:
+    desk = Desk(store, [*ALL, "hookd.store recovered"])
+    for _ in range(100):
+        desk.reporter.tell(StoreRecovered("h.db", "disk full", 1.0))
+    await desk.until_told(1)
+    await desk.stop()
+    assert await desk.names() == ["recovered h.db"]
