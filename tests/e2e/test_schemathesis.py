@@ -21,6 +21,9 @@ EXAMPLES = os.environ.get("HOOKD_API_EXAMPLES", "10")
 SEED = os.environ.get("HOOKD_API_SEED", "1")
 """How many requests for each operation besides the fixed ones, and which: more of both search longer."""
 
+ANSWER_S = "60"
+"""How long schemathesis waits for an answer: its own 10 s are hardly more than a reload's verdict may take."""
+
 ENDLESS = "/v1/tail"
 """Its answer does not end, which schemathesis would wait for."""
 
@@ -61,7 +64,7 @@ async def test_schemathesis_finds_no_violation(tmp_path: Path, recorder: Recorde
     process = await asyncio.create_subprocess_exec(
         schemathesis(), "run", f"http://127.0.0.1:{port}/openapi.json", "-H", f"Authorization: Bearer {TOKEN}",
         "--checks", "all", "--max-examples", EXAMPLES, "--seed", SEED, "--continue-on-failure", "--no-color",
-        "--exclude-path", ENDLESS, "--warnings", "off", "--generation-database", "none",
+        "--exclude-path", ENDLESS, "--request-timeout", ANSWER_S, "--warnings", "off", "--generation-database", "none",
         cwd=tmp_path, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:

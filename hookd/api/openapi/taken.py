@@ -35,13 +35,16 @@ _ATTRIBUTE: Schema = {
     "type": ["string", "number", "boolean", "null"],
     "description": "Any other attribute is taken and left out; one that is null is not there",
 }
+_LONG: Schema = {"minLength": 1, "format": "printable"}
+"""As `printable`. That 65,536 characters are the most is not described: generators would make texts so long."""
+
 _CLOUDEVENT: Schema = {
     "type": "object",
     "required": ["specversion", "id", "source", "type"],
     "properties": {
         "specversion": {"const": VERSION},
-        "id": printable(65_536, "With `source`, recognises a repetition"),
-        "source": printable(65_536, "A URI reference", pattern="^[^ ]*$"),
+        "id": text("With `source`, recognises a repetition", **_LONG),
+        "source": text("A URI reference", pattern="^[^ ]*$", **_LONG),
         "type": text(
             "hookd's type, a dot and its event: it is parted at its last dot. As `type` and `event` of `NewEvent`",
             format="cloudevent-type",
