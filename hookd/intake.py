@@ -55,7 +55,7 @@ class Intake:
         self._duplicate = metrics.events.labels("duplicate")
         self._conflict = metrics.events.labels("conflict")
         self._unavailable = metrics.events.labels("unavailable")
-        self._rule_errors = metrics.rule_errors
+        self._metrics = metrics
 
     def make_event_id(self) -> str:
         """A fresh event id."""
@@ -158,7 +158,7 @@ class Intake:
         """The enabled tasks that an event fires, each with the place of its rule."""
         found = generation.matcher.match(event, now)
         for place, error in found.failures:
-            self._rule_errors.labels(place).inc()
+            self._metrics.rule_error(place)
             log.warning("rule.error", rule=place, event_id=event.id, error=error)
         for name, place in firings(found.rules):
             task = generation.config.tasks[name]

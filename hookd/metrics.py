@@ -1,59 +1,88 @@
 """The Prometheus metrics of spec section 10. Labels are names from the configuration and closed sets: bounded.
 
+What has left the configuration is forgotten with the next one that comes into force; until then it may still be
+counted, because attempts under way end and waiting deliveries are cancelled. What there is for each webhook is written
+as text here: the client library takes 30 times as long for a line, and a scrape of many webhooks would stop the loop.
+
 Must never: know anything of hookd's other modules. Called by: `daemon` (builds it), whoever counts, `api` (exposes it).
 """
 
+import asyncio
 import platform
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_BOUNDS = (*(str(float(bound)) for bound in _SECONDS), "+Inf")
 _COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_OUTCOMES = ("delivered", "dead", "cancelled")
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+_FAMILIES = {
+    "hookd_rule_errors_total": ("counter", "Evaluations of `where` that failed, by rule"),
+    "hookd_deliveries_total": ("counter", "Deliveries ended, by webhook and outcome"),
+    "hookd_attempts_total": ("counter", "Attempts ended, by webhook and result"),
+    "hookd_attempt_duration_seconds": ("histogram", "Duration of attempts, by webhook"),
+    "hookd_pending": ("gauge", "Deliveries not finished, by webhook"),
+    "hookd_oldest_pending_age_seconds": ("gauge", "Age of the oldest delivery not finished, by webhook"),
+    "hookd_parked": ("gauge", "Deliveries that wait because their webhook is parked"),
+    "hookd_in_flight": ("gauge", "Attempts under way, by webhook"),
+    "hookd_webhook_breaker_open": (
+        "gauge",
+        "Whether the webhook's breaker is open or half open (1) or closed (0)",
+    ),
+}
+"""What is written as text: type and help by name."""
+
+_AT_ONCE = 100
+"""Webhooks written in one turn of the loop: about a millisecond."""
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+"""What every Prometheus since 2014 reads; names outside ASCII, which the newer ones allow, are not made here."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneGauges:
+    """What a webhook's lane looks like at the moment of a scrape."""
+
+    pending: int
+    oldest_age_s: float
+    parked: int
+    in_flight: int
+    breaker_open: bool
 
 
 class Metrics:
-    """All metrics of one daemon, in a registry of their own."""
+    """All metrics of one daemon, those without a label from the configuration in a registry of their own."""
 
     def __init__(self, version: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double every counter
         self.registry = registry = CollectorRegistry()
-        self.events = Counter("hookd_events", "Events posted, by result", ["result"], registry=registry)
-        self.rule_errors = Counter(
-            "hookd_rule_errors",
-            "Evaluations of `where` that failed, by rule",
-            ["rule"],
+        self.events = Counter(
+            "hookd_events",
+            "Events by what became of them: posted ones, and those made by triggers, sends and schedules",
+            ["result"],
             registry=registry,
         )
+        self._rule_errors: dict[str, int] = {}
         self._lanes: dict[str, LaneMetrics] = {}
-        registry.register(self)
-        self.pending = self._gauge("hookd_pending", "Deliveries not finished, by webhook", "webhook")
-        self.oldest_pending_age = self._gauge(
-            "hookd_oldest_pending_age_seconds",
-            "Age of the oldest delivery not finished, by webhook",
-            "webhook",
-        )
-        self.parked = self._gauge(
-            "hookd_parked", "Deliveries that wait because their webhook is parked", "webhook"
-        )
-        self.breaker_open = self._gauge(
-            "hookd_webhook_breaker_open",
-            "Whether the webhook's breaker is open or half open (1) or closed (0)",
-            "webhook",
-        )
-        self.in_flight = self._gauge("hookd_in_flight", "Attempts under way, by webhook", "webhook")
-        self.lane_gauges = (
-            self.pending,
-            self.oldest_pending_age,
-            self.parked,
-            self.breaker_open,
-            self.in_flight,
-        )
         self.reloads = Counter(
             "hookd_config_reloads", "Reloads of the configuration, by result", ["result"], registry=registry
         )
+        for result in ("applied", "rejected"):
+            self.reloads.labels(result)
         self.reload_success = self._gauge(
             "hookd_config_last_reload_success", "Whether the last reload was applied (1) or refused (0)"
         )
@@ -96,27 +125,25 @@ class Metrics:
             lane = self._lanes[webhook] = LaneMetrics()
         return lane
 
-    def collect(self) -> Iterator[Metric]:
-        """What the registry asks for at each exposition: the counts of every lane."""
-        deliveries = CounterMetricFamily(
-            "hookd_deliveries", "Deliveries ended, by webhook and outcome", labels=["webhook", "outcome"]
-        )
-        attempts = CounterMetricFamily(
-            "hookd_attempts", "Attempts ended, by webhook and result", labels=["webhook", "result"]
-        )
-        duration = HistogramMetricFamily(
-            "hookd_attempt_duration_seconds", "Duration of attempts, by webhook", labels=["webhook"]
-        )
-        for webhook, lane in self._lanes.items():
-            for outcome, count in lane.deliveries.items():
-                deliveries.add_metric([webhook, outcome], count)
-            for result, count in lane.attempts.items():
-                attempts.add_metric([webhook, result], count)
-            duration.add_metric([webhook], lane.buckets(), lane.seconds)
-        yield from (deliveries, attempts, duration)
+    def rule_error(self, rule: str) -> None:
+        """Count an evaluation of a rule's `where` that failed."""
+        self._rule_errors[rule] = self._rule_errors.get(rule, 0) + 1
 
-    def config_applied(self, config_hash: str, at: float) -> None:
-        """Note the configuration now in force."""
+    def config_applied(
+        self, config_hash: str, at: float, *, webhooks: Iterable[str], rules: Iterable[str]
+    ) -> None:
+        """Note the configuration now in force.
+
+        Its webhooks and rules begin at zero: a counter that appears with its first count shows no increase.
+
+        Args:
+            config_hash: its content hash.
+            at: seconds since the epoch.
+            webhooks: the names of its webhooks; others are forgotten.
+            rules: the places of its rules that have a `where`; others are forgotten.
+        """
+        self._lanes = {name: self._lanes.get(name) or LaneMetrics() for name in webhooks}
+        self._rule_errors = {rule: self._rule_errors.get(rule, 0) for rule in rules}
         self.config_info.clear()
         self.config_info.labels(config_hash).set(1)
         self.reload_success.set(1)
@@ -127,9 +154,30 @@ class Metrics:
         self.reload_success.set(0)
         self.reload_time.set(at)
 
-    def exposition(self) -> bytes:
-        """The text that `GET /metrics` answers (Prometheus text format 0.0.4)."""
-        return generate_latest(self.registry)
+    async def exposition(self, gauges: Mapping[str, LaneGauges]) -> bytes:
+        """The text that `GET /metrics` answers, of the type `CONTENT_TYPE`.
+
+        Args:
+            gauges: the lanes as they are now, by webhook.
+        """
+        lines: dict[str, list[str]] = {name: [] for name in _FAMILIES}
+        lines["hookd_rule_errors_total"] += [
+            f'hookd_rule_errors_total{{rule="{_escaped(rule)}"}} {count}\n'
+            for rule, count in self._rule_errors.items()
+        ]
+        for number, (webhook, lane) in enumerate(tuple(self._lanes.items()), 1):
+            _write_counts(lines, _escaped(webhook), lane)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        for number, (webhook, now) in enumerate(gauges.items(), 1):
+            _write_gauges(lines, _escaped(webhook), now)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        families = (
+            f"# HELP {name} {text}\n# TYPE {name} {kind}\n{''.join(lines[name])}"
+            for name, (kind, text) in _FAMILIES.items()
+        )
+        return generate_latest(self.registry) + "".join(families).encode()
 
 
 class LaneMetrics:
@@ -145,9 +193,9 @@ class LaneMetrics:
 
     def __init__(self) -> None:
         self.attempts: dict[str, int] = {}
-        self.deliveries: dict[str, int] = {}
+        self.deliveries: dict[str, int] = dict.fromkeys(_OUTCOMES, 0)
         self.seconds = 0.0
-        self._by_bucket = [0] * (len(_SECONDS) + 1)
+        self._by_bucket = [0] * len(_BOUNDS)
 
     def attempt(self, result: str, duration_s: float) -> None:
         """Count an attempt's end."""
@@ -159,7 +207,45 @@ class LaneMetrics:
         """Count a delivery's end."""
         self.deliveries[outcome] = self.deliveries.get(outcome, 0) + 1
 
-    def buckets(self) -> list[tuple[str, float]]:
+    def buckets(self) -> list[int]:
         """The cumulative buckets of the durations, as the exposition format wants them."""
-        bounds = [*(str(float(bound)) for bound in _SECONDS), "+Inf"]
-        return list(zip(bounds, accumulate(self._by_bucket), strict=True))
+        return list(accumulate(self._by_bucket))
+
+
+def _write_counts(lines: Mapping[str, list[str]], webhook: str, lane: LaneMetrics) -> None:
+    label = f'webhook="{webhook}"'
+    lines["hookd_deliveries_total"] += [
+        f'hookd_deliveries_total{{outcome="{outcome}",{label}}} {count}\n'
+        for outcome, count in lane.deliveries.items()
+    ]
+    lines["hookd_attempts_total"] += [
+        f'hookd_attempts_total{{result="{result}",{label}}} {count}\n'
+        for result, count in lane.attempts.items()
+    ]
+    if not lane.attempts:
+        return
+    buckets, name = lane.buckets(), "hookd_attempt_duration_seconds"
+    lines[name] += [
+        f'{name}_bucket{{le="{bound}",{label}}} {count}\n'
+        for bound, count in zip(_BOUNDS, buckets, strict=True)
+    ]
+    lines[name] += [
+        f"{name}_count{{{label}}} {buckets[-1]}\n",
+        f"{name}_sum{{{label}}} {lane.seconds}\n",
+    ]
+
+
+def _write_gauges(lines: Mapping[str, list[str]], webhook: str, now: LaneGauges) -> None:
+    for name, value in (
+        ("hookd_pending", now.pending),
+        ("hookd_oldest_pending_age_seconds", now.oldest_age_s),
+        ("hookd_parked", now.parked),
+        ("hookd_in_flight", now.in_flight),
+        ("hookd_webhook_breaker_open", int(now.breaker_open)),
+    ):
+        lines[name].append(f'{name}{{webhook="{webhook}"}} {value}\n')
+
+
+def _escaped(value: str) -> str:
+    """A label's value as the text format writes it between quotes."""
+    return value.translate(_ESCAPES)

@@ -88,7 +88,7 @@ class Reloader:
         self._bell = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._comparing = asyncio.Lock()
-        metrics.config_applied(holder.current.config.hash, holder.current.loaded_at)
+        self._measure(holder.current.config, holder.current.loaded_at)
 
     @property
     def last(self) -> Verdict:
@@ -276,12 +276,16 @@ class Reloader:
         else:
             self._take_note(generation.revision)
         self._metrics.reloads.labels("applied").inc()
-        self._metrics.config_applied(config.hash, now)
+        self._measure(config, now)
         for warning in config.warnings:
             log.warning("config.warning", finding=warning)
         if restart:
             log.warning("config.restart_needed", keys=list(restart))
         return Verdict(at=now, changes=changes, restart_needed=restart)
+
+    def _measure(self, config: Config, at: float) -> None:
+        rules = (rule.place for rule in config.event_rules() if rule.where is not None)
+        self._metrics.config_applied(config.hash, at, webhooks=config.webhooks, rules=rules)
 
     def _ready(self, config: Config, number: int, known: Revision | None) -> Generation:
         self._prepare(config)

@@ -80,6 +80,7 @@ class Worker:
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leases = Leases()
+        self._surveyed: Config | None = None
         self._followed = False
         self._following = asyncio.Lock()
         self._wall = WallClock(clock.now(), clock.monotonic())
@@ -243,6 +244,9 @@ class Worker:
         if self._unrecorded:
             return Survey((), STORE_RETRY_S)
         config, mono = self._holder.current.config, self._clock.monotonic()
+        if config is not self._surveyed:
+            self._surveyed = config
+            self._forget({*config.webhooks, *due}, now)
         self._note_parked(due.keys(), config)
         await self._hasten_probes(due, config, now, mono)
         free = config.daemon.in_flight - self._in_flight
@@ -292,6 +296,13 @@ class Worker:
             return lanes
         self._first_lane = (self._first_lane + 1) % len(lanes)
         return lanes[self._first_lane :] + lanes[: self._first_lane]
+
+    def _forget(self, keep: AbstractSet[str], now: float) -> None:
+        """Let go of lanes that have left the configuration, have nothing to do and nothing to remember."""
+        for name, lane in tuple(self._lanes.items()):
+            if name not in keep and not lane.in_flight and lane.hold_until <= now:
+                del self._lanes[name]
+                self._down.discard(name)
 
     def _note_parked(self, waiting: AbstractSet[str], config: Config) -> None:
         before = self._parking.why

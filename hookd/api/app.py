@@ -4,7 +4,7 @@ Must never: let an exception through as a 500 of the framework's making, or know
 Called by: `daemon` through `listen`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -37,6 +37,13 @@ class Router:
                 methods[method] = route
                 return
         self._patterns.append((steps, {method: route}))
+
+    def routes(self) -> Iterator[tuple[str, str]]:
+        """Method and pattern of every route."""
+        for pattern, methods in self._exact.items():
+            yield from ((method, pattern) for method in methods)
+        for steps, methods in self._patterns:
+            yield from ((method, "/".join(steps)) for method in methods)
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
         """The route and its variables.

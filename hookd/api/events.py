@@ -148,7 +148,7 @@ def _idempotency_key(request: Request) -> str | None:
     given = request.headers.getall("Idempotency-Key", [])
     if len(given) > 1:
         raise Problem(400, "one Idempotency-Key is expected, several were sent")
-    return given[0] if given else None
+    return decode.decode_key(given[0]) if given else None
 
 
 async def optional_json(request: Request, limit: int) -> Any:

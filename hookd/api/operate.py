@@ -6,12 +6,11 @@ Must never: show a secret, or answer a listing without a bound.
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
-from prometheus_client import CONTENT_TYPE_LATEST
-
 from hookd import __version__
-from hookd.api import filters, lookup, views
+from hookd.api import filters, lookup, openapi, views
 from hookd.api.app import Router
 from hookd.api.byhand import ByHandRoutes, expect_no_fields
 from hookd.api.message import Answer, Request
@@ -19,7 +18,9 @@ from hookd.api.problem import Problem, answer, unavailable
 from hookd.api.services import Services
 from hookd.breaker import BreakerState
 from hookd.errors import Fault, StoreUnavailable
-from hookd.model import State
+from hookd.lane import LaneState
+from hookd.metrics import CONTENT_TYPE, LaneGauges
+from hookd.model import LaneStats, State
 
 
 class OperatorRoutes:
@@ -42,6 +43,7 @@ class OperatorRoutes:
             "/healthz": self.healthz,
             "/readyz": self.readyz,
             "/metrics": self.metrics,
+            "/openapi.json": self.openapi,
         }.items():
             router.add("GET", pattern, route)
         router.add("POST", "/v1/reload", self.reload)
@@ -181,19 +183,30 @@ class OperatorRoutes:
         """The Prometheus exposition."""
         services = self._services
         stats, now = await services.store.lanes(), services.clock.now()
-        metrics = services.metrics
-        for gauge in metrics.lane_gauges:
-            gauge.clear()
-        for name, state in lookup.lane_states(services, stats).items():
-            waiting = stats.get(name)
-            pending = waiting.pending if waiting else 0
-            oldest_at = waiting.oldest_at if waiting else None
-            metrics.pending.labels(name).set(pending)
-            metrics.oldest_pending_age.labels(name).set(0 if oldest_at is None else max(0.0, now - oldest_at))
-            metrics.parked.labels(name).set(pending if state.parked else 0)
-            metrics.in_flight.labels(name).set(state.in_flight)
-            metrics.breaker_open.labels(name).set(state.breaker is not BreakerState.CLOSED)
-        return Answer(200, metrics.exposition(), CONTENT_TYPE_LATEST)
+        lanes = lookup.lane_states(services, stats)
+        gauges = {name: _gauges(state, stats.get(name), now) for name, state in lanes.items()}
+        return Answer(200, await services.metrics.exposition(gauges), CONTENT_TYPE)
+
+    async def openapi(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+        """The description of this API."""
+        return _described()
+
+
+@cache
+def _described() -> Answer:
+    return answer(openapi.document())
+
+
+def _gauges(state: LaneState, stats: LaneStats | None, now: float) -> LaneGauges:
+    pending = stats.pending if stats else 0
+    oldest_at = stats.oldest_at if stats else None
+    return LaneGauges(
+        pending=pending,
+        oldest_age_s=0.0 if oldest_at is None else max(0.0, now - oldest_at),
+        parked=pending if state.parked else 0,
+        in_flight=state.in_flight,
+        breaker_open=state.breaker is not BreakerState.CLOSED,
+    )
 
 
 def _foreign_cursor() -> Problem:

@@ -12,6 +12,8 @@ from typing import Any
 from hookd.api.message import Answer
 from hookd.errors import Fault
 
+PROBLEM_TYPE = "application/problem+json"
+
 RETRY_AFTER_S = 5
 """What a 503 asks its client to wait (seconds)."""
 
@@ -48,7 +50,7 @@ class Problem(Exception):
         if self.near:
             body["near"] = list(self.near)
         raw = _encode(body).encode("utf-8", "backslashreplace")
-        return Answer(self.status, raw, "application/problem+json", self.headers, self.close)
+        return Answer(self.status, raw, PROBLEM_TYPE, self.headers, self.close)
 
 
 def unavailable(detail: str, *, close: bool = False) -> Problem:

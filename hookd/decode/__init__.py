@@ -13,7 +13,7 @@ from hookd.decode.cloudevents import (
     decode_cloudevents,
     is_json,
 )
-from hookd.decode.events import decode_batch, decode_event, decode_send, decode_trigger
+from hookd.decode.events import decode_batch, decode_event, decode_key, decode_send, decode_trigger
 from hookd.decode.strictjson import parse_json, parse_ndjson
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "decode_cloudevent",
     "decode_cloudevents",
     "decode_event",
+    "decode_key",
     "decode_send",
     "decode_trigger",
     "is_json",

@@ -44,7 +44,7 @@ def decode_event(
         value: as `parse_json` returned it.
         index: its position in a batch, from 0; leads the pointers. None for a single event.
         types: the catalogue.
-        default_id: the `Idempotency-Key`, which serves as id where the body has none.
+        default_id: the decoded `Idempotency-Key`, which serves as id where the body has none.
         make_id: makes an id where the client gave none.
         own: hookd's own events are let through as well: to explain one, never to take it in.
 
@@ -75,6 +75,19 @@ def decode_batch(
             break
     reader.faults.raise_any()
     return events
+
+
+def decode_key(key: str) -> str:
+    """An `Idempotency-Key`; it is looked at also where nothing needs it.
+
+    Raises:
+        EventRejected: 422.
+    """
+    faults = Faults("Invalid event")
+    if not (1 <= len(key) <= 256 and key.isprintable()):
+        faults.add("", "the Idempotency-Key must be 1 to 256 printable characters")
+    faults.raise_any()
+    return key
 
 
 def decode_trigger(value: Any) -> tuple[EventObject | None, dict[str, Any]]:
@@ -243,8 +256,6 @@ def _given_id(value: dict[str, Any], pointer: str, default_id: str | None, fault
         return None
     else:
         chosen = default_id
-        if not (1 <= len(chosen) <= 256 and chosen.isprintable()):
-            faults.add(pointer, "the Idempotency-Key must be 1 to 256 printable characters")
     check_id(chosen, f"{pointer}/id", faults)
     return chosen
 

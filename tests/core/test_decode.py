@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.decode import decode_batch, decode_event, decode_send, decode_trigger, parse_json, parse_ndjson
+from hookd.decode import (
+    decode_batch,
+    decode_event,
+    decode_key,
+    decode_send,
+    decode_trigger,
+    parse_json,
+    parse_ndjson,
+)
 from hookd.decode.rfc3339 import is_date_time
 from hookd.defs import TypeDef
 from hookd.errors import EventRejected
@@ -346,13 +354,17 @@ def test_an_empty_catalogue_refuses_everything_and_a_large_one_is_cut() -> None:
 def test_the_idempotency_key_serves_where_the_body_has_no_id() -> None:
     assert one(OK, default_id="key 1").id == "key 1"
     assert one({**OK, "id": "own"}, default_id="key 1").id == "own"
-    assert one({**OK, "id": "own"}, default_id="").id == "own"
 
 
 @pytest.mark.parametrize("key", ["", "x" * 257, "a\tb", "\udcff"])
 def test_a_bad_idempotency_key_is_refused(key: str) -> None:
     message = "the Idempotency-Key must be 1 to 256 printable characters"
-    assert faults(one, OK, default_id=key) == [("", message)]
+    assert faults(decode_key, key) == [("", message)]
+
+
+@pytest.mark.parametrize("key", ["k", "x" * 256, "a key", "ключ"])
+def test_a_good_idempotency_key_is_taken_as_it_is(key: str) -> None:
+    assert decode_key(key) == key
 
 
 MOMENT_IDS = (
