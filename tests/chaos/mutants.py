@@ -80,7 +80,7 @@ MUTANTS = (
         "does not wait for the disk (synchronous=NORMAL)",
         (Patch("store/sqlite/opening.py", '"synchronous=FULL"', '"synchronous=NORMAL"'),),
         ("power cut",),
-        "knows nothing of it|was answered .*, then",
+        "does not start|knows nothing of it|was answered .*, then",
         short=False,
     ),
     Mutant(

@@ -90,7 +90,7 @@ async def run(
         posting = asyncio.create_task(generator.run())
         actions = await _suffered(site, chance, plan, until)
         records = None
-        if not _has_shown(site, until):
+        if site.is_alive() and not _has_shown(site, until):
             generator.running.clear()
             await posting
             try:
@@ -132,17 +132,12 @@ def _has_shown(site: Site, until: re.Pattern[str] | None) -> bool:
     return until is not None and any(map(until.search, reconcile(site.books).violations))
 
 
-async def _settled(site: Site, within_s: float) -> dict[str, dict[str, object]] | None:
-    """hookd's list once nothing waits any more; the receivers are good from now on, and the webhooks new.
-
-    None where the daemon is gone.
-    """
+async def _settled(site: Site, within_s: float) -> dict[str, dict[str, object]]:
+    """hookd's list once nothing waits any more; the receivers are good from now on, and the webhooks new."""
     for receiver in site.receivers.values():
         receiver.mode = "good"
     site.layout.generation += 1  # a corrected webhook is probed at once
     site.write_config()
-    if site.daemon.process is None or site.daemon.process.returncode is not None:
-        return None
     loop = asyncio.get_running_loop()
     least, give_up_at = await site.unfinished(), loop.time() + within_s
     while least and loop.time() < give_up_at:

@@ -148,6 +148,10 @@ class Site:
         finally:
             self.books.actions.append(Fault(name, began_at, time.time()))
 
+    def is_alive(self) -> bool:
+        """Whether the daemon runs."""
+        return self.daemon.process is not None and self.daemon.process.returncode is None
+
     def ended_by_itself(self, *, after: str) -> bool:
         """Whether the daemon is gone although nobody ended it; a broken promise."""
         assert self.daemon.process is not None
