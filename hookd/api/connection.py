@@ -294,7 +294,7 @@ class Connection(BaseProtocol):
 
     def _request(self, message: RawRequestMessage, payload: StreamReader) -> Request:
         target, headers = message.path, message.headers
-        if not target.startswith("/"):
+        if target != "*" and not target.startswith("/"):
             target = message.url.raw_path_qs  # the absolute form (RFC 9112, 3.2.2)
             headers = _with_host(headers, message.url.raw_authority)
         path, _, query = target.partition("?")

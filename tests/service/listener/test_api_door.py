@@ -132,3 +132,11 @@ async def test_the_absolute_form_is_no_other_way_in(
     async with await stand.client() as client:
         raw = _raw(f"Host: {host}").replace(b"/nothing", f"http://{target}/nothing".encode())
         assert (await client.ask(raw)).status == wanted
+
+
+@pytest.mark.parametrize(("host", "wanted"), [("localhost", 404), ("evil.example", 421)])
+async def test_the_asterisk_form_names_no_host(opened: Open, host: str, wanted: int) -> None:
+    stand = await opened(listen=HttpListen("127.0.0.1", 0))
+    async with await stand.client() as client:
+        raw = _raw(f"Host: {host}").replace(b"/nothing", b"*")
+        assert (await client.ask(raw)).status == wanted
