@@ -138,5 +138,5 @@ async def test_the_absolute_form_is_no_other_way_in(
 async def test_the_asterisk_form_names_no_host(opened: Open, host: str, wanted: int) -> None:
     stand = await opened(listen=HttpListen("127.0.0.1", 0))
     async with await stand.client() as client:
-        raw = _raw(f"Host: {host}").replace(b"/nothing", b"*")
+        raw = _raw(f"Host: {host}").replace(b"POST /nothing", b"OPTIONS *")
         assert (await client.ask(raw)).status == wanted
