@@ -67,7 +67,7 @@ MUTANTS = (
 """,
             ),
         ),
-        ("kill in a commit", "failing disk"),
+        ("power cut", "kill in a commit", "failing disk"),
         "knows nothing of it|was answered .*, then",
     ),
     Mutant(

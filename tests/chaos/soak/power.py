@@ -24,10 +24,11 @@ SECTOR = 512
 
 
 def tracing(store: Path, log: Path) -> tuple[str, ...]:
-    """The command that runs hookd as its child and logs what happens to the store's files."""
+    """The command that runs hookd as its child, logs what happens to the store's files, and makes each sync slow."""
     of_files = [word for path in _files(store) for word in ("-P", str(path))]
     return (
-        "strace", "-f", "-qq", "-y", "-xx", "-s", "1000000", "-e", f"trace={_CALLS}", *of_files, "-o", str(log), "--",
+        "strace", "-f", "-qq", "-y", "-xx", "-s", "1000000", "-e", f"trace={_CALLS}",
+        "-e", "inject=fdatasync:delay_enter=50000", *of_files, "-o", str(log), "--",
     )  # fmt: skip
 
 
