@@ -80,6 +80,5 @@ async def _through_hookd(directory: Path, url: str) -> float:
 
 
 async def _delivered(daemon: DaemonProcess, count: int) -> None:
-    wanted = f'hookd_deliveries_total{{outcome="delivered",webhook="w"}} {float(count)}'
-    while wanted not in (await daemon.get("/metrics")).decode():
+    while (await daemon.get("/v1/status"))["deliveries"]["delivered"] < count:
         await asyncio.sleep(0.05)
