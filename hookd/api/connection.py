@@ -3,17 +3,15 @@
 aiohttp's server bounds neither heads, bodies nor idle time, echoes bad bytes, and costs three times as much for a
 request (spec 14 gives the bounds). Requests of one connection are served in order, one at a time; each answer is one
 write, but for an endless one (`Answer.pieces`): there each piece is, and the next waits until the client has read it.
-One sweep a second looks at every connection, so that a connection costs no timer of its own.
 
-Must never: look at what a request asks for. Called by: `listen`.
+Must never: look at what a request asks for, or know of other connections. Called by: `listener`.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
-from heapq import nlargest
+from typing import Protocol
 
 from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
@@ -22,7 +20,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from hookd.api.body import BODY_S
+from hookd.api.bounds import Bounds
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, unavailable
 from hookd.api.room import Room
@@ -33,45 +31,20 @@ Serve = Callable[[Request], Awaitable[Answer]]
 
 READ_BYTES = 64 * 1024
 
-AT_ONCE = 64
-"""Slow clients that are let go together where descriptors lack."""
 
-QUIET_S = 0.5
-"""How long a client that has been served may still ask while hookd stops (seconds)."""
+class Keeper(Protocol):
+    """What a connection needs of its listener."""
 
-LOOK_AGAIN_S = 0.02
-"""How long it is taken for granted that no client has become slow."""
+    serve: Serve
+    clock: Clock
+    bounds: Bounds
+    room: Room
 
+    def enter(self, connection: "Connection") -> None:
+        """Take a new connection in, or turn it away."""
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What a client may take (spec 14). Seconds, bytes and numbers.
-
-    Attributes:
-        head_s: from a head's first byte, or a connection's begin, to the head's end.
-        body_s: from a head's end to its body's; it ranks connections here, `body` enforces it.
-        idle_s: between two requests.
-        unread_s: how long an answer may lie unread.
-        linger_s: how long the rest of a refused body is read and thrown away, so that the client sees the answer.
-        linger_bytes: how much of it.
-        sweep_s: how often connections are looked at.
-        slow: the share of its time from which on a client counts as slow, and makes room for others.
-        refused: connections for which there is no room, but which are told so with care.
-        head_line: bytes of a request line's target, and of one header field.
-    """
-
-    head_s: float = 10.0
-    body_s: float = BODY_S
-    idle_s: float = 75.0
-    unread_s: float = 30.0
-    linger_s: float = 2.0
-    linger_bytes: int = 16 * 1024 * 1024
-    sweep_s: float = 1.0
-    slow: float = 0.02
-    connections: int = 1000
-    refused: int = 1000
-    head_line: int = 8190
-    headers: int = 64
+    def leave(self, connection: "Connection") -> None:
+        """Forget a connection that is gone and served."""
 
 
 class Connection(BaseProtocol):
@@ -92,7 +65,7 @@ class Connection(BaseProtocol):
         "lingering",
     )
 
-    def __init__(self, listener: "Listener") -> None:
+    def __init__(self, listener: Keeper) -> None:
         bounds = listener.bounds
         loop = asyncio.get_running_loop()
         parser = HttpRequestParser(
@@ -396,117 +369,6 @@ def _crowded() -> Problem:
 
 def _say_nothing(_data: bytes) -> None:
     """HTTP/1.0 knows no interim answers."""
-
-
-class Listener:
-    """Makes the connections of one socket and keeps their number and patience within bounds."""
-
-    def __init__(
-        self, serve: Serve, clock: Clock, bounds: Bounds = Bounds(), room: Room | None = None
-    ) -> None:
-        self.serve = serve
-        self.clock = clock
-        self.bounds = bounds
-        self.room = room or Room()
-        self._open: set[Connection] = set()
-        self._parting: set[Connection] = set()
-        self._none_is_slow_until = 0.0
-        self._ending = False
-        self._empty = asyncio.Event()
-        self._empty.set()
-        self._sweeper = asyncio.create_task(self._sweep())
-
-    def __call__(self) -> Connection:
-        """A protocol for a new connection."""
-        return Connection(self)
-
-    def enter(self, connection: Connection) -> None:
-        """Take a connection in; past the bound, the slowest client makes room, or else the newcomer is turned away."""
-        self._open.add(connection)
-        if self._ending:
-            connection.finish_next()
-        self._empty.clear()
-        if len(self._open) - len(self._parting) <= self.bounds.connections:
-            return
-        slow = self._slow(1)
-        for each in slow:
-            self._part(each)
-        if not slow:
-            self._parting.add(connection)
-            connection.refuse(linger=len(self._parting) <= self.bounds.refused)
-
-    def leave(self, connection: Connection) -> None:
-        """Forget a connection that is gone and served."""
-        self._open.discard(connection)
-        self._parting.discard(connection)
-        if not self._open:
-            self._empty.set()
-
-    def lacking(self) -> None:
-        """Let slow clients go: descriptors have run out."""
-        for each in self._slow(AT_ONCE):
-            self._part(each)
-
-    def _slow(self, most: int) -> list[Connection]:
-        """The clients that are slow, the slowest first. Looking costs, so nobody is found in vain twice in a row."""
-        now = self._sweeper.get_loop().time()
-        if now < self._none_is_slow_until:
-            return []
-        spent = {each: each.spent(now) for each in self._open - self._parting}
-        slow = nlargest(
-            most, (each for each in spent if spent[each] >= self.bounds.slow), key=spent.__getitem__
-        )
-        if not slow:
-            self._none_is_slow_until = now + LOOK_AGAIN_S
-        return slow
-
-    def _part(self, connection: Connection) -> None:
-        if not connection.going:
-            self._parting.add(connection)
-            connection.cut(for_room=True)
-
-    def end_each(self) -> None:
-        """Let every connection, also those to come, end with its next answer, which says so."""
-        self._ending = True
-        for connection in self._open:
-            connection.finish_next()
-
-    async def stop(self, grace_s: float = 1.0, *, patience_s: float = 0.0) -> None:
-        """Let what is being served be answered, close idle connections, cut what is then left.
-
-        Args:
-            grace_s: for what is being served.
-            patience_s: before that, for clients that were accepted and have not asked yet; who has been served and asks
-                for nothing more gets at most `QUIET_S` of it.
-        """
-        self._sweeper.cancel()
-        self.end_each()
-        await self._gone(min(QUIET_S, patience_s))
-        for connection in tuple(self._open):
-            if connection.idle:
-                connection.finish()
-        await self._gone(patience_s - QUIET_S)
-        for connection in tuple(self._open):
-            connection.finish()
-        await self._gone(grace_s)
-        for connection in self._open:
-            if connection.transport is not None:
-                connection.transport.abort()
-
-    async def _gone(self, within_s: float) -> None:
-        """Return when no connection is left, or after so many seconds."""
-        if within_s > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(within_s):
-                    await self._empty.wait()
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(self.bounds.sweep_s)
-            now = self._sweeper.get_loop().time()
-            for connection in tuple(self._open):
-                if connection.spent(now) > 1:
-                    connection.cut()
 
 
 def _with_host(headers: CIMultiDictProxy[str], authority: str) -> CIMultiDictProxy[str]:

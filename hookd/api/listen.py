@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 
 from hookd.api.accept import Acceptor
 from hookd.api.app import App, Router
-from hookd.api.connection import Bounds, Listener
+from hookd.api.bounds import Bounds
 from hookd.api.guard import Door
+from hookd.api.listener import Listener
 from hookd.api.passed import Place
 from hookd.api.room import Room
 from hookd.clock import Clock

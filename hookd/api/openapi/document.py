@@ -9,7 +9,7 @@ from typing import Any
 
 from hookd import __version__
 from hookd.api.body import BODY_S
-from hookd.api.connection import Bounds
+from hookd.api.bounds import Bounds
 from hookd.api.filters import DEFAULT_LIMIT, MOST_ITEMS
 from hookd.api.openapi.operations import OPERATIONS, Operation, Said
 from hookd.api.openapi.schemas import SCHEMAS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from hookd.api.connection import Bounds
+from hookd.api.bounds import Bounds
 from hookd.api.listen import Listeners
 from hookd.api.passed import Place
 from hookd.clock import Clock

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from hookd import log
-from hookd.api.connection import Bounds
+from hookd.api.bounds import Bounds
 from hookd.defs import HttpListen, UnixListen
 from tests.service.listener.stand import Stand, Stub
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hookd.api import body
 from hookd.api.app import Router
-from hookd.api.connection import Bounds
+from hookd.api.bounds import Bounds
 from hookd.api.listen import Listeners
 from hookd.api.message import Answer, Request
 from hookd.api.passed import Place
