@@ -145,10 +145,10 @@ def _read_listener(view: View) -> UnixListen | HttpListen | None:
 
 def _read_unix(view: View, unix: View) -> UnixListen:
     path = str(unix.file_of(unix.value))
-    if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
-        unix.error(
-            f"the path of a socket has at most {_MAX_SOCKET_PATH} bytes, this one {len(os.fsencode(path))}"
-        )
+    # Where a relative one will lie on the machine that runs it, a portable load cannot know.
+    length = len(os.fsencode(unix.value if view.scope.portable else path))
+    if length > _MAX_SOCKET_PATH:
+        unix.error(f"the path of a socket has at most {_MAX_SOCKET_PATH} bytes, this one {length}")
     group = view.get("group")
     if group is not None and not view.scope.portable and not _is_group(group.value):
         group.error(f"there is no group {quoted(group.value)} on this system")

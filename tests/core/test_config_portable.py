@@ -108,3 +108,15 @@ def test_any_path_may_stand_in_for_a_url(tmp_path: Path) -> None:
     generation = Generation.of(found, number=1, now=0)
     [request] = explain(Event("i", type="a", event="b"), generation, now=0, random=0).requests
     assert request.request.url == "file://[x"
+
+
+def test_where_a_relative_socket_will_lie_is_not_known(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    path = deep / "hookd.yaml"
+    path.write_text("daemon: {listen: [{unix: h.sock}]}\n")
+    assert portable(path).config is not None
+    assert config.load(path, env={}).config is None
+    path.write_text(f"daemon: {{listen: [{{unix: /{'x' * 107}}}]}}\n")
+    [finding] = portable(path).findings
+    assert finding.message == "the path of a socket has at most 107 bytes, this one 108"
