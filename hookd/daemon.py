@@ -29,6 +29,7 @@ from hookd.api.passed import Place, adopt, places
 from hookd.api.services import Services
 from hookd.api.tail import TailRoutes
 from hookd.clock import Clock
+from hookd.config import Loaded
 from hookd.defs import Config, Revision, UnixListen
 from hookd.errors import ListenFailed, SocketsUnfit, StoreUnavailable, StoreUnusable
 from hookd.facts import ConfigApplied, ConfigRejected, DaemonStarted
@@ -61,14 +62,17 @@ EXIT_STORE = 74
 EXIT_CONFIG = 78
 
 
-def run(path: Path) -> int:
+def run(path: Path, loaded: Loaded) -> int:
     """Run the daemon until SIGTERM or SIGINT.
+
+    Args:
+        path: the configuration's file or directory.
+        loaded: what was found there.
 
     Returns:
         The process's exit code: 0 after a clean stop, 78 for an invalid configuration or sockets of systemd's that do
         not fit it, 74 for an unusable store, 1 when an address cannot be listened on (spec 8).
     """
-    loaded = configuration.load_aside(path)
     if loaded.config is None:
         for finding in loaded.findings:
             sys.stderr.write(f"{finding}\n")

@@ -26,10 +26,17 @@ def run(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     signal.signal(signal.SIGHUP, _pass_over)
-    from hookd.config import default_path
-    from hookd.daemon import run as run_daemon
+    from concurrent.futures import ThreadPoolExecutor
 
-    return run_daemon(options.config or default_path())
+    from hookd.config import default_path, load_aside
+
+    path = options.config or default_path()
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(load_aside, path)  # by a child process, while this one imports the daemon
+        from hookd.daemon import run as run_daemon
+
+        loaded = loading.result()
+    return run_daemon(path, loaded)
 
 
 def _leave(_number: int, _frame: object) -> None:
