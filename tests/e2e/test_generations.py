@@ -184,11 +184,14 @@ class TestDiff:
     @staticmethod
     @asynccontextmanager
     async def unsettled(tree: Path) -> AsyncIterator[None]:
-        """Keeps the tree from being reloaded, for nine seconds: a file goes on changing."""
+        """Keeps the tree from being reloaded, for more than two seconds: it does not get quiet.
+
+        What goes on changing is no file of the configuration, so each look at those finds the same.
+        """
 
         async def write() -> None:
             for number in range(1000):
-                (tree / "noise.yaml").write_text(f"# {number}\n")
+                (tree / "noise.txt").write_text(f"{number}\n")
                 await asyncio.sleep(0.1)
 
         writing = asyncio.create_task(write())
