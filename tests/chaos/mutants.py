@@ -113,7 +113,7 @@ MUTANTS = (
         "drops what waits when it reloads",
         (
             Patch(
-                "worker.py",
+                "worker/__init__.py",
                 "        holder.on_swap(self._wake.set)\n",
                 """        holder.on_swap(lambda: asyncio.ensure_future(self._drop()) and self._wake.set())
 
@@ -129,7 +129,7 @@ MUTANTS = (
         "cancels attempts when it reloads",
         (
             Patch(
-                "worker.py",
+                "worker/__init__.py",
                 "        holder.on_swap(self._wake.set)\n",
                 "        holder.on_swap(lambda: [task.cancel() for task in self._tasks.values()])\n",
             ),
@@ -142,11 +142,11 @@ MUTANTS = (
         "settles before it sends",
         (
             Patch(
-                "worker.py",
+                "worker/__init__.py",
                 "                outcome = await self._attempt(",
                 """                await self._store.settle(
-                    lease, _attempt_row(lease, Outcome(Reason.OK, 200)), Settlement(State.DELIVERED, counted=False),
-                    now=self._clock.now(),
+                    lease, told.attempt_row(lease, Outcome(Reason.OK, 200), generation.ref),
+                    Settlement(State.DELIVERED, counted=False), now=self._clock.now(),
                 )
                 outcome = await self._attempt(""",
             ),
@@ -208,7 +208,7 @@ MUTANTS = (
         "gives each attempt an id of its own",
         (
             Patch(
-                "worker.py",
+                "worker/__init__.py",
                 "=lease.delivery_id,\n                body=lease.body,\n",
                 '=f"{lease.delivery_id}-{lease.attempt}",\n                body=lease.body,\n',
             ),

@@ -1,8 +1,8 @@
 """The loop that empties the queue: claim, send, decide, settle; one lane per webhook.
 
 It carries values from one step to the next and decides nothing itself: seats are `lane`'s, retries `retry`'s, the order
-of deliveries the store's. Between two steps it follows the wall clock where that is set back, and renews the leases of
-attempts that are still under way.
+of deliveries the store's. Between two steps it lets `walltime` follow the clock and renew the leases of attempts that
+are still under way.
 
 Must never: open a connection before its claim is durable, call a receiver that is parked, or drop a result that is not
 recorded yet.
@@ -16,33 +16,29 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
-from math import inf
 
 from hookd import log, retry
 from hookd.breaker import BreakerState
 from hookd.clock import Clock
 from hookd.defs import Config, WebhookDef
 from hookd.errors import StoreUnavailable
-from hookd.facts import DeliveryDead, StoreRecovered, Tell, WebhookParked, WebhookResumed, unheard
+from hookd.facts import Tell, WebhookParked, WebhookResumed, unheard
 from hookd.generation import Holder
 from hookd.lane import Lane, LaneState, LastResult, Parking, parked
-from hookd.leases import Leases, WallClock
+from hookd.leases import Leases
 from hookd.metrics import Metrics
-from hookd.model import Attempt, GenerationRef, Lease, Outcome, Reason, Settlement, State, Want
+from hookd.model import Attempt, Lease, Outcome, Reason, Settlement, State, Want
 from hookd.send import Sender
 from hookd.store.base import Store
+from hookd.worker import told
+from hookd.worker.outage import Outage
+from hookd.worker.walltime import WallTime
 
 LEASE_MARGIN_S = 15.0
 """A lease outlives its attempt's timeout by this much (spec 14)."""
 
 LONGEST_NAP_S = 5.0
 """Upper bound of one wait, so that a step of the wall clock is noticed."""
-
-SLEW_S = 1.0
-"""The wall clock may fall behind the monotonic one so far between two looks before it counts as set back."""
-
-CLOCK_NOTE_S = 60.0
-"""Seconds between two notes of the wall clock while something waits: what a kill can make the next start miss of it."""
 
 STORE_RETRY_S = 1.0
 """Pause before asking a store again that could not write."""
@@ -76,24 +72,18 @@ class Worker:
         self._clock = clock
         self._metrics = metrics
         self._say = say
-        self._store_path = holder.current.config.daemon.store
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leases = Leases()
         self._surveyed: Config | None = None
-        self._followed = False
-        self._following = asyncio.Lock()
-        self._wall = WallClock(clock.now(), clock.monotonic())
-        self._clock_noted = -inf
+        self._wall = WallTime(store, clock, self._lanes, self._leases)
         self._in_flight = 0
         self._down: set[str] = set()
         self._parking = Parking()
         self._looked = False
         self._nothing_to_hasten: set[str] = set()
         self._unrecorded = 0
-        self._store_failing = False
-        self._store_faults: set[str] = set()
-        self._store_lost_mono = 0.0
+        self._outage = Outage(clock, metrics, say, holder.current.config.daemon.store)
         self._stopping = False
         self._first_lane = 0
         self._lack_until = 0.0
@@ -112,7 +102,7 @@ class Worker:
         finally:
             doorbell.cancel()
             with suppress(StoreUnavailable):
-                await self._note_clock()
+                await self._wall.note()
             self._ended.set()
 
     async def drain(self, grace_s: float) -> int:
@@ -163,25 +153,25 @@ class Worker:
         self._wake.clear()
         try:
             await self._follow_store()
-            await self._follow_clock()
+            await self._wall.follow()
             now = self._clock.now()  # one instant for both: what is renewed is not claimed
-            await self._renew_leases(now)
+            await self._wall.renew_leases(now)
             survey = self._after_lack(await self._survey(now))
             if survey.wants:
                 await self._claim(survey, now)
             else:
                 await self._nap(survey.nap_s)
         except StoreUnavailable as exc:
-            self._store_lost(exc)
+            self._outage.began(exc)
             await asyncio.sleep(STORE_RETRY_S)  # whatever wakes it: where only some writes fail, each would
 
     async def _follow_store(self) -> None:
         """Ask a store that refused anything, whoever asked, until it writes again; claims wait meanwhile."""
         if (fault := self._store.fault()) is not None:
-            self._store_lost(StoreUnavailable(fault))
-        if self._store_failing:
+            self._outage.began(StoreUnavailable(fault))
+        if self._outage.is_on:
             await self._store.probe()
-            self._store_recovered()
+            self._outage.ended()
 
     def _after_lack(self, survey: Survey) -> Survey:
         """Ask for one delivery a second while hookd itself lacks descriptors: all the others would fail alike."""
@@ -191,46 +181,6 @@ class Worker:
         if rest_s > 0:
             return Survey((), min(rest_s, survey.nap_s))
         return replace(survey, wants=tuple(replace(want, seats=1) for want in survey.wants[:1]))
-
-    async def _set_back_since_the_last_run(self) -> None:
-        """Follow a wall clock that was set back while hookd was down: then it was last seen in the future."""
-        seen_at = await self._store.clock_seen()
-        if seen_at is not None and (by_s := seen_at - self._clock.now()) > SLEW_S:
-            await self._set_back(by_s)
-
-    async def _follow_clock(self) -> None:
-        """Follow a wall clock that is set back: what was due in a minute still is. Set forward, it is due sooner."""
-        if not self._followed:
-            await self._set_back_since_the_last_run()
-            self._followed = True
-        async with self._following:
-            if (by_s := self._behind_s()) > SLEW_S:
-                await self._set_back(by_s)
-            self._wall.look(now=self._clock.now(), mono=self._clock.monotonic())
-            is_old = self._wall.seen_mono - self._clock_noted >= CLOCK_NOTE_S
-            if by_s < -SLEW_S or (is_old and self._store.pending_count()):
-                await self._note_clock()
-
-    async def _note_clock(self) -> None:
-        """Let the next start know what the clock showed: what waits is due by it."""
-        await self._store.note_clock(now=self._clock.now())
-        self._clock_noted = self._clock.monotonic()
-
-    def _behind_s(self) -> float:
-        return self._wall.behind_s(now=self._clock.now(), mono=self._clock.monotonic())
-
-    async def _set_back(self, by_s: float) -> None:
-        now = self._clock.now()
-        await self._store.set_back(by_s=by_s, now=now)
-        for lane in self._lanes.values():
-            lane.hold_until = min(lane.hold_until, max(now, lane.hold_until - by_s))
-        self._leases.set_back(by_s)
-
-    async def _renew_leases(self, now: float) -> None:
-        """Keep the leases of attempts under way, also after a freeze or a step of the clock: none is made twice."""
-        if late := self._leases.late(now):
-            await self._store.renew(late)
-            self._leases.renewed(late)
 
     async def _nap(self, seconds: float) -> None:
         try:
@@ -340,9 +290,9 @@ class Worker:
                 self._in_flight -= 1
                 lane.in_flight -= 1
                 self._wake.set()
-            if abs(self._behind_s()) > SLEW_S:  # before anything is reckoned by the new clock
+            if self._wall.is_off():  # before anything is reckoned by the new clock
                 with suppress(StoreUnavailable):
-                    await self._follow_clock()
+                    await self._wall.follow()
             lacking = outcome.reason is Reason.LOCAL
             self._lack_until = self._clock.monotonic() + retry.LOCAL_PAUSE_S if lacking else 0.0
             now = self._clock.now()
@@ -352,8 +302,8 @@ class Worker:
             settlement = _decide(outcome, webhook, lease, now, probe=probe)
             if settlement.hold_until is not None:
                 lane.hold(settlement.hold_until)
-            if await self._record(_attempt_row(lease, outcome, generation.ref), lease, settlement, now):
-                self._tell(lease, outcome, settlement)
+            if await self._record(told.attempt_row(lease, outcome, generation.ref), lease, settlement, now):
+                told.ended(lease, outcome, settlement, self._metrics, self._say)
         finally:
             self._nothing_to_hasten.discard(lease.webhook)
             del self._tasks[lease.delivery_id]
@@ -382,7 +332,7 @@ class Worker:
         try:
             return await self._store.settle(lease, attempt, settlement, now=now)
         except StoreUnavailable as exc:
-            self._store_lost(exc)
+            self._outage.began(exc)
         self._unrecorded += 1
         try:
             while True:
@@ -390,62 +340,10 @@ class Worker:
                 try:
                     return await self._store.settle(lease, attempt, settlement, now=now)
                 except StoreUnavailable as exc:
-                    self._store_lost(exc)
+                    self._outage.began(exc)
         finally:
             self._unrecorded -= 1
             self._wake.set()
-
-    def _tell(self, lease: Lease, outcome: Outcome, settlement: Settlement) -> None:
-        metrics = self._metrics.lane(lease.webhook)
-        metrics.attempt(outcome.reason, outcome.duration_s)
-        traced = {} if lease.trace is None else {"trace_id": lease.trace.trace_id}
-        facts = {
-            "delivery_id": lease.delivery_id,
-            "webhook": lease.webhook,
-            "task": lease.task,
-            "attempt": lease.attempt,
-            "status": outcome.status,
-            "duration_s": round(outcome.duration_s, 4),
-            **traced,
-        }
-        if settlement.state is State.DELIVERED:
-            metrics.delivery("delivered")
-            log.info("delivery.delivered", **facts)
-            return
-        log.warning(
-            "attempt.failed", **facts, state=settlement.state, reason=outcome.reason, error=outcome.error
-        )
-        if settlement.state is State.DEAD:
-            metrics.delivery("dead")
-            log.error(
-                "delivery.dead",
-                delivery_id=lease.delivery_id,
-                webhook=lease.webhook,
-                task=lease.task,
-                attempt=lease.attempt,
-                detail=settlement.detail,
-                **traced,
-            )
-            self._say(_death(lease, outcome, settlement))
-
-    def _store_lost(self, exc: StoreUnavailable) -> None:
-        if not self._store_failing:
-            self._store_lost_mono = self._clock.monotonic()
-        self._store_failing = True
-        self._metrics.store_writable.set(0)
-        if (fault := str(exc)) not in self._store_faults:
-            self._store_faults.add(fault)
-            log.error("store.unavailable", error=fault)
-
-    def _store_recovered(self) -> None:
-        if self._store_failing:
-            self._store_failing = False
-            faults = "; ".join(sorted(self._store_faults))
-            self._store_faults.clear()
-            self._metrics.store_writable.set(1)
-            log.info("store.recovered")
-            lasted_s = self._clock.monotonic() - self._store_lost_mono
-            self._say(StoreRecovered(self._store_path, faults, lasted_s))
 
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)
@@ -462,33 +360,6 @@ def _decide(
     jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
     return retry.decide(
         outcome, webhook=webhook, failures=lease.failures, now=now, jitter=jitter, probe=probe
-    )
-
-
-def _death(lease: Lease, outcome: Outcome, settlement: Settlement) -> DeliveryDead:
-    return DeliveryDead(
-        webhook=lease.webhook,
-        task=lease.task,
-        delivery_id=lease.delivery_id,
-        event_id=lease.event_id,
-        attempts=lease.attempt,
-        reason=outcome.reason,
-        status=outcome.status,
-        detail=settlement.detail,
-    )
-
-
-def _attempt_row(lease: Lease, outcome: Outcome, generation: GenerationRef) -> Attempt:
-    return Attempt(
-        number=lease.attempt,
-        started_at=lease.started_at,
-        duration_s=outcome.duration_s,
-        status=outcome.status,
-        reason=outcome.reason,
-        error=outcome.error,
-        response=outcome.response,
-        insecure=outcome.insecure,
-        generation=generation,
     )
 
 

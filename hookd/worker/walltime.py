@@ -1,0 +1,83 @@
+"""The wall clock as the worker lives by it: due instants and leases follow it where it is set back.
+
+Where it is set forward, what waits is simply due sooner.
+
+Must never: claim or settle. Called by: `worker`.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from math import inf
+
+from hookd.clock import Clock
+from hookd.lane import Lane
+from hookd.leases import Leases, WallClock
+from hookd.store.base import Store
+
+SLEW_S = 1.0
+"""The wall clock may fall behind the monotonic one so far between two looks before it counts as set back."""
+
+NOTE_S = 60.0
+"""Seconds between two notes of the wall clock while something waits: what a kill can make the next start miss of it."""
+
+
+class WallTime:
+    """Follows the wall clock on behalf of what waits and what is under way."""
+
+    def __init__(self, store: Store, clock: Clock, lanes: Mapping[str, Lane], leases: Leases) -> None:
+        self._store = store
+        self._clock = clock
+        self._lanes = lanes
+        self._leases = leases
+        self._seen = WallClock(clock.now(), clock.monotonic())
+        self._followed = False
+        self._following = asyncio.Lock()
+        self._noted_mono = -inf
+
+    def is_off(self) -> bool:
+        """Whether it was set, either way, since the last look."""
+        return abs(self._behind_s()) > SLEW_S
+
+    async def follow(self) -> None:
+        """Follow a wall clock that is set back: what was due in a minute still is. Set forward, it is due sooner.
+
+        Raises:
+            StoreUnavailable: it will be followed next time.
+        """
+        if not self._followed:
+            await self._set_back_since_the_last_run()
+            self._followed = True
+        async with self._following:
+            if (by_s := self._behind_s()) > SLEW_S:
+                await self._set_back(by_s)
+            self._seen.look(now=self._clock.now(), mono=self._clock.monotonic())
+            is_old = self._seen.seen_mono - self._noted_mono >= NOTE_S
+            if by_s < -SLEW_S or (is_old and self._store.pending_count()):
+                await self.note()
+
+    async def note(self) -> None:
+        """Let the next start know what the clock showed: what waits is due by it."""
+        await self._store.note_clock(now=self._clock.now())
+        self._noted_mono = self._clock.monotonic()
+
+    async def renew_leases(self, now: float) -> None:
+        """Keep the leases of attempts under way, also after a freeze or a step of the clock: none is made twice."""
+        if late := self._leases.late(now):
+            await self._store.renew(late)
+            self._leases.renewed(late)
+
+    async def _set_back_since_the_last_run(self) -> None:
+        """Follow a wall clock that was set back while hookd was down: then it was last seen in the future."""
+        seen_at = await self._store.clock_seen()
+        if seen_at is not None and (by_s := seen_at - self._clock.now()) > SLEW_S:
+            await self._set_back(by_s)
+
+    def _behind_s(self) -> float:
+        return self._seen.behind_s(now=self._clock.now(), mono=self._clock.monotonic())
+
+    async def _set_back(self, by_s: float) -> None:
+        now = self._clock.now()
+        await self._store.set_back(by_s=by_s, now=now)
+        for lane in self._lanes.values():
+            lane.hold_until = min(lane.hold_until, max(now, lane.hold_until - by_s))
+        self._leases.set_back(by_s)
