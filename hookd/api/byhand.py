@@ -3,7 +3,6 @@
 Must never: make a request to a receiver, or answer before the store has committed.
 """
 
-import json
 from collections.abc import Mapping
 
 from hookd import decode, log, render
@@ -18,9 +17,6 @@ from hookd.decode.faults import escaped
 from hookd.defs import Template, WebhookDef
 from hookd.errors import EventRejected, Fault, StoreUnavailable
 from hookd.model import State
-
-_LONGEST_EXAMPLE = 60
-"""Characters of a message that an example still repeats."""
 
 
 class ByHandRoutes:
@@ -190,14 +186,5 @@ def _template(body: object, webhook: WebhookDef) -> Template:
     except render.TemplateError as error:
         pointer = "".join(f"/{escaped(str(step))}" for step in ("message", *error.path))
         where = f"line {error.line + 1}: " if error.line else ""
-        fault = Fault(pointer, f"{where}{error.message}{_as_json(message, error)}")
+        fault = Fault(pointer, f"{where}{error.message}{render.advice(message, error)}")
         raise EventRejected(422, "Invalid request", f"{pointer}: {fault.message}", (fault,)) from None
-
-
-def _as_json(message: object, error: render.TemplateError) -> str:
-    """What to write in place of plain text for a webhook that sends JSON; empty where that is not the fault."""
-    if not (isinstance(message, str) and "is not valid JSON" in error.message):
-        return ""
-    plain = len(message) <= _LONGEST_EXAMPLE and message[:1] not in ("", "{", "[", '"')
-    example = json.dumps({"text": message if plain else "hello"}, ensure_ascii=False)
-    return f"; the webhook sends JSON: write {example}"

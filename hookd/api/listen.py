@@ -31,6 +31,11 @@ from hookd.errors import ListenFailed
 BACKLOG = 1024
 
 _HELD = "; if it is systemd for hookd.socket, start hookd by `systemctl start hookd`"
+_HINTS = {
+    errno.EADDRINUSE: _HELD,
+    errno.EACCES: "; ports below 1024 need root or CAP_NET_BIND_SERVICE (in a unit, AmbientCapabilities= and"
+    " CapabilityBoundingSet=): use a higher one",
+}
 
 HEARD_S = 2.0
 """How long clients of a passed socket that were accepted may take to say what they want once hookd stops (seconds)."""
@@ -195,8 +200,8 @@ def bind_tcp(listen: HttpListen) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as exc:
         sock.close()
-        held = _HELD if exc.errno == errno.EADDRINUSE else ""
-        raise ListenFailed(f"cannot listen on {listen.host}:{listen.port}: {exc.strerror}{held}") from None
+        hint = _HINTS.get(exc.errno or 0, "")
+        raise ListenFailed(f"cannot listen on {listen.host}:{listen.port}: {exc.strerror}{hint}") from None
     sock.setblocking(False)
     return sock
 

@@ -79,6 +79,7 @@ def main(words: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: wrong usage (2), or help or the version were asked for (0).
     """
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -92,6 +93,21 @@ def main(words: Sequence[str] | None = None) -> int:
         code = _said(Failure(str(error)))
         _discard_output()
     return code
+
+
+def _open_standard_streams() -> None:
+    """Put the null device where a standard stream is closed, as by `2>&-`.
+
+    Its number would be given to the next file or socket, into which would then go what is printed; and hookd could not
+    print at all.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the process lives
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - likewise
 
 
 def _exit_code(words: list[str]) -> int:

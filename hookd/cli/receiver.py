@@ -1,12 +1,13 @@
 """A test receiver: an HTTP server that notes what arrives, checks signatures, and answers as it is told to.
 
-Must never: print, or keep what it noted; who asks for it takes each request from `next_request`. Called
+Must never: print what arrives, or keep what it noted; who asks for it takes each request from `next_request`. Called
 by: `receive`, `demo`.
 """
 
 import asyncio
 import contextlib
 import itertools
+import logging
 import socket
 import struct
 import time
@@ -17,6 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from hookd import sign
+from hookd.cli.screen import visible
 
 LARGEST_BODY = 64 << 20
 CLOSING_S = 0.5
@@ -96,7 +98,9 @@ class Receiver:
         self._idle.set()
         application = web.Application(client_max_size=LARGEST_BODY)
         application.router.add_route("*", r"/{path:[\s\S]*}", self._answer)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSING_S)
+        self._runner = web.AppRunner(
+            application, access_log=None, logger=_complaints(), shutdown_timeout=CLOSING_S
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
         address = self._runner.addresses[0]
@@ -141,9 +145,27 @@ class Receiver:
         key = path if path in self.behaviours else ""
         status = next(self._turns.setdefault(key, itertools.cycle(behaviour.statuses)))
         response = web.Response(status=status, text=None if status in BODILESS else behaviour.text)
+        for name, _ in behaviour.headers:
+            response.headers.popall(name, None)
         for name, value in behaviour.headers:
-            response.headers[name] = value
+            response.headers.add(name, value)
         return response
+
+
+def _complaints() -> logging.Logger:
+    """Where the server says what is wrong with a request: a line on standard error, without a trace."""
+    logger = logging.getLogger("hookd.receiver")
+    logger.propagate = False
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Complaint())
+    logger.handlers = [handler]
+    return logger
+
+
+class _Complaint(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        kind = record.exc_info[0] if record.exc_info else None
+        return visible(f"hookd: {record.getMessage()}" + (f": {kind.__name__}" if kind else ""))
 
 
 def _received(request: web.Request, body: bytes, secrets: Sequence[str]) -> Received:

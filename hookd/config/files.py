@@ -22,6 +22,10 @@ MAX_FILES = 20_000
 _MAX_ENTRIES = 100_000
 _DEFAULT_NAME = "hookd.yaml"
 _SYSTEM_PATH = Path("/etc/hookd/hookd.yaml")
+_WHERE_ELSE = (
+    "; the configuration is what --config or $HOOKD_CONFIG names, else ./hookd.yaml, else this file"
+    " (`hookd init DIR` writes one to start from)"
+)
 
 _KINDS = (
     (stat.S_ISLNK, "a symlink"),
@@ -243,7 +247,9 @@ def _refuse(facts: os.stat_result, limit: int) -> None:
 
 def _why(path: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        return "is a symlink to nothing" if path.is_symlink() else "does not exist"
+        if path.is_symlink():
+            return "is a symlink to nothing"
+        return "does not exist" + (_WHERE_ELSE if path == _SYSTEM_PATH else "")
     if isinstance(error, PermissionError):
         return "cannot be read: permission denied"
     return f"cannot be read: {(error.strerror or type(error).__name__).lower()}"

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -274,25 +275,24 @@ def _compile(view: View, message: Any, json_type: bool | None) -> Template | Non
 
 
 def _report_faults(view: View, message: Any, first: render.TemplateError) -> None:
-    """Reports what stopped the compilation and what would stop it next, one fault a line or string."""
-    faults = {(first.path, first.line): first.message}
-    for path, line, piece in _pieces(message):
-        try:
-            render.compile_message(piece, json_type=False)
-        except render.TemplateError as error:
-            faults.setdefault((path, line + error.line), error.message)
-    for (path, line), text in faults.items():
-        view.below(path).error_in_text(line, text)
+    """Reports what stopped the compilation, and every other variable that would stop it."""
+    text = first.message + render.advice(message, first)
+    faults = {(first.path, first.line, first.message): (text, first.column)}
+    for source in _texts(message):
+        for error in render.wrong_variables(source):
+            faults.setdefault((error.path, error.line, error.message), (error.message, error.column))
+    for (path, line, _), (text, column) in faults.items():
+        view.below(path).error_in_text(line, text, column)
 
 
-def _pieces(message: Any, path: Steps = ()) -> Iterator[tuple[Steps, int, str]]:
-    """The lines of a text, or the strings of a mapping or list, each with its way and line."""
+def _texts(message: Any, path: Steps = ()) -> Iterator[render.Source]:
+    """The strings of a message, each with its way."""
     if isinstance(message, str):
-        lines = message.split("\n") if not path else [message]
-        yield from ((path, index, line) for index, line in enumerate(lines))
+        with suppress(render.TemplateError):  # told as what stopped the compilation
+            yield render.Source(message, path)
     elif isinstance(message, dict):
         for key, value in message.items():
-            yield from _pieces(value, (*path, key))
+            yield from _texts(value, (*path, key))
     elif isinstance(message, list):
         for index, value in enumerate(message):
-            yield from _pieces(value, (*path, index))
+            yield from _texts(value, (*path, index))

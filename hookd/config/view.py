@@ -159,14 +159,20 @@ class View:
         """Reports what is wrong with the key, or with the definition as a whole."""
         self.report(*self.home, self.steps, message)
 
-    def error_in_text(self, index: int, message: str) -> None:
-        """Reports what is wrong with a line (from 0) of a text; exact where it is a `|` block."""
+    def error_in_text(self, index: int, message: str, column: int | None = None) -> None:
+        """Reports what is wrong with a line (from 0) of a text, and where in it; exact where it is a `|` block."""
+        written = self.value.split("\n")
+        if (
+            0 < index == len(written) - 1 and not written[index]
+        ):  # behind the last line end: where the last line ends
+            index, column = index - 1, len(written[index - 1])
         number = self.node.line + 1 + index
         if self.node.style != "|" or number > len(self.document.lines):
             self.error(message)
             return
         line = self.document.lines[number - 1]
-        self.report(number, len(line) - len(line.lstrip()) + 1, self.steps, message)
+        indent = len(line) - len(line.lstrip() if column is None else written[index])
+        self.report(number, indent + (column or 0) + 1, self.steps, message)
 
     def warn(self, message: str) -> None:
         """Reports what the author should know, but what stops nothing."""

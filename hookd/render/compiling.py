@@ -1,6 +1,6 @@
 """The first half: a task's message into a template.
 
-Must never: accept what could not be sent later; whatever is wrong is a `TemplateError`. Called by: `config`.
+Must never: accept what could not be sent later; whatever is wrong is a `TemplateError`. Called by: `config`, `api`.
 """
 
 import json
@@ -14,6 +14,9 @@ from hookd.render.filling import inside, json_string
 from hookd.render.jsontext import MAX_DEPTH, json_text
 from hookd.render.source import Source, TemplateError, is_utf8, split
 from hookd.wording import shown
+
+_LONGEST_EXAMPLE = 60
+"""Characters of a message that an example still repeats."""
 
 
 def compile_message(message: Any, *, json_type: bool) -> Template:
@@ -33,6 +36,17 @@ def compile_message(message: Any, *, json_type: bool) -> Template:
     if json_type:
         return _template(json_text(source))
     return _template(split(source, Fill.TEXT))
+
+
+def advice(message: Any, error: TemplateError) -> str:
+    """What to write in place of plain text for a webhook that sends JSON; empty where that is not the fault."""
+    if not (isinstance(message, str) and "is not valid JSON" in error.message):
+        return ""
+    if message.lstrip().startswith(("{", "[")):
+        return ""  # meant as JSON
+    plain = len(message) <= _LONGEST_EXAMPLE and message[:1] not in ("", '"')
+    example = json.dumps({"text": message if plain else "hello"}, ensure_ascii=False)
+    return f"; the webhook sends JSON: write {example}"
 
 
 def _template(parts: Iterable[str | Slot]) -> Template:

@@ -37,8 +37,15 @@ def json_text(source: Source) -> list[str | Slot]:
     try:
         json.loads("".join(map(_stand_in, parts)), parse_int=str, parse_float=str)
     except json.JSONDecodeError as problem:
-        raise TemplateError(_not_json(problem), source.path, problem.lineno - 1) from None
+        line = problem.lineno - 1
+        raise TemplateError(_not_json(problem), source.path, line, _column(source, problem)) from None
     return parts
+
+
+def _column(source: Source, problem: json.JSONDecodeError) -> int | None:
+    """Where in its line the problem is, from 0; what stands in for a variable has another length, so none after one."""
+    before = source.text.split("\n")[problem.lineno - 1][: problem.colno - 1]
+    return None if "${" in before else len(before)
 
 
 class _JsonText:

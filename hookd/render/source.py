@@ -20,13 +20,17 @@ class TemplateError(Exception):
         message: what is wrong, for people.
         path: the steps into a mapping or list to where it is; empty for a text.
         line: line inside the offending string, from 0.
+        column: character inside that line, from 0; None where it is not known.
     """
 
-    def __init__(self, message: str, path: tuple[str | int, ...] = (), line: int = 0) -> None:
+    def __init__(
+        self, message: str, path: tuple[str | int, ...] = (), line: int = 0, column: int | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.path = path
         self.line = line
+        self.column = column
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,13 @@ class Source:
 
     def fail(self, message: str, at: int) -> NoReturn:
         """Raise a `TemplateError` for the character at an offset of the text."""
-        raise TemplateError(message, self.path, self.text.count("\n", 0, at))
+        column = at - (self.text.rfind("\n", 0, at) + 1)
+        raise TemplateError(message, self.path, self.text.count("\n", 0, at), column)
 
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?P<spec>[^}]*)(?P<end>\}?)")
+_BREAK = re.compile(r"\n|\$\{")
+"""What no variable's name holds: its end is missing before it."""
 
 
 def split(
@@ -64,6 +71,15 @@ def split(
     yield source.text[start:stop]
 
 
+def wrong_variables(source: Source) -> Iterator[TemplateError]:
+    """What is wrong with each of a string's variables, in order."""
+    for found in _VARIABLE.finditer(source.text):
+        try:
+            variable(source, found, Fill.TEXT)
+        except TemplateError as error:
+            yield error
+
+
 def variable(
     source: Source, found: re.Match[str], fill_as: Fill, decode: Callable[[str], str] = str
 ) -> str | Slot:
@@ -71,9 +87,10 @@ def variable(
     spec = found["spec"]
     if spec is None:
         return "${"
-    if not found["end"]:
+    begun = _BREAK.split(spec)[0]
+    if not found["end"] or len(begun) < len(spec.partition(":-")[0]):
         source.fail(
-            f"the variable ${{{shown(spec)} does not end: }} is missing ($${{ is a literal ${{)",
+            f"the variable ${{{shown(begun)} does not end: }} is missing ($${{ is a literal ${{)",
             found.start(),
         )
     try:

@@ -381,7 +381,11 @@ async def test_r40_r42_what_could_not_be_sent_is_refused_at_its_line(stand: Stan
         (20, "tasks.glued.message", f"{bad_json}Expecting ',' delimiter"),
         (21, "tasks.twice.message", 'the message has the key "a" twice in one object'),
         (22, "tasks.unclosed.message", f"{bad_json}a string does not end"),
-        (23, "tasks.not-json.message", f"{bad_json}Expecting value"),
+        (
+            23,
+            "tasks.not-json.message",
+            f'{bad_json}Expecting value; the webhook sends JSON: write {{"text": "Sync failed"}}',
+        ),
         (
             24,
             "tasks.number.message",

@@ -240,6 +240,7 @@ def test_a_plain_text_is_sent_as_it_is_apart_from_the_variables(message: str, bo
     assert as_text(message) == body
 
 
+ENDLESS = "does not end: } is missing ($${ is a literal ${)"
 NOT_JSON = "the message is not valid JSON: "
 KNOWN = "DATE, TIMESTAMP, RANDOM, NAME, ID, TYPE, EVENT, OBJECT_ID, TAGS, TASK, WEBHOOK and data.PATH"
 
@@ -257,12 +258,8 @@ KNOWN = "DATE, TIMESTAMP, RANDOM, NAME, ID, TYPE, EVENT, OBJECT_ID, TAGS, TASK, 
         ("${NAME:-x}", (), 0, "the variable ${NAME} cannot have a default; only ${data.…} can"),
         ("${data.}", (), 0, "the variable ${data.} has an empty step in its path"),
         ("${data.a..b:-c}", (), 0, "the variable ${data.a..b} has an empty step in its path"),
-        (
-            "a\n${NAME\nb",
-            (),
-            1,
-            r"the variable ${NAME\nb does not end: } is missing ($${ is a literal ${)",
-        ),
+        ("a\n${NAME\nb", (), 1, f"the variable ${{NAME {ENDLESS}"),
+        ("${NAME and ${ID}", (), 0, f"the variable ${{NAME and  {ENDLESS}"),
         (
             {"a": ["x", {"b": "1\n${DAT}"}]},
             ("a", 1, "b"),

@@ -193,6 +193,26 @@ def test_a_reader_of_the_output_that_goes_away_ends_it_quietly() -> None:
         assert receiver.process.wait(10) == 141
 
 
+def test_headers_may_be_repeated_and_replace_the_servers_own() -> None:
+    words = ["--header", "X-A: b", "--header", "x-a: c", "--header", "Content-Type: text/css", "--count", "1"]
+    with receiving(*words) as receiver, urllib.request.urlopen(receiver.url, b"{}") as answer:
+        assert answer.headers.get_all("X-A") == ["b", "c"]
+        assert answer.headers.get_all("Content-Type") == ["text/css"]
+
+
+def test_what_is_no_request_is_told_in_a_line() -> None:
+    with receiving("--count", "1") as receiver:
+        host, port = receiver.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-E: \x1b[31m\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.0 400"
+        assert post(receiver.url)[0] == 200
+        receiver.block()
+        _, err = receiver.rest()
+    assert err.startswith("hookd: Error handling request from 127.0.0.1: ")
+    assert err.count("\n") == 1
+
+
 def test_an_address_in_use_fails() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -210,6 +230,7 @@ def test_an_address_in_use_fails() -> None:
     [
         (["--secret-env", "NOWHERE"], "NOWHERE is not set"),
         (["--secret", "whsec_***"], "must go on in base64"),
+        (["--secret", ""], "a secret cannot be used: it is empty"),
     ],
 )
 def test_a_secret_that_cannot_be_used_is_wrong_usage(

@@ -200,6 +200,8 @@ def _from_environment(name: str) -> str:
 def _check_secrets(secrets: Sequence[str]) -> None:
     from hookd.sign import signing_key
 
+    if "" in secrets:
+        raise Failure("a secret cannot be used: it is empty", code=USAGE)
     try:
         for secret in secrets:
             signing_key(secret)
