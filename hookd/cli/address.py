@@ -55,8 +55,12 @@ def _url(text: str) -> str:
     return text
 
 
-def from_options(options: argparse.Namespace) -> Client:
+def from_options(options: argparse.Namespace, *, or_default: bool = False) -> Client:
     """The client that the options and the environment ask for.
+
+    Args:
+        options: of a parser that `add_options` has added to.
+        or_default: take the default address where the config named by `--config` cannot be read.
 
     Raises:
         Failure: the token's variable is not set (2), or the config named by `--config` cannot be read (1).
@@ -64,8 +68,15 @@ def from_options(options: argparse.Namespace) -> Client:
     token = _token(options.token_env)
     if options.url:
         return Client(options.url, token)
-    path = options.socket or os.environ.get("HOOKD_SOCKET") or _configured_socket(options.config)
-    return Client(path, token)
+    if path := options.socket or os.environ.get("HOOKD_SOCKET"):
+        return Client(path, token)
+    try:
+        path, doubt = _configured_socket(options.config)
+    except Failure as failure:
+        if not or_default:
+            raise
+        path, doubt = DEFAULT_SOCKET, failure.lines[0]
+    return Client(path, token, doubt)
 
 
 def _token(name: str | None) -> str | None:
@@ -85,20 +96,29 @@ def config_path(config: str | None) -> "Path":
     """Where the config is: `config` as `--config` names it, else as everywhere (spec 1).
 
     Raises:
-        Failure: the one that was named is not there (1).
+        Failure: the one that was named is not there, or cannot be looked at (1).
     """
     from pathlib import Path
 
     from hookd.config import default_path
 
-    path = Path(config) if config else default_path()
-    if config and not path.exists():
-        raise Failure(f"{config}: no such config")
-    return path
+    if not config:
+        return default_path()
+    try:
+        Path(config).stat()
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        why = "no such config" if missing else f"cannot be read: {(error.strerror or str(error)).lower()}"
+        raise Failure(f"{config}: {why}") from None
+    return Path(config)
 
 
-def _configured_socket(config: str | None) -> str:
-    from hookd.config import first_unix_socket
+def _configured_socket(config: str | None) -> tuple[str, str]:
+    """The socket, and where the configuration names none because it cannot be read, a sentence that says so."""
+    from hookd.config import first_unix_socket, why_unread
 
     path = config_path(config)
-    return (first_unix_socket(path) if path.exists() else None) or DEFAULT_SOCKET
+    if found := first_unix_socket(path):
+        return found, ""
+    why = why_unread(path)
+    return DEFAULT_SOCKET, f"{why}, so its socket is not known" if why else ""

@@ -15,6 +15,10 @@ from hookd.cli.failure import REFUSED, UNREACHABLE, Failure
 TIMEOUT_S = 30.0
 
 
+NOBODY_THERE = frozenset({502, 503, 504})
+"""Statuses that say, from hookd or from a proxy in front of it, that it cannot take anything now."""
+
+
 class Refusal(Failure):
     """The daemon answered with a problem (RFC 9457).
 
@@ -29,16 +33,32 @@ class Refusal(Failure):
         self.problem = problem
 
 
+class Foreign(Failure):
+    """Something answered, and not as hookd does.
+
+    Attributes:
+        status: its HTTP status.
+    """
+
+    def __init__(self, address: str, status: int) -> None:
+        super().__init__(
+            f"{address} answered {status}, and not as hookd does: is that the right address?", code=REFUSED
+        )
+        self.status = status
+
+
 class Client(NamedTuple):
     """Asks one daemon.
 
     Attributes:
         address: the path of its Unix socket, or an http or https URL.
         token: sent as bearer token where there is one.
+        doubt: why it may be the wrong address, said where nobody is there.
     """
 
     address: str
     token: str | None = None
+    doubt: str = ""
 
     def get(self, path: str, query: Mapping[str, str] | None = None, *, timeout_s: float = TIMEOUT_S) -> Any:
         """Read what is at `path`; raises as `send` does."""
@@ -55,9 +75,20 @@ class Client(NamedTuple):
 
         Raises:
             Refusal: the daemon refused (exit code 1).
-            Failure: it cannot be reached (exit code 3), or what answers is not hookd (exit code 1).
+            Foreign: what answers is not hookd (exit code 1).
+            Failure: it cannot be reached (exit code 3).
         """
         return self._ask(wire.Request("POST", path, {"Content-Type": media}, body), timeout_s)
+
+    def post_event(
+        self, body: bytes, *, media: str = "application/json", timeout_s: float = TIMEOUT_S
+    ) -> Any:
+        """Post an event, or with NDJSON a batch; the answer. Raises as `send` does."""
+        answer = self.send("/v1/events", body, media=media, timeout_s=timeout_s)
+        member = "deliveries" if media == "application/json" else "events"
+        if not isinstance(answer, dict) or member not in answer:
+            raise Foreign(self.address, 202)
+        return answer
 
     def follow(self, path: str, query: Mapping[str, str], *, silent_s: float) -> Iterator[bytes]:
         """The lines of an endless answer as they come, without their ends; returns where the connection ends.
@@ -79,7 +110,7 @@ class Client(NamedTuple):
             opened = stream.opened(self.address, request, silent_s)
             if isinstance(opened, wire.Answer):
                 judged(opened, self.address)
-                raise Failure(f"{self.address} answered, and not as hookd does: is that the right address?")
+                raise Foreign(self.address, opened.status)
             yield from opened
 
     def _ask(self, request: wire.Request, timeout_s: float) -> Any:
@@ -105,7 +136,7 @@ class Client(NamedTuple):
         except wire.NoAnswer as error:
             raise Failure(f"{self.address}: {error}", *_doubt(request), code=UNREACHABLE) from None
         except OSError as error:
-            raise unreachable(self.address, error) from None
+            raise unreachable(self.address, error, self.doubt) from None
 
 
 def _doubt(request: wire.Request) -> tuple[str, ...]:
@@ -121,7 +152,7 @@ def judged(answer: wire.Answer, address: str) -> Any:
 
     Raises:
         Refusal: it is a problem.
-        Failure: it is nothing that hookd answers.
+        Foreign: it is nothing that hookd answers.
     """
     try:
         content = json.loads(answer.body)
@@ -131,7 +162,7 @@ def judged(answer: wire.Answer, address: str) -> Any:
         return content
     if isinstance(content, dict) and "detail" in content:
         raise Refusal(*_lines(answer, content), status=answer.status, problem=content)
-    raise Failure(f"{address} answered {answer.status}, and not as hookd does: is that the right address?")
+    raise Foreign(address, answer.status)
 
 
 def _lines(answer: wire.Answer, problem: dict[str, Any]) -> list[str]:
@@ -151,13 +182,14 @@ def fault_line(fault: Mapping[str, Any]) -> str:
     return ": ".join(filter(None, (str(fault.get("pointer", "")), str(fault.get("message", "")))))
 
 
-def unreachable(address: str, error: OSError) -> Failure:
+def unreachable(address: str, error: OSError, doubt: str = "") -> Failure:
     """The failure for an address that cannot be reached: what is wrong and what helps."""
     if isinstance(error, PermissionError):
         return Failure(f"permission denied at {address}", permission_remedy(address), code=UNREACHABLE)
     reason = error.strerror or str(error)
     return Failure(
         f"hookd is not reachable at {address}: {reason}",
+        *filter(None, (doubt,)),
         "is it running? `hookd run` starts it, `systemctl status hookd` tells",
         "another address: --socket PATH, --url URL or $HOOKD_SOCKET",
         code=UNREACHABLE,
@@ -165,14 +197,24 @@ def unreachable(address: str, error: OSError) -> Failure:
 
 
 def permission_remedy(path: str) -> str:
-    """Name the group that would help: of what is at the path, or of the nearest directory that can be looked at."""
+    """Name the group that would help, where there is one: that of the path, or of the directory that bars the way."""
     import grp
+    import stat
     from pathlib import Path
 
+    nobody = (
+        f"ask whoever runs hookd for access to {path}, such as by a group of its own (hookd) that you are in"
+    )
     for place in (Path(path), *Path(path).parents):
         try:
-            group = grp.getgrgid(place.stat().st_gid).gr_name
-        except (OSError, KeyError):
+            facts = place.stat()
+        except OSError:
             continue
-        return f"{place} belongs to group {group}: `usermod -aG {group} USER` and a new login give access"
-    return "ask whoever runs hookd for access to its socket"
+        needed = stat.S_IWGRP if place == Path(path) else stat.S_IXGRP
+        if facts.st_gid == 0 or not facts.st_mode & needed:
+            return nobody
+        with contextlib.suppress(KeyError):
+            group = grp.getgrgid(facts.st_gid).gr_name
+            return f"{place} belongs to group {group}: `usermod -aG {group} USER` and a new login give access"
+        return nobody
+    return nobody

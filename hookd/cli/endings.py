@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hookd.cli.byid import path_of
-from hookd.cli.client import Client, Refusal
+from hookd.cli.client import NOBODY_THERE, Client, Foreign, Refusal
 from hookd.cli.failure import REFUSED, UNREACHABLE, WAITING, Failure
 from hookd.cli.health import parked_remedy
 from hookd.cli.screen import as_json, visible
@@ -89,16 +89,18 @@ class _Wait:
     def run(self) -> None:
         """Return when every delivery has ended, or the time is up; say what became of each."""
         while self._left and (left_s := self._until - time.monotonic()) > 0:
-            self._look(self._left[0], min(ANSWER_S, left_s))
-            if self._left[0]["state"] in (*ENDED, GONE):
-                self._say(self._left.popleft())
+            made = self._left.popleft()
+            self._look(made, min(ANSWER_S, left_s))
+            if made["state"] in (*ENDED, GONE):
+                self._say(made)
                 continue
+            self._left.append(made)  # the others come before it is asked for again: none is kept for ever
             time.sleep(max(0.0, min(self._pause_s, self._until - time.monotonic())))
             self._pause_s = min(self._pause_s * GROWTH, LONGEST_PAUSE_S)
         self._look_once_more()
 
     def _look_once_more(self) -> None:
-        """Ask for all that is left, since those behind the first may have ended; not for longer than `LAST_LOOK_S`."""
+        """Ask for all that is left, since some may have ended meanwhile; not for longer than `LAST_LOOK_S`."""
         until, asks = time.monotonic() + LAST_LOOK_S, True
         for made in self._left:
             left_s = until - time.monotonic()
@@ -116,11 +118,11 @@ class _Wait:
         return True
 
     def _without_answer(self, made: Made, failure: Failure) -> bool:
-        status = failure.status if isinstance(failure, Refusal) else None
-        if status == 404:
+        status = failure.status if isinstance(failure, Refusal | Foreign) else None
+        if status == 404 and isinstance(failure, Refusal):
             made["state"], made["detail"] = GONE, "it is no longer kept, so how it ended is not known"
             return True
-        if failure.code != UNREACHABLE and status != 503:
+        if failure.code != UNREACHABLE and status not in NOBODY_THERE:
             raise failure
         made["state"], made["detail"] = UNKNOWN, failure.lines[0]
         return False

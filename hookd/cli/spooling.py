@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from hookd import spooldir
-from hookd.cli.client import Client, Refusal, permission_remedy
+from hookd.cli.client import NOBODY_THERE, Client, Foreign, Refusal, permission_remedy
 from hookd.cli.failure import UNREACHABLE, Failure
 from hookd.ids import new_id
 
@@ -48,20 +48,24 @@ def with_id(line: bytes) -> bytes:
     return b'{"id":' + json.dumps(fresh_id()).encode() + (b"," if event else b"") + rest
 
 
-def directory(given: str, config: str | None) -> str:
+def directory(given: str, config: str | None) -> tuple[str, str]:
     """The spool: what `--spool` names, else `$HOOKD_SPOOL`, else the config's `daemon.spool`, else the default.
 
-    Raises:
-        Failure: the config that was named is not there.
+    Beside it, where the config cannot be read, the reason why it is the default: the event matters more.
     """
     named = given or os.environ.get("HOOKD_SPOOL")
     if named:
-        return named
+        return named, ""
     from hookd.cli.address import config_path
-    from hookd.config import spool_directory
+    from hookd.config import spool_directory, why_unread
 
-    path = config_path(config)
-    return (spool_directory(path) if path.exists() else None) or spooldir.DEFAULT
+    try:
+        path = config_path(config)
+    except Failure as failure:
+        return spooldir.DEFAULT, failure.lines[0]
+    if found := spool_directory(path):
+        return found, ""
+    return spooldir.DEFAULT, why_unread(path) or ""
 
 
 def keep(where: str, content: bytes, suffix: str, why: Failure) -> str:
@@ -131,7 +135,7 @@ def _remedy(where: str, error: OSError) -> str:
         from shlex import quote
 
         return (
-            f"make it: `install -d -m 2770 -o hookd -g hookd {quote(where)}`; "
+            f"make it: `install -d -m 3770 -o hookd -g hookd {quote(where)}`; "
             "or name another: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
         )
     if isinstance(error, PermissionError):
@@ -152,6 +156,7 @@ class Spool:
         self._client = client
         self._given = given
         self._config = config
+        self._doubt = ""
         self.kept: list[str] = []
         self.silent: Failure | None = None
 
@@ -163,13 +168,14 @@ class Spool:
         """
         if self.silent is None:
             try:
-                return self._client.send("/v1/events", body, media=media, timeout_s=ANSWER_S)
+                return self._client.post_event(body, media=media, timeout_s=ANSWER_S)
             except Failure as failure:
                 if not _unanswered(failure):
                     raise
                 self.silent = failure
         suffix = spooldir.JSON if media == "application/json" else spooldir.NDJSON
-        self.kept.append(keep(directory(self._given, self._config), body, suffix, self.silent))
+        where, self._doubt = directory(self._given, self._config)
+        self.kept.append(keep(where, body, suffix, self.silent))
         return None
 
     def remark(self, events: int = 1) -> str:
@@ -177,8 +183,11 @@ class Spool:
         assert self.silent is not None
         what = "the event is" if events == 1 else f"{events} events are"
         where = self.kept[0] if len(self.kept) == 1 else f"{len(self.kept)} files beside {self.kept[0]}"
-        return f"{self.silent.lines[0]}; {what} spooled in {where}, to be taken in when hookd runs"
+        doubt = f" if that is its spool: {self._doubt}" if self._doubt else ""
+        return f"{self.silent.lines[0]}; {what} spooled in {where}, to be taken in when hookd runs{doubt}"
 
 
 def _unanswered(failure: Failure) -> bool:
-    return failure.code == UNREACHABLE or (isinstance(failure, Refusal) and failure.status == 503)
+    return failure.code == UNREACHABLE or (
+        isinstance(failure, Refusal | Foreign) and failure.status in NOBODY_THERE
+    )

@@ -1,8 +1,8 @@
 """One HTTP request and its answer, over a Unix socket or a URL.
 
-Over a Unix socket the exchange is written out by hand, because `http.client` alone takes longer to
-import than all else that `hookd emit` does. It speaks HTTP/1.0 (RFC 1945): one request a connection, no
-chunks, the end of the answer is the end of the connection.
+The exchange is written out by hand, because `http.client` alone takes longer to import than all else that
+`hookd emit` does, and bounds each wait instead of the whole. It speaks HTTP/1.0 (RFC 1945): one request a
+connection, no chunks, the end of the answer is the end of the connection.
 
 Must never: interpret an answer, retry, follow a redirect or use a proxy. Called by: `hookd.cli.client`.
 """
@@ -53,9 +53,13 @@ def over_unix(path: str, request: Request, timeout_s: float) -> Answer:
         until = time.monotonic() + timeout_s
         connection.settimeout(timeout_s)
         connection.connect(path)
-        _limit(connection, until)
-        _send(connection, request)
-        return parse_answer(_read_all(connection, until))
+        return _exchanged(connection, request, "localhost", until)
+
+
+def _exchanged(connection: socket.socket, request: Request, host: str, until: float) -> Answer:
+    _limit(connection, until)
+    _send(connection, request, host)
+    return parse_answer(_read_all(connection, until))
 
 
 def _limit(connection: socket.socket, until: float) -> None:
@@ -66,8 +70,8 @@ def _limit(connection: socket.socket, until: float) -> None:
     connection.settimeout(left_s)
 
 
-def _send(connection: socket.socket, request: Request) -> None:
-    headers = {"Host": "localhost", "Content-Length": str(len(request.body)), **request.headers}
+def _send(connection: socket.socket, request: Request, host: str) -> None:
+    headers = {"Host": host, "Content-Length": str(len(request.body)), **request.headers}
     lines = [
         f"{request.method} {request.path} HTTP/1.0",
         *(f"{name}: {value}" for name, value in headers.items()),
@@ -102,30 +106,38 @@ def parse_answer(raw: bytes) -> Answer:
     headers = {
         name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in fields)
     }
-    if len(body) < int(headers.get("content-length", "0")):
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdecimal()):
+        raise NoAnswer("the answer is not HTTP")
+    if len(body) < int(length):
         raise NoAnswer("the connection was closed in the middle of the answer")
     return Answer(int(rest[:3]), headers, body)
 
 
 def over_url(url: str, request: Request, timeout_s: float) -> Answer:
-    """Exchange with the server at `url`, an http or https URL whose path is put before the request's.
+    """Exchange with the server at `url`, an http or https URL whose path is put before the request's; as `over_unix`.
 
     Raises:
-        OSError: it cannot be reached, or its certificate is not trusted, or it is silent for too long.
+        OSError: it cannot be reached, or its certificate is not trusted, or it takes too long (`TimeoutError`).
         NoAnswer: the connection ended early, or what came is not HTTP.
     """
-    import http.client
+    from urllib.parse import urlsplit
 
-    connection, base = connected(url, timeout_s)
-    try:
-        connection.request(request.method, base + request.path, request.body, request.headers)
-        answer = connection.getresponse()
-        headers = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, headers, answer.read())
-    except http.client.HTTPException as error:
-        raise NoAnswer(f"the answer is not a whole HTTP answer ({type(error).__name__})") from error
-    finally:
-        connection.close()
+    parts = urlsplit(url)
+    until = time.monotonic() + timeout_s
+    secure = parts.scheme == "https"
+    host = parts.hostname or ""
+    with contextlib.ExitStack() as stack:
+        address = (host, parts.port or (443 if secure else 80))
+        connection = stack.enter_context(socket.create_connection(address, timeout_s))
+        _limit(connection, until)
+        if secure:
+            import ssl
+
+            context = ssl.create_default_context()
+            connection = stack.enter_context(context.wrap_socket(connection, server_hostname=host))
+        whole = request._replace(path=parts.path.rstrip("/") + request.path)
+        return _exchanged(connection, whole, parts.netloc, until)
 
 
 def connected(url: str, timeout_s: float) -> "tuple[http.client.HTTPConnection, str]":

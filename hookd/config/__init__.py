@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hookd.config.files import default_path
-from hookd.config.peek import first_unix_socket, names_at, spool_directory
+from hookd.config.peek import first_unix_socket, names_at, spool_directory, why_unread
 
 if TYPE_CHECKING:
     from hookd.config.aside import load_aside
@@ -37,6 +37,7 @@ __all__ = [
     "summary",
     "tree_hash",
     "watch_dirs",
+    "why_unread",
 ]
 
 

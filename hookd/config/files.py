@@ -74,7 +74,7 @@ def default_path(env: Mapping[str, str] = os.environ) -> Path:
     if named := env.get("HOOKD_CONFIG"):
         return Path(named)
     here = Path(_DEFAULT_NAME)
-    return here if here.exists() else _SYSTEM_PATH
+    return here if os.path.exists(here) else _SYSTEM_PATH  # noqa: PTH110 - what cannot be looked at is not there
 
 
 def read_regular(path: Path, limit: int) -> bytes:

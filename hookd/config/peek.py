@@ -42,6 +42,19 @@ def spool_directory(path: Path) -> str | None:
     return None
 
 
+def why_unread(path: Path) -> str | None:
+    """The first file of the configuration that is there and cannot be read, and why; None where there is none."""
+    tree = list_tree(path)
+    for file, error in tree.refused:
+        return f"{file} {error}"
+    for file in filter(os.path.lexists, tree.files):
+        try:
+            read_regular(file, MAX_CONFIG_BYTES)
+        except Unreadable as error:
+            return f"{file} {error}"
+    return None
+
+
 def names_at(path: Path) -> dict[str, Any]:
     """The names of `webhooks` and `tasks`, and the events of each of `types`, as far as they are quickly found.
 
@@ -71,6 +84,8 @@ def _sockets(file: Path) -> Iterator[str]:
 
 
 def _daemon(content: bytes) -> dict[str, Any]:
+    if b"daemon" not in content:
+        return {}
     block = _BLOCK.search(content)
     excerpt = block[0] if block else content
     root = parse(excerpt if len(excerpt) <= _MAX_EXCERPT else b"").root

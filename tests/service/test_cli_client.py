@@ -1,15 +1,20 @@
 """Where the client looks for the daemon, and what it makes of what comes back."""
 
 import grp
+import itertools
+import os
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from hookd.cli import address, main
+from hookd.cli import address, main, spooling
 from hookd.cli.address import DEFAULT_SOCKET, from_options
 from hookd.cli.client import unreachable
 from hookd.cli.options import Parser
@@ -112,11 +117,23 @@ class TestUnreachable:
         assert f"not reachable at {url}: Connection refused" in capsys.readouterr().err
 
     def test_no_permission_names_the_group(self, tmp_path: Path) -> None:
-        failure = unreachable(str(tmp_path / "d.sock"), PermissionError(13, "Permission denied"))
-        group = grp.getgrgid(tmp_path.stat().st_gid).gr_name
-        assert failure.code == 3
-        assert failure.lines[0] == f"permission denied at {tmp_path / 'd.sock'}"
-        assert f"{tmp_path} belongs to group {group}" in failure.lines[1]
+        group = next(each for each in grp.getgrall() if each.gr_gid in {*os.getgroups(), 1} - {0})
+        os.chown(tmp_path, -1, group.gr_gid)
+        denied = PermissionError(13, "Permission denied")
+        for mode, remedy in (
+            (0o710, f"{tmp_path} belongs to group {group.gr_name}: `usermod -aG {group.gr_name} USER`"),
+            (0o700, f"ask whoever runs hookd for access to {tmp_path / 'd.sock'}"),
+        ):
+            tmp_path.chmod(mode)
+            failure = unreachable(str(tmp_path / "d.sock"), denied)
+            assert failure.code == 3
+            assert failure.lines[0] == f"permission denied at {tmp_path / 'd.sock'}"
+            assert failure.lines[1].startswith(remedy)
+
+    def test_no_permission_never_names_the_group_of_root(self) -> None:
+        place = "/usr/bin"  # of root, and its group may not write
+        failure = unreachable(place, PermissionError(13, "Permission denied"))
+        assert failure.lines[1].startswith(f"ask whoever runs hookd for access to {place}")
 
     @pytest.mark.parametrize(
         ("answer", "told"),
@@ -267,3 +284,119 @@ class TestAnswers:
     def test_what_is_not_http_is_refused(self, raw: bytes) -> None:
         with pytest.raises(NoAnswer):
             parse_answer(raw)
+
+
+class TestConfigsThatCannotBeRead:
+    """The config only says where the daemon is; where it cannot be read, that is said."""
+
+    def test_it_is_told_why_it_names_no_socket(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "hookd.yaml"
+        path.write_text("daemon: {listen: [{unix: h.sock}]}\n")
+        path.chmod(0o666)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv("HOOKD_SOCKET", raising=False)
+        monkeypatch.delenv("HOOKD_CONFIG", raising=False)
+        assert main(["status", "--config", str(path)]) == 3
+        said = capsys.readouterr().err
+        assert f"{path} is world-writable, so anybody could change it (mend it by chmod o-w), so its" in said
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+    @pytest.mark.parametrize("words", [[], ["--config", "conf/hookd.yaml"], ["--config", "conf/none.yaml"]])
+    def test_an_event_is_spooled_all_the_same(self, tmp_path: Path, words: list[str]) -> None:
+        (tmp_path / "conf").mkdir(mode=0o700)
+        os.chown(tmp_path / "conf", 65534, 65534)
+        (tmp_path / "spool").mkdir()
+        env = {
+            "HOOKD_CONFIG": "conf/hookd.yaml",
+            "HOOKD_SPOOL": str(tmp_path / "spool"),
+            "PATH": os.environ["PATH"],
+        }
+        barred = [
+            "setpriv",
+            "--bounding-set=-dac_override,-dac_read_search",
+            sys.executable,
+            "-P",
+            "-m",
+            "hookd",
+        ]
+        command = [*barred, "emit", "a", "b", *words]
+        refused = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        told = f"{words[1]}: cannot be read: permission denied" if words else "not reachable at /run/hookd/"
+        assert told in refused.stderr
+        ran = subprocess.run(
+            [*command, "--spool"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert len(list((tmp_path / "spool").iterdir())) == 1
+
+    def test_the_default_spool_is_told_where_the_config_is_not_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("HOOKD_SPOOL", raising=False)
+        path = tmp_path / "hookd.yaml"
+        path.write_text("daemon: {spool: mine}\n")
+        assert spooling.directory("", str(path)) == (str(tmp_path / "mine"), "")
+        path.chmod(0o666)
+        where, doubt = spooling.directory("", str(path))
+        assert where == "/var/spool/hookd"
+        assert doubt.startswith(f"{path} is world-writable")
+        assert spooling.directory("", "nowhere.yaml") == (where, "nowhere.yaml: no such config")
+
+
+class TestOtherServers:
+    """Over a URL a proxy, or anything else, may answer."""
+
+    @pytest.mark.parametrize("status", [502, 503, 504])
+    def test_a_proxy_before_a_stopped_daemon_is_no_daemon(
+        self, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with serving(("127.0.0.1", 0)) as proxy:
+            proxy.answers["POST /v1/events"] = Canned(status, b"<html>Bad Gateway</html>")
+            assert main(["emit", "a", "b", "--url", proxy.url, f"--spool={tmp_path}"]) == 0
+            assert f"answered {status}, and not as hookd does" in capsys.readouterr().err
+            assert main(["emit", "a", "b", "--url", proxy.url]) == 1
+        assert len(list(tmp_path.glob("*.json"))) == 1
+
+    @pytest.mark.parametrize("words", [[], ["--wait"], ["--file", "events"]])
+    def test_an_answer_of_something_else(
+        self,
+        words: list[str],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("events").write_text('{"type": "a", "event": "b"}\n')
+        with serving(("127.0.0.1", 0)) as server:
+            server.answers["POST /v1/events"] = Canned(202, {})
+            event = [] if "--file" in words else ["a", "b"]
+            assert main(["emit", *event, "--url", server.url, *words]) == 1
+        assert f"{server.url} answered 202, and not as hookd does" in capsys.readouterr().err
+
+    def test_a_drip_is_silence(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with _dripping() as url:
+            began = time.monotonic()
+            assert main(["emit", "a", "b", "--url", url, f"--spool={tmp_path}"]) == 0
+            assert time.monotonic() - began < 4
+        assert f"no answer from {url} within 2 s" in capsys.readouterr().err
+        assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+@contextmanager
+def _dripping() -> Iterator[str]:
+    """A server whose answer comes a byte at a time, and never to its end."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                for byte in itertools.cycle(b"HTTP/1.1 200 OK\r\nX-A: "):
+                    connection.sendall(bytes([byte]))
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield "http://{}:{}".format(*listener.getsockname())
+        thread.join()

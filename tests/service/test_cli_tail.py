@@ -90,7 +90,7 @@ def test_a_daemon_that_was_never_there_is_exit_code_3(
     [
         (problem(503, "32 are following already", headers={"Retry-After": "5"}), "32 are following already"),
         (problem(404, "there is nothing at this path"), "there is nothing at this path"),
-        (Canned(200, {}), "answered, and not as hookd does: is that the right address?"),
+        (Canned(200, {}), "answered 200, and not as hookd does: is that the right address?"),
     ],
 )
 def test_a_refusal_at_the_start_ends_it(

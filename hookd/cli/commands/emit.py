@@ -117,7 +117,7 @@ def _single(options: argparse.Namespace) -> int:
 
         event_id = fresh_id()
     body = occurrence(options, type=options.type, event=options.event, id=event_id)
-    answer = spool.send(body) if spool else client.send("/v1/events", body)
+    answer = spool.send(body) if spool else client.post_event(body)
     if spool and answer is None:
         _say_spooled(spool)
         kept = {"id": event_id, "spooled": spool.kept[0]}
@@ -141,7 +141,7 @@ def _file(options: argparse.Namespace) -> int:
     taken = Taken(keep=options.json or waits)
 
     def send(body: bytes, media: str) -> Any:
-        return spool.send(body, media) if spool else client.send("/v1/events", body, media=media)
+        return spool.send(body, media) if spool else client.post_event(body, media=media)
 
     tells = not (waits and options.json)
     try:
@@ -167,11 +167,11 @@ def _counted(taken: "Taken", spool: "Spool | None") -> str:
 
 
 def _ways(options: argparse.Namespace) -> "tuple[Client, Spool | None]":
-    client = address.from_options(options)
     if options.spool is None:
-        return client, None
+        return address.from_options(options), None
     from hookd.cli.spooling import Spool
 
+    client = address.from_options(options, or_default=True)
     return client, Spool(client, options.spool, options.config)
 
 
