@@ -4,12 +4,15 @@ Must never: open what is not a regular file, block, read past the size limit, or
 to. Used by `loading`, `revision`, `secret`, `tls`, `view` and `watching`.
 """
 
+import grp
 import os
+import pwd
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from errno import ELOOP, ENOENT, ENOTDIR
 from pathlib import Path, PurePath
+from typing import Any
 
 MAX_CONFIG_BYTES = 16 << 20
 """The largest YAML file that is read."""
@@ -236,6 +239,25 @@ def _read(path: Path, limit: int) -> bytes:
     return data
 
 
+def _denied(path: Path) -> str:
+    """Who must be let in, and what bars the way, as far as that can be seen."""
+    user = _name_of(pwd.getpwuid, os.geteuid())
+    try:
+        facts = path.stat()
+    except OSError:
+        return f"; let the user {user} into its directory"
+    owner, group = _name_of(pwd.getpwuid, facts.st_uid), _name_of(grp.getgrgid, facts.st_gid)
+    mode = stat.S_IMODE(facts.st_mode)
+    return f"; let the user {user} read it (it belongs to {owner}:{group}, its mode is {mode:04o})"
+
+
+def _name_of(look_up: Callable[[int], Any], number: int) -> str:
+    try:
+        return str(look_up(number)[0])
+    except KeyError:
+        return str(number)
+
+
 def _refuse(facts: os.stat_result, limit: int) -> None:
     if kind := kind_of(facts.st_mode):
         raise Unreadable(f"is {kind}, not a regular file")
@@ -251,5 +273,5 @@ def _why(path: Path, error: OSError) -> str:
             return "is a symlink to nothing"
         return "does not exist" + (_WHERE_ELSE if path == _SYSTEM_PATH else "")
     if isinstance(error, PermissionError):
-        return "cannot be read: permission denied"
+        return f"cannot be read: permission denied{_denied(path)}"
     return f"cannot be read: {(error.strerror or type(error).__name__).lower()}"

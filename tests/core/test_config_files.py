@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -394,3 +395,30 @@ def test_a_secret_that_changes_once_it_was_read_changes_the_hash(tmp_path: Path)
     read = loaded.config.webhooks["a"].url.value
     same = config.tree_hash(tmp_path / "x.yaml", loaded.sources) == loaded.hash
     assert (read, same) == ("https://h.example/1", False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_who_must_be_let_in_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "conf" / "hookd.yaml"
+    path.parent.mkdir()
+    path.write_text("webhooks: {}\n")
+    barred = [
+        "setpriv",
+        "--bounding-set=-dac_override,-dac_read_search",
+        sys.executable,
+        "-P",
+        "-m",
+        "hookd",
+        "check",
+    ]
+    for place, mode, told in (
+        (path, 0o600, "let the user root read it (it belongs to 54321:54321, its mode is 0600)"),
+        (path.parent, 0o700, "let the user root into its directory"),
+    ):
+        os.chown(place, 54321, 54321)
+        place.chmod(mode)
+        ran = subprocess.run([*barred, str(path)], capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stdout) == (
+            1,
+            f"{path}:1:1: file: cannot be read: permission denied; {told}\n",
+        )
