@@ -1,8 +1,10 @@
-"""`GET /v1/tail`: the facts as they happen, one JSON object a line, until the client goes or hookd stops (spec 8).
+"""`GET /v1/tail`: what has happened lately; or, for who accepts NDJSON, what happens, as it happens (spec 8).
 
-A line is what the JSON log has for the fact, and `cursor`: `?after=CURSOR` goes on behind it, as far as hookd still
-remembers. Lines about the stream itself begin with `tail.`: `tail.began` (first), `tail.missed` (facts the reader was
-too late for), `tail.alive` (nothing happened for a while), `tail.ended` (hookd stops; without it the connection broke).
+A fact is what the JSON log has for it, and `cursor`: `?after=CURSOR` goes on behind it, as far as hookd still
+remembers. The stream has a fact a line, until the client goes or hookd stops; lines about the stream itself begin with
+`tail.`: `tail.began` (first), `tail.missed` (facts the reader was too late for), `tail.alive` (nothing happened for a
+while), `tail.ended` (hookd stops; without it the connection broke). Only who asks for it by name gets an answer that
+does not end.
 
 Must never: keep anything for a reader but how far it has come. Called by: `daemon` registers it.
 """
@@ -17,6 +19,7 @@ from typing import Any
 
 from hookd.api import filters, views
 from hookd.api.app import Router
+from hookd.api.body import NDJSON
 from hookd.api.message import Answer, Request
 from hookd.api.problem import unavailable
 from hookd.api.services import Services
@@ -27,7 +30,7 @@ MOST_READERS = 32
 """How many may follow at once; so they cannot take the connections that posting needs."""
 
 MOST_FACTS = 256
-"""Facts in one write."""
+"""Facts in one write, and in one document."""
 
 GATHER_S = 0.05
 """For so long what happens is gathered into one write."""
@@ -44,6 +47,7 @@ STATES: Mapping[str, State] = {
 }
 """The state that a delivery has after a fact; `attempt.failed` tells its own."""
 
+_FRESH = (("Cache-Control", "no-store"), ("Vary", "Accept"))
 _CURSOR = re.compile(r"([0-9a-f]{12})-(\d{1,18})", re.ASCII)
 _encode = json.JSONEncoder(default=str, separators=(",", ":")).encode
 
@@ -80,18 +84,24 @@ class TailRoutes:
         router.add("GET", "/v1/tail", self.tail)
 
     async def tail(self, request: Request, _variables: Mapping[str, str]) -> Answer:
-        """Follow, from now on or from a cursor; one of an earlier run goes on with this one's first fact."""
+        """The next facts behind a cursor, or the latest; or all of them from there, or from now, on.
+
+        A cursor of an earlier run goes on with this one's first fact.
+        """
         query = filters.query_of(request, frozenset({"after", "webhook", "task", "state"}))
-        state = filters.queried_state(query)
+        wanted = Wanted(query.get("webhook"), query.get("task"), filters.queried_state(query))
         feed = self._services.feed
         after = _after(query.get("after"), feed)
+        if NDJSON not in request.headers.get("Accept", "").lower():
+            return _page(feed, after if "after" in query else max(0, feed.latest - MOST_FACTS), wanted)
+        return self._stream(feed, after, wanted)
+
+    def _stream(self, feed: Feed, after: int, wanted: Wanted) -> Answer:
         if feed.readers >= MOST_READERS or feed.closed:
             raise unavailable("hookd is stopping" if feed.closed else f"{MOST_READERS} are following already")
         began = {"started_at": views.instant(self._services.started_at)}
-        lines = _lines(feed, after, began, Wanted(query.get("webhook"), query.get("task"), state))
-        return Answer(
-            200, content_type="application/x-ndjson", headers=(("Cache-Control", "no-store"),), pieces=lines
-        )
+        lines = _lines(feed, after, began, wanted)
+        return Answer(200, content_type=NDJSON, headers=_FRESH, pieces=lines)
 
 
 def _after(cursor: str | None, feed: Feed) -> int:
@@ -103,6 +113,16 @@ def _after(cursor: str | None, feed: Feed) -> int:
         raise filters.bad_query("after", "is not a cursor that a line of /v1/tail had")
     run, number = found.groups()
     return min(int(number), feed.latest) if run == feed.run else 0
+
+
+def _page(feed: Feed, after: int, wanted: Wanted) -> Answer:
+    """At most `MOST_FACTS` facts behind a number, as one JSON document."""
+    missed, facts = feed.after(after, MOST_FACTS)
+    lines = b",".join(_line(feed, fact).rstrip() for fact in facts if wanted.has(fact))
+    cursor = _cursor(feed, facts[-1].number if facts else after)
+    return Answer(
+        200, b'{"facts":[%b],"cursor":"%b","missed":%d}' % (lines, cursor.encode(), missed), headers=_FRESH
+    )
 
 
 async def _lines(
@@ -152,4 +172,8 @@ def _about(feed: Feed, number: int, name: str, **facts: Any) -> bytes:
 
 def _encoded(feed: Feed, fact: Fact) -> bytes:
     head = {"timestamp": views.instant(fact.at), "level": fact.level, "event": fact.name}
-    return _encode({**head, **fact.facts, "cursor": f"{feed.run}-{fact.number}"}).encode() + b"\n"
+    return _encode({**head, **fact.facts, "cursor": _cursor(feed, fact.number)}).encode() + b"\n"
+
+
+def _cursor(feed: Feed, number: int) -> str:
+    return f"{feed.run}-{number}"

@@ -11,11 +11,10 @@ from typing import IO, Any
 
 from hookd.cli.client import Refusal, fault_line
 from hookd.cli.failure import Failure
+from hookd.cli.wire import NDJSON
 
 MOST_BYTES = 512 << 10
 MOST_EVENTS = 500
-
-MEDIA = "application/x-ndjson"
 
 Send = Callable[[bytes, str], Any]
 """Posts a body of a media type."""
@@ -118,7 +117,7 @@ def _post(send: Send, batch: list[Line], taken: Taken) -> None:
     """Post one part, in halves where it is larger than this daemon's `limits.event_size` allows."""
     try:
         body = b"".join(content + b"\n" for _, content in batch)
-        answer = send(body, MEDIA)
+        answer = send(body, NDJSON)
     except Refusal as refusal:
         if refusal.status != 413 or len(batch) == 1:
             raise _located(refusal, batch) from None

@@ -105,7 +105,8 @@ class Client(NamedTuple):
 
         from hookd.cli import stream
 
-        request = wire.Request("GET", f"{path}?{urlencode(query)}", self._headers())
+        headers = {**self._headers(), "Accept": wire.NDJSON}
+        request = wire.Request("GET", f"{path}?{urlencode(query)}", headers)
         with self._told(request, silent_s):
             opened = stream.opened(self.address, request, silent_s)
             if isinstance(opened, wire.Answer):

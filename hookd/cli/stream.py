@@ -44,7 +44,7 @@ def opened(address: str, request: wire.Request, silent_s: float) -> wire.Answer 
         connection.request(request.method, base + request.path, headers=request.headers)
         answer = connection.getresponse()
         headers = {name.lower(): value for name, value in answer.getheaders()}
-        if headers.get("content-type") != "application/x-ndjson":
+        if headers.get("content-type") != wire.NDJSON:
             whole = wire.Answer(answer.status, headers, answer.read())
             connection.close()
             return whole

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import http.client
 
 
+NDJSON = "application/x-ndjson"
+"""JSON a line; asked for where an answer has no end."""
+
+
 class Request(NamedTuple):
     """What is asked: a method, a path with its query in ASCII, headers, and a body that may be empty."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from hookd.api.tail import MOST_READERS
+from hookd.api.tail import MOST_FACTS, MOST_READERS
 from hookd.feed import KEPT
 from tests.e2e.conftest import DAEMON, Running
 from tests.e2e.daemon_process import DaemonProcess
@@ -58,12 +58,15 @@ class Stream:
             return await self._response.content.readline() == b""
 
 
+NDJSON = {"Accept": "application/x-ndjson"}
+
+
 @asynccontextmanager
 async def following(daemon: DaemonProcess, **query: str) -> AsyncIterator[Stream]:
     connector = aiohttp.UnixConnector(path=str(daemon.socket))
     async with (
         aiohttp.ClientSession(connector=connector) as session,
-        session.get("http://localhost/v1/tail", params=query) as response,
+        session.get("http://localhost/v1/tail", params=query, headers=NDJSON) as response,
     ):
         assert response.status == 200, await response.text()
         assert response.content_type == "application/x-ndjson"
@@ -185,12 +188,32 @@ async def test_a_reader_that_sleeps_holds_nobody_up(recorder: Recorder, running:
     writer.close()
 
 
+async def test_who_does_not_ask_for_a_stream_gets_an_answer_that_ends(
+    recorder: Recorder, running: Running
+) -> None:
+    daemon = await running(CONFIG.format(url=recorder.url))
+    latest = await daemon.get("/v1/tail")
+    assert "daemon.ready" in names(latest["facts"])
+    assert (latest["missed"], latest["cursor"]) == (0, latest["facts"][-1]["cursor"])
+    nothing = await daemon.get(f"/v1/tail?after={latest['cursor']}")
+    assert nothing == {"facts": [], "cursor": latest["cursor"], "missed": 0}
+    for _ in range(MOST_FACTS):
+        await daemon.post({"type": "vm", "event": "none"})
+    found: Facts = []
+    cursor = latest["cursor"]
+    while facts := (page := await daemon.get(f"/v1/tail?after={cursor}"))["facts"]:
+        assert len(facts) <= MOST_FACTS
+        found, cursor = found + facts, page["cursor"]
+    assert names(found).count("event.accepted") == MOST_FACTS
+    assert (await daemon.get(f"/v1/tail?after={latest['cursor']}&webhook=none"))["facts"] == []
+
+
 async def test_there_is_a_bound_on_readers(recorder: Recorder, running: Running) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     opened = [following(daemon) for _ in range(MOST_READERS)]
     streams = [await each.__aenter__() for each in opened]
     assert [(await stream.next())["event"] for stream in streams] == ["tail.began"] * MOST_READERS
-    refused, problem = await daemon.request("GET", "/v1/tail")
+    refused, problem = await daemon.request("GET", "/v1/tail", headers=NDJSON)
     assert (refused, problem["detail"]) == (503, f"{MOST_READERS} are following already")
     await opened.pop().__aexit__(None, None, None)
     async with asyncio.timeout(WITHIN_S):

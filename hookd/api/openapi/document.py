@@ -51,7 +51,7 @@ _PATH_PARAMETERS: Mapping[str, Schema] = {
 """What stands behind each collection in a path."""
 
 _QUERY: Mapping[str, Schema] = {
-    "after": text("A line's `cursor`: go on behind it", pattern="^[0-9a-f]{12}-[0-9]{1,18}$"),
+    "after": text("A fact's `cursor`: go on behind it", pattern="^[0-9a-f]{12}-[0-9]{1,18}$"),
     "state": choice(State, "Only in this state"),
     "webhook": text("Only of this webhook"),
     "task": text("Only of this task"),
@@ -182,7 +182,8 @@ def _answers(given: Operation) -> Iterator[tuple[str, Any]]:
 
 
 def _success(said: Said) -> dict[str, Any]:
-    return {"description": said.text, "content": {said.kind: {"schema": said.schema}}}
+    kinds = {said.kind: said.schema, **said.others}
+    return {"description": said.text, "content": {kind: {"schema": schema} for kind, schema in kinds.items()}}
 
 
 def _shared_problems() -> Iterator[tuple[int, str]]:

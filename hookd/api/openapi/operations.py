@@ -19,11 +19,12 @@ _PLAIN = CONTENT_TYPE.partition(";")[0]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer: what it means and its schema, of content type `kind`."""
+    """An answer: what it means and its schema, of content type `kind`; `others` has those of other content types."""
 
     text: str
     schema: Schema
     kind: str = JSON
+    others: Mapping[str, Schema] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +206,15 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("GET", "/v1/tail"): Operation(
         "tail",
-        "Follow what happens, until the client goes or hookd stops",
-        more="The first line is `tail.began`; then come the facts of the log, of every level. `tail.missed` tells how"
-        " many were gone before they could be sent, `tail.alive` that nothing happened, `tail.ended` that hookd stops."
+        "What has happened lately; or follow what happens",
+        more="Facts are what the log says, of every level. By default the latest are answered, or the next behind"
+        " `after`. With `Accept: application/x-ndjson` they come as they happen, from now on or from behind `after`,"
+        " until the client goes or hookd stops: first a line `tail.began`, then the facts; `tail.missed` tells how many"
+        " were gone before they could be sent, `tail.alive` that nothing happened, `tail.ended` that hookd stops."
         " With `webhook`, `task` or `state` only facts about such deliveries are sent; `state` is the one that a"
         " delivery has after the fact. A cursor of an earlier run goes on with the first fact of this one.",
         query=frozenset({"after", "webhook", "task", "state"}),
-        answers={200: Said("Lines without end", _TAIL, NDJSON)},
+        answers={200: Said("Some facts; or lines without end", ref("Tail"), others={NDJSON: _TAIL})},
     ),
     ("GET", "/v1/status"): Operation(
         "getStatus",

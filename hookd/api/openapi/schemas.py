@@ -315,6 +315,15 @@ _ANSWERS: Mapping[str, Schema] = {
         additionalProperties=True,
         description="A fact, with the keys that it has in the log",
     ),
+    "Tail": record(
+        {
+            "facts": {"type": "array", "items": ref("TailLine")},
+            "cursor": text(
+                "For `after`: of the last fact that was looked at", pattern="^[0-9a-f]{12}-[0-9]{1,18}$"
+            ),
+            "missed": count("Facts behind `after` that are remembered no more"),
+        }
+    ),
     "Retried": record({"matched": count("Fit the filter"), "retried": count("Are due now")}),
     "Rearmed": record({"task": text("Its name"), "rearmed": flag("False: it was not spent")}),
     "Ok": record({"status": {"const": "ok"}}),
