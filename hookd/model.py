@@ -313,7 +313,10 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries to list; None means any. Instants in seconds since the epoch, over `created_at`."""
+    """Which deliveries to list; None means any.
+
+    Instants in seconds since the epoch, over `created_at`: from `since` on, before `until`.
+    """
 
     state: State | None = None
     webhook: str | None = None

@@ -4,7 +4,7 @@ Must never: ask the store. Called by: `operate`, `byhand`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -67,7 +67,7 @@ def queried(query: Mapping[str, str]) -> DeliveryFilter:
     )
     if _is_reversed(where):
         raise bad_query("since", _REVERSED)
-    return where
+    return _inclusive(where)
 
 
 def queried_limit(query: Mapping[str, str]) -> int:
@@ -127,7 +127,7 @@ def decode_retry(value: Any) -> RetryOrder:
     if _is_reversed(where):
         faults.add("/since", _REVERSED)
     faults.raise_any()
-    return RetryOrder(where, dry_run is True)
+    return RetryOrder(_inclusive(where), dry_run is True)
 
 
 def _wanted_state(body: Mapping[str, Any], faults: Faults) -> State:
@@ -158,6 +158,13 @@ def _wanted_instant(body: Mapping[str, Any], name: str, faults: Faults) -> float
 def _is_reversed(where: DeliveryFilter) -> bool:
     """Whether the window ends before it begins."""
     return where.since is not None and where.until is not None and where.since > where.until
+
+
+def _inclusive(where: DeliveryFilter) -> DeliveryFilter:
+    """The filter with all of the millisecond that `until` names: answers show no more digits of an instant."""
+    if where.until is None:
+        return where
+    return replace(where, until=(round(where.until * 1e6) // 1000 + 1) / 1000)
 
 
 def _seconds(text: str) -> float | None:

@@ -164,8 +164,9 @@ async def test_many_are_retried_by_filter(recorder: Recorder, running: Running) 
         ({"event": "e1"}, 1),
         ({"webhook": "a", "task": "tb"}, 0),
         ({"since": second["created_at"]}, 2),
-        ({"until": third["created_at"]}, 2),
-        ({"since": second["created_at"], "until": third["created_at"]}, 1),
+        ({"until": second["created_at"]}, 2),
+        ({"since": second["created_at"], "until": third["created_at"]}, 2),
+        ({"since": second["created_at"], "until": second["created_at"]}, 1),
     ):
         answer = await done(daemon, "/v1/deliveries/retry", {**filters, "dry_run": True})
         assert answer == {"matched": count, "retried": 0}, filters

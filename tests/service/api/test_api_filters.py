@@ -23,10 +23,11 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
         ({"event": "e"}, DeliveryFilter(state=State.DEAD, event_id="e")),
         (
             {"since": "2026-01-02T03:04:05Z", "until": "2026-01-02T03:04:05Z"},
-            DeliveryFilter(state=State.DEAD, since=AT, until=AT),
+            DeliveryFilter(state=State.DEAD, since=AT, until=AT + 0.001),
         ),
         ({"since": "2026-01-02T03:04:05Z"}, DeliveryFilter(state=State.DEAD, since=AT)),
-        ({"until": "2026-01-02t04:04:05.5+01:00"}, DeliveryFilter(state=State.DEAD, until=AT + 0.5)),
+        ({"until": "2026-01-02t04:04:05.5+01:00"}, DeliveryFilter(state=State.DEAD, until=AT + 0.501)),
+        ({"until": "2026-01-02T03:04:05.1239Z"}, DeliveryFilter(state=State.DEAD, until=AT + 0.124)),
         (
             {"since": "2016-12-31T23:59:60Z"},
             DeliveryFilter(state=State.DEAD, since=datetime(2017, 1, 1, tzinfo=UTC).timestamp()),
