@@ -137,7 +137,9 @@ def fault(path: str, method: str, code: int, answer: Any) -> str:
         return f"{method} {path} answered {code}, which is not described"
     if "$ref" in said:
         said = found["components"]["responses"][said["$ref"].rpartition("/")[2]]
-    content = next(iter(said["content"].values()))  # the first is what is answered unless another is asked for
+    content = next(
+        iter(said["content"].values())
+    )  # the first is what is answered unless another is asked for
     schema = {**content["schema"], "components": {"schemas": closed(found["components"]["schemas"])}}
     error = best_match(Draft202012Validator(schema).iter_errors(answer))
     where = error.json_path if error else ""

@@ -30,7 +30,11 @@ class Site:
             directory,
             env={"SLACK_URL": f"{recorder.url}/slack", "DISCORD_URL": f"{recorder.url}/discord"},
         )
-        self.env = {**os.environ, "HOOKD_SOCKET": str(self.daemon.socket)}
+        self.env = {
+            **os.environ,
+            "HOOKD_SOCKET": str(self.daemon.socket),
+            "HOOKD_SPOOL": str(directory / "spool"),
+        }
         self.hookd = self.script(
             "hookd",
             f'#!/bin/sh\nPYTHONPATH="{Path.cwd()}" exec "{sys.executable}" -m hookd "$@"\n',
@@ -80,7 +84,9 @@ class Site:
 
 @pytest.fixture
 async def site(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Site]:
-    (tmp_path / "hookd.yaml").write_text(DAEMON + readme.files()["recipes.yaml"])
+    spool = "daemon: {spool: spool, "
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "hookd.yaml").write_text(DAEMON.replace("daemon: {", spool) + readme.files()["recipes.yaml"])
     made = Site(tmp_path, recorder)
     async with made.daemon:
         yield made
@@ -118,19 +124,22 @@ async def test_a_command_that_works_is_silent(site: Site) -> None:
     assert (await site.daemon.get("/v1/events"))["events"] == []
 
 
-@pytest.mark.parametrize("printed", [NASTY.replace("\0", ""), "x" * 100_000, "", "\udc80\udcff"])
+@pytest.mark.parametrize("printed", [NASTY.replace("\0", ""), "x" * 100_000, "😀" * 2000, "", "\udc80\udcff"])
 async def test_a_commands_failure_reaches_slack_and_discord(site: Site, printed: str) -> None:
     tell = site.recipe("tell-hookd")
     command = ("sh", "-c", f"cat '{site.directory / 'printed'}'; exit 3")
     (site.directory / "printed").write_bytes(printed.encode(errors="surrogateescape"))
     assert await site.run(tell, "backup", *command) == (3, "")
     event = await site.event()
-    shown = printed.encode(errors="surrogateescape").decode(errors="replace")[-1500:]
+    shown = printed.encode(errors="surrogateescape").decode(errors="replace")[-900:]
     assert (event["type"], event["event"], event["object"]["name"]) == ("job", "failed", "backup")
     assert event["data"] == {"code": 3, "summary": shown}
     [slack], [discord] = await site.bodies("/slack"), await site.bodies("/discord")
     assert_slack_takes(slack)
     assert_discord_takes(discord)
+    assert len(discord["content"].encode("utf-16-le")) // 2 <= 2000, (
+        "also where pairs of surrogates count twice"
+    )
     assert slack["blocks"][0]["text"]["text"] == f"job failed: backup\n{shown}"
     assert discord["content"] == f"**job failed: backup**\n{shown}"
 
@@ -139,6 +148,34 @@ async def test_a_command_that_a_signal_ends(site: Site) -> None:
     tell = site.recipe("tell-hookd")
     assert await site.run(tell, "backup", "sh", "-c", "kill -9 $$") == (137, "")
     assert (await site.event())["data"] == {"code": -9, "summary": ""}
+
+
+@pytest.mark.parametrize("command", ["/no/such/command", "/etc/passwd"])
+async def test_a_command_that_cannot_be_run(site: Site, command: str) -> None:
+    tell = site.recipe("tell-hookd")
+    assert await site.run(tell, "-x 'backup'", command) == (127, "")
+    event = await site.event()
+    assert event["object"]["name"] == "-x 'backup'"
+    assert command in event["data"]["summary"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "code"),
+    [
+        ("tell-hookd", ["backup", "sh", "-c", "exit 7"], 7),
+        ("smartd-hookd", [], 0),
+        ("mdadm-hookd", ["Fail", "/dev/md/x", '/dev/a"b'], 0),
+    ],
+)
+async def test_while_hookd_is_down_the_event_waits(
+    site: Site, recipe: str, words: list[str], code: int
+) -> None:
+    await site.daemon.stop()
+    seen = {"SMARTD_FAILTYPE": "EmailTest", "SMARTD_MESSAGE": "TEST", "SMARTD_DEVICE": "/dev/sda"}
+    assert (await site.run(site.recipe(recipe), *words, env=seen))[0] == code
+    await site.daemon.start()
+    await site.event()
+    assert len(await site.bodies("/slack")) == 1
 
 
 async def test_cron(site: Site) -> None:
@@ -189,7 +226,7 @@ async def test_systemd(site: Site) -> None:
         analyze, "verify", "--man=no", units / "backup.service", env={"SYSTEMD_UNIT_PATH": f"{units}:"}
     )
     assert "ended.conf" not in out
-    filled = text.partition("ExecStopPost=")[2].replace("%N", "backup")
+    filled = text.partition("ExecStopPost=-")[2].replace("%N", "backup")
     for name, value in (("SERVICE_RESULT", "exit-code"), ("EXIT_CODE", "exited"), ("EXIT_STATUS", "1")):
         assert f"${{{name}}}" in filled
         filled = filled.replace(f"${{{name}}}", value)
@@ -239,14 +276,21 @@ async def test_mdadm(site: Site) -> None:
     assert code == 0, out
     event = await site.event()
     assert (event["type"], event["event"], event["object"]["name"]) == ("raid", "changed", "/dev/md4711")
-    assert event["data"] == {"what": "DeviceDisappeared", "summary": "DeviceDisappeared"}
+    assert event["data"] == {"what": "DeviceDisappeared", "summary": "DeviceDisappeared", "alarm": True}
     assert_slack_takes((await site.bodies("/slack"))[0])
 
 
 async def test_mdadm_names_a_component(site: Site) -> None:
     script = site.recipe("mdadm-hookd")
-    assert await site.run(script, "Fail", "/dev/md0", "/dev/sdb1") == (0, "")
-    assert (await site.event())["data"] == {"what": "Fail", "summary": "Fail /dev/sdb1"}
+    assert await site.run(script, "Fail", "/dev/md0", '/dev/s"b1') == (0, "")
+    assert (await site.event())["data"] == {"what": "Fail", "summary": 'Fail /dev/s"b1', "alarm": True}
+
+
+async def test_what_is_no_alarm_of_mdadm_is_not_told(site: Site) -> None:
+    script = site.recipe("mdadm-hookd")
+    assert await site.run(script, "RebuildFinished", "/dev/md0") == (0, "")
+    assert (await site.event())["data"]["alarm"] is False
+    assert (await site.daemon.get("/v1/deliveries"))["deliveries"] == []
 
 
 async def test_debian_webhook_runs_a_command(running: Running, tmp_path: Path) -> None:
