@@ -135,7 +135,7 @@ class Store(Protocol):
     async def wait_for_work(self) -> None:
         """Return when `earliest_due` may have changed for the sooner since the last call (the doorbell).
 
-        Rings too when writing works again after a failure. For one waiter.
+        Rings too when `paused` has changed, and when writing works again after a failure. For one waiter.
         """
         ...
 
@@ -147,7 +147,7 @@ class Store(Protocol):
         ...
 
     async def pause(self, webhook: str, *, now: float) -> None:
-        """Park the webhook until `resume`, across restarts. Again: the first instant stays."""
+        """Park the webhook until `resume`, across restarts; rings the doorbell. Again: the first instant stays."""
         ...
 
     async def resume(self, webhook: str) -> bool:

@@ -409,10 +409,11 @@ class TestPause:
         await store.pause("w", now=T0 + 7)
         assert store.paused() == {"w": T0 + 7}
 
-    async def test_resume_rings_the_doorbell(self, store: Store) -> None:
+    async def test_what_changes_the_paused_webhooks_rings_the_doorbell(self, store: Store) -> None:
         await store.pause("w", now=T0)
+        await asyncio.wait_for(store.wait_for_work(), 5)
         waiting = asyncio.ensure_future(store.wait_for_work())
-        await store.pause("v", now=T0)
+        await store.pause("w", now=T0 + 1)
         await store.resume("u")
         assert not waiting.done()
         await store.resume("w")
