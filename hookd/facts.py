@@ -89,7 +89,7 @@ class DeliveriesDead:
 
 @dataclass(frozen=True, slots=True)
 class WebhookParked:
-    """Deliveries wait for a webhook that is parked; `reason` is a `Parked`."""
+    """Deliveries wait for a webhook that is parked; `reason` is a `Parked`. Told again when the reason is another."""
 
     webhook: str
     reason: str

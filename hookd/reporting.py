@@ -104,6 +104,7 @@ class Reporter:
         self._deaths: dict[str, Deaths] = {}
         self._quiet_until: dict[str, float] = {}
         self._unsaid: dict[str, _Waiting] = {}
+        self._said_parked: set[str] = set()
         self._look_again_at = inf
         self._pause_s = FIRST_RETRY_S
         self._wake = asyncio.Event()
@@ -163,13 +164,14 @@ class Reporter:
 
     async def _take_in_one(self, waiting: _Waiting) -> None:
         match waiting.fact:
-            case WebhookParked(webhook) if self._asks_for_webhooks() and await self._is_of_reports(webhook):
+            case WebhookParked(webhook) if await self._goes_unsaid(webhook):
                 self._unsaid[webhook] = waiting
                 self._look_again_at = min(self._look_again_at, self._clock.monotonic() + LOOK_AGAIN_S)
             case WebhookResumed(webhook) if self._unsaid.pop(webhook, None) is not None:
                 return
             case fact:
                 await self._report(fact, waiting.at)
+                self._note_said(fact)
 
     async def _take_in_deaths(self, webhook: str) -> None:
         deaths = self._deaths.pop(webhook)
@@ -204,6 +206,18 @@ class Reporter:
         """Whether any rule is about webhooks being parked, or about their end: each alone could go round for ever."""
         matcher = self._holder.current.matcher
         return any(matcher.knows("hookd.webhook", event) for event in OWN_TYPES["hookd.webhook"].events)
+
+    async def _goes_unsaid(self, webhook: str) -> bool:
+        """Whether the parking of a webhook is not reported for now; one that was reported is followed to its end."""
+        if webhook in self._said_parked or not self._asks_for_webhooks():
+            return False
+        return await self._is_of_reports(webhook)
+
+    def _note_said(self, fact: Single) -> None:
+        if isinstance(fact, WebhookParked):
+            self._said_parked.add(fact.webhook)
+        elif isinstance(fact, WebhookResumed):
+            self._said_parked.discard(fact.webhook)
 
     async def _is_of_reports(self, webhook: str) -> bool:
         """Whether all that waits for a webhook are reports, of which nothing is reported."""

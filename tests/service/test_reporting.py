@@ -24,7 +24,7 @@ from hookd.generation import Generation, Holder
 from hookd.ids import new_id
 from hookd.intake import Intake
 from hookd.metrics import Metrics
-from hookd.model import Event, EventRecord, Receipt
+from hookd.model import DeliveryFilter, Event, EventRecord, Receipt
 from hookd.reporting import EVERY_S, MOST_WAITING, Reporter
 from hookd.store.sqlite import SqliteStore
 from tests.service.worker_stage import AheadClock
@@ -236,6 +236,27 @@ async def test_a_webhook_for_which_nothing_but_reports_waits_is_not_reported(sto
     await desk.until_told(2)
     await desk.stop()
     assert await desk.names() == ["parked mixed", "resumed mixed"]
+
+
+async def test_another_reason_is_reported_and_the_end_once_the_beginning_was(store: SqliteStore) -> None:
+    desk = Desk(store, ALL)
+    await desk.parks("ops", "evt_1")
+    await desk.until_told(1)
+    page = await store.deliveries(DeliveryFilter(webhook="ops"), limit=9)
+    for record in page.items:
+        if record.event_id == "evt_1":
+            await store.cancel(record.id, now=desk.clock.now())
+    desk.reporter.tell(WebhookParked("ops", "disabled"))  # only its own report waits by now
+    desk.reporter.tell(WebhookResumed("ops", "disabled"))
+    told = await desk.until_told(3)
+    assert [record.event.data["reason"] for record in told] == ["breaker", "disabled", "disabled"]
+    desk.reporter.tell(WebhookParked("ops", "paused"))  # only reports wait
+    desk.reporter.tell(WebhookParked("ops", "disabled"))
+    desk.reporter.tell(WebhookResumed("ops", "disabled"))
+    desk.reporter.tell(MISSED)
+    await desk.until_told(4)
+    await desk.stop()
+    assert await desk.names() == ["parked ops", "parked ops", "resumed ops", "missed schedules.nightly"]
 
 
 async def test_a_rule_on_resumed_alone_goes_round_for_ever_no_more(store: SqliteStore) -> None:
