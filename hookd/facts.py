@@ -113,7 +113,7 @@ class ConfigRejected:
 
 @dataclass(frozen=True, slots=True)
 class ConfigApplied:
-    """A generation came into force; `changes` by section."""
+    """A generation came into force; `changes` by section. Without any: what is on disk was refused, and is no more."""
 
     path: str
     number: int

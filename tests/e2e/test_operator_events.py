@@ -131,15 +131,19 @@ async def test_each_fact_reaches_the_operator(recorder: Recorder, running: Runni
     rejected = await told.when("hookd.config rejected")  # by the rules and to the webhook still in force
     assert rejected["name"] == str(path)
     assert "hookd.yaml:6:40: webhooks.w.retires: unknown key" in rejected["text"]
+    path.write_text(good)
+    assert (await daemon.request("POST", "/v1/reload"))[0] == 200
+    mended = await told.when("hookd.config applied")
+    assert mended["text"] == "configuration 1 is in force: no definition has changed"
     path.write_text(good.replace("retries: 0", "retries: 1") + "  more: {webhook: w}\n")
     assert (await daemon.request("POST", "/v1/reload"))[0] == 200
-    applied = await told.when("hookd.config applied")
+    applied = await told.when("hookd.config applied", nth=2)
     assert applied["text"] == "configuration 2 is in force: webhooks +0 ~1 -0, tasks +1 ~0 -0"
-    [event] = [each for each in await own_events(daemon) if each["event"] == "applied"]
+    [_, event] = [each for each in await own_events(daemon) if each["event"] == "applied"]
     assert event["data"]["changes"]["tasks"] == {"added": ["more"], "changed": [], "removed": []}
     assert (await daemon.request("POST", "/v1/reload"))[0] == 200  # nothing has changed: no news
     assert await daemon.stop() == 0
-    names = ["started", "dead", "parked", "resumed", "rejected", "applied"]
+    names = ["started", "dead", "parked", "resumed", "rejected", "applied", "applied"]
     assert [each["what"].split(" ")[1] for each in told.all] == names
 
 
