@@ -1,7 +1,8 @@
 """Takes what hookd says about itself in as events (spec 10), by the rules in force when it is taken in.
 
 Facts are told from anywhere in the loop and wait in memory, bounded; one task takes them in, in order. While the store
-cannot write they wait, what does not fit is dropped with a line in the log, and a crash loses what still waits.
+cannot write they wait, what does not fit is dropped with a line in the log, and a crash loses what still waits; dead
+deliveries alone are counted anew, from the history.
 
 What a delivery of such an event brings about is not reported: neither that it is dead, nor that a webhook is parked
 for which nothing else waits. So no report ever leads to another.
@@ -10,13 +11,14 @@ Must never: hold up who tells a fact, or store one that no rule asks for. Called
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 
 from hookd import log
 from hookd.clock import Clock
+from hookd.deaths import Deaths, left_over
 from hookd.errors import PendingLimitReached, StoreUnavailable
 from hookd.facts import (
     OWN_TYPES,
@@ -33,7 +35,6 @@ from hookd.facts import (
 from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.model import DeliveryFilter, Receipt, State
-from hookd.schedule import moment_text
 from hookd.store.base import Store
 
 EVERY_S = 60.0
@@ -41,9 +42,6 @@ EVERY_S = 60.0
 
 MOST_WAITING = 10_000
 """Facts that wait to be taken in; further ones are dropped."""
-
-MOST_TASKS = 1000
-"""Tasks whose dead deliveries are counted one by one."""
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
@@ -56,32 +54,6 @@ LOOKED_AT = 1000
 """So many of the deliveries that wait for a webhook are looked at, the newest, to find one that is no report's."""
 
 _PAGE = 200
-
-
-@dataclass(slots=True)
-class Deaths:
-    """Dead deliveries of one webhook that are not reported yet.
-
-    Attributes:
-        since: when the first of them died, seconds since the epoch.
-        last: the latest.
-    """
-
-    since: float
-    last: DeliveryDead
-    tasks: Counter[str] = field(default_factory=Counter)
-    count: int = 0
-
-    def add(self, dead: DeliveryDead) -> None:
-        """Count one more."""
-        self.last = dead
-        self.count += 1
-        if dead.task in self.tasks or len(self.tasks) < MOST_TASKS:
-            self.tasks[dead.task] += 1
-
-    def told(self) -> DeliveriesDead:
-        """One fact for all of them."""
-        return DeliveriesDead(self.last, self.count, moment_text(self.since), dict(self.tasks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +73,8 @@ class Reporter:
         self._holder = holder
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
+        self._began_at = clock.now()
+        self._has_recalled = False
         self._deaths: dict[str, Deaths] = {}
         self._quiet_until: dict[str, float] = {}
         self._unsaid: dict[str, _Waiting] = {}
@@ -121,7 +95,10 @@ class Reporter:
         self._wake.set()
 
     async def run(self) -> None:
-        """Report until `stop`; then once more what is left, which is told in the log where it cannot be stored."""
+        """Report until `stop`; then once more what is left, which is told in the log where it cannot be stored.
+
+        Dead deliveries whose time to be reported has not come are left to the next run.
+        """
         while not self._stopping.is_set():
             self._wake.clear()
             try:
@@ -131,8 +108,9 @@ class Reporter:
             except (StoreUnavailable, PendingLimitReached):
                 await self._nap(self._stopping, self._pause_s)
                 self._pause_s = min(2 * self._pause_s, LONGEST_RETRY_S)
+        self._look_again()
         try:
-            await self._take_in(inf)
+            await self._take_in(self._clock.monotonic())
         except (StoreUnavailable, PendingLimitReached) as exc:
             self._say_lost(exc)
 
@@ -147,10 +125,12 @@ class Reporter:
                 await until.wait()
 
     async def _take_in(self, mono: float) -> None:
-        """Report everything that may be reported at an instant of the monotonic clock, `inf` at the end.
+        """Report everything that may be reported at an instant of the monotonic clock.
 
         What the store refuses goes on waiting.
         """
+        if not self._has_recalled:
+            await self._recall(mono)
         if mono >= self._look_again_at:
             self._look_again()
         while self._waiting:
@@ -161,6 +141,18 @@ class Reporter:
         for webhook in [name for name, until in self._quiet_until.items() if mono >= until]:
             if webhook not in self._deaths:
                 del self._quiet_until[webhook]
+
+    async def _recall(self, mono: float) -> None:
+        """Go on where the run before ended: within the rate, and with what it left unreported."""
+        if self._holder.current.matcher.knows("hookd.delivery", "dead"):
+            left = await left_over(self._store, before=self._began_at)
+            for webhook, at in left.reported_at.items():
+                quiet_s = min(at + EVERY_S - self._clock.now(), EVERY_S)
+                if quiet_s > 0:
+                    self._quiet_until[webhook] = mono + quiet_s
+            for webhook, deaths in left.deaths.items():
+                self._put_back(webhook, deaths)
+        self._has_recalled = True
 
     async def _take_in_one(self, waiting: _Waiting) -> None:
         match waiting.fact:
@@ -187,9 +179,7 @@ class Reporter:
         """Count what was not stored together with what came meanwhile."""
         newer = self._deaths.get(webhook)
         if newer is not None:
-            deaths.count += newer.count
-            deaths.tasks.update(newer.tasks)
-            deaths.last = newer.last
+            deaths.go_on(newer)
         self._deaths[webhook] = deaths
 
     async def _report(self, fact: Single | DeliveriesDead, at: float) -> Receipt | None:
@@ -257,8 +247,9 @@ class Reporter:
     def _say_lost(self, exc: Exception) -> None:
         for waiting in self._waiting:
             _say_dropped(waiting.fact, str(exc))
-        for deaths in self._deaths.values():
-            _say_dropped(deaths.told(), str(exc))
+        for webhook, deaths in self._deaths.items():
+            if webhook not in self._quiet_until:
+                _say_dropped(deaths.told(), str(exc))
 
 
 def _say_dropped(fact: Single | DeliveriesDead, why: str) -> None:

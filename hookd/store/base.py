@@ -245,6 +245,17 @@ class Store(Protocol):
         """When the latest of the deliveries that are dead now became so, or None. Cheap, however many there are."""
         ...
 
+    async def died(self, *, since: float, until: float, limit: int) -> tuple[DeliveryRecord, ...]:
+        """The latest of the deliveries that are dead now and died from `since` to before `until`, the latest first.
+
+        Cheap, however many there are.
+        """
+        ...
+
+    async def events_between(self, first: str, last: str, *, limit: int) -> tuple[EventRecord, ...]:
+        """The last of the kept events whose ids lie between two, both included, in order of the ids, the last first."""
+        ...
+
     def pending_count(self) -> int:
         """How many deliveries are unfinished. Costs nothing."""
         ...
