@@ -30,6 +30,9 @@ OWN_TYPES: Mapping[str, TypeDef] = {
 }  # fmt: skip
 """Always in the catalogue; their events have an object and no tags."""
 
+ABOUT_WEBHOOKS = frozenset({"hookd.delivery", "hookd.webhook"})
+"""Those whose events' object is a webhook."""
+
 MOST_NAMES = 100
 """Names and faults that one report lists; of more, the number is told."""
 
