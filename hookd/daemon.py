@@ -126,6 +126,7 @@ class Daemon:
         self._reporter: Reporter | None = None
         self._config = config
         self._told_number = self._holder.current.number
+        self._told_rejected = False
         self._env = env
 
     async def main(self) -> None:
@@ -306,9 +307,9 @@ class Daemon:
         if self._reporter is not None:
             if not verdict.ok:
                 self._reporter.tell(ConfigRejected(current.config.path, verdict.faults))
-            elif current.number != self._told_number:
+            elif self._told_rejected or current.number != self._told_number:
                 self._reporter.tell(_applied(current, verdict))
-        self._told_number = current.number
+        self._told_number, self._told_rejected = current.number, not verdict.ok
         if verdict.ok:
             self._notify.ready(f"serving {configuration.summary(self._holder.current.config)}")
         else:

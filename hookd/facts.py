@@ -30,6 +30,9 @@ OWN_TYPES: Mapping[str, TypeDef] = {
 }  # fmt: skip
 """Always in the catalogue; their events have an object and no tags."""
 
+ABOUT_WEBHOOKS = frozenset({"hookd.delivery", "hookd.webhook"})
+"""Those whose events' object is a webhook."""
+
 MOST_NAMES = 100
 """Names and faults that one report lists; of more, the number is told."""
 
@@ -89,7 +92,7 @@ class DeliveriesDead:
 
 @dataclass(frozen=True, slots=True)
 class WebhookParked:
-    """Deliveries wait for a webhook that is parked; `reason` is a `Parked`."""
+    """Deliveries wait for a webhook that is parked; `reason` is a `Parked`. Told again when the reason is another."""
 
     webhook: str
     reason: str
@@ -113,7 +116,7 @@ class ConfigRejected:
 
 @dataclass(frozen=True, slots=True)
 class ConfigApplied:
-    """A generation came into force; `changes` by section."""
+    """A generation came into force; `changes` by section. Without any: what is on disk was refused, and is no more."""
 
     path: str
     number: int

@@ -183,7 +183,7 @@ class Parking:
             down: lanes whose breaker is not closed.
 
         Returns:
-            The lanes that are parked since the last look, and those that no longer are.
+            The lanes that are parked, or for another reason, since the last look, and those that no longer are.
         """
         before = self.why
         known = self._fits[0] is webhooks and self._fits[1] is paused and self._fits[2] == down
@@ -195,7 +195,8 @@ class Parking:
         self._fits = (webhooks, paused, frozenset(down))
         self.why = {**before, **found} if known else found
         self.still = {name for name, why in self.why.items() if why is not Parked.BREAKER}
-        return self.why.keys() - before.keys(), before.keys() - self.why.keys()
+        began = {name for name, why in found.items() if before.get(name) is not why}
+        return began, before.keys() - self.why.keys()
 
 
 def _why(

@@ -275,6 +275,8 @@ class Reloader:
             )
         else:
             self._take_note(generation.revision)
+            if not self._last.ok:
+                log.info("config.mended", **asdict(self._holder.current.ref))
         self._metrics.reloads.labels("applied").inc()
         self._measure(config, now)
         for warning in config.warnings:

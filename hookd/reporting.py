@@ -1,7 +1,8 @@
 """Takes what hookd says about itself in as events (spec 10), by the rules in force when it is taken in.
 
 Facts are told from anywhere in the loop and wait in memory, bounded; one task takes them in, in order. While the store
-cannot write they wait, what does not fit is dropped with a line in the log, and a crash loses what still waits.
+cannot write they wait, what does not fit is dropped with a line in the log, and a crash loses what still waits; dead
+deliveries alone are counted anew, from the history.
 
 What a delivery of such an event brings about is not reported: neither that it is dead, nor that a webhook is parked
 for which nothing else waits. So no report ever leads to another.
@@ -10,13 +11,14 @@ Must never: hold up who tells a fact, or store one that no rule asks for. Called
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 
 from hookd import log
 from hookd.clock import Clock
+from hookd.deaths import Deaths, left_over
 from hookd.errors import PendingLimitReached, StoreUnavailable
 from hookd.facts import (
     OWN_TYPES,
@@ -33,7 +35,6 @@ from hookd.facts import (
 from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.model import DeliveryFilter, Receipt, State
-from hookd.schedule import moment_text
 from hookd.store.base import Store
 
 EVERY_S = 60.0
@@ -41,9 +42,6 @@ EVERY_S = 60.0
 
 MOST_WAITING = 10_000
 """Facts that wait to be taken in; further ones are dropped."""
-
-MOST_TASKS = 1000
-"""Tasks whose dead deliveries are counted one by one."""
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
@@ -56,32 +54,6 @@ LOOKED_AT = 1000
 """So many of the deliveries that wait for a webhook are looked at, the newest, to find one that is no report's."""
 
 _PAGE = 200
-
-
-@dataclass(slots=True)
-class Deaths:
-    """Dead deliveries of one webhook that are not reported yet.
-
-    Attributes:
-        since: when the first of them died, seconds since the epoch.
-        last: the latest.
-    """
-
-    since: float
-    last: DeliveryDead
-    tasks: Counter[str] = field(default_factory=Counter)
-    count: int = 0
-
-    def add(self, dead: DeliveryDead) -> None:
-        """Count one more."""
-        self.last = dead
-        self.count += 1
-        if dead.task in self.tasks or len(self.tasks) < MOST_TASKS:
-            self.tasks[dead.task] += 1
-
-    def told(self) -> DeliveriesDead:
-        """One fact for all of them."""
-        return DeliveriesDead(self.last, self.count, moment_text(self.since), dict(self.tasks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +73,12 @@ class Reporter:
         self._holder = holder
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
+        self._began_at = clock.now()
+        self._has_recalled = False
         self._deaths: dict[str, Deaths] = {}
         self._quiet_until: dict[str, float] = {}
         self._unsaid: dict[str, _Waiting] = {}
+        self._said_parked: set[str] = set()
         self._look_again_at = inf
         self._pause_s = FIRST_RETRY_S
         self._wake = asyncio.Event()
@@ -120,7 +95,10 @@ class Reporter:
         self._wake.set()
 
     async def run(self) -> None:
-        """Report until `stop`; then once more what is left, which is told in the log where it cannot be stored."""
+        """Report until `stop`; then once more what is left, which is told in the log where it cannot be stored.
+
+        Dead deliveries whose time to be reported has not come are left to the next run.
+        """
         while not self._stopping.is_set():
             self._wake.clear()
             try:
@@ -130,8 +108,9 @@ class Reporter:
             except (StoreUnavailable, PendingLimitReached):
                 await self._nap(self._stopping, self._pause_s)
                 self._pause_s = min(2 * self._pause_s, LONGEST_RETRY_S)
+        self._look_again()
         try:
-            await self._take_in(inf)
+            await self._take_in(self._clock.monotonic())
         except (StoreUnavailable, PendingLimitReached) as exc:
             self._say_lost(exc)
 
@@ -146,10 +125,12 @@ class Reporter:
                 await until.wait()
 
     async def _take_in(self, mono: float) -> None:
-        """Report everything that may be reported at an instant of the monotonic clock, `inf` at the end.
+        """Report everything that may be reported at an instant of the monotonic clock.
 
         What the store refuses goes on waiting.
         """
+        if not self._has_recalled:
+            await self._recall(mono)
         if mono >= self._look_again_at:
             self._look_again()
         while self._waiting:
@@ -161,15 +142,28 @@ class Reporter:
             if webhook not in self._deaths:
                 del self._quiet_until[webhook]
 
+    async def _recall(self, mono: float) -> None:
+        """Go on where the run before ended: within the rate, and with what it left unreported."""
+        if self._holder.current.matcher.knows("hookd.delivery", "dead"):
+            left = await left_over(self._store, before=self._began_at)
+            for webhook, at in left.reported_at.items():
+                quiet_s = min(at + EVERY_S - self._clock.now(), EVERY_S)
+                if quiet_s > 0:
+                    self._quiet_until[webhook] = mono + quiet_s
+            for webhook, deaths in left.deaths.items():
+                self._put_back(webhook, deaths)
+        self._has_recalled = True
+
     async def _take_in_one(self, waiting: _Waiting) -> None:
         match waiting.fact:
-            case WebhookParked(webhook) if self._asks_for_webhooks() and await self._is_of_reports(webhook):
+            case WebhookParked(webhook) if await self._goes_unsaid(webhook):
                 self._unsaid[webhook] = waiting
                 self._look_again_at = min(self._look_again_at, self._clock.monotonic() + LOOK_AGAIN_S)
             case WebhookResumed(webhook) if self._unsaid.pop(webhook, None) is not None:
                 return
             case fact:
                 await self._report(fact, waiting.at)
+                self._note_said(fact)
 
     async def _take_in_deaths(self, webhook: str) -> None:
         deaths = self._deaths.pop(webhook)
@@ -185,9 +179,7 @@ class Reporter:
         """Count what was not stored together with what came meanwhile."""
         newer = self._deaths.get(webhook)
         if newer is not None:
-            deaths.count += newer.count
-            deaths.tasks.update(newer.tasks)
-            deaths.last = newer.last
+            deaths.go_on(newer)
         self._deaths[webhook] = deaths
 
     async def _report(self, fact: Single | DeliveriesDead, at: float) -> Receipt | None:
@@ -204,6 +196,18 @@ class Reporter:
         """Whether any rule is about webhooks being parked, or about their end: each alone could go round for ever."""
         matcher = self._holder.current.matcher
         return any(matcher.knows("hookd.webhook", event) for event in OWN_TYPES["hookd.webhook"].events)
+
+    async def _goes_unsaid(self, webhook: str) -> bool:
+        """Whether the parking of a webhook is not reported for now; one that was reported is followed to its end."""
+        if webhook in self._said_parked or not self._asks_for_webhooks():
+            return False
+        return await self._is_of_reports(webhook)
+
+    def _note_said(self, fact: Single) -> None:
+        if isinstance(fact, WebhookParked):
+            self._said_parked.add(fact.webhook)
+        elif isinstance(fact, WebhookResumed):
+            self._said_parked.discard(fact.webhook)
 
     async def _is_of_reports(self, webhook: str) -> bool:
         """Whether all that waits for a webhook are reports, of which nothing is reported."""
@@ -243,8 +247,9 @@ class Reporter:
     def _say_lost(self, exc: Exception) -> None:
         for waiting in self._waiting:
             _say_dropped(waiting.fact, str(exc))
-        for deaths in self._deaths.values():
-            _say_dropped(deaths.told(), str(exc))
+        for webhook, deaths in self._deaths.items():
+            if webhook not in self._quiet_until:
+                _say_dropped(deaths.told(), str(exc))
 
 
 def _say_dropped(fact: Single | DeliveriesDead, why: str) -> None:

@@ -74,13 +74,19 @@ def offer(words: Sequence[str], commands: Mapping[str, str], parser_of: Callable
     typed = _typed(parser, before[1:])
     names = Names(typed.values)
     if typed.waiting is not None:
-        return _values(typed.waiting, names, before[0])
+        return _no_option(_values(typed.waiting, names, before[0]))
     if current.startswith("-") and not typed.only_positional:
         return _options(parser, typed, current, names, before[0])
     positional = _positional(parser, typed.position)
     if positional is None:
         return Offer() if typed.only_positional else _options(parser, typed, current, names, before[0])
-    return _values(positional, names, before[0])
+    found = _values(positional, names, before[0])
+    return found if typed.only_positional else _no_option(found)
+
+
+def _no_option(found: Offer) -> Offer:
+    """What remains as a word of its own: one that begins with a dash would be taken for an option."""
+    return Offer([each for each in found.candidates if not each.word.startswith("-")], found.files)
 
 
 def _typed(parser: Parser, words: Sequence[str]) -> Typed:

@@ -8,11 +8,13 @@ Must never: ask the daemon or print; values in, sentences out. Called by: `statu
 """
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from hookd.cli.moments import span, to_the_second
+from hookd.cli.screen import shortened
 
 Status = Mapping[str, Any]
 Lane = Mapping[str, Any]
@@ -27,7 +29,31 @@ RECENT_S = 24 * 3600.0
 """A delivery that died longer ago, in seconds, has had its day to be seen."""
 
 
-def concerns(status: Status) -> list[str]:
+LONGEST_RESULT = 80
+"""Characters of a last result that stand between what waits and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of what there is to tell. A line that begins with two spaces goes on with the one before.
+
+    Attributes:
+        lines: what is told in any case.
+        each: its cases, the gravest first; some of them are enough.
+        more: what stands for the others, `{}` for how many they are.
+    """
+
+    lines: Sequence[str] = ()
+    each: Sequence[str] = ()
+    more: str = ""
+
+    def told(self, most: int) -> list[str]:
+        """Its lines, with at most so many cases."""
+        hidden = len(self.each) - most
+        return [*self.lines, *self.each[:most], *([self.more.format(hidden)] if hidden > 0 else [])]
+
+
+def concerns(status: Status) -> list[Kind]:
     """What needs attention, the gravest first; each says what to do. Empty: everything is all right."""
     return [
         *_daemon_concerns(status),
@@ -37,45 +63,60 @@ def concerns(status: Status) -> list[str]:
     ]
 
 
-def notes(status: Status) -> list[str]:
+def notes(status: Status) -> list[Kind]:
     """What is worth knowing, though all is right: it is meant so, or mends itself."""
-    return [*_delivery_notes(status), *status["config"]["warnings"]]
+    return [*_delivery_notes(status), *_config_notes(status["config"]["warnings"])]
 
 
-def _daemon_concerns(status: Status) -> Iterator[str]:
+def _daemon_concerns(status: Status) -> Iterator[Kind]:
     if status["stopping"]:
-        yield "hookd is stopping: it takes no events until it is started again"
+        yield Kind(["hookd is stopping: it takes no events until it is started again"])
     if error := status["store"]["error"]:
-        yield f"the store cannot be written ({error}): no event is taken, nothing is sent"
-        yield "  make room on its disk, or mend it; hookd recovers by itself"
+        yield Kind(
+            [
+                f"the store cannot be written ({error}): no event is taken, nothing is sent",
+                "  make room on its disk, or mend it; hookd recovers by itself",
+            ]
+        )
     yield from _limit_concerns(_unfinished(status), status["limits"]["pending"])
     if error := status["schedules"]["error"]:
-        yield f"schedules are late ({error}): what is due fires as soon as it can"
-        yield "  `hookd schedules` lists them; the log names each under schedule.delayed"
+        yield Kind(
+            [
+                f"schedules are late ({error}): what is due fires as soon as it can",
+                "  `hookd schedules` lists them; the log names each under schedule.delayed",
+            ]
+        )
 
 
-def _limit_concerns(unfinished: int, limit: int) -> Iterator[str]:
-    if unfinished >= limit:
-        yield f"{unfinished} deliveries wait, the limit is {limit}: events are answered 503, schedules wait"
-    elif unfinished >= NEAR_LIMIT * limit:
-        yield f"{unfinished} deliveries wait, the limit is {limit}: past it, events are answered 503"
-    else:
+def _limit_concerns(unfinished: int, limit: int) -> Iterator[Kind]:
+    if unfinished < NEAR_LIMIT * limit:
         return
-    yield "  cancel what is not needed (`hookd cancel ID`), mend the webhooks they wait for,"
-    yield "  or raise daemon.limits.pending in the config"
+    reached = "events are answered 503, schedules wait"
+    yield Kind(
+        [
+            f"{unfinished} deliveries wait, the limit is {limit}: "
+            + (reached if unfinished >= limit else "past it, events are answered 503"),
+            "  cancel what is not needed (`hookd cancel ID`), mend the webhooks they wait for,",
+            "  or raise daemon.limits.pending in the config",
+        ]
+    )
 
 
-def _spool_concerns(spool: Mapping[str, Any] | None) -> Iterator[str]:
+def _spool_concerns(spool: Mapping[str, Any] | None) -> Iterator[Kind]:
     if spool is None:
         return
     path, waiting, rejected = spool["path"], spool["waiting"], spool["rejected"]
     if spool["error"]:
         wait = "file waits" if waiting == 1 else "files wait"
-        yield f"the spool: {spool['error']}" + (f" ({waiting} {wait})" if waiting else "")
+        yield Kind([f"the spool: {spool['error']}" + (f" ({waiting} {wait})" if waiting else "")])
     if rejected:
         were = "file of the spool was" if rejected == 1 else "files of the spool were"
-        yield f"{rejected} {were} rejected: `head {shlex.quote(path)}/rejected/*.reason` says why"
-        yield f"  mend and move them back into {path}, or remove them"
+        yield Kind(
+            [
+                f"{rejected} {were} rejected: `head {shlex.quote(path)}/rejected/*.reason` says why",
+                f"  mend and move them back into {path}, or remove them",
+            ]
+        )
 
 
 def _unfinished(status: Status) -> int:
@@ -84,32 +125,61 @@ def _unfinished(status: Status) -> int:
     return int(deliveries["pending"]) + int(deliveries["sending"])
 
 
-def _config_concerns(config: Mapping[str, Any]) -> Iterator[str]:
+def _config_concerns(config: Mapping[str, Any]) -> Iterator[Kind]:
     last = config["last_reload"]
     if last and not last["ok"]:
-        yield f"the config on disk was refused at {to_the_second(last['at'])}, the old one is in force"
-        yield "  mend these; `hookd check` finds them as well:"
-        yield from (f"  {fault}" for fault in last["faults"])
-    for name in config["restart_needed"]:
-        yield f"{name} changed: it takes effect after `systemctl restart hookd`"
+        faults = last["faults"]
+        number = (
+            "" if faults[-1].startswith("and ") else "{} "
+        )  # the daemon itself tells the first hundred only
+        yield Kind(
+            [
+                f"the config on disk was refused at {to_the_second(last['at'])}, the old one is in force",
+                "  mend these; `hookd check` finds them as well:",
+            ],
+            [f"  {fault}" for fault in faults],
+            f"  and {number}more: `hookd check` lists them",
+        )
+    if names := config["restart_needed"]:
+        takes = "it takes" if len(names) == 1 else "they take"
+        yield Kind([f"{', '.join(names)} changed: {takes} effect after `systemctl restart hookd`"])
 
 
-def _delivery_concerns(status: Status) -> Iterator[str]:
+def _config_notes(warnings: Sequence[str]) -> Iterator[Kind]:
+    if warnings:
+        yield Kind(each=warnings, more="and {} more: `hookd check` lists them")
+
+
+def _delivery_concerns(status: Status) -> Iterator[Kind]:
+    kinds: dict[str, list[str]] = {}
     for lane in by_gravity(status["webhooks"]):
         if trouble := lane_trouble(lane):
-            yield f"{lane['name']}: {trouble}"
+            kinds.setdefault(lane["parked"] or "late", []).append(f"{lane['name']}: {trouble}")
+    yield from map(_of_webhooks, kinds.values())
     if _died_recently(status):
-        yield f"{_dead(status)}: `hookd deliveries --state dead` lists them, `hookd show ID` says why"
-        yield "  `hookd retry --state dead` sends them again; a day after the last, this is but a note"
+        yield Kind(
+            [
+                f"{_dead(status)}: `hookd deliveries --state dead` lists them, `hookd show ID` says why",
+                "  `hookd retry --state dead` sends them again; a day after the last, this is but a note",
+            ]
+        )
 
 
-def _delivery_notes(status: Status) -> Iterator[str]:
-    for lane in by_gravity(status["webhooks"]):
-        if lane["held_until"] and lane["pending"] and not lane_trouble(lane):
-            quiet = f"the receiver asked for quiet until {to_the_second(lane['held_until'])}"
-            yield f"{lane['name']}: {_waiting(lane)}, {quiet}"
+def _delivery_notes(status: Status) -> Iterator[Kind]:
+    quiet = "the receiver asked for quiet until"
+    held = [
+        f"{lane['name']}: {_waiting(lane)}, {quiet} {to_the_second(lane['held_until'])}"
+        for lane in by_gravity(status["webhooks"])
+        if lane["held_until"] and lane["pending"] and not lane_trouble(lane)
+    ]
+    if held:
+        yield _of_webhooks(held)
     if status["deliveries"]["dead"] and not _died_recently(status):
-        yield f"{_dead(status)}: `hookd deliveries --state dead` lists them"
+        yield Kind([f"{_dead(status)}: `hookd deliveries --state dead` lists them"])
+
+
+def _of_webhooks(lines: Sequence[str]) -> Kind:
+    return Kind(each=lines, more="and {} more of these webhooks")
 
 
 def _dead(status: Status) -> str:
@@ -134,8 +204,11 @@ def lane_trouble(lane: Lane) -> str:
     if lane["parked"] or lane["held_until"]:
         return ""
     if (lane["oldest_age_s"] or 0) >= LATE_S:
+        last = shortened(last_result(lane), LONGEST_RESULT)
+        listed = f"`hookd deliveries --state pending --webhook {shlex.quote(lane['name'])}`"
         return (
-            f"{_waiting(lane)}, the oldest for {span(lane['oldest_age_s'])}; last result: {last_result(lane)}"
+            f"{_waiting(lane)}, the oldest for {span(lane['oldest_age_s'])}; last result: {last};"
+            f" {listed} lists them, `hookd show ID` says why"
         )
     return ""
 

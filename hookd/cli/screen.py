@@ -72,19 +72,29 @@ def columns_of(text: str) -> int:
     )
 
 
+def rows_of(lines: Iterable[str], width: int) -> int:
+    """How many rows lines take in a terminal of `width` columns."""
+    return sum(max(1, -(-columns_of(line) // width)) for line in lines)
+
+
 def shortened(text: str, most: int = 400) -> str:
     """Text of at most `most` characters, the last an ellipsis where some are missing."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def fitted(text: str, width: int) -> str:
-    """Text padded to `width` columns, or cut there with an ellipsis."""
-    excess = columns_of(text) - width
-    if excess <= 0:
-        return text + " " * -excess
+def cut(text: str, width: int) -> str:
+    """Text of at most `width` columns, with an ellipsis where some is missing."""
+    if columns_of(text) <= width:
+        return text
     while text and columns_of(text) > width - 1:
         text = text[:-1]
-    return fitted(text + "…", width)
+    return text + "…"
+
+
+def fitted(text: str, width: int) -> str:
+    """Text padded to `width` columns, or cut there."""
+    short = cut(text, width)
+    return short + " " * (width - columns_of(short))
 
 
 class Table:

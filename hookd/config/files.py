@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from errno import ELOOP, ENOENT, ENOTDIR
+from math import inf
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -80,15 +81,21 @@ def default_path(env: Mapping[str, str] = os.environ) -> Path:
     return here if os.path.exists(here) else _SYSTEM_PATH  # noqa: PTH110 - what cannot be looked at is not there
 
 
-def read_regular(path: Path, limit: int) -> bytes:
-    """Reads a whole regular file that is not world-writable and has at most `limit` bytes (spec 7).
+def read_regular(path: Path, limit: int, *, whole: bool = True) -> bytes:
+    """Reads a regular file that is not world-writable and has at most `limit` bytes (spec 7).
+
+    Args:
+        path: the file.
+        limit: the most bytes that are read.
+        whole: whether a larger file is refused; else it is read up to there.
 
     Raises:
         Unreadable: it is anything else; it was then not opened, or closed unread.
     """
     try:
-        _refuse(path.stat(), limit)
-        return _read(path, limit)
+        most = limit if whole else inf
+        _refuse(path.stat(), most)
+        return _read(path, limit, most)
     except OSError as error:
         raise Unreadable(_why(path, error)) from None
     except ValueError:
@@ -228,15 +235,15 @@ def _leads_down(entry: Path) -> bool:
         raise Unreadable(f"holds what {_why(entry, error)}") from None
 
 
-def _read(path: Path, limit: int) -> bytes:
+def _read(path: Path, limit: int, most: float) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         # The name may point elsewhere since the first look; what counts is what was opened.
-        _refuse(os.fstat(descriptor), limit)
+        _refuse(os.fstat(descriptor), most)
         data = file.read(limit + 1)
-    if len(data) > limit:
+    if len(data) > most:
         raise Unreadable(f"is larger than {limit} bytes", token=str(len(data)))
-    return data
+    return data[:limit]
 
 
 def _denied(path: Path) -> str:
@@ -258,7 +265,7 @@ def _name_of(look_up: Callable[[int], Any], number: int) -> str:
         return str(number)
 
 
-def _refuse(facts: os.stat_result, limit: int) -> None:
+def _refuse(facts: os.stat_result, limit: float) -> None:
     if kind := kind_of(facts.st_mode):
         raise Unreadable(f"is {kind}, not a regular file")
     if facts.st_mode & stat.S_IWOTH:

@@ -15,6 +15,7 @@ from typing import Any
 
 from hookd.config.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
 from hookd.config.nodes import parse
+from hookd.config.outline import outline
 
 _BLOCK = re.compile(rb"^daemon:.*(?:\n(?:[ \t#-].*|\r?)?$)*", re.MULTILINE)
 _MAX_EXCERPT = 64 << 10
@@ -58,16 +59,17 @@ def why_unread(path: Path) -> str | None:
 def names_at(path: Path) -> dict[str, Any]:
     """The names of `webhooks` and `tasks`, and the events of each of `types`, as far as they are quickly found.
 
-    Nothing is checked; files past `_MOST_FOR_NAMES` bytes together are left out.
+    Nothing is checked, and a fault hides little but its own entry; `_MOST_FOR_NAMES` bytes are read, no more.
     """
     found: dict[str, Any] = {"webhooks": [], "tasks": [], "types": {}}
     left = _MOST_FOR_NAMES
     for file in list_tree(path).files:
+        if not left:
+            break
         with suppress(Unreadable, AttributeError, TypeError):
-            content = read_regular(file, left)
+            content = read_regular(file, left, whole=False)
             left -= len(content)
-            root = parse(content).root
-            sections = root.plain() if root else {}
+            sections = outline(content if left else content[: content.rfind(b"\n") + 1])
             for section in ("webhooks", "tasks"):
                 found[section] += sections.get(section) or {}
             for name, each in (sections.get("types") or {}).items():

@@ -19,7 +19,7 @@ from hookd.config.schedules import Calendar, build_schedule, has_local_times, is
 from hookd.config.units import parse_duration
 from hookd.config.view import View
 from hookd.defs import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
-from hookd.facts import OWN, OWN_TYPES
+from hookd.facts import ABOUT_WEBHOOKS, OWN, OWN_TYPES
 
 _PLAIN_JSON = re.compile(
     r"true|false|null|~|0x[0-9a-f]+|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.IGNORECASE
@@ -134,6 +134,7 @@ def _build_rule(place: str, view: View, tasks: tuple[str, ...] | None, names: Na
     kind, event, where = view.get("type"), view.get("event"), view.get("where")
     if kind is not None:
         _check_catalogue(view, kind, event, names.types)
+        _check_webhook(view, kind, names.webhooks)
     if where is not None:
         _check_where(where)
     if kind is None or event is None or tasks is None:
@@ -200,10 +201,23 @@ def _deed(trigger: View) -> str:
 
 def check_name(view: View, known: Known | None, noun: str) -> None:
     """Report a name that is not among the known ones, with the near one and the valid ones."""
+    if missing := _missing(view, known, noun):
+        view.error(missing)
+
+
+def _missing(view: View, known: Known | None, noun: str) -> str:
+    """What to say of a name that is not among the known ones; empty for one that is."""
     if known is None or view.value in known.names:
-        return
+        return ""
     near = view.scope.meant(view.value, known.names)
-    view.error(f"there is no {noun} {quoted(view.value)}{near} {known.shown}")
+    return f"there is no {noun} {quoted(view.value)}{near} {known.shown}"
+
+
+def _check_webhook(view: View, kind: View, webhooks: Known | None) -> None:
+    """Warn of a rule about a webhook that is not there; it is no error, as facts about one that left are told, too."""
+    named = view.get("object") if kind.value in ABOUT_WEBHOOKS else None
+    if named is not None and (missing := _missing(named, webhooks, "webhook")):
+        named.warn(missing)
 
 
 def _check_catalogue(

@@ -135,7 +135,7 @@ class Store(Protocol):
     async def wait_for_work(self) -> None:
         """Return when `earliest_due` may have changed for the sooner since the last call (the doorbell).
 
-        Rings too when writing works again after a failure. For one waiter.
+        Rings too when `paused` has changed, and when writing works again after a failure. For one waiter.
         """
         ...
 
@@ -147,7 +147,7 @@ class Store(Protocol):
         ...
 
     async def pause(self, webhook: str, *, now: float) -> None:
-        """Park the webhook until `resume`, across restarts. Again: the first instant stays."""
+        """Park the webhook until `resume`, across restarts; rings the doorbell. Again: the first instant stays."""
         ...
 
     async def resume(self, webhook: str) -> bool:
@@ -243,6 +243,17 @@ class Store(Protocol):
 
     async def last_died(self) -> float | None:
         """When the latest of the deliveries that are dead now became so, or None. Cheap, however many there are."""
+        ...
+
+    async def died(self, *, since: float, until: float, limit: int) -> tuple[DeliveryRecord, ...]:
+        """The latest of the deliveries that are dead now and died from `since` to before `until`, the latest first.
+
+        Cheap, however many there are.
+        """
+        ...
+
+    async def events_between(self, first: str, last: str, *, limit: int) -> tuple[EventRecord, ...]:
+        """The last of the kept events whose ids lie between two, both included, in order of the ids, the last first."""
         ...
 
     def pending_count(self) -> int:

@@ -336,6 +336,28 @@ def test_addresses_that_are_never_called_are_warned_of(tmp_path: Path) -> None:
     ]
 
 
+def test_a_rule_about_a_webhook_that_is_not_there_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("""\
+webhooks: {ops: {url: "http://127.0.0.1:9/"}}
+tasks:
+  t:
+    webhook: ops
+    triggers:
+      - {type: hookd.delivery, event: dead, object: opz}
+      - {type: hookd.delivery, event: dead, object: ops}
+      - {type: hookd.config, event: applied, object: /etc/hookd}
+      - {type: vm, event: "on", object: web-01}
+events:
+  e: {type: hookd.webhook, event: parked, object: other, task: t}
+""")
+    loaded = config.load(tmp_path / "c.yaml", env={})
+    assert loaded.config is not None
+    assert [(f.where, f.message) for f in loaded.findings] == [
+        ("tasks.t.triggers[0].object", 'there is no webhook "opz"; did you mean "ops"? (webhooks: ops)'),
+        ("events.e.object", 'there is no webhook "other" (webhooks: ops)'),
+    ]
+
+
 def test_a_credential_that_was_not_passed(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("webhooks: {w: {url: {credential: slack}}}")
     loaded = config.load(tmp_path / "c.yaml", env={"CREDENTIALS_DIRECTORY": str(tmp_path)})

@@ -124,6 +124,17 @@ def test_parking_tells_what_changed() -> None:
     assert looked(parking, set(), webhooks={**webhooks, "gone": WEBHOOK}) == (set(), {"gone"})
 
 
+def test_parking_tells_a_lane_again_that_is_parked_for_another_reason() -> None:
+    off, parking = WebhookDef("w", Secret("http://x/"), enabled=False), Parking()
+    paused = {"w": 1.0}
+    assert looked(parking, {"w"}, webhooks={"w": WEBHOOK}, paused=paused) == ({"w"}, set())
+    assert looked(parking, {"w"}, webhooks={"w": off}, paused=paused) == ({"w"}, set())
+    assert looked(parking, {"w"}, webhooks={"w": off}) == (set(), set())
+    assert looked(parking, {"w"}) == ({"w"}, set())
+    assert parking.why == {"w": Parked.GONE}
+    assert looked(parking, {"w"}, webhooks={"w": WEBHOOK}) == (set(), {"w"})
+
+
 def test_parking_follows_a_set_of_breakers_that_is_changed_in_place() -> None:
     webhooks, down, parking = {"a": WEBHOOK}, {"a"}, Parking()
     paused: dict[str, float] = {}

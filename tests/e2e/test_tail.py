@@ -111,9 +111,16 @@ async def test_the_life_of_deliveries(recorder: Recorder, running: Running) -> N
         assert [name for name in names(facts) if name.startswith("delivery")] == [
             "delivery.cancelled", "delivery.retried", "delivery.delivered",
         ]  # fmt: skip
+        good = daemon.config.read_text()
         daemon.config.write_text("{")
         await daemon.request("POST", "/v1/reload")
         await stream.until("config.rejected")
+        daemon.config.write_text(good)
+        await daemon.request("POST", "/v1/reload")
+        assert (await stream.until("config.mended"))[-1]["number"] == 1
+        await daemon.request("POST", "/v1/reload")
+        await daemon.post(B)
+        assert "config.mended" not in names(await stream.until("delivery.delivered"))
 
 
 @pytest.mark.parametrize(

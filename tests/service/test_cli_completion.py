@@ -117,6 +117,14 @@ def test_purposes_are_those_of_the_help() -> None:
     assert dict(offered("").candidates) == COMMANDS
 
 
+def test_a_name_that_begins_with_a_dash_is_offered_where_it_can_be_written(config: Path) -> None:
+    config.write_text("webhooks: {ops: , -dash: }")
+    assert words_of("pause", "") == ["ops"]
+    assert words_of("pause", "--", "") == ["ops", "-dash"]
+    assert words_of("deliveries", "--webhook", "") == ["ops"]
+    assert words_of("deliveries", "--webhook=") == ["--webhook=ops", "--webhook=-dash"]
+
+
 def test_names_come_from_the_daemon_where_it_answers(tmp_path: Path) -> None:
     with serving(tmp_path / "d.sock") as daemon:
         daemon.answers["GET /v1/names"] = Canned(200, {"webhooks": ["live"], "tasks": [], "types": {}})
@@ -147,6 +155,58 @@ def test_the_daemon_and_the_config_that_were_typed_are_asked(tmp_path: Path) -> 
 def test_a_broken_config_gives_what_it_has(content: str, config: Path) -> None:
     config.write_text(content)
     assert set(names_at(config)) == {"webhooks", "tasks", "types"}
+
+
+ENTRIES = """\
+  # a comment: of ours
+  ops: &ops {url: x}
+  "a b" :
+    url: "y: z"
+    headers:
+      X-Route: a
+  'it''s':
+    <<: *ops
+  -dash: {url: x}
+  1: {url: x}
+"""
+TYPES = "types:\n  vm: {events: [up, down]}\n  disk:\n    events:\n    - full\n"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["tasks:\n  page: {webhook: ops\n", "tasks:\n  page:\n\turl: x\n", "tasks:\n  page: @\n  b c d\n"],
+)
+@pytest.mark.parametrize("fault_first", [False, True])
+def test_a_fault_hides_only_the_names_that_are_not_there_yet(
+    fault: str, fault_first: bool, config: Path
+) -> None:
+    webhooks = f"webhooks:\n{ENTRIES}"
+    config.write_text(f"{fault}{webhooks}{TYPES}" if fault_first else f"{webhooks}{TYPES}{fault}")
+    assert names_at(config) == {
+        "webhooks": ["ops", "a b", "it's", "-dash"],
+        "tasks": ["page"],
+        "types": {"vm": ["up", "down"], "disk": ["full"]},
+    }
+
+
+def test_a_fault_in_an_entry_hides_no_other(config: Path) -> None:
+    broken = "  broken: {url: [}\n  half\n"
+    config.write_text(f"webhooks:\n{ENTRIES}{broken}  last: {{}}\n{TYPES}  odd: {{events: [}}\n")
+    found = names_at(config)
+    assert found["webhooks"] == ["ops", "a b", "it's", "-dash", "broken", "last"]
+    assert found["types"] == {"vm": ["up", "down"], "disk": ["full"], "odd": []}
+
+
+@pytest.mark.parametrize("odd", ["", '"\\u00e9', "a" + " " * 70_000 + "b", "\xe9" * 70_000, '"' * 70_000])
+def test_of_a_large_config_the_beginning_is_read(odd: str, config: Path) -> None:
+    many = "".join(f"  w{number:04}: {{url: 'http://127.0.0.1/é'}}\n" for number in range(2500))
+    config.write_text(f"{TYPES}webhooks:\n{many}  {odd}")
+    assert config.stat().st_size > 64 << 10
+    found = names_at(config)["webhooks"]
+    assert 1000 < len(found) < 2000
+    assert found == [f"w{number:04}" for number in range(len(found))]
+    config.write_text(f"webhooks:\n  only: {{}}\n  {odd}")
+    assert "only" in names_at(config)["webhooks"]
 
 
 @pytest.mark.parametrize(

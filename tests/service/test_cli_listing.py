@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from hookd.cli import main
-from hookd.cli.health import concerns, notes
+from hookd.cli.health import Kind, concerns, notes
 from hookd.cli.moments import parse_duration, parse_moment, span
-from hookd.cli.screen import columns_of
+from hookd.cli.screen import columns_of, rows_of
 from tests.service.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -109,6 +109,14 @@ def status(**changes: Any) -> dict[str, Any]:
     return whole
 
 
+def lines_of(kinds: Sequence[Kind]) -> list[str]:
+    return [line for kind in kinds for line in kind.told(3)]
+
+
+def refused(*faults: str) -> dict[str, Any]:
+    return {"ok": False, "at": "2026-01-02T03:04:05Z", "faults": list(faults)}
+
+
 class TestStatus:
     @pytest.mark.parametrize(("dirty", "ending"), [(False, ""), (True, ", dirty")])
     def test_the_commit_of_the_config(
@@ -152,16 +160,14 @@ class TestStatus:
             ({"stopping": True}, "hookd is stopping"),
             ({"store__error": "disk full"}, "the store cannot be written (disk full)"),
             (
-                {
-                    "config__last_reload": {
-                        "ok": False,
-                        "at": "2026-01-02T03:04:05Z",
-                        "faults": ["a.yaml:1:2: w: no"],
-                    }
-                },
+                {"config__last_reload": refused("a.yaml:1:2: w: no")},
                 "a.yaml:1:2: w: no",
             ),
             ({"config__restart_needed": ["daemon.store"]}, "daemon.store changed: it takes effect after"),
+            (
+                {"config__restart_needed": ["daemon.listen", "daemon.store"]},
+                "daemon.listen, daemon.store changed: they take effect after `systemctl restart hookd`",
+            ),
             (
                 {"schedules__error": "schedules.nightly: too many deliveries"},
                 "schedules are late (schedules.nightly: too many deliveries)",
@@ -198,12 +204,16 @@ class TestStatus:
             ),
             (
                 {"webhooks": [lane(pending=2, oldest_age_s=7260.0, last_result=None)]},
-                "the oldest for 2h 1m; last result: none yet",
+                "the oldest for 2h 1m; last result: none yet; ",
+            ),
+            (
+                {"webhooks": [lane(name="a b", pending=2, oldest_age_s=7260.0)]},
+                "`hookd deliveries --state pending --webhook 'a b'` lists them, `hookd show ID` says why",
             ),
         ],
     )
     def test_what_is_not_all_right_is_told(self, changes: dict[str, Any], told: str) -> None:
-        assert any(told in line for line in concerns(status(**changes)))
+        assert any(told in line for line in lines_of(concerns(status(**changes))))
         assert notes(status(**changes)) == []
 
     @pytest.mark.parametrize(
@@ -221,7 +231,7 @@ class TestStatus:
         ],
     )
     def test_what_mends_itself_or_is_meant_is_but_a_note(self, changes: dict[str, Any], told: str) -> None:
-        assert notes(status(**changes)) == [told]
+        assert lines_of(notes(status(**changes))) == [told]
         assert concerns(status(**changes)) == []
 
     @pytest.mark.parametrize(
@@ -260,29 +270,98 @@ class TestStatus:
     def test_what_is_usual_is_no_concern(self, changes: dict[str, Any]) -> None:
         assert concerns(status(**changes)) == []
 
-    def test_it_never_takes_more_than_40_lines(
-        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("columns", [30, 60, 80, 200])
+    def test_it_never_takes_more_than_40_rows(
+        self,
+        daemon: FakeDaemon,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        columns: int,
     ) -> None:
-        monkeypatch.setenv("COLUMNS", "60")
+        monkeypatch.setenv("COLUMNS", str(columns))
         lanes = [lane(name=f"hook-{n}-{'x' * 80}\x1b", pending=n, parked="gone") for n in range(300)]
-        marks = [spent(f"{n}{'y' * 60}\x1b") for n in range(300)]
         trouble = status(
             webhooks=lanes,
-            spent=marks,
+            spent=[spent(f"{n}{'y' * 60}\x1b") for n in range(300)],
             config__warnings=["a\nb" * 90] * 50,
             config__restart_needed=["d"] * 50,
+            config__last_reload=refused(*["f" * 500] * 100),
+            listen=[f"http://127.0.0.1:{n}" for n in range(100)],
         )
         daemon.answers["GET /v1/status"] = Canned(200, trouble)
         assert main(["status"]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert len(lines) == 39
+        assert rows_of(lines, columns) <= 40
         assert all(len(line) <= 400 and line.isprintable() for line in lines)
-        assert all(columns_of(line) <= 60 for line in lines[-12:-1])
-        assert any("hook-299-" in line for line in lines)
-        assert lines[-1].startswith("and 290 more webhooks, 289 need attention, 41905 waiting: ")
-        assert any(
-            line.startswith("spent  ") and " and 295 more: `hookd rearm TASK`" in line for line in lines
+        facts_at = lines.index("") + 1
+        assert all(columns_of(line) <= columns for line in lines[facts_at:-1])
+        if columns >= 80:
+            assert any("hook-299-" in line for line in lines[:facts_at])
+            assert any(line.endswith(": `hookd rearm TASK` lets one run once more") for line in lines)
+        assert re.match(r"and \d+ more webhooks, \d+ need attention, \d+ waiting: ", lines[-1])
+
+    def test_no_kind_of_trouble_hides_another(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        lanes = [
+            *(lane(name=f"p{n}", pending=900 - n, parked="paused") for n in range(250)),
+            *(lane(name=f"b{n}", pending=9, parked="breaker") for n in range(3)),
+            lane(name="slow", pending=1, oldest_age_s=3603.0, last_result=None),
+        ]
+        faults = [f"/etc/hookd/hookd.yaml:{n}:3: webhooks.w{n}: unknown key" for n in range(100)]
+        trouble = status(
+            webhooks=lanes,
+            config__last_reload=refused(*faults),
+            config__warnings=[f"w{n}" for n in range(9)],
+            spool__rejected=2,
+            deliveries__dead=1,
+            last_died_at="2026-01-03T04:04:05Z",
         )
+        daemon.answers["GET /v1/status"] = Canned(200, trouble)
+        assert main(["status"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert rows_of(lines, 80) <= 40
+        told = lines[: lines.index("")]
+        for remedy in (
+            "`hookd check` finds them as well",
+            "more: `hookd check` lists them",
+            "mend and move them back",
+            "`hookd resume p0` lets it send",
+            "more of these webhooks",
+            "its receiver is down",
+            "`hookd deliveries --state pending --webhook slow` lists them, `hookd show ID` says why",
+            "`hookd retry --state dead` sends them again",
+            "- w0",
+        ):
+            assert any(remedy in line for line in told), remedy
+
+    def test_of_each_kind_a_few_are_told_and_how_many_more_there_are(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        lanes = [lane(name=f"w{n}", pending=9 - n, parked="gone") for n in range(5)]
+        trouble = status(webhooks=lanes, config__last_reload=refused(*"abcde"))
+        daemon.answers["GET /v1/status"] = Canned(200, trouble)
+        assert main(["status"]) == 0
+        gone = "the webhook is no longer in the config; bring it back to send"
+        assert capsys.readouterr().out.splitlines()[:12] == [
+            "needs attention:",
+            "- the config on disk was refused at 2026-01-02T03:04:05Z, the old one is in force",
+            "  mend these; `hookd check` finds them as well:",
+            "  a",
+            "  b",
+            "  c",
+            "  and 2 more: `hookd check` lists them",
+            f"- w0: 9 wait, {gone}",
+            f"- w1: 8 wait, {gone}",
+            f"- w2: 7 wait, {gone}",
+            "- and 2 more of these webhooks",
+            "",
+        ]
+        [kind, *_] = concerns(
+            status(config__last_reload=refused("a", "b", "and 900 more; hookd check lists them"))
+        )
+        assert kind.told(1)[-1] == "  and more: `hookd check` lists them"
 
     def test_spent_tasks_are_listed(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers["GET /v1/status"] = Canned(200, status(spent=[spent("once"), spent("first\nboot")]))

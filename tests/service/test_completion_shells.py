@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import shlex
 import shutil
 import subprocess
 import sys
@@ -39,28 +40,32 @@ SETUPS = {
 }
 
 
+def install(shell: str, directory: Path, kept: Path) -> None:
+    """Put the shell's `completion`, and a `bin/hookd` that completes for real and else keeps its arguments, there."""
+    program = directory / "bin" / "hookd"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport os, sys\n"
+        f"if sys.argv[1] == '__complete':\n"
+        f"    os.execv(sys.executable, [sys.executable, '-m', 'hookd', *sys.argv[1:]])\n"
+        f"with open({str(kept)!r} + '.new', 'w') as kept:\n"
+        f"    kept.write('\\0'.join(sys.argv[1:]))\n"
+        f"os.rename({str(kept)!r} + '.new', {str(kept)!r})\n"
+    )
+    program.chmod(0o755)
+    made = subprocess.run(
+        [sys.executable, "-m", "hookd", "completion", shell], capture_output=True, check=True
+    )
+    (directory / "completion").write_bytes(made.stdout)
+
+
 class Shell:
     """An interactive shell on a terminal, with a `hookd` that completes for real and else keeps its arguments."""
 
     def __init__(self, name: str, directory: Path) -> None:
         self.name, self.directory = name, directory
         self.kept = directory / "args"
-        bin_ = directory / "bin"
-        bin_.mkdir()
-        program = bin_ / "hookd"
-        program.write_text(
-            f"#!{sys.executable}\nimport os, sys\n"
-            f"if sys.argv[1] == '__complete':\n"
-            f"    os.execv(sys.executable, [sys.executable, '-m', 'hookd', *sys.argv[1:]])\n"
-            f"with open({str(self.kept)!r} + '.new', 'w') as kept:\n"
-            f"    kept.write('\\0'.join(sys.argv[1:]))\n"
-            f"os.rename({str(self.kept)!r} + '.new', {str(self.kept)!r})\n"
-        )
-        program.chmod(0o755)
-        made = subprocess.run(
-            [sys.executable, "-m", "hookd", "completion", name], capture_output=True, check=True
-        )
-        (directory / "completion").write_bytes(made.stdout)
+        install(name, directory, self.kept)
         self.seen = ""
 
     def __enter__(self) -> Self:
@@ -153,3 +158,35 @@ def test_the_daemon_is_asked_first_and_its_absence_is_not_told(shell: Shell) -> 
         daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": listed})
         assert shell.arguments("hookd resume l\t") == ["resume", "live one"]
         assert shell.arguments("hookd retry d\t") == ["retry", "dlv_7"]
+
+
+@pytest.mark.parametrize(
+    ("words", "replies"),
+    [
+        (["hookd", "pause", ""], ["ops-slack", "my\\ hook"]),
+        (["hookd", "pause", "my"], ["my\\ hook"]),
+        (["hookd", "send", "--message", "a b", "op"], ["ops-slack"]),
+        (["hookd", "pau"], ["pause"]),
+        (["hookd", "emit", "--file", ""], []),
+    ],
+)
+def test_bash_completes_words_where_there_is_no_line(
+    words: list[str], replies: list[str], tmp_path: Path
+) -> None:
+    install("bash", tmp_path, tmp_path / "args")
+    config = tmp_path / "hookd.yaml"
+    config.write_text("webhooks: {ops-slack: , my hook: }")
+    quoted = shlex.join([*words, "and what is behind the cursor"])
+    script = (
+        f"set -u; source ./completion; COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _hookd;"
+        r""" printf '%s\n' ${COMPREPLY[@]+"${COMPREPLY[@]}"}"""
+    )
+    env = {
+        "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
+        "HOOKD_CONFIG": str(config),
+        "HOOKD_SOCKET": str(tmp_path / "d.sock"),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    command = ["bash", "--norc", "--noprofile", "-c", script]
+    ran = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False, text=True)
+    assert (ran.stdout.split("\n")[:-1], ran.stderr) == (replies or [""], "")

@@ -24,14 +24,15 @@ from hookd.generation import Generation, Holder
 from hookd.ids import new_id
 from hookd.intake import Intake
 from hookd.metrics import Metrics
-from hookd.model import Event, EventRecord, Receipt
+from hookd.model import DeliveryFilter, Event, EventRecord, Outcome, Reason, Receipt
 from hookd.reporting import EVERY_S, MOST_WAITING, Reporter
 from hookd.store.sqlite import SqliteStore
 from tests.service.worker_stage import AheadClock
-from tests.store.builders import to
+from tests.store.builders import DEAD, claim_one, settle, to
 
 OWN_ID = new_id(ID_PREFIX, now_ms=1, entropy=bytes(10))
 ALL = ("hookd.delivery dead", "hookd.webhook parked", "hookd.webhook resumed", "hookd.schedule missed")
+FAILED = Outcome(Reason.STATUS, status=503)
 MISSED = ScheduleMissed("schedules.nightly", "2026-01-02T03:04:05Z", "skip")
 
 
@@ -62,8 +63,10 @@ class RefusingIntake(Intake):
 class Desk:
     """A reporter at work; its rules fire the task `say` of the webhook `ops`."""
 
-    def __init__(self, store: SqliteStore, kinds: Iterable[str], **rule: Any) -> None:
-        self.store, self.clock = store, AheadClock()
+    def __init__(
+        self, store: SqliteStore, kinds: Iterable[str], *, clock: AheadClock | None = None, **rule: Any
+    ) -> None:
+        self.store, self.clock = store, clock or AheadClock()
         config = Config(
             "c",
             "h",
@@ -80,6 +83,26 @@ class Desk:
     def dies(self, webhook: str, count: int = 1, *, task: str = "t", event_id: str = "evt_1") -> None:
         for number in range(count):
             dead = DeliveryDead(webhook, task, f"dlv_{number}", event_id, 3, "status", 503, "all failed")
+            self.reporter.tell(dead)
+
+    async def dies_untold(self, webhook: str, *causes: str) -> list[DeliveryDead]:
+        """Let a delivery die for each cause, an event's id, without a word to the reporter."""
+        found = []
+        for cause in causes:
+            event = Event(cause, type="vm", event="on")
+            await self.store.enqueue([to(webhook, event=event)], now=self.clock.now(), limit=1_000_000)
+            lease = await claim_one(self.store, webhook, now=self.clock.now())
+            await settle(self.store, lease, DEAD, FAILED, now=self.clock.now())
+            found.append(
+                DeliveryDead(
+                    webhook, lease.task, lease.delivery_id, cause, lease.attempt, FAILED.reason, 503, "d"
+                )
+            )
+        return found
+
+    async def really_dies(self, webhook: str, *causes: str) -> None:
+        """Let a delivery die for each cause, and tell it."""
+        for dead in await self.dies_untold(webhook, *(causes or ("evt_0",))):
             self.reporter.tell(dead)
 
     async def parks(self, webhook: str, *causes: str) -> None:
@@ -110,6 +133,9 @@ class Desk:
     async def counts(self) -> list[int]:
         return [record.event.data["count"] for record in await self.told()]
 
+    async def counts_of(self, event: str) -> list[int]:
+        return [record.event.data["count"] for record in await self.told() if record.event.event == event]
+
     async def rests(self) -> None:
         """Return when it has dealt with everything told so far."""
         async with asyncio.timeout(10):
@@ -124,6 +150,11 @@ class Desk:
             while len(found := await self.told()) < count:
                 await asyncio.sleep(0.005)
         return found
+
+    async def killed(self) -> None:
+        """End without another word."""
+        self._running.cancel()
+        await asyncio.wait([self._running])
 
     async def stop(self) -> None:
         self.reporter.stop()
@@ -206,15 +237,71 @@ async def test_a_report_that_no_rule_took_begins_no_quiet_time(store: SqliteStor
     await desk.stop()
 
 
-async def test_a_clean_stop_reports_what_was_counted(store: SqliteStore) -> None:
+async def test_a_clean_stop_reports_what_may_be_reported_by_then(store: SqliteStore) -> None:
     desk = Desk(store, ALL)
     desk.dies("w")
     await desk.until_told(1)
     desk.dies("w", 7)
+    desk.dies("other", 2)
     desk.reporter.tell(MISSED)
     await desk.stop()
-    assert sorted(await desk.names()) == ["dead w", "dead w", "missed schedules.nightly"]
-    assert sum(record.event.data.get("count", 0) for record in await desk.told()) == 8
+    assert sorted(await desk.names()) == ["dead other", "dead w", "missed schedules.nightly"]
+    assert await desk.counts_of("dead") == [1, 2]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_the_next_run_goes_on_with_rate_and_count(store: SqliteStore, killed: bool) -> None:
+    desk = Desk(store, ALL)
+    await desk.really_dies("w")
+    await desk.until_told(1)
+    await desk.really_dies("w", "evt_a", "evt_b", OWN_ID)
+    await desk.really_dies("other", "evt_c")
+    await desk.until_told(2)
+    await (desk.killed() if killed else desk.stop())
+    await desk.dies_untold("w", "evt_d")  # recorded by the run that was killed, which came no further
+    desk.advance(EVERY_S / 2)
+    after = Desk(store, ALL, clock=desk.clock)
+    await after.really_dies("w", "evt_e")
+    await after.really_dies("ops", "evt_f")  # no run before has reported any
+    await after.until_told(3)
+    after.advance(EVERY_S / 2 - 1)
+    await after.rests()
+    assert await after.counts_of("dead") == [1, 1, 1]
+    after.advance(1)
+    *_, last = await after.until_told(4)
+    assert await after.names() == ["dead w", "dead other", "dead ops", "dead w"]
+    told = {key: last.event.data[key] for key in ("count", "tasks", "event_id", "reason")}
+    assert told == {"count": 4, "tasks": {"a-task": 4}, "event_id": "evt_e", "reason": "status"}
+    await after.stop()
+
+
+async def test_what_was_left_is_told_however_long_nothing_ran_and_once(store: SqliteStore) -> None:
+    desk = Desk(store, ALL)
+    await desk.really_dies("w")
+    await desk.until_told(1)
+    await desk.really_dies("w", "evt_a", "evt_b")
+    await desk.killed()
+    desk.advance(7 * 86_400)
+    for _ in range(2):
+        desk = Desk(store, ALL, clock=desk.clock)
+        await desk.until_told(2)
+        await desk.stop()
+        desk.advance(86_400)
+    *_, last = await desk.told()
+    assert await desk.counts_of("dead") == [1, 2]
+    told = {key: last.event.data[key] for key in ("event_id", "reason", "status", "attempts")}
+    assert told == {"event_id": "evt_b", "reason": "status", "status": 503, "attempts": 1}
+
+
+async def test_a_first_run_reports_no_history(store: SqliteStore) -> None:
+    desk = Desk(store, [])
+    await desk.really_dies("w", "evt_a", "evt_b")
+    await desk.stop()
+    after = Desk(store, ALL, clock=desk.clock)
+    after.reporter.tell(MISSED)
+    await after.until_told(1)
+    await after.stop()
+    assert await after.names() == ["missed schedules.nightly"]
 
 
 async def test_a_dead_delivery_of_a_report_is_not_reported(store: SqliteStore) -> None:
@@ -236,6 +323,27 @@ async def test_a_webhook_for_which_nothing_but_reports_waits_is_not_reported(sto
     await desk.until_told(2)
     await desk.stop()
     assert await desk.names() == ["parked mixed", "resumed mixed"]
+
+
+async def test_another_reason_is_reported_and_the_end_once_the_beginning_was(store: SqliteStore) -> None:
+    desk = Desk(store, ALL)
+    await desk.parks("ops", "evt_1")
+    await desk.until_told(1)
+    page = await store.deliveries(DeliveryFilter(webhook="ops"), limit=9)
+    for record in page.items:
+        if record.event_id == "evt_1":
+            await store.cancel(record.id, now=desk.clock.now())
+    desk.reporter.tell(WebhookParked("ops", "disabled"))  # only its own report waits by now
+    desk.reporter.tell(WebhookResumed("ops", "disabled"))
+    told = await desk.until_told(3)
+    assert [record.event.data["reason"] for record in told] == ["breaker", "disabled", "disabled"]
+    desk.reporter.tell(WebhookParked("ops", "paused"))  # only reports wait
+    desk.reporter.tell(WebhookParked("ops", "disabled"))
+    desk.reporter.tell(WebhookResumed("ops", "disabled"))
+    desk.reporter.tell(MISSED)
+    await desk.until_told(4)
+    await desk.stop()
+    assert await desk.names() == ["parked ops", "parked ops", "resumed ops", "missed schedules.nightly"]
 
 
 async def test_a_rule_on_resumed_alone_goes_round_for_ever_no_more(store: SqliteStore) -> None:

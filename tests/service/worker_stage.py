@@ -11,6 +11,7 @@ from hookd import __version__
 from hookd.breaker import BreakerState
 from hookd.clock import Clock
 from hookd.defs import Config, DaemonDef, Secret, WebhookDef
+from hookd.facts import Fact
 from hookd.generation import Generation, Holder
 from hookd.lane import LaneState
 from hookd.metrics import Metrics
@@ -46,7 +47,8 @@ class Stage:
         self._metrics = Metrics(__version__)
         self.holder = Holder(self._generation(url))
         self.sender = Sender(clock)
-        self.worker = Worker(store, self.sender, self.holder, clock, self._metrics)
+        self.said: list[Fact] = []
+        self.worker = Worker(store, self.sender, self.holder, clock, self._metrics, say=self.said.append)
         self.ids: list[str] = []
         self.commits: list[float] = []
 

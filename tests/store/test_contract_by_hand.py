@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hookd.errors import StoreUnavailable
-from hookd.model import DeliveryFilter, LaneStats, Lease, NewDelivery, Settlement, State, Submission
+from hookd.model import DeliveryFilter, Event, LaneStats, Lease, NewDelivery, Settlement, State, Submission
 from hookd.store.base import Store
 from tests.store.builders import (
     DEAD,
@@ -74,6 +74,38 @@ class TestLastDied:
         for delivery_id in await listed(store, state=State.DEAD):
             await store.retry(delivery_id, now=T0 + 9)
         assert await store.last_died() is None
+
+
+class TestDied:
+    async def test_the_latest_of_a_span_come_first(self, store: Store) -> None:
+        await many(store, 2, DELIVERED)
+        await enqueue(store, *(to("v") for _ in range(4)))
+        for died_at in (T0 + 2, T0 + 4, T0 + 1, T0 + 3):
+            assert await settle(store, await claim_one(store, "v"), DEAD, now=died_at)
+
+        async def died(since: float, until: float, limit: int = 9) -> list[float | None]:
+            found = await store.died(since=since, until=until, limit=limit)
+            assert {record.state for record in found} <= {State.DEAD}
+            return [record.finished_at for record in found]
+
+        assert await died(0.0, T0 + 9) == [T0 + 4, T0 + 3, T0 + 2, T0 + 1]
+        assert await died(T0 + 2, T0 + 4) == [T0 + 3, T0 + 2]
+        assert await died(0.0, T0 + 9, limit=1) == [T0 + 4]
+        assert await died(T0 + 5, T0 + 9) == []
+
+
+class TestEventsBetween:
+    async def test_they_are_in_order_of_their_ids(self, store: Store) -> None:
+        await enqueue(
+            store, *(to("w", event=Event(name, type="vm", event="on")) for name in ("b", "d", "a", "c"))
+        )
+
+        async def between(first: str, last: str, limit: int = 9) -> list[str]:
+            return [record.event.id for record in await store.events_between(first, last, limit=limit)]
+
+        assert await between("a", "c") == ["c", "b", "a"]
+        assert await between("b", "zz", limit=2) == ["d", "c"]
+        assert await between("e", "f") == []
 
 
 class TestRetry:
@@ -409,10 +441,11 @@ class TestPause:
         await store.pause("w", now=T0 + 7)
         assert store.paused() == {"w": T0 + 7}
 
-    async def test_resume_rings_the_doorbell(self, store: Store) -> None:
+    async def test_what_changes_the_paused_webhooks_rings_the_doorbell(self, store: Store) -> None:
         await store.pause("w", now=T0)
+        await asyncio.wait_for(store.wait_for_work(), 5)
         waiting = asyncio.ensure_future(store.wait_for_work())
-        await store.pause("v", now=T0)
+        await store.pause("w", now=T0 + 1)
         await store.resume("u")
         assert not waiting.done()
         await store.resume("w")

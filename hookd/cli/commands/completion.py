@@ -16,12 +16,16 @@ EXAMPLE = "hookd completion bash > ~/.local/share/bash-completion/completions/ho
 
 BASH = r"""# bash completion for hookd; needs bash 4 or newer
 _hookd() {
-    local program found
-    program=$(type -P -- "$1") || program=hookd
+    local program line=${COMP_LINE-} found
+    program=$(type -P -- "${1-}") || program=hookd
+    if [[ -z $line ]]; then  # called by other than readline: there are but the words
+        printf -v line '%q ' "${COMP_WORDS[@]:0:COMP_CWORD+1}"
+        line=${line% }
+    fi
     COMPREPLY=()
-    mapfile -t found < <("$program" __complete bash "$COMP_WORDBREAKS" "${COMP_LINE:0:COMP_POINT}" 2>/dev/null)
+    mapfile -t found < <("$program" __complete bash "$COMP_WORDBREAKS" "${line:0:${COMP_POINT:-${#line}}}" 2>/dev/null)
     if [[ ${found[0]-} == files ]]; then
-        compopt -o default
+        compopt -o default 2>/dev/null
     elif [[ ${#found[@]} -gt 1 ]]; then
         COMPREPLY=("${found[@]:1}")
     fi

@@ -1,18 +1,29 @@
 """`hookd status`: one page that answers "is everything all right, and if not, what do I do" (spec 8).
 
-Must never: be longer than 40 lines, however many webhooks and troubles there are. Called by: `hookd.cli`.
+Must never: take more than 40 rows of the terminal, however many webhooks and troubles there are, or let one kind of
+trouble hide another. Called by: `hookd.cli`.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hookd.cli import address
 from hookd.cli.generations import generation_words
-from hookd.cli.health import Lane, Status, by_gravity, concerns, lane_state, lane_trouble, last_result, notes
+from hookd.cli.health import (
+    Kind,
+    Lane,
+    Status,
+    by_gravity,
+    concerns,
+    lane_state,
+    lane_trouble,
+    last_result,
+    notes,
+)
 from hookd.cli.moments import span, to_the_second
 from hookd.cli.options import add_json
-from hookd.cli.screen import Table, as_json, shortened, terminal_width, visible
+from hookd.cli.screen import Table, as_json, cut, rows_of, shortened, terminal_width, visible
 
 DESCRIPTION = """Tell how the daemon is: whether everything is all right, and if not, what to do about it.
 
@@ -22,11 +33,22 @@ wait for a webhook that is parked or have waited for 10 minutes, one died within
 Notes (older dead deliveries, warnings of the config, a receiver that asked for quiet) leave it 0."""
 EXAMPLE = "hookd status --check >/dev/null || notify-admin"
 
+MOST_ROWS = 40
 MOST_LANES = 10
-MOST_LINES = 13
-"""Of what needs attention and what is worth knowing, together."""
+ROWS_FOR_LANES = 7
+"""These are kept for the table, however much there is to tell before it."""
+
+ROWS_FOR_NOTES = 4
+"""Likewise for what is worth knowing, however much needs attention."""
+
+MOST_EACH = 3
+"""Cases of one kind, such as webhooks that are paused, that are told."""
 
 MOST_SPENT = 5
+LONGEST_FACT = 400
+FACTS_AT = 12
+"""The column at which what is known stands behind its name."""
+
 TITLES = ("WEBHOOK", "STATE", "WAITING", "UNDER WAY", "OLDEST", "LAST RESULT")
 SHRINKABLE = (0, 5)
 
@@ -46,32 +68,52 @@ def run(options: argparse.Namespace) -> int:
 
 
 def page(status: Status, width: int) -> list[str]:
-    """The page, 40 lines at most: the verdict, the facts, the webhooks."""
-    lines = [*_verdict(concerns(status), notes(status)), "", *_facts(status)]
-    return [*(shortened(line) for line in lines), *_lanes(status["webhooks"], width)]
+    """The page for a terminal of `width` columns, 40 rows at most: the verdict, the facts, the webhooks."""
+    facts = ["", *_facts(status, min(width, LONGEST_FACT))]
+    room = MOST_ROWS - len(facts)
+    verdict = _verdict(concerns(status), notes(status), room - ROWS_FOR_LANES, width)
+    tables = (_lanes(status["webhooks"], most, width) for most in range(MOST_LANES, 0, -1))
+    return [*verdict, *facts, *_fitting(tables, room - rows_of(verdict, width), width)]
 
 
-def _verdict(found: list[str], noted: list[str]) -> list[str]:
+def _verdict(found: list[Kind], noted: list[Kind], room: int, width: int) -> list[str]:
     if not found and not noted:
         return ["everything is all right"]
-    room = max(1, MOST_LINES - len(found))
-    return [
-        *(_bullets("needs attention:", found, MOST_LINES) if found else []),
-        *(_bullets("worth knowing:" if found else "all right; worth knowing:", noted, room) if noted else []),
-    ]
+    room_for_found = room - (ROWS_FOR_NOTES if noted else 0)
+    told = _bullets("needs attention:", found, room_for_found, width) if found else []
+    title = "worth knowing:" if found else "all right; worth knowing:"
+    return [*told, *(_bullets(title, noted, room - rows_of(told, width), width) if noted else [])]
 
 
-def _bullets(title: str, told: list[str], most: int) -> list[str]:
-    hidden = len(told) - most
-    rest = [f"- and {hidden} more: `hookd status --json` has them all"] if hidden > 0 else []
-    return [title, *(_bullet(line) for line in told[:most]), *rest]
+def _bullets(title: str, kinds: list[Kind], room: int, width: int) -> list[str]:
+    """Every kind, with as many cases of each as there is room for; of all too many kinds the first ones."""
+    ways = ([title, *_each_bullet(kinds, most)] for most in range(MOST_EACH, 0, -1))
+    told = _fitting(ways, room, width)
+    if rows_of(told, width) <= room:
+        return told
+    told, rest = [title], "- and more: `hookd status --json` has it all"
+    for kind in kinds:
+        lines = [*_each_bullet([kind], 1)]
+        told += lines if rows_of([*told, *lines, rest], width) <= room else []
+    return [*told, rest]
 
 
-def _bullet(concern: str) -> str:
-    return visible(concern if concern.startswith("  ") else f"- {concern}")
+def _fitting(ways: Iterable[list[str]], room: int, width: int) -> list[str]:
+    """The first of several ways to tell something that takes no more than `room` rows, else the last."""
+    told: list[str] = []
+    for told in ways:
+        if rows_of(told, width) <= room:
+            break
+    return told
 
 
-def _facts(status: Status) -> list[str]:
+def _each_bullet(kinds: list[Kind], most: int) -> Iterator[str]:
+    for kind in kinds:
+        for line in kind.told(most):
+            yield shortened(visible(line if line.startswith("  ") else f"- {line}"))
+
+
+def _facts(status: Status, width: int) -> list[str]:
     config, store = status["config"], status["store"]
     size = store["size_bytes"]
     counts = ", ".join(f"{number} {state}" for state, number in status["deliveries"].items())
@@ -83,9 +125,9 @@ def _facts(status: Status) -> list[str]:
         ("store", store["path"] + (f", {size / (1 << 20):.1f} MiB" if size is not None else "")),
         ("deliveries", counts),
         ("spool", _spool(status.get("spool"))),
-        ("spent", _spent(status.get("spent", ()))),
+        ("spent", _spent(status.get("spent", ()), width - FACTS_AT)),
     )
-    return [f"{name:<12}{visible(value)}" for name, value in facts if value]
+    return [cut(f"{name:<{FACTS_AT}}{visible(value)}", width) for name, value in facts if value]
 
 
 def _spool(spool: Mapping[str, Any] | None) -> str:
@@ -95,8 +137,8 @@ def _spool(spool: Mapping[str, Any] | None) -> str:
     return f"{spool['path']}, {spool['waiting']} waiting, {spool['rejected']} rejected"
 
 
-def _spent(marks: Sequence[Mapping[str, Any]]) -> str:
-    """The tasks that have run once and for all, in a line; empty where there are none."""
+def _spent(marks: Sequence[Mapping[str, Any]], width: int) -> str:
+    """The tasks that have run once and for all, in a line whose end is whole; empty where there are none."""
     if not marks:
         return ""
     named = [
@@ -104,16 +146,17 @@ def _spent(marks: Sequence[Mapping[str, Any]]) -> str:
     ]
     hidden = len(marks) - MOST_SPENT
     rest = f" and {hidden} more" if hidden > 0 else ""
-    return f"{', '.join(named)}{rest}: `hookd rearm TASK` lets one run once more"
+    end = f"{rest}: `hookd rearm TASK` lets one run once more"
+    return cut(visible(", ".join(named)), width - len(end)) + end
 
 
-def _lanes(lanes: list[Lane], width: int) -> list[str]:
+def _lanes(lanes: list[Lane], most: int, width: int) -> list[str]:
     if not lanes:
         return []
     worst = by_gravity(lanes)
-    rows = [_row(lane) for lane in worst[:MOST_LANES]]
+    rows = [_row(lane) for lane in worst[:most]]
     table = Table(TITLES, rows, shrinkable=SHRINKABLE, width=width)
-    return ["", table.head(), *map(table.row, rows), *_summed(worst[MOST_LANES:])]
+    return ["", *(cut(line, width) for line in [table.head(), *map(table.row, rows)]), *_summed(worst[most:])]
 
 
 def _summed(lanes: list[Lane]) -> list[str]:

@@ -75,7 +75,7 @@ class Picture:
         """Follow a commit.
 
         Returns:
-            Whether something may now be claimed sooner than was known before, or is wanted again after a pause.
+            Whether something may now be claimed sooner than was known before, or whether what is paused has changed.
         """
         self.finished.update(change.finished)
         self.total += change.unfinished.total()
@@ -108,7 +108,7 @@ class Picture:
             return False
         changed = {**self.paused, **change.paused}
         self.paused = {webhook: since for webhook, since in changed.items() if since is not None}
-        return None in change.paused.values()
+        return True
 
     def totals(self) -> dict[State, int]:
         """How many deliveries are in each state."""

@@ -173,6 +173,14 @@ class SqliteStore:
         """See `Store.last_died`."""
         return await self._read(reading.last_died)
 
+    async def died(self, *, since: float, until: float, limit: int) -> tuple[DeliveryRecord, ...]:
+        """See `Store.died`."""
+        return await self._read(partial(reading.died, since=micros(since), until=micros(until), limit=limit))
+
+    async def events_between(self, first: str, last: str, *, limit: int) -> tuple[EventRecord, ...]:
+        """See `Store.events_between`."""
+        return await self._read(partial(reading.events_between, first=first, last=last, limit=limit))
+
     async def rearm(self, task: str, digest: str) -> bool:
         """See `Store.rearm`."""
         return await self._write(partial(byhand.rearm, task=task, digest=digest))

@@ -1,0 +1,27 @@
+"""What the worker tells of webhooks that are parked while deliveries wait for a later instant."""
+
+import asyncio
+from pathlib import Path
+
+from hookd.facts import WebhookParked, WebhookResumed
+from hookd.lane import Parked
+from hookd.worker import LONGEST_NAP_S
+from tests.e2e.recorder import Received, Recorder, status
+from tests.service.worker_stage import at_work
+
+
+async def failing(_request: Received) -> bytes:
+    return status(500)
+
+
+async def test_a_pause_is_told_at_once_where_something_waits_for_its_next_attempt(tmp_path: Path) -> None:
+    async with Recorder() as receiver:
+        receiver.reply = failing
+        async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(3600.0,)) as stage:
+            await stage.take_in(1)
+            await stage.until(lambda: stage.attempts("w") == 1)
+            async with asyncio.timeout(LONGEST_NAP_S / 2):
+                await stage.store.pause("w", now=stage.clock.now())
+                await stage.until(lambda: stage.said == [WebhookParked("w", Parked.PAUSED)])
+                await stage.store.resume("w")
+                await stage.until(lambda: stage.said[1:] == [WebhookResumed("w", Parked.PAUSED)])
