@@ -29,6 +29,7 @@ from hookd.decode.events import (
 )
 from hookd.decode.faults import Faults, escaped, kind
 from hookd.decode.strictjson import parse_json
+from hookd.errors import EventRejected
 from hookd.facts import OWN
 from hookd.model import Event, EventObject
 from hookd.trace import Trace, read_trace
@@ -49,6 +50,10 @@ _JSON = re.compile(r"[^/\s]+/(?:json|[^/\s]+\+json)")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _CHARSET = re.compile(r""";\s*charset\s*=\s*"?([^";\s]*)""", re.IGNORECASE)
+_NO_TYPE = (
+    "the request has no Content-Type, so the body is read as JSON; "
+    "name the data's type, such as text/plain or application/octet-stream"
+)
 _LONGEST = 65_536
 _LONGEST_ID = 256
 
@@ -100,7 +105,7 @@ def decode_binary(
         types: the catalogue.
 
     Raises:
-        EventRejected: 400, the data is said to be JSON and is not; 422, with every fault.
+        EventRejected: 400, the data is said to be JSON, or looks like it, and is not; 422, with every fault.
     """
     reader = _Reader(types)
     attributes = _attributes(headers, reader.faults)
@@ -257,15 +262,32 @@ def _binary(raw: bytes) -> dict[str, Any]:
 
 def _data_of_body(body: bytes, content_type: str | None) -> dict[str, Any]:
     """The data of binary mode, as a member of the JSON format: JSON and text as such, all else as Base64."""
+    if content_type is None:
+        return _data_by_look(body)
     if is_json(content_type):
         return {"data": parse_json(body)}
-    assert content_type is not None
     if _media_type(content_type).startswith("text/") and _is_utf8(content_type):
         try:
             return {"data": body.decode()}
         except UnicodeDecodeError:
             pass
     return {"data_base64": b64encode(body).decode()}
+
+
+def _data_by_look(body: bytes) -> dict[str, Any]:
+    """The data of a body without a content type; what looks like an object or an array is one, or refused."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return {"data_base64": b64encode(body).decode()}
+    try:
+        return {"data": parse_json(body)}
+    except EventRejected as refusal:
+        if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+            raise EventRejected(
+                refusal.status, refusal.title, f"{refusal.detail.removesuffix('.')}; {_NO_TYPE}"
+            ) from None
+        return {"data": text}
 
 
 def _media_type(content_type: str) -> str:

@@ -307,6 +307,14 @@ def test_values_that_are_not_utf_8(sent: str) -> None:
         (b'{"n": 1}', "application/octet-stream", {"base64": "eyJuIjogMX0="}),
         (b"<a/>", "application/xml", {"base64": "PGEvPg=="}),
         (b'{"n":1}', "application/x-ndjson", {"base64": "eyJuIjoxfQ=="}),
+        (b" [1]", None, {"value": [1]}),
+        (b"5", None, {"value": 5}),
+        (b'"5"', None, {"value": "5"}),
+        (b" ", None, {"value": " "}),
+        (b"NaN", None, {"value": "NaN"}),
+        ("hé: {}".encode(), None, {"value": "hé: {}"}),
+        (b"h\xe9", None, {"base64": "aOk="}),
+        (b"{\xff}", None, {"base64": "e/99"}),
     ],
 )
 def test_the_body_is_the_data(body: bytes, content_type: str | None, kept: dict[str, Any]) -> None:
@@ -314,11 +322,24 @@ def test_the_body_is_the_data(body: bytes, content_type: str | None, kept: dict[
 
 
 @pytest.mark.parametrize("body", [b"{", b"NaN", b'{"a":1,"a":2}', b"[" * 101 + b"]" * 101, b"\xff"])
-@pytest.mark.parametrize("content_type", [None, "application/json"])
-def test_json_data_is_strict(body: bytes, content_type: str | None) -> None:
+def test_json_data_is_strict(body: bytes) -> None:
     with pytest.raises(EventRejected) as caught:
-        binary(body, content_type)
+        binary(body, "application/json")
     assert (caught.value.status, caught.value.title) == (400, "Malformed JSON")
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"\r\n\t [x]", b'{"a":1,"a":2}', b"[" * 101 + b"]" * 101, b"\xef\xbb\xbf{}"]
+)
+def test_what_looks_like_json_is_strict_without_a_content_type_and_the_remedy_is_told(body: bytes) -> None:
+    with pytest.raises(EventRejected) as caught:
+        binary(body)
+    assert (caught.value.status, caught.value.title) == (400, "Malformed JSON")
+    assert caught.value.detail.startswith("The body is not strict JSON: ")
+    assert caught.value.detail.endswith(
+        "; the request has no Content-Type, so the body is read as JSON; "
+        "name the data's type, such as text/plain or application/octet-stream"
+    )
 
 
 @pytest.mark.parametrize(

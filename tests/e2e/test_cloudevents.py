@@ -38,7 +38,9 @@ def sdk_event(**attributes: Any) -> CloudEvent:
         "time": time,
         "datacontenttype": "application/json",
     }
-    return CloudEvent(given | more | attributes, {"value": {"n": 1}})
+    data = attributes.pop("data", {"value": {"n": 1}})
+    left = {name: value for name, value in (given | more | attributes).items() if value is not None}
+    return CloudEvent(left, data)
 
 
 async def post(daemon: DaemonProcess, message: HTTPMessage) -> tuple[int, Any]:
@@ -121,6 +123,10 @@ async def test_binary_without_a_content_type(running: Running) -> None:
     assert (await daemon.get("/v1/events/%2Fnodes%2F2%20a-1"))["data"] == {"n": 1}
     assert (await raw(daemon, *lines, "Content-Type:", body=b'{"n": 1}'))[0] == 200
     assert (await raw(daemon, *lines, body=b"{"))[0] == 400
+    message = to_binary_event(sdk_event(id="a-2", datacontenttype=None, data="hé"))
+    lines = ["POST /v1/events HTTP/1.1", *(f"{name}: {value}" for name, value in message.headers.items())]
+    assert (await raw(daemon, *lines, body=message.body))[0] == 202
+    assert (await daemon.get("/v1/events/%2Fnodes%2F2%20a-2"))["data"] == {"value": "hé"}
 
 
 @pytest.mark.parametrize(
