@@ -83,11 +83,9 @@ class EventRoutes:
             return decode.decode_cloudevents(decode.parse_json(raw), types=types), True
         make_id = self._services.intake.make_event_id
         key = _idempotency_key(request)
-        if kind == body.NDJSON:
-            return decode.decode_batch(decode.parse_ndjson(raw), types=types, make_id=make_id), True
-        value = decode.parse_json(raw)
+        value = decode.parse_ndjson(raw) if kind == body.NDJSON else decode.parse_json(raw)
         if isinstance(value, list):
-            return decode.decode_batch(value, types=types, make_id=make_id), True
+            return decode.decode_batch(value, types=types, default_id=key, make_id=make_id), True
         return [decode.decode_event(value, index=None, types=types, default_id=key, make_id=make_id)], False
 
     async def trigger(self, request: Request, variables: Mapping[str, str]) -> Answer:
