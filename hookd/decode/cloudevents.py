@@ -41,6 +41,10 @@ HEADER_PREFIX = "ce-"
 """What the names of the headers of binary mode begin with, in any case (HTTP binding, section 3.1.3.1)."""
 
 _REQUIRED = ("id", "source", "specversion", "type")
+_OLD = ("cloudeventsversion", "eventtype")
+_ONLY_1 = f"; this is a CloudEvent of an older version, and only {VERSION} is taken"
+"""Said of what has the attributes of CloudEvents 0.1."""
+
 _DATA = ("data", "data_base64")
 _READ = (*_REQUIRED, "datacontenttype", "subject", "tags", "time")
 """Attributes whose values are looked at one by one."""
@@ -187,7 +191,8 @@ def _check_attributes(given: Mapping[str, Any], pointer: str, faults: Faults) ->
     """Required ones, names and kinds of values (CloudEvents, "Naming Conventions" and "Type System")."""
     for name in _REQUIRED:
         if name not in given:
-            faults.add(f"{pointer}/{name}", "is required")
+            old = name == "specversion" and any(each.lower() in _OLD for each in given)
+            faults.add(f"{pointer}/{name}", f"is required{_ONLY_1 if old else ''}")
     if (version := given.get("specversion", VERSION)) != VERSION:
         said = f'not "{shown(version)}"' if isinstance(version, str) else f"a string, not {kind(version)}"
         faults.add(f"{pointer}/specversion", f'must be "{VERSION}", {said}')
@@ -284,9 +289,7 @@ def _data_by_look(body: bytes) -> dict[str, Any]:
         return {"data": parse_json(body)}
     except EventRejected as refusal:
         if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
-            raise EventRejected(
-                refusal.status, refusal.title, f"{refusal.detail.removesuffix('.')}; {_NO_TYPE}"
-            ) from None
+            raise refusal.adding(_NO_TYPE) from None
         return {"data": text}
 
 

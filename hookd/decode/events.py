@@ -22,6 +22,11 @@ _EVENT_FIELDS = ("type", "event", "object", "id", "time", "data")
 _OBJECT_FIELDS = ("id", "name", "tags")
 _LONGEST_ID = 256
 
+_CLOUDEVENT = (
+    "this is a CloudEvent: it is posted with Content-Type: application/cloudevents+json, "
+    "an array of them with application/cloudevents-batch+json"
+)
+
 OWN_TYPE = f'a type that begins with "{OWN}" is hookd\'s own'
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
@@ -143,6 +148,9 @@ class _Reader:
         faults = self.faults
         if not isinstance(value, dict):
             faults.add(pointer, f"an event must be an object, not {kind(value)}")
+            return Event("")
+        if "specversion" in value:
+            faults.add(f"{pointer}/specversion", _CLOUDEVENT)
             return Event("")
         faults.fields(pointer, value, _EVENT_FIELDS)
         type_name = _name(value, "type", pointer, faults)

@@ -363,6 +363,19 @@ def test_what_is_missing_in_headers() -> None:
     ]
 
 
+def test_older_versions_are_known_by_their_attributes() -> None:
+    message = "is required; this is a CloudEvent of an older version, and only 1.0 is taken"
+    headers = [
+        ("CE-CloudEventsVersion", "0.1"),
+        ("CE-EventType", "a.b"),
+        ("CE-EventID", "1"),
+        ("CE-Source", "s"),
+    ]
+    assert ("/specversion", message) in faults(decode_binary, headers, None, b"", types=None)
+    assert ("/specversion", message) in faults_of({"cloudEventsVersion": "0.1", "eventType": "a.b"})
+    assert faults(binary, specversion="0.2") == [("/specversion", 'must be "1.0", not "0.2"')]
+
+
 # Laws
 
 TEXT = st.text(max_size=20)

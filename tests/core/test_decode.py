@@ -348,6 +348,16 @@ def test_an_empty_catalogue_refuses_everything_and_a_large_one_is_cut() -> None:
     assert message.endswith("t018, t019 and 10 more")
 
 
+def test_a_cloudevent_is_told_how_it_is_sent_and_nothing_else() -> None:
+    event = {"specversion": "1.0", "id": "1", "source": "/n", "type": "vm.on"}
+    message = (
+        "this is a CloudEvent: it is posted with Content-Type: application/cloudevents+json, "
+        "an array of them with application/cloudevents-batch+json"
+    )
+    assert faults(one, event) == [("/specversion", message)]
+    assert faults(batch, [OK, event]) == [("/1/specversion", message)]
+
+
 # Ids and digests
 
 
