@@ -131,7 +131,7 @@ def _kind(request: Request) -> str:
     given = body.content_type(request)
     kind = given.partition(";")[0].strip().lower()
     if _has_attributes(request) and not kind.startswith("application/cloudevents"):
-        if decode.is_json(given or None):
+        if decode.is_json(given):
             body.json_type(given)
         return _BINARY
     if kind not in TAKEN:

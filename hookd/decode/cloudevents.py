@@ -46,11 +46,25 @@ _ONLY_1 = f"; this is a CloudEvent of an older version, and only {VERSION} is ta
 """Said of what has the attributes of CloudEvents 0.1."""
 
 _DATA = ("data", "data_base64")
-_READ = (*_REQUIRED, "datacontenttype", "subject", "tags", "time")
+_READ = (*_REQUIRED, "datacontenttype", "dataschema", "subject", "tags", "time")
 """Attributes whose values are looked at one by one."""
 
 _NAME = re.compile(r"[a-z0-9]+")
 _JSON = re.compile(r"[^/\s]+/(?:json|[^/\s]+\+json)")
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_FORMS = (
+    (
+        "datacontenttype",
+        re.compile(rf"{_WORD}/{_WORD}\s*(?:;.*)?"),
+        "a media type, such as application/json",
+    ),
+    ("dataschema", re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S*"), "a URI, such as https://example.com/schema"),
+)
+"""The forms of attributes that are left out (RFC 2046; RFC 3986, section 3)."""
+
+_SIMPLE = "must be a string, a boolean or a whole number of 32 bits"
+"""CloudEvents, "Type System"."""
+
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _CHARSET = re.compile(r""";\s*charset\s*=\s*"?([^";\s]*)""", re.IGNORECASE)
@@ -120,9 +134,9 @@ def decode_binary(
     return event
 
 
-def is_json(content_type: str | None) -> bool:
-    """Whether a content type says JSON; none does (JSON format, section 3.1.1)."""
-    return content_type is None or _JSON.fullmatch(_media_type(content_type)) is not None
+def is_json(content_type: str) -> bool:
+    """Whether a content type says JSON (JSON format, section 3.1)."""
+    return _JSON.fullmatch(_media_type(content_type)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +216,18 @@ def _check_attributes(given: Mapping[str, Any], pointer: str, faults: Faults) ->
         if not _NAME.fullmatch(name):
             message = f'"{shown(name)}" names no attribute: lower-case letters and digits only'
             faults.add(f"{pointer}/{escaped(name)}", message)
-        elif name not in _READ and isinstance(value, dict | list):
-            faults.add(f"{pointer}/{name}", f"must be a string, a number or a boolean, not {kind(value)}")
-    if not isinstance(content_type := given.get("datacontenttype", ""), str):
-        faults.add(f"{pointer}/datacontenttype", f"must be a string, not {kind(content_type)}")
+        elif name not in _READ:
+            _check_extension(value, f"{pointer}/{name}", faults)
+    for name, form, meant in _FORMS:
+        if name in given and not (isinstance(value := given[name], str) and form.fullmatch(value)):
+            faults.add(f"{pointer}/{name}", f"must be {meant}")
+
+
+def _check_extension(value: Any, pointer: str, faults: Faults) -> None:
+    if isinstance(value, dict | list):
+        faults.add(pointer, f"{_SIMPLE}, not {kind(value)}")
+    elif isinstance(value, int | float) and (value % 1 or not -(2**31) <= value < 2**31):
+        faults.add(pointer, f"{_SIMPLE}; send another number as a string")
 
 
 def _event_id(given: Mapping[str, Any], pointer: str, faults: Faults) -> str:

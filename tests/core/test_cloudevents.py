@@ -86,7 +86,7 @@ def test_null_is_as_good_as_missing() -> None:
 
 
 def test_the_content_is_what_is_kept_of_it() -> None:
-    assert one(dataschema="x", other=1, traceparent=PARENT).digest == one().digest
+    assert one(dataschema="x:y", other=1, traceparent=PARENT).digest == one().digest
     assert one(id="a-2").digest == one().digest
     assert len({one(**more).digest for more in ({}, {"subject": "s"}, {"data": 1}, {"type": "a.b"})}) == 4
 
@@ -140,7 +140,9 @@ NO_DOT = "has no dot: before its last one stands the type, behind it the event"
 PARTED = "before the last dot, must have 1 to 128 characters and no space at either end"
 BEHIND = "behind the last dot, must have 1 to 128 characters and no space at either end"
 TIME = "must be an RFC 3339 date-time with an offset, such as 2026-01-02T03:04:05Z"
-SIMPLE = "must be a string, a number or a boolean, not "
+SIMPLE = "must be a string, a boolean or a whole number of 32 bits"
+MEDIA = "must be a media type, such as application/json"
+URI = "must be a URI, such as https://example.com/schema"
 
 
 @pytest.mark.parametrize(
@@ -172,15 +174,25 @@ SIMPLE = "must be a string, a number or a boolean, not "
         ({"time": "yesterday"}, "/time", TIME),
         ({"time": "2026-01-02T03:04:05"}, "/time", TIME),
         ({"time": 5}, "/time", "must be a string, not a number"),
-        ({"datacontenttype": 5}, "/datacontenttype", "must be a string, not a number"),
-        ({"datacontenttype": []}, "/datacontenttype", "must be a string, not an array"),
+        ({"datacontenttype": 5}, "/datacontenttype", MEDIA),
+        ({"datacontenttype": []}, "/datacontenttype", MEDIA),
+        ({"datacontenttype": ""}, "/datacontenttype", MEDIA),
+        ({"datacontenttype": "foo"}, "/datacontenttype", MEDIA),
+        ({"datacontenttype": "a b/c"}, "/datacontenttype", MEDIA),
+        ({"dataschema": 4}, "/dataschema", URI),
+        ({"dataschema": ""}, "/dataschema", URI),
+        ({"dataschema": "/relative"}, "/dataschema", URI),
+        ({"dataschema": "https://a b"}, "/dataschema", URI),
+        ({"other": 1.5}, "/other", SIMPLE + "; send another number as a string"),
+        ({"other": 2**31}, "/other", SIMPLE + "; send another number as a string"),
+        ({"other": -(2**31) - 1}, "/other", SIMPLE + "; send another number as a string"),
         ({"data": 1, "data_base64": "AA=="}, "/data_base64", "stands beside data; an event has one of them"),
         ({"data_base64": "AA"}, "/data_base64", "must be Base64 (RFC 4648, section 4)"),
         ({"data_base64": "A A="}, "/data_base64", "must be Base64 (RFC 4648, section 4)"),
         ({"data_base64": "é"}, "/data_base64", "must be Base64 (RFC 4648, section 4)"),
         ({"data_base64": 5}, "/data_base64", "must be a string, not a number"),
-        ({"dataschema": {}}, "/dataschema", SIMPLE + "an object"),
-        ({"other": [1]}, "/other", SIMPLE + "an array"),
+        ({"dataschema": {}}, "/dataschema", URI),
+        ({"other": [1]}, "/other", SIMPLE + ", not an array"),
         ({"aB": 1}, "/aB", '"aB" names no attribute: lower-case letters and digits only'),
         ({"a/b": 1}, "/a~1b", '"a/b" names no attribute: lower-case letters and digits only'),
         ({"event": "on", "": 1}, "/", '"" names no attribute: lower-case letters and digits only'),
@@ -222,6 +234,22 @@ def test_the_catalogue() -> None:
 )
 def test_no_event_at_all(value: Any, message: str) -> None:
     assert faults_of(value) == [("", message)]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"datacontenttype": "application/vnd.x+json ; charset=utf-8"},
+        {"dataschema": "urn:example:schema"},
+        {"other": 2**31 - 1},
+        {"other": -(2**31)},
+        {"other": 5.0},
+        {"other": ""},
+        {"other": False},
+    ],
+)
+def test_what_is_left_out_may_be(attributes: dict[str, Any]) -> None:
+    assert one(**attributes) == one()
 
 
 # Batches
@@ -361,6 +389,11 @@ def test_what_is_missing_in_headers() -> None:
     assert faults(decode_binary, [("ce-id", "1")], None, b"", types=None) == [
         (f"/{name}", "is required") for name in ("source", "specversion", "type")
     ]
+
+
+def test_the_form_of_what_is_left_out_counts_in_headers_too() -> None:
+    assert faults(binary, dataschema="x") == [("/dataschema", URI)]
+    assert binary(dataschema="urn:x", other="1.5") == one()
 
 
 def test_older_versions_are_known_by_their_attributes() -> None:
