@@ -35,6 +35,12 @@ class EventRejected(HookdError):
         self.detail = detail
         self.faults = faults
 
+    def adding(self, remedy: str) -> "EventRejected":
+        """The same refusal with what may be meant behind its detail."""
+        return EventRejected(
+            self.status, self.title, f"{self.detail.removesuffix('.')}; {remedy}", self.faults
+        )
+
 
 class StoreUnavailable(HookdError):
     """The store cannot record anything now (full or failing disk); nothing was half done. Answered 503."""

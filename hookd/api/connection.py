@@ -24,12 +24,16 @@ from hookd.api.bounds import Bounds
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, unavailable
 from hookd.api.room import Room
+from hookd.api.unparsed import refusal
 from hookd.clock import Clock
 
 Serve = Callable[[Request], Awaitable[Answer]]
 """Answers a request; must not raise."""
 
 READ_BYTES = 64 * 1024
+
+_Queued = tuple[RawRequestMessage, StreamReader] | Problem
+"""A request, or the answer to what is none."""
 
 
 class Keeper(Protocol):
@@ -81,7 +85,7 @@ class Connection(BaseProtocol):
         )
         super().__init__(loop, parser)
         self._listener = listener
-        self._queue: deque[tuple[RawRequestMessage, StreamReader] | None] = deque()
+        self._queue: deque[_Queued] = deque()
         self._task: asyncio.Task[None] | None = None
         self._payload: StreamReader | None = None
         self._closing = False
@@ -210,9 +214,9 @@ class Connection(BaseProtocol):
             elif (self._closing or self._ended) and not self.lingering:
                 self.transport.close()
 
-    async def _serve(self, queued: tuple[RawRequestMessage, StreamReader] | None) -> None:
-        if queued is None:
-            self._refuse(Problem(400, "the request is not valid HTTP/1.1"))
+    async def _serve(self, queued: _Queued) -> None:
+        if isinstance(queued, Problem):
+            self._refuse(queued)
             return
         message, payload = queued
         if not payload.is_eof():
@@ -314,10 +318,10 @@ class Connection(BaseProtocol):
         self._fed_at = self._listener.clock.monotonic()  # the loop's own time stands still while it is busy
         try:
             messages, _upgraded, _tail = self._parser.feed_data(data)
-        except HttpProcessingError:
+        except HttpProcessingError as problem:
             self._parser = None
             self._cut_payload()
-            self._queue.append(None)
+            self._queue.append(refusal(problem, self._listener.bounds))
             return
         for message, payload in messages:
             self._payload = payload

@@ -77,17 +77,16 @@ class EventRoutes:
         if kind == _BINARY:
             headers, given = request.headers.items(), request.headers.get("Content-Type")
             return [decode.decode_binary(headers, given or None, raw, types=types)], False
-        if kind == body.CLOUDEVENT:
-            return [decode.decode_cloudevent(decode.parse_json(raw), types=types)], False
-        if kind == body.CLOUDEVENTS:
-            return decode.decode_cloudevents(decode.parse_json(raw), types=types), True
+        if kind in (body.CLOUDEVENT, body.CLOUDEVENTS):
+            try:
+                return _structured(kind, raw, types)
+            except EventRejected as refusal:
+                raise refusal.adding(_NOT_READ) if _has_attributes(request) else refusal from None
         make_id = self._services.intake.make_event_id
         key = _idempotency_key(request)
-        if kind == body.NDJSON:
-            return decode.decode_batch(decode.parse_ndjson(raw), types=types, make_id=make_id), True
-        value = decode.parse_json(raw)
+        value = decode.parse_ndjson(raw) if kind == body.NDJSON else decode.parse_json(raw)
         if isinstance(value, list):
-            return decode.decode_batch(value, types=types, make_id=make_id), True
+            return decode.decode_batch(value, types=types, default_id=key, make_id=make_id), True
         return [decode.decode_event(value, index=None, types=types, default_id=key, make_id=make_id)], False
 
     async def trigger(self, request: Request, variables: Mapping[str, str]) -> Answer:
@@ -103,6 +102,18 @@ class EventRoutes:
         receipt = await services.intake.trigger(task, obj, data, generation, trace_of(request))
         return answer(views.receipt(receipt), 202)
 
+
+def _structured(kind: str, raw: bytes, types: decode.Types) -> tuple[list[Event], bool]:
+    value = decode.parse_json(raw)
+    if kind == body.CLOUDEVENTS:
+        return decode.decode_cloudevents(value, types=types), True
+    return [decode.decode_cloudevent(value, types=types)], False
+
+
+_NOT_READ = (
+    "with this Content-Type the body is the CloudEvent, and the ce- headers are not read; "
+    "where the body is the data, name the data's own Content-Type"
+)
 
 _BINARY = "binary"
 """Stands for a content type: the data's own, or none at all, and the event is in the headers."""
@@ -120,7 +131,7 @@ def _kind(request: Request) -> str:
     given = body.content_type(request)
     kind = given.partition(";")[0].strip().lower()
     if _has_attributes(request) and not kind.startswith("application/cloudevents"):
-        if decode.is_json(given or None):
+        if decode.is_json(given):
             body.json_type(given)
         return _BINARY
     if kind not in TAKEN:

@@ -13,11 +13,19 @@ from hookd.decode.cloudevents import (
     decode_cloudevents,
     is_json,
 )
-from hookd.decode.events import decode_batch, decode_event, decode_key, decode_send, decode_trigger
+from hookd.decode.events import (
+    Types,
+    decode_batch,
+    decode_event,
+    decode_key,
+    decode_send,
+    decode_trigger,
+)
 from hookd.decode.strictjson import parse_json, parse_ndjson
 
 __all__ = [
     "HEADER_PREFIX",
+    "Types",
     "decode_batch",
     "decode_binary",
     "decode_cloudevent",

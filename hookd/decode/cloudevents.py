@@ -29,6 +29,7 @@ from hookd.decode.events import (
 )
 from hookd.decode.faults import Faults, escaped, kind
 from hookd.decode.strictjson import parse_json
+from hookd.errors import EventRejected
 from hookd.facts import OWN
 from hookd.model import Event, EventObject
 from hookd.trace import Trace, read_trace
@@ -40,15 +41,37 @@ HEADER_PREFIX = "ce-"
 """What the names of the headers of binary mode begin with, in any case (HTTP binding, section 3.1.3.1)."""
 
 _REQUIRED = ("id", "source", "specversion", "type")
+_OLD = ("cloudeventsversion", "eventtype")
+_ONLY_1 = f"; this is a CloudEvent of an older version, and only {VERSION} is taken"
+"""Said of what has the attributes of CloudEvents 0.1."""
+
 _DATA = ("data", "data_base64")
-_READ = (*_REQUIRED, "datacontenttype", "subject", "tags", "time")
+_READ = (*_REQUIRED, "datacontenttype", "dataschema", "subject", "tags", "time")
 """Attributes whose values are looked at one by one."""
 
 _NAME = re.compile(r"[a-z0-9]+")
 _JSON = re.compile(r"[^/\s]+/(?:json|[^/\s]+\+json)")
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_FORMS = (
+    (
+        "datacontenttype",
+        re.compile(rf"{_WORD}/{_WORD}\s*(?:;.*)?"),
+        "a media type, such as application/json",
+    ),
+    ("dataschema", re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S*"), "a URI, such as https://example.com/schema"),
+)
+"""The forms of attributes that are left out (RFC 2046; RFC 3986, section 3)."""
+
+_SIMPLE = "must be a string, a boolean or a whole number of 32 bits"
+"""CloudEvents, "Type System"."""
+
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _CHARSET = re.compile(r""";\s*charset\s*=\s*"?([^";\s]*)""", re.IGNORECASE)
+_NO_TYPE = (
+    "the request has no Content-Type, so the body is read as JSON; "
+    "name the data's type, such as text/plain or application/octet-stream"
+)
 _LONGEST = 65_536
 _LONGEST_ID = 256
 
@@ -100,7 +123,7 @@ def decode_binary(
         types: the catalogue.
 
     Raises:
-        EventRejected: 400, the data is said to be JSON and is not; 422, with every fault.
+        EventRejected: 400, the data is said to be JSON, or looks like it, and is not; 422, with every fault.
     """
     reader = _Reader(types)
     attributes = _attributes(headers, reader.faults)
@@ -111,9 +134,9 @@ def decode_binary(
     return event
 
 
-def is_json(content_type: str | None) -> bool:
-    """Whether a content type says JSON; none does (JSON format, section 3.1.1)."""
-    return content_type is None or _JSON.fullmatch(_media_type(content_type)) is not None
+def is_json(content_type: str) -> bool:
+    """Whether a content type says JSON (JSON format, section 3.1)."""
+    return _JSON.fullmatch(_media_type(content_type)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +205,8 @@ def _check_attributes(given: Mapping[str, Any], pointer: str, faults: Faults) ->
     """Required ones, names and kinds of values (CloudEvents, "Naming Conventions" and "Type System")."""
     for name in _REQUIRED:
         if name not in given:
-            faults.add(f"{pointer}/{name}", "is required")
+            old = name == "specversion" and any(each.lower() in _OLD for each in given)
+            faults.add(f"{pointer}/{name}", f"is required{_ONLY_1 if old else ''}")
     if (version := given.get("specversion", VERSION)) != VERSION:
         said = f'not "{shown(version)}"' if isinstance(version, str) else f"a string, not {kind(version)}"
         faults.add(f"{pointer}/specversion", f'must be "{VERSION}", {said}')
@@ -192,10 +216,18 @@ def _check_attributes(given: Mapping[str, Any], pointer: str, faults: Faults) ->
         if not _NAME.fullmatch(name):
             message = f'"{shown(name)}" names no attribute: lower-case letters and digits only'
             faults.add(f"{pointer}/{escaped(name)}", message)
-        elif name not in _READ and isinstance(value, dict | list):
-            faults.add(f"{pointer}/{name}", f"must be a string, a number or a boolean, not {kind(value)}")
-    if not isinstance(content_type := given.get("datacontenttype", ""), str):
-        faults.add(f"{pointer}/datacontenttype", f"must be a string, not {kind(content_type)}")
+        elif name not in _READ:
+            _check_extension(value, f"{pointer}/{name}", faults)
+    for name, form, meant in _FORMS:
+        if name in given and not (isinstance(value := given[name], str) and form.fullmatch(value)):
+            faults.add(f"{pointer}/{name}", f"must be {meant}")
+
+
+def _check_extension(value: Any, pointer: str, faults: Faults) -> None:
+    if isinstance(value, dict | list):
+        faults.add(pointer, f"{_SIMPLE}, not {kind(value)}")
+    elif isinstance(value, int | float) and (value % 1 or not -(2**31) <= value < 2**31):
+        faults.add(pointer, f"{_SIMPLE}; send another number as a string")
 
 
 def _event_id(given: Mapping[str, Any], pointer: str, faults: Faults) -> str:
@@ -257,15 +289,30 @@ def _binary(raw: bytes) -> dict[str, Any]:
 
 def _data_of_body(body: bytes, content_type: str | None) -> dict[str, Any]:
     """The data of binary mode, as a member of the JSON format: JSON and text as such, all else as Base64."""
+    if content_type is None:
+        return _data_by_look(body)
     if is_json(content_type):
         return {"data": parse_json(body)}
-    assert content_type is not None
     if _media_type(content_type).startswith("text/") and _is_utf8(content_type):
         try:
             return {"data": body.decode()}
         except UnicodeDecodeError:
             pass
     return {"data_base64": b64encode(body).decode()}
+
+
+def _data_by_look(body: bytes) -> dict[str, Any]:
+    """The data of a body without a content type; what looks like an object or an array is one, or refused."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return {"data_base64": b64encode(body).decode()}
+    try:
+        return {"data": parse_json(body)}
+    except EventRejected as refusal:
+        if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+            raise refusal.adding(_NO_TYPE) from None
+        return {"data": text}
 
 
 def _media_type(content_type: str) -> str:

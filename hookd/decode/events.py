@@ -20,6 +20,12 @@ from hookd.schedule import is_firing_id
 
 _EVENT_FIELDS = ("type", "event", "object", "id", "time", "data")
 _OBJECT_FIELDS = ("id", "name", "tags")
+_LONGEST_ID = 256
+
+_CLOUDEVENT = (
+    "this is a CloudEvent: it is posted with Content-Type: application/cloudevents+json, "
+    "an array of them with application/cloudevents-batch+json"
+)
 
 OWN_TYPE = f'a type that begins with "{OWN}" is hookd\'s own'
 
@@ -58,9 +64,16 @@ def decode_event(
 
 
 def decode_batch(
-    values: list[Any], *, types: Types, make_id: Callable[[], str], own: bool = False
+    values: list[Any],
+    *,
+    types: Types,
+    make_id: Callable[[], str],
+    default_id: str | None = None,
+    own: bool = False,
 ) -> list[Event]:
     """Every event of a batch, in order; arguments as `decode_event`.
+
+    Where there are several, `default_id` serves each with a dot and its index behind it.
 
     Raises:
         EventRejected: 422, with every fault of every event; the batch is empty.
@@ -70,7 +83,8 @@ def decode_batch(
         reader.faults.add("", "there is no event in the batch")
     events = []
     for index, value in enumerate(values):
-        events.append(reader.event(value, f"/{index}"))
+        own_default = default_id if default_id is None or len(values) == 1 else f"{default_id}.{index}"
+        events.append(reader.event(value, f"/{index}", own_default))
         if reader.faults.full:
             break
     reader.faults.raise_any()
@@ -84,8 +98,8 @@ def decode_key(key: str) -> str:
         EventRejected: 422.
     """
     faults = Faults("Invalid event")
-    if not (1 <= len(key) <= 256 and key.isprintable()):
-        faults.add("", "the Idempotency-Key must be 1 to 256 printable characters")
+    if not (1 <= len(key) <= _LONGEST_ID and key.isprintable()):
+        faults.add("", f"the Idempotency-Key must be 1 to {_LONGEST_ID} printable characters")
     faults.raise_any()
     return key
 
@@ -134,6 +148,9 @@ class _Reader:
         faults = self.faults
         if not isinstance(value, dict):
             faults.add(pointer, f"an event must be an object, not {kind(value)}")
+            return Event("")
+        if "specversion" in value:
+            faults.add(f"{pointer}/specversion", _CLOUDEVENT)
             return Event("")
         faults.fields(pointer, value, _EVENT_FIELDS)
         type_name = _name(value, "type", pointer, faults)
@@ -251,11 +268,17 @@ def _data(value: dict[str, Any], pointer: str, faults: Faults) -> dict[str, Any]
 def _given_id(value: dict[str, Any], pointer: str, default_id: str | None, faults: Faults) -> str | None:
     """The id the client chose, or None."""
     if "id" in value:
-        chosen = faults.text(f"{pointer}/id", value["id"], 256)
+        chosen = faults.text(f"{pointer}/id", value["id"], _LONGEST_ID)
     elif default_id is None:
         return None
     else:
         chosen = default_id
+        if len(chosen) > _LONGEST_ID:
+            faults.add(
+                f"{pointer}/id",
+                f"would be the Idempotency-Key and the event's index, {len(chosen)} characters; "
+                f"{_LONGEST_ID} are the most",
+            )
     check_id(chosen, f"{pointer}/id", faults)
     return chosen
 

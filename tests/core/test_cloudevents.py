@@ -86,7 +86,7 @@ def test_null_is_as_good_as_missing() -> None:
 
 
 def test_the_content_is_what_is_kept_of_it() -> None:
-    assert one(dataschema="x", other=1, traceparent=PARENT).digest == one().digest
+    assert one(dataschema="x:y", other=1, traceparent=PARENT).digest == one().digest
     assert one(id="a-2").digest == one().digest
     assert len({one(**more).digest for more in ({}, {"subject": "s"}, {"data": 1}, {"type": "a.b"})}) == 4
 
@@ -140,7 +140,9 @@ NO_DOT = "has no dot: before its last one stands the type, behind it the event"
 PARTED = "before the last dot, must have 1 to 128 characters and no space at either end"
 BEHIND = "behind the last dot, must have 1 to 128 characters and no space at either end"
 TIME = "must be an RFC 3339 date-time with an offset, such as 2026-01-02T03:04:05Z"
-SIMPLE = "must be a string, a number or a boolean, not "
+SIMPLE = "must be a string, a boolean or a whole number of 32 bits"
+MEDIA = "must be a media type, such as application/json"
+URI = "must be a URI, such as https://example.com/schema"
 
 
 @pytest.mark.parametrize(
@@ -172,15 +174,25 @@ SIMPLE = "must be a string, a number or a boolean, not "
         ({"time": "yesterday"}, "/time", TIME),
         ({"time": "2026-01-02T03:04:05"}, "/time", TIME),
         ({"time": 5}, "/time", "must be a string, not a number"),
-        ({"datacontenttype": 5}, "/datacontenttype", "must be a string, not a number"),
-        ({"datacontenttype": []}, "/datacontenttype", "must be a string, not an array"),
+        ({"datacontenttype": 5}, "/datacontenttype", MEDIA),
+        ({"datacontenttype": []}, "/datacontenttype", MEDIA),
+        ({"datacontenttype": ""}, "/datacontenttype", MEDIA),
+        ({"datacontenttype": "foo"}, "/datacontenttype", MEDIA),
+        ({"datacontenttype": "a b/c"}, "/datacontenttype", MEDIA),
+        ({"dataschema": 4}, "/dataschema", URI),
+        ({"dataschema": ""}, "/dataschema", URI),
+        ({"dataschema": "/relative"}, "/dataschema", URI),
+        ({"dataschema": "https://a b"}, "/dataschema", URI),
+        ({"other": 1.5}, "/other", SIMPLE + "; send another number as a string"),
+        ({"other": 2**31}, "/other", SIMPLE + "; send another number as a string"),
+        ({"other": -(2**31) - 1}, "/other", SIMPLE + "; send another number as a string"),
         ({"data": 1, "data_base64": "AA=="}, "/data_base64", "stands beside data; an event has one of them"),
         ({"data_base64": "AA"}, "/data_base64", "must be Base64 (RFC 4648, section 4)"),
         ({"data_base64": "A A="}, "/data_base64", "must be Base64 (RFC 4648, section 4)"),
         ({"data_base64": "é"}, "/data_base64", "must be Base64 (RFC 4648, section 4)"),
         ({"data_base64": 5}, "/data_base64", "must be a string, not a number"),
-        ({"dataschema": {}}, "/dataschema", SIMPLE + "an object"),
-        ({"other": [1]}, "/other", SIMPLE + "an array"),
+        ({"dataschema": {}}, "/dataschema", URI),
+        ({"other": [1]}, "/other", SIMPLE + ", not an array"),
         ({"aB": 1}, "/aB", '"aB" names no attribute: lower-case letters and digits only'),
         ({"a/b": 1}, "/a~1b", '"a/b" names no attribute: lower-case letters and digits only'),
         ({"event": "on", "": 1}, "/", '"" names no attribute: lower-case letters and digits only'),
@@ -222,6 +234,22 @@ def test_the_catalogue() -> None:
 )
 def test_no_event_at_all(value: Any, message: str) -> None:
     assert faults_of(value) == [("", message)]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"datacontenttype": "application/vnd.x+json ; charset=utf-8"},
+        {"dataschema": "urn:example:schema"},
+        {"other": 2**31 - 1},
+        {"other": -(2**31)},
+        {"other": 5.0},
+        {"other": ""},
+        {"other": False},
+    ],
+)
+def test_what_is_left_out_may_be(attributes: dict[str, Any]) -> None:
+    assert one(**attributes) == one()
 
 
 # Batches
@@ -307,6 +335,14 @@ def test_values_that_are_not_utf_8(sent: str) -> None:
         (b'{"n": 1}', "application/octet-stream", {"base64": "eyJuIjogMX0="}),
         (b"<a/>", "application/xml", {"base64": "PGEvPg=="}),
         (b'{"n":1}', "application/x-ndjson", {"base64": "eyJuIjoxfQ=="}),
+        (b" [1]", None, {"value": [1]}),
+        (b"5", None, {"value": 5}),
+        (b'"5"', None, {"value": "5"}),
+        (b" ", None, {"value": " "}),
+        (b"NaN", None, {"value": "NaN"}),
+        ("hé: {}".encode(), None, {"value": "hé: {}"}),
+        (b"h\xe9", None, {"base64": "aOk="}),
+        (b"{\xff}", None, {"base64": "e/99"}),
     ],
 )
 def test_the_body_is_the_data(body: bytes, content_type: str | None, kept: dict[str, Any]) -> None:
@@ -314,11 +350,24 @@ def test_the_body_is_the_data(body: bytes, content_type: str | None, kept: dict[
 
 
 @pytest.mark.parametrize("body", [b"{", b"NaN", b'{"a":1,"a":2}', b"[" * 101 + b"]" * 101, b"\xff"])
-@pytest.mark.parametrize("content_type", [None, "application/json"])
-def test_json_data_is_strict(body: bytes, content_type: str | None) -> None:
+def test_json_data_is_strict(body: bytes) -> None:
     with pytest.raises(EventRejected) as caught:
-        binary(body, content_type)
+        binary(body, "application/json")
     assert (caught.value.status, caught.value.title) == (400, "Malformed JSON")
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"\r\n\t [x]", b'{"a":1,"a":2}', b"[" * 101 + b"]" * 101, b"\xef\xbb\xbf{}"]
+)
+def test_what_looks_like_json_is_strict_without_a_content_type_and_the_remedy_is_told(body: bytes) -> None:
+    with pytest.raises(EventRejected) as caught:
+        binary(body)
+    assert (caught.value.status, caught.value.title) == (400, "Malformed JSON")
+    assert caught.value.detail.startswith("The body is not strict JSON: ")
+    assert caught.value.detail.endswith(
+        "; the request has no Content-Type, so the body is read as JSON; "
+        "name the data's type, such as text/plain or application/octet-stream"
+    )
 
 
 @pytest.mark.parametrize(
@@ -340,6 +389,24 @@ def test_what_is_missing_in_headers() -> None:
     assert faults(decode_binary, [("ce-id", "1")], None, b"", types=None) == [
         (f"/{name}", "is required") for name in ("source", "specversion", "type")
     ]
+
+
+def test_the_form_of_what_is_left_out_counts_in_headers_too() -> None:
+    assert faults(binary, dataschema="x") == [("/dataschema", URI)]
+    assert binary(dataschema="urn:x", other="1.5") == one()
+
+
+def test_older_versions_are_known_by_their_attributes() -> None:
+    message = "is required; this is a CloudEvent of an older version, and only 1.0 is taken"
+    headers = [
+        ("CE-CloudEventsVersion", "0.1"),
+        ("CE-EventType", "a.b"),
+        ("CE-EventID", "1"),
+        ("CE-Source", "s"),
+    ]
+    assert ("/specversion", message) in faults(decode_binary, headers, None, b"", types=None)
+    assert ("/specversion", message) in faults_of({"cloudEventsVersion": "0.1", "eventType": "a.b"})
+    assert faults(binary, specversion="0.2") == [("/specversion", 'must be "1.0", not "0.2"')]
 
 
 # Laws

@@ -348,12 +348,40 @@ def test_an_empty_catalogue_refuses_everything_and_a_large_one_is_cut() -> None:
     assert message.endswith("t018, t019 and 10 more")
 
 
+def test_a_cloudevent_is_told_how_it_is_sent_and_nothing_else() -> None:
+    event = {"specversion": "1.0", "id": "1", "source": "/n", "type": "vm.on"}
+    message = (
+        "this is a CloudEvent: it is posted with Content-Type: application/cloudevents+json, "
+        "an array of them with application/cloudevents-batch+json"
+    )
+    assert faults(one, event) == [("/specversion", message)]
+    assert faults(batch, [OK, event]) == [("/1/specversion", message)]
+
+
 # Ids and digests
 
 
 def test_the_idempotency_key_serves_where_the_body_has_no_id() -> None:
     assert one(OK, default_id="key 1").id == "key 1"
     assert one({**OK, "id": "own"}, default_id="key 1").id == "own"
+
+
+def test_the_idempotency_key_serves_a_batch_with_the_index_behind_it() -> None:
+    def ids(*values: dict[str, Any]) -> list[str]:
+        events = decode_batch(list(values), types=None, default_id="key", make_id=made_id)
+        assert all(event.digest is not None for event in events)
+        return [event.id for event in events]
+
+    assert ids(OK) == ["key"]
+    assert ids({**OK, "id": "own"}) == ["own"]
+    assert ids(OK, {**OK, "id": "own"}, OK) == ["key.0", "own", "key.2"]
+
+
+def test_an_id_too_long_of_key_and_index_is_refused() -> None:
+    many = [OK if index in (3, 10) else {**OK, "id": str(index)} for index in range(11)]
+    assert faults(decode_batch, many, types=None, default_id="x" * 254, make_id=made_id) == [
+        ("/10/id", "would be the Idempotency-Key and the event's index, 257 characters; 256 are the most")
+    ]
 
 
 @pytest.mark.parametrize("key", ["", "x" * 257, "a\tb", "\udcff"])

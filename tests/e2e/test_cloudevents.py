@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from cloudevents.core.bindings.http import HTTPMessage, to_binary_event, to_stru
 from cloudevents.core.v1.event import CloudEvent
 
 from tests.bench.nginx import free_port
+from tests.e2e.commands import emit
 from tests.e2e.conftest import Running
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
@@ -38,7 +40,9 @@ def sdk_event(**attributes: Any) -> CloudEvent:
         "time": time,
         "datacontenttype": "application/json",
     }
-    return CloudEvent(given | more | attributes, {"value": {"n": 1}})
+    data = attributes.pop("data", {"value": {"n": 1}})
+    left = {name: value for name, value in (given | more | attributes).items() if value is not None}
+    return CloudEvent(left, data)
 
 
 async def post(daemon: DaemonProcess, message: HTTPMessage) -> tuple[int, Any]:
@@ -121,6 +125,10 @@ async def test_binary_without_a_content_type(running: Running) -> None:
     assert (await daemon.get("/v1/events/%2Fnodes%2F2%20a-1"))["data"] == {"n": 1}
     assert (await raw(daemon, *lines, "Content-Type:", body=b'{"n": 1}'))[0] == 200
     assert (await raw(daemon, *lines, body=b"{"))[0] == 400
+    message = to_binary_event(sdk_event(id="a-2", datacontenttype=None, data="hé"))
+    lines = ["POST /v1/events HTTP/1.1", *(f"{name}: {value}" for name, value in message.headers.items())]
+    assert (await raw(daemon, *lines, body=message.body))[0] == 202
+    assert (await daemon.get("/v1/events/%2Fnodes%2F2%20a-2"))["data"] == {"value": "hé"}
 
 
 @pytest.mark.parametrize(
@@ -162,6 +170,29 @@ async def test_the_door_says_what_is_taken(running: Running) -> None:
         "application/cloudevents-batch+json; a CloudEvent in binary mode has any, and its attributes in headers "
         "that begin with ce-"
     )
+
+
+async def test_another_mode_than_meant_is_told(running: Running, tmp_path: Path) -> None:
+    daemon = await running("")
+    remedy = (
+        "this is a CloudEvent: it is posted with Content-Type: application/cloudevents+json, "
+        "an array of them with application/cloudevents-batch+json"
+    )
+    status, problem = await daemon.request("POST", "/v1/events", body=OK)
+    assert (status, problem["detail"]) == (422, f"/specversion: {remedy}")
+    (tmp_path / "event.json").write_text(json.dumps(OK))
+    emitted = await emit(daemon.directory, "--file", str(tmp_path / "event.json"))
+    assert emitted.code == 1
+    assert remedy in emitted.err
+    headers = {**HEADERS, **STRUCTURED}
+    for body, wanted in (({"n": 1}, 422), (b"{", 400)):
+        status, problem = await daemon.request("POST", "/v1/events", body=body, headers=headers)
+        assert status == wanted
+        assert problem["detail"].endswith(
+            "; with this Content-Type the body is the CloudEvent, and the ce- headers are not read; "
+            "where the body is the data, name the data's own Content-Type"
+        )
+    assert (await daemon.request("POST", "/v1/events", body=OK, headers=headers))[0] == 202
 
 
 async def test_a_web_page_cannot_post_one(running: Running) -> None:

@@ -62,6 +62,23 @@ async def test_bodies(running: Running) -> None:
     assert (await daemon.post(GOOD))[0] == 202
 
 
+async def test_a_batch_that_is_sent_again_with_its_key_is_a_duplicate(running: Running) -> None:
+    daemon = await running("")
+    lines = b"\n".join([json.dumps(GOOD).encode(), b"", json.dumps(GOOD).encode()])
+    for key, kind, body, ids in [
+        ("a", "application/json", [GOOD], ["a"]),
+        ("b", "application/json", [GOOD, {**GOOD, "id": "own"}, GOOD], ["b.0", "own", "b.2"]),
+        ("c", "application/x-ndjson", lines, ["c.0", "c.1"]),
+    ]:
+        for wanted in (202, 200):
+            headers = {"Content-Type": kind, "Idempotency-Key": key}
+            status, answer = await daemon.request("POST", "/v1/events", body=body, headers=headers)
+            assert (status, [event["id"] for event in answer["events"]]) == (wanted, ids)
+    long = {**JSON, "Idempotency-Key": "x" * 255}
+    status, problem = await daemon.request("POST", "/v1/events", body=[GOOD, GOOD], headers=long)
+    assert (status, [fault["pointer"] for fault in problem["errors"]]) == (422, ["/0/id", "/1/id"])
+
+
 @pytest.mark.parametrize(
     ("headers", "wanted"),
     [

@@ -427,7 +427,7 @@ def test_standard_input(
         ([happened(), {"type": "a"}], "/1/event: is required"),
         (CLOUDEVENT | {"type": "hookd.dead"}, "hookd's own"),
         ([CLOUDEVENT, CLOUDEVENT | {"id": None}], "/1/id: is required"),
-        ([CLOUDEVENT, happened()], '/0/specversion: unknown field "specversion"'),
+        ([CLOUDEVENT, happened()], "/0/specversion: this is a CloudEvent"),
         (happened("hookd.webhok"), 'unknown type "hookd.webhok"; did you mean "hookd.webhook"?'),
         (happened("hookd.webhook"), "unknown event of type hookd.webhook"),
         ('{"type": "a", "event": "b"}\n{"type": 3', "at line 2"),

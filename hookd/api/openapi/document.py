@@ -70,7 +70,8 @@ _QUERY: Mapping[str, Schema] = {
 
 _HEADERS: Mapping[str, Schema] = {
     "Idempotency-Key": text(
-        "Serves as the event's id where a single event has none; CloudEvents ignore it",
+        "Serves as the event's id where it has none, in a batch of several as `KEY.0`, `KEY.1`, … by its index;"
+        " CloudEvents ignore it",
         minLength=1,
         maxLength=256,
         format="printable-field",

@@ -32,7 +32,9 @@ _POSTED_OBJECT: Schema = {
 }
 
 _ATTRIBUTE: Schema = {
-    "type": ["string", "number", "boolean", "null"],
+    "type": ["string", "integer", "boolean", "null"],
+    "minimum": -(2**31),
+    "maximum": 2**31 - 1,
     "description": "Any other attribute is taken and left out; one that is null is not there",
 }
 _LONG: Schema = {"minLength": 1, "format": "printable"}
@@ -53,7 +55,8 @@ _CLOUDEVENT: Schema = {
         "subject": nullable(printable(256, "The object's name")),
         "tags": nullable(text("The object's tags, with commas between them", format="tag-list")),
         "time": nullable(instant("When it happened")),
-        "datacontenttype": nullable(text("Of `data`")),
+        "datacontenttype": nullable(text("Of `data`", format="media-type")),
+        "dataschema": nullable(text("Of `data`; it is left out", format="uri")),
         "data": {"description": "An object is the data as it is; any other value becomes its `value`"},
         "data_base64": nullable(text("Becomes the data's `base64`", format="byte", contentEncoding="base64")),
         "traceparent": {**_ATTRIBUTE, "description": "The trace it belongs to; an invalid one is ignored"},

@@ -1,6 +1,7 @@
 """The listener speaks HTTP/1.1 to clients of every kind, and refuses what is none (RFC 9112)."""
 
 import asyncio
+import json
 import socket
 import ssl
 from pathlib import Path
@@ -78,6 +79,34 @@ async def test_bad_requests_byte_by_byte_after_a_good_one(serving: Serving, sent
     assert (await client.answer()).status == 400
     assert await client.ended()
     assert server.routes.seen == ["/hello"]
+
+
+LONG = "a header, or the target, is longer than 8190 bytes"
+NONE = "the request is not valid HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    ("sent", "detail"),
+    [
+        (get("/hello", "X-A: " + MARK + "x" * 8190), LONG),
+        (get("/hello", MARK + "x" * 8190 + ": 1"), LONG),
+        (get("/" + MARK + "x" * 8190), LONG),
+        (get("/hello", *[f"X-{index}: 1" for index in range(64)]), "there are more than 64 headers"),
+        (
+            get("/hello", "content-type: a", "CONTENT-type: b"),
+            "one Content-Type is expected, several were sent",
+        ),
+        (get("/hello", "Host: other"), "one Host is expected, several were sent"),
+        (b"GET /hello HTTP/1.1\r\n\r\n", "there is no Host header"),
+        (get(f"http:///{MARK}"), NONE),
+        (get("/hello", f"X-A: {MARK}\x00"), NONE),
+        (b"hello there\r\n\r\n", NONE),
+    ],
+)
+async def test_a_refused_head_is_told_what_is_wrong(serving: Serving, sent: bytes, detail: str) -> None:
+    answered = await (await (await serving(TCP)).connect()).ask(sent)
+    assert answered.status == 400
+    assert json.loads(answered.body)["detail"] == detail
 
 
 @pytest.mark.parametrize("version", ["0.9", "2.0", "1.2", "3.0"])
