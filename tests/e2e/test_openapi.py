@@ -237,7 +237,8 @@ async def test_real_changes_are_as_described(recorder: Recorder, running: Runnin
         ("webhooks", "changed"),
         ("tasks", "added"),
     ]
-    assert (await ask("/v1/reload", changed))["changes"]["webhooks"]["changed"] == ["w"]
+    again = changed.replace("what it was", "what it became")  # the watcher may have taken over the change before
+    assert (await ask("/v1/reload", again))["changes"]["webhooks"]["changed"] == ["w"]
 
 
 @pytest.mark.parametrize(
