@@ -185,7 +185,7 @@ class Daemon:
             ended=self._reloaded,
         )
         scheduler = Scheduler(store, intake, self._holder, self._clock, say=reporter.tell)
-        spool = Spool(intake, self._holder, self._metrics)
+        spool = Spool(intake, self._holder, self._clock, self._metrics)
         feed = Feed(self._clock)
         log.follow(feed.put)
         services = Services(

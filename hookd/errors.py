@@ -50,6 +50,10 @@ class PendingLimitReached(HookdError):
     """`daemon.limits.pending` would be passed; nothing was stored. Answered 503."""
 
 
+class PendingLimitTooSmall(PendingLimitReached):
+    """It would be passed even if nothing waited, so that trying again does not help."""
+
+
 class IdConflict(HookdError):
     """An event id that is already kept with other content. Answered 409.
 

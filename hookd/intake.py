@@ -61,8 +61,15 @@ class Intake:
         """A fresh event id."""
         return new_id("evt_", now_ms=int(self._clock.now() * 1000), entropy=self._entropy.draw())
 
-    async def accept(self, events: Sequence[Event], generation: Generation) -> tuple[Receipt, ...]:
+    async def accept(
+        self, events: Sequence[Event], generation: Generation, *, again: bool = False
+    ) -> tuple[Receipt, ...]:
         """Match, render and store a batch of events, whole or not at all.
+
+        Args:
+            events: in order.
+            generation: whose rules count.
+            again: they were turned away before; that is not counted twice.
 
         Returns:
             One receipt per event, after the commit is on disk.
@@ -77,7 +84,7 @@ class Intake:
             )
             for event in events
         )
-        return await self._enqueue(batch, generation, now)
+        return await self._enqueue(batch, generation, now, again=again)
 
     async def trigger(
         self,
@@ -187,15 +194,16 @@ class Intake:
             )
 
     async def _enqueue(
-        self, batch: tuple[Submission, ...], generation: Generation, now: float
+        self, batch: tuple[Submission, ...], generation: Generation, now: float, *, again: bool = False
     ) -> tuple[Receipt, ...]:
+        turned_away = 0 if again else len(batch)
         try:
             receipts = await self._store.enqueue(batch, now=now, limit=generation.config.daemon.pending)
         except (IdConflict, TaskSpent):
-            self._conflict.inc(len(batch))
+            self._conflict.inc(turned_away)
             raise
         except (PendingLimitReached, StoreUnavailable):
-            self._unavailable.inc(len(batch))
+            self._unavailable.inc(turned_away)
             raise
         for submission, receipt in zip(batch, receipts, strict=True):
             (self._duplicate if receipt.duplicate else self._accepted).inc()

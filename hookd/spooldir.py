@@ -19,6 +19,13 @@ REASON = ".reason"
 JSON = ".json"
 NDJSON = ".ndjson"
 
+PART = ".part"
+"""What ends the name of a file that is still being written; it begins with a dot."""
+
+BATCH_BYTES = 1 << 20
+"""NDJSON may have so many bytes also where `limits.event_size` is smaller: `hookd emit` makes parts of half of that,
+and gives the events ids."""
+
 
 class SpoolState(NamedTuple):
     """What the daemon knows of its spool.

@@ -98,7 +98,7 @@ def keep(where: str, content: bytes, suffix: str, why: Failure) -> str:
 
 
 def _write(where: int, name: str, content: bytes) -> None:
-    part = f".{name}.part"
+    part = f".{name}{spooldir.PART}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     opened = os.open(part, flags, MODE, dir_fd=where)
     try:

@@ -21,10 +21,11 @@ from hookd.decode.events import (
     decode_send,
     decode_trigger,
 )
-from hookd.decode.strictjson import parse_json, parse_ndjson
+from hookd.decode.strictjson import NotJson, parse_json, parse_ndjson
 
 __all__ = [
     "HEADER_PREFIX",
+    "NotJson",
     "Types",
     "decode_batch",
     "decode_binary",

@@ -22,6 +22,8 @@ _BOM = b"\xef\xbb\xbf"
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+_HALF_ESCAPE = re.compile(r"\\?u?[0-9a-fA-F]{0,4}")
+_HALF_TOKEN = re.compile(r"|-|\.|[eE][+-]?|t|tr|tru|f|fa|fal|fals|n|nu|nul")
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
@@ -44,24 +46,51 @@ def parse_ndjson(raw: bytes) -> list[Any]:
     return [_parse(line, number, f"/{index}") for index, (number, line) in enumerate(lines)]
 
 
+class NotJson(EventRejected):
+    """A text that is not strict JSON.
+
+    Attributes:
+        reason: what is wrong and where, as the end of a sentence.
+        line: the line of NDJSON that it is about, from 1; None for a single text.
+        cut: whether the text ends before its value does.
+    """
+
+    def __init__(self, reason: str, *, line: int | None, cut: bool, faults: tuple[Fault, ...]) -> None:
+        super().__init__(400, "Malformed JSON", f"The body is not strict JSON: {reason}.", faults)
+        self.reason = reason
+        self.line = line
+        self.cut = cut
+
+
 class _NotStrictError(ValueError):
     """Our own objection to what the parser would accept."""
 
 
 def _parse(raw: bytes, line: int | None, pointer: str = "") -> Any:
     where = "" if line is None else f" in line {line}"
+    cut = False
     try:
         return _strict(raw)
     except json.JSONDecodeError as problem:
+        cut = _is_cut(problem)
         reason = f"{problem.msg.removesuffix(' at')} at line {line or problem.lineno}, column {problem.colno}"
     except UnicodeDecodeError as problem:
+        cut = problem.reason == "unexpected end of data"
         reason = f"it is not UTF-8, from byte {problem.start} on{where}"
     except _NotStrictError as problem:
         reason = f"{problem}{where}"
     except ValueError:  # what `int` raises, with advice for programmers
         reason = f"an integer has too many digits{where}"
     faults = () if line is None else (Fault(pointer, reason),)
-    raise EventRejected(400, "Malformed JSON", f"The body is not strict JSON: {reason}.", faults)
+    raise NotJson(reason, line=line, cut=cut, faults=faults)
+
+
+def _is_cut(problem: json.JSONDecodeError) -> bool:
+    """Whether the text was right up to its end: all that is left from the problem on is the beginning of a token."""
+    if problem.msg.startswith("Unterminated string"):
+        return True
+    beginning = _HALF_ESCAPE if problem.msg.startswith("Invalid \\u") else _HALF_TOKEN
+    return beginning.fullmatch(problem.doc[problem.pos :].rstrip()) is not None
 
 
 def _strict(raw: bytes) -> Any:

@@ -3,26 +3,29 @@
 A file is removed only after its events are committed. A crash between the two does no harm: each event in the spool has
 an id, and the store takes an id once.
 
+A file that can be neither removed nor moved is tried again every few seconds; its events are not taken in again.
+
 Must never: stop or hold up the daemon, whatever lies in the spool; or drop a file: what cannot be taken in is moved to
 `rejected/` with the reason beside it. Called by: `daemon`.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from hookd import decode, log, spooldir
-from hookd.defs import TypeDef
-from hookd.errors import EventRejected, Fault, IdConflict, PendingLimitReached, StoreUnavailable
+from hookd import log
+from hookd.clock import Clock
+from hookd.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
 from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.metrics import Metrics
-from hookd.model import Event
 from hookd.spool import files
-from hookd.spool.files import Found, Verdict
-from hookd.spooldir import SpoolState
+from hookd.spool.claim import Claim
+from hookd.spool.content import Refused, conflict, events_of
+from hookd.spool.files import Found, Mark, Verdict
+from hookd.spooldir import REJECTED, SpoolState
 
 POLL_S = 1.0
 """How often the directory is looked at. A poll, because it need not be there, and no notice of a change can be lost."""
@@ -30,26 +33,43 @@ POLL_S = 1.0
 RETRY_S = 2.0
 """Pause before files are tried again that could not be taken in now."""
 
+LEFT_S = 3.0
+"""Pause before files are tried again that could be neither removed nor moved."""
+
 BETWEEN_S = 0.01
 """Pause between two lots, so that a full spool leaves room for what is posted."""
 
 AT_ONCE = 50
 """Files whose events share a commit."""
 
-MOST_FAULTS = 20
-"""Faults that a reason lists."""
+
+class Left(NamedTuple):
+    """A file that can be neither removed nor moved.
+
+    Attributes:
+        error: what is said about it.
+        taken: which file it was whose events are taken in; None where it was refused.
+    """
+
+    error: str
+    taken: Mark | None
 
 
 class Spool:
     """Empties the spool directory of the configuration in force. One instance for a daemon."""
 
-    def __init__(self, intake: Intake, holder: Holder, metrics: Metrics) -> None:
+    def __init__(self, intake: Intake, holder: Holder, clock: Clock, metrics: Metrics) -> None:
         self._intake = intake
         self._holder = holder
+        self._clock = clock
         self._metrics = metrics
         self._directory = Path()
+        self._claim = Claim()
         self._queue: deque[str] = deque()
-        self._left: dict[str, str] = {}
+        self._left: dict[str, Left] = {}
+        self._left_until = 0.0
+        self._turned_away: set[str] = set()
+        self._waits: str | None = None
         self._state = SpoolState(holder.current.config.daemon.spool)
 
     def state(self) -> SpoolState:
@@ -75,14 +95,16 @@ class Spool:
         if not self._queue:
             return POLL_S
         names = [self._queue.popleft() for _ in range(min(AT_ONCE, len(self._queue)))]
-        limit = self._holder.current.config.daemon.event_size
-        read = await asyncio.to_thread(files.read, self._directory, names, limit)
+        spool, limit = self._claim.descriptor, self._holder.current.config.daemon.event_size
+        taken = {name: left.taken for name, left in self._left.items() if left.taken}
+        read = await asyncio.to_thread(files.read, spool, names, limit, taken)
         self._queue.extendleft(reversed(names[len(read) :]))
         verdicts = await self._take_all(read)
-        await self._settle(verdicts)
-        waits = next((verdict.later for verdict in verdicts if verdict.later), None)
-        self._note_error(waits or next(iter(self._left.values()), None))
-        if waits is None:
+        await self._settle(spool, read, verdicts)
+        self._turned_away |= {verdict.name for verdict in verdicts if verdict.later}
+        self._waits = next((verdict.later for verdict in verdicts if verdict.later), None)
+        self._note_error(None)
+        if self._waits is None:
             return BETWEEN_S
         self._queue.clear()
         return RETRY_S
@@ -93,14 +115,22 @@ class Spool:
             self._directory, self._state = directory, SpoolState(str(directory))
             self._queue.clear()
             self._left.clear()
+            self._turned_away.clear()
 
     async def _look(self) -> None:
-        listing = await asyncio.to_thread(files.look, self._directory, frozenset(self._left))
-        for name in self._left.keys() - listing.still:
+        again = self._clock.monotonic() >= self._left_until
+        left, now = frozenset(self._left), self._clock.now()
+        listing = await asyncio.to_thread(
+            files.look, self._claim, self._directory, left, again=again, now=now
+        )
+        for name in left - listing.still:
             del self._left[name]
+        self._turned_away.intersection_update(listing.names)
+        if not self._turned_away:
+            self._waits = None
         self._queue.extend(listing.names)
         self._note(waiting=listing.waiting, rejected=listing.rejected)
-        self._note_error(listing.fault or next(iter(self._left.values()), None))
+        self._note_error(listing.fault)
 
     async def _take_all(self, read: Sequence[Found]) -> list[Verdict]:
         """Hand every file to the intake, in order, so that they share a commit."""
@@ -115,12 +145,19 @@ class Spool:
             return found.content
         generation = self._holder.current
         try:
-            events = _decoded(found.name, found.content, generation.config.types, self._intake.make_event_id)
-            receipts = await self._intake.accept(events, generation)
-        except EventRejected as exc:
-            return Verdict(found.name, refused=_reason(exc))
-        except IdConflict as exc:
+            events = events_of(
+                found.name,
+                found.content,
+                limit=generation.config.daemon.event_size,
+                types=generation.config.types,
+                make_id=self._intake.make_event_id,
+            )
+            again = found.name in self._turned_away or found.name in self._left
+            receipts = await self._intake.accept(events, generation, again=again)
+        except (Refused, PendingLimitTooSmall) as exc:
             return Verdict(found.name, refused=str(exc))
+        except IdConflict as exc:
+            return Verdict(found.name, refused=conflict(exc, found.name, found.content))
         except PendingLimitReached:
             return Verdict(found.name, later="too many deliveries are waiting (daemon.limits.pending)")
         except StoreUnavailable as exc:
@@ -133,73 +170,46 @@ class Spool:
         )
         return Verdict(found.name)
 
-    async def _settle(self, verdicts: Sequence[Verdict]) -> None:
+    async def _settle(self, spool: int, read: Sequence[Found], verdicts: Sequence[Verdict]) -> None:
         """Remove what was taken in, move what was refused, and count both."""
-        failed = await asyncio.to_thread(files.settle, self._directory, verdicts)
-        for verdict in verdicts:
+        settled = await asyncio.to_thread(files.settle, spool, self._directory, verdicts)
+        for found, verdict in zip(read, verdicts, strict=True):
             if verdict.later:
                 continue
-            result = "rejected" if verdict.refused else "taken"
-            if verdict.name in failed:
-                self._leave(verdict, failed[verdict.name])
+            if error := settled.failed.get(verdict.name):
+                self._leave(verdict, found.mark, error)
                 continue
-            self._note(
-                waiting=self._state.waiting - 1,
-                rejected=self._state.rejected + bool(verdict.refused),
-            )
-            if verdict.gone:
-                continue
-            self._metrics.spool_files.labels(result).inc()
-            if verdict.refused:
-                log.warning("spool.rejected", file=verdict.name, reason=verdict.refused)
+            self._left.pop(verdict.name, None)
+            kept = settled.kept.get(verdict.name)
+            self._note(waiting=self._state.waiting - 1, rejected=self._state.rejected + bool(kept))
+            if kept:
+                path = str(self._directory / kept)
+                log.warning("spool.rejected", file=verdict.name, path=path, reason=verdict.refused)
+                self._metrics.spool_files.labels("rejected").inc()
+            elif not (verdict.refused or verdict.gone):
+                self._metrics.spool_files.labels("taken").inc()
 
-    def _leave(self, verdict: Verdict, error: str) -> None:
+    def _leave(self, verdict: Verdict, mark: Mark | None, error: str) -> None:
         """Let a file lie that can be neither removed nor moved: taken in over and over, it is sent anew one day."""
-        what = "moved to rejected/" if verdict.refused else "removed, though its events are taken in"
-        self._left[verdict.name] = f"{log.printable(verdict.name)} cannot be {what}: {error}"
-        log.error("spool.left", file=verdict.name, error=error, refused=verdict.refused)
+        name = log.printable(verdict.name)
+        if verdict.refused:
+            remedy = f"make {REJECTED}/ beside it a directory that hookd can write to, with room on its disk"
+            left = Left(f"{name} cannot be moved to {REJECTED}/: {error}; {remedy}, or remove the file", None)
+        else:
+            left = Left(f"{name} cannot be removed, though its events are taken in: {error}; remove it", mark)
+        if self._left.get(verdict.name) != left:
+            log.error("spool.left", file=verdict.name, error=error, refused=verdict.refused)
+        self._left[verdict.name] = left
+        self._left_until = self._clock.monotonic() + LEFT_S
 
     def _note(self, *, waiting: int, rejected: int) -> None:
         self._state = self._state._replace(waiting=max(0, waiting), rejected=rejected)
         self._metrics.spool_waiting.set(self._state.waiting)
         self._metrics.spool_rejected.set(rejected)
 
-    def _note_error(self, error: str | None) -> None:
-        if error and not self._state.error:
+    def _note_error(self, fault: str | None) -> None:
+        """Note what keeps files waiting: the directory, else what turned them away, else that one is left."""
+        error = fault or self._waits or next((left.error for left in self._left.values()), None)
+        if error and error != self._state.error:
             log.warning("spool.waiting", path=str(self._directory), error=error)
         self._state = self._state._replace(error=error)
-
-
-def _decoded(
-    name: str, raw: bytes, types: Mapping[str, TypeDef] | None, make_id: Callable[[], str]
-) -> list[Event]:
-    """A file's events, as `POST /v1/events` would take them; each must have an id.
-
-    Raises:
-        EventRejected: as the API would refuse them.
-    """
-    value = decode.parse_ndjson(raw) if name.endswith(spooldir.NDJSON) else decode.parse_json(raw)
-    _require_ids(value)
-    if isinstance(value, list):
-        return decode.decode_batch(value, types=types, make_id=make_id)
-    return [decode.decode_event(value, index=None, types=types, default_id=None, make_id=make_id)]
-
-
-def _require_ids(value: Any) -> None:
-    events = enumerate(value) if isinstance(value, list) else ((None, value),)
-    lacking = [
-        Fault("/id" if index is None else f"/{index}/id", "is required in the spool")
-        for index, event in events
-        if isinstance(event, dict) and "id" not in event
-    ]
-    if lacking:
-        detail = "an event in the spool must have an id: without one it could be taken in twice"
-        raise EventRejected(422, "Invalid event", detail, tuple(lacking))
-
-
-def _reason(exc: EventRejected) -> str:
-    """The refusal's sentence, then a line for each of the first faults that it does not tell."""
-    faults = [f"{fault.pointer}: {fault.message}" for fault in exc.faults[:MOST_FAULTS]]
-    told = [fault for fault in faults if fault not in exc.detail and fault != f": {exc.detail}"]
-    hidden = len(exc.faults) - MOST_FAULTS
-    return "\n".join([exc.detail, *told, *([f"and {hidden} more"] if hidden > 0 else [])])

@@ -1,23 +1,27 @@
 """The files of the spool: which there are, what is in one, and what becomes of it. Everything here blocks.
 
 Other users write into the directory, so nothing is followed (symlinks), waited for (FIFOs) or read past its limit, and
-files are named by their directory's descriptor.
+files are named by their directory's descriptor, which `claim` has opened.
 
-Must never: raise for what a single file is like; or replace or drop a file. Called by: `hookd.spool`, in threads.
+Must never: raise for what a single file is like; or replace or drop a file that may hold events. Called
+by: `hookd.spool`, in threads.
 """
 
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from errno import EACCES, ELOOP, ENXIO, EPERM
 from heapq import nsmallest
 from pathlib import Path
+from typing import NamedTuple
 
 from hookd.config.files import kind_of
 from hookd.log import printable
-from hookd.spooldir import JSON, NDJSON, REASON, REJECTED
+from hookd.spool.claim import DIRECTORY, Claim, HeldElsewhere
+from hookd.spool.content import Refused
+from hookd.spooldir import BATCH_BYTES, JSON, NDJSON, PART, REASON, REJECTED
 
 MOST_LISTED = 10_000
 """Names that one look brings; the rest is found by the next."""
@@ -28,7 +32,14 @@ MOST_BYTES = 1 << 20
 LONGEST_NAME = 200
 """Bytes of a name in `rejected/`: the reason's name is longer, and 255 is the limit of file systems."""
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+ABANDONED_S = 3600.0
+"""A file that is still being written after so long is nobody's any more: its writer was killed."""
+
+ELSEWHERE = "name another directory in daemon.spool"
+
+Mark = tuple[int, int, int, int]
+"""Device, inode, size and time of change of a file: with its name, which file it is."""
+
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -50,14 +61,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file's content, or what becomes of it without that."""
+    """A file's content, or what becomes of it without that; and which file it is, where that is known."""
 
     name: str
     content: bytes | Verdict
-
-
-class Refused(Exception):
-    """A file that cannot be events; the reason is fit for an operator."""
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class Listing:
         names: what to take in, in order, `MOST_LISTED` at most.
         waiting: how many there are in all.
         rejected: files in `rejected/`, reasons not counted.
-        still: of the names to leave alone, those that are still there.
+        still: of the names that were left, those that are still there.
         fault: why nothing can be taken in; then there are no names.
     """
 
@@ -79,79 +87,118 @@ class Listing:
     fault: str | None = None
 
 
-def look(directory: Path, leave: frozenset[str]) -> Listing:
-    """What is in the spool; a directory that is not there is empty.
+def look(claim: Claim, directory: Path, left: frozenset[str], *, again: bool, now: float) -> Listing:
+    """What is in the spool; a directory that is not there is empty. What nobody needs any more is removed.
 
     Args:
+        claim: has the directory from now on, unless another daemon has it.
         directory: the spool.
-        leave: names that are not to be listed again.
+        left: names that could be neither removed nor moved.
+        again: whether these are listed too.
+        now: seconds since the epoch.
     """
     try:
-        names = _names(directory)
-    except (FileNotFoundError, NotADirectoryError):
+        spool = claim.take(directory)
+        names = _tidied(spool, now)
+    except FileNotFoundError:
         return Listing()
+    except HeldElsewhere:
+        return Listing(fault=f"{directory} is emptied by another hookd; {ELSEWHERE}")
     except OSError as exc:
-        return Listing(fault=f"{directory} cannot be read: {_said(exc)}")
-    still = leave.intersection(names)
-    waiting = [name for name in names if name not in still]
-    facts = Listing(waiting=len(waiting), rejected=_count_rejected(directory), still=still)
-    if waiting and not os.access(directory, os.W_OK | os.X_OK):
+        return Listing(fault=f"{directory} cannot be read: {_said(exc)}; mend that, or {ELSEWHERE}")
+    still = left.intersection(names)
+    found = Listing(waiting=len(names), rejected=_count_rejected(spool), still=still)
+    if names and not os.access(".", os.W_OK | os.X_OK, dir_fd=spool):
         fault = f"{directory} cannot be written to by hookd, so that nothing could be removed from it"
-        return Listing(waiting=facts.waiting, rejected=facts.rejected, still=still, fault=fault)
-    return Listing(tuple(nsmallest(MOST_LISTED, waiting)), facts.waiting, facts.rejected, still)
+        return replace(found, fault=fault)
+    listed = names if again else [name for name in names if name not in still]
+    return replace(found, names=tuple(nsmallest(MOST_LISTED, listed)))
 
 
-def _names(directory: Path) -> list[str]:
+def _tidied(spool: int, now: float) -> list[str]:
+    """The names of what is to be taken in; reasons that were moved back and abandoned halves of files are removed."""
+    names = []
+    for name in _names(spool):
+        if name.endswith(REASON):
+            _forget(spool, name)
+        elif name.startswith("."):
+            if name.endswith(PART):
+                _forget(spool, name, before=now - ABANDONED_S)
+        elif name != REJECTED:
+            names.append(name)
+    return names
+
+
+def _names(directory: int) -> list[str]:
     with os.scandir(directory) as entries:
-        return [entry.name for entry in entries if entry.name != REJECTED and not entry.name.startswith(".")]
+        return [entry.name for entry in entries]
 
 
-def _count_rejected(directory: Path) -> int:
+def _forget(directory: int, name: str, *, before: float | None = None) -> None:
+    """Remove a file, if it can be; with `before`, only one that was last changed before that time."""
+    with suppress(OSError):
+        if before is None or os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime < before:
+            os.unlink(name, dir_fd=directory)
+
+
+def _count_rejected(spool: int) -> int:
+    """The files in `rejected/`; a reason whose file is gone goes too."""
     try:
-        with os.scandir(directory / REJECTED) as entries:
-            return sum(not entry.name.endswith(REASON) for entry in entries)
+        rejected = os.open(REJECTED, DIRECTORY | os.O_NOFOLLOW, dir_fd=spool)
     except OSError:
         return 0
+    try:
+        names = _names(rejected)
+        kept = {name for name in names if not name.endswith(REASON)}
+        for name in names:
+            if name not in kept and name.removesuffix(REASON) not in kept:
+                _forget(rejected, name)
+        return len(kept)
+    finally:
+        os.close(rejected)
 
 
-def read(directory: Path, names: Iterable[str], limit: int) -> list[Found]:
+def read(spool: int, names: Iterable[str], limit: int, taken: Mapping[str, Mark]) -> list[Found]:
     """Read files, in order, until there is enough for one lot; those that are left out come last.
 
     Args:
-        directory: the spool.
+        spool: the directory.
         names: what `look` listed.
-        limit: the most bytes a file may have.
-
-    Raises:
-        OSError: the directory cannot be opened.
+        limit: the most bytes an event may have.
+        taken: files whose events were taken in before; these are not read again.
     """
     found: list[Found] = []
     size = 0
-    with _opened(directory) as spool:
-        for name in names:
-            content = _content(spool, name, limit)
-            found.append(Found(name, content))
-            size += len(content) if isinstance(content, bytes) else 0
-            if size >= MOST_BYTES:
-                break
+    for name in names:
+        found.append(_found(spool, name, limit, taken.get(name)))
+        content = found[-1].content
+        size += len(content) if isinstance(content, bytes) else 0
+        if size >= MOST_BYTES:
+            break
     return found
 
 
-def _content(spool: int, name: str, limit: int) -> bytes | Verdict:
+def _found(spool: int, name: str, limit: int, taken: Mark | None) -> Found:
+    mark = None
     try:
-        return _read(spool, name, limit)
+        facts = os.stat(name, dir_fd=spool, follow_symlinks=False)
+        mark = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        return Found(name, Verdict(name) if mark == taken else _read(spool, name, facts, limit), mark)
     except Refused as exc:
-        return Verdict(name, refused=str(exc))
+        verdict = Verdict(name, refused=str(exc))
     except FileNotFoundError:
-        return Verdict(name, gone=True)
+        verdict = Verdict(name, gone=True)
     except OSError as exc:
         if exc.errno in {EACCES, EPERM, ELOOP, ENXIO}:
-            return Verdict(name, refused=_unreadable(spool, name, exc))
-        return Verdict(name, later=f"{printable(name)} cannot be read: {_said(exc)}")
+            verdict = Verdict(name, refused=_unreadable(spool, name, exc))
+        else:
+            verdict = Verdict(name, later=f"{printable(name)} cannot be read: {_said(exc)}")
+    return Found(name, verdict, mark)
 
 
-def _read(spool: int, name: str, limit: int) -> bytes:
-    _refuse(os.stat(name, dir_fd=spool, follow_symlinks=False), limit)
+def _read(spool: int, name: str, facts: os.stat_result, event_limit: int) -> bytes:
+    limit = max(event_limit, BATCH_BYTES) if name.endswith(NDJSON) else event_limit
+    _refuse(facts, limit)
     if not name.endswith((JSON, NDJSON)):
         raise Refused(f"the name must end in {JSON} (an event or an array) or {NDJSON} (one event a line)")
     with os.fdopen(os.open(name, _FILE, dir_fd=spool), "rb") as file:
@@ -165,57 +212,75 @@ def _read(spool: int, name: str, limit: int) -> bytes:
 
 def _refuse(facts: os.stat_result, limit: int) -> None:
     if not stat.S_ISREG(facts.st_mode):
-        raise Refused(f"is {kind_of(facts.st_mode)}, not a regular file")
+        raise Refused(f"it is {kind_of(facts.st_mode)}, not a regular file")
     if facts.st_size > limit:
         raise Refused(_too_large(limit))
 
 
 def _too_large(limit: int) -> str:
-    return f"is larger than {limit} bytes (daemon.limits.event_size)"
+    return f"the file is larger than {limit} bytes (daemon.limits.event_size)"
 
 
 def _unreadable(spool: int, name: str, exc: OSError) -> str:
-    said = f"cannot be read by hookd: {_said(exc)}"
+    said = f"the file cannot be read by hookd: {_said(exc)}"
     with suppress(OSError):
         facts = os.stat(name, dir_fd=spool, follow_symlinks=False)
         said += f" (its mode is {stat.S_IMODE(facts.st_mode):04o}, its group {facts.st_gid})"
     return said
 
 
-def settle(directory: Path, verdicts: Sequence[Verdict]) -> Mapping[str, str]:
+class Settled(NamedTuple):
+    """What came of verdicts.
+
+    Attributes:
+        kept: for each file that was moved, where it is, below the spool.
+        failed: for each file that is still where it was, though it should not be, the reason.
+    """
+
+    kept: dict[str, str]
+    failed: dict[str, str]
+
+
+def settle(spool: int, directory: Path, verdicts: Sequence[Verdict]) -> Settled:
     """Remove the files that were taken in, move the refused ones to `rejected/`.
 
-    Returns:
-        For each file that is still where it was, though it should not be, the reason.
+    Args:
+        spool: the directory.
+        directory: its path, for the reasons.
+        verdicts: what becomes of files.
     """
-    failed: dict[str, str] = {}
-    with _opened(directory) as spool:
-        for verdict in verdicts:
-            try:
-                if verdict.refused:
-                    _reject(spool, verdict.name, verdict.refused)
-                elif not (verdict.later or verdict.gone):
-                    os.unlink(verdict.name, dir_fd=spool)
-            except FileNotFoundError:
-                continue
-            except OSError as exc:
-                failed[verdict.name] = _said(exc)
-    return failed
+    settled = Settled({}, {})
+    for verdict in verdicts:
+        try:
+            if verdict.refused:
+                reason = f"{verdict.refused}\nmend it and move it back into {directory} under its name, or remove it"
+                settled.kept[verdict.name] = _reject(spool, verdict.name, reason)
+            elif not (verdict.later or verdict.gone):
+                os.unlink(verdict.name, dir_fd=spool)
+        except FileNotFoundError:
+            continue
+        except OSError as exc:
+            settled.failed[verdict.name] = _said(exc)
+    return settled
 
 
-def _reject(spool: int, name: str, reason: str) -> None:
-    """Move a file aside: first its reason, so that there is none without one."""
+def _reject(spool: int, name: str, reason: str) -> str:
+    """Move a file aside: first its reason, so that there is none without one; where it is then, below the spool."""
     with suppress(FileExistsError):
         os.mkdir(REJECTED, 0o750, dir_fd=spool)
-    rejected = os.open(REJECTED, _DIRECTORY | os.O_NOFOLLOW, dir_fd=spool)
+    rejected = os.open(REJECTED, DIRECTORY | os.O_NOFOLLOW, dir_fd=spool)
     try:
         free = next(kept for kept in _kept_names(name) if not _is_there(rejected, kept))
-        with suppress(FileNotFoundError):
-            os.unlink(free + REASON, dir_fd=rejected)
-        _write_reason(rejected, free + REASON, reason)
-        os.rename(name, free, src_dir_fd=spool, dst_dir_fd=rejected)
+        _forget(rejected, free + REASON)
+        try:
+            _write_reason(rejected, free + REASON, reason)
+            os.rename(name, free, src_dir_fd=spool, dst_dir_fd=rejected)
+        except OSError:
+            _forget(rejected, free + REASON)
+            raise
     finally:
         os.close(rejected)
+    return f"{REJECTED}/{free}"
 
 
 def _kept_names(name: str) -> Iterator[str]:
@@ -239,15 +304,6 @@ def _write_reason(directory: int, name: str, reason: str) -> None:
     text = "\n".join(map(printable, reason.split("\n"))) + "\n"
     with os.fdopen(os.open(name, flags, 0o640, dir_fd=directory), "wb") as file:
         file.write(text.encode("utf-8", "backslashreplace"))
-
-
-@contextmanager
-def _opened(directory: Path) -> Iterator[int]:
-    opened = os.open(directory, _DIRECTORY)
-    try:
-        yield opened
-    finally:
-        os.close(opened)
 
 
 def _said(exc: OSError) -> str:

@@ -53,7 +53,7 @@ class Store(Protocol):
 
         Raises:
             IdConflict: an id is kept with another digest.
-            PendingLimitReached: `limit` would be passed.
+            PendingLimitReached: `limit` would be passed; PendingLimitTooSmall: even if nothing waited.
             TaskSpent: a trigger of a task that is spent.
             StoreUnavailable: nothing can be written now.
         """

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookd.decode import (
+    NotJson,
     decode_batch,
     decode_event,
     decode_key,
@@ -180,6 +181,19 @@ def test_ndjson_is_one_value_per_line() -> None:
 )
 def test_a_bad_line_of_ndjson_is_named(raw: bytes, reason: str) -> None:
     assert refusal(parse_ndjson, raw).detail == f"The body is not strict JSON: {reason}."
+
+
+@pytest.mark.parametrize("whole", [b'{"a": [1.5e+3, true, null, false, "\xc3\xbc \\u00fc\\""], "b": -1}'])
+def test_a_text_that_is_cut_off_is_told_from_a_wrong_one(whole: bytes) -> None:
+    assert all(malformed(whole[:length]).cut for length in range(len(whole)))
+    wrong = (b"[1] 2", b'{"a": 1]', b'"\\u12zz"', b'"\\x"', b"[tru]", b"nil", b"\xff", b"[1,]")
+    assert not any(malformed(raw).cut for raw in wrong)
+
+
+def malformed(raw: bytes) -> NotJson:
+    with pytest.raises(NotJson) as caught:
+        parse_json(raw)
+    return caught.value
 
 
 # Events

@@ -237,7 +237,9 @@ async def test_real_changes_are_as_described(recorder: Recorder, running: Runnin
         ("webhooks", "changed"),
         ("tasks", "added"),
     ]
-    again = changed.replace("what it was", "what it became")  # the watcher may have taken over the change before
+    again = changed.replace(
+        "what it was", "what it became"
+    )  # the watcher may have taken over the change before
     assert (await ask("/v1/reload", again))["changes"]["webhooks"]["changed"] == ["w"]
 
 

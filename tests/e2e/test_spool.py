@@ -5,7 +5,6 @@ import json
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,16 +12,22 @@ from tests.e2e.commands import emit
 from tests.e2e.conftest import Running
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.e2e.spooled import (
+    DAEMON,
+    RULES,
+    UP,
+    allow,
+    ids,
+    left_in,
+    metric,
+    put,
+    until_empty,
+    until_error,
+    until_there,
+    write,
+)
 
-DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, spool: spool, log: {format: json}}\n"
-RULES = """
-types: {{vm: {{events: [up, down]}}}}
-webhooks: {{w: {{url: {url}, timeout: 3}}}}
-tasks: {{t: {{webhook: w, message: {{id: "${{ID}}"}}}}}}
-events: {{e: {{type: vm, event: up, task: t}}}}
-"""
 REMEDY = "or name another: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
-UP = {"type": "vm", "event": "up"}
 
 
 @pytest.fixture
@@ -30,43 +35,6 @@ def spool(tmp_path: Path) -> Path:
     directory = tmp_path / "spool"
     directory.mkdir()
     return directory
-
-
-def write(directory: Path, recorder: Recorder) -> None:
-    (directory / "hookd.yaml").write_text(DAEMON + RULES.format(url=recorder.url))
-
-
-def put(spool: Path, name: str, content: Any, *, mode: int = 0o640) -> None:
-    """A file that is there whole or not at all."""
-    part = spool / f".{name}.part"
-    part.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-    part.chmod(mode)
-    part.rename(spool / name)
-
-
-def allow(directory: Path, mode: int) -> None:
-    directory.chmod(mode)
-
-
-def left_in(spool: Path) -> list[Path]:
-    """What is in a directory, `rejected` apart, in order."""
-    return sorted(entry for entry in spool.iterdir() if entry.name != "rejected")
-
-
-async def until_empty(spool: Path, *, within_s: float = 20.0) -> None:
-    async with asyncio.timeout(within_s):
-        while left_in(spool):
-            await asyncio.sleep(0.02)
-
-
-def ids(recorder: Recorder) -> list[str]:
-    """The ids of the events whose messages arrived, in order."""
-    return [json.loads(request.body)["id"] for request in recorder.requests]
-
-
-async def metric(daemon: DaemonProcess, line: str) -> float:
-    exposition = (await daemon.get("/metrics")).decode()
-    return float(next(row.rsplit(" ", 1)[1] for row in exposition.splitlines() if row.startswith(line + " ")))
 
 
 class TestEmit:
@@ -131,6 +99,23 @@ class TestEmit:
             await until_empty(spool)
         assert sorted(ids(recorder)) == sorted(given)
         assert given[0] == "a"
+
+    async def test_a_file_larger_than_an_event_may_be_is_taken_in(
+        self, tmp_path: Path, spool: Path, recorder: Recorder
+    ) -> None:
+        (tmp_path / "hookd.yaml").write_text(
+            DAEMON.replace("spool: spool", "spool: spool, limits: {event_size: 2KiB}")
+            + RULES.format(url=recorder.url)
+        )
+        lines = [json.dumps({"type": "vm", "event": "down", "data": {"n": n}}) for n in range(500)]
+        (tmp_path / "events").write_text("\n".join(lines))
+        assert (await emit(tmp_path, "--file", str(tmp_path / "events"), "--spool")).code == 0
+        put(spool, "long.ndjson", b'\n{"a": "' + b"x" * 2048 + b'"}\n')
+        async with DaemonProcess(tmp_path) as daemon:
+            await until_empty(spool)
+            assert await metric(daemon, 'hookd_events_total{result="accepted"}') == 500
+        [reason] = (spool / "rejected").glob("*.reason")
+        assert reason.read_text().startswith("line 2 is larger than 2048 bytes (daemon.limits.event_size)\n")
 
     async def test_a_line_that_is_no_event_is_told_before_it_is_spooled(
         self, tmp_path: Path, spool: Path, recorder: Recorder
@@ -199,7 +184,12 @@ class TestTakingIn:
         await daemon.post({**UP, "id": "taken"})
         put(spool, "1-half.json", b'{"type": "vm", "event": "u')
         put(spool, "2-type.json", {"type": "vn", "event": "up", "id": "2"})
-        put(spool, "3-no-id.ndjson", b'{"type": "vm", "event": "up"}\n')
+        put(spool, "3-no-id.ndjson", b'\n{"type": "vm", "event": "up"}\n')
+        put(spool, "11-two.ndjson", b'{"type": "vm", "event": "up", "id": "a"}\n\n{"id": "b"}\n')
+        put(spool, "12-cut.ndjson", b'{"type": "vm", "event": "up", "id": "a"}\n{"type": "vm"')
+        put(spool, "13-conflict.ndjson", b'\n{"type": "vm", "event": "down", "id": "taken"}\n')
+        put(spool, "14-not.json", b"{'a': 1}")
+        put(spool, "15-nil.json", b"")
         put(spool, "4-conflict.json", {**UP, "id": "taken", "data": {"n": 1}})
         put(spool, "5-empty.ndjson", b"")
         put(spool, "6.txt", UP)
@@ -217,25 +207,32 @@ class TestTakingIn:
         rejected = spool / "rejected"
         reasons = {file.name.removesuffix(".reason"): file.read_text() for file in rejected.glob("*.reason")}
         assert reasons.pop("name\x1b\udcff.json") == reasons.pop("n" * 200)
-        assert reasons == {
-            "1-half.json": "The body is not strict JSON: "
-            "Unterminated string starting at line 1, column 25.\n",
-            "2-type.json": '/type: unknown type "vn"; valid: vm\n',
-            "3-no-id.ndjson": "an event in the spool must have an id: without one it could be taken in twice\n"
-            "/0/id: is required in the spool\n",
-            "4-conflict.json": "event id 'taken' is already taken by an event with other content\n",
-            "5-empty.ndjson": "there is no event in the batch\n",
-            "6.txt": "the name must end in .json (an event or an array) or .ndjson (one event a line)\n",
-            "7-huge.json": "is larger than 1048576 bytes (daemon.limits.event_size)\n",
-            "8-link.json": "is a symlink, not a regular file\n",
-            "9-fifo.json": "is a named pipe, not a regular file\n",
-            "10-directory.json": "is a directory, not a regular file\n",
+        remedy = f"\nmend it and move it back into {spool} under its name, or remove it\n"
+        assert {name: reason.removesuffix(remedy) for name, reason in reasons.items()} == {
+            "1-half.json": "the file ends in the middle (line 1, column 27)",
+            "2-type.json": '/type: unknown type "vn"; valid: vm',
+            "3-no-id.ndjson": "line 2: /id: is required: without an id it could be taken in twice",
+            "4-conflict.json": "event id 'taken' is already taken by an event with other content",
+            "5-empty.ndjson": "the file is empty",
+            "6.txt": "the name must end in .json (an event or an array) or .ndjson (one event a line)",
+            "7-huge.json": "the file is larger than 1048576 bytes (daemon.limits.event_size)",
+            "8-link.json": "it is a symlink, not a regular file",
+            "9-fifo.json": "it is a named pipe, not a regular file",
+            "10-directory.json": "it is a directory, not a regular file",
+            "11-two.ndjson": "line 3: /type: is required\nline 3: /event: is required",
+            "12-cut.ndjson": "the file ends in the middle (line 2, column 14)",
+            "13-conflict.ndjson": "line 2: event id 'taken' is already taken by an event with other content",
+            "14-not.json": "the file is not strict JSON: "
+            "Expecting property name enclosed in double quotes at line 1, column 2",
+            "15-nil.json": "the file is empty",
         }
+        logged = daemon.log.read_text()
+        assert f'"path": "{rejected}/1-half.json"' in logged
         assert (rejected / "1-half.json").read_bytes() == b'{"type": "vm", "event": "u'
         spooled = (await daemon.get("/v1/status"))["spool"]
-        assert spooled == {"path": str(spool), "waiting": 0, "rejected": 12, "error": None}
-        assert await metric(daemon, 'hookd_spool_files_total{result="rejected"}') == 12
-        assert await metric(daemon, "hookd_spool_rejected") == 12
+        assert spooled == {"path": str(spool), "waiting": 0, "rejected": 17, "error": None}
+        assert await metric(daemon, 'hookd_spool_files_total{result="rejected"}') == 17
+        assert await metric(daemon, "hookd_spool_rejected") == 17
 
     async def test_what_was_rejected_before_is_not_replaced(
         self, spool: Path, recorder: Recorder, running: Running
@@ -258,9 +255,7 @@ class TestTakingIn:
         put(spool, "a.json", b"1")
         put(spool, "b.json", {**UP, "id": "good"})
         await recorder.wait_for(1)
-        async with asyncio.timeout(10):
-            while "a.json cannot be moved" not in str((await daemon.get("/v1/status"))["spool"]["error"]):
-                await asyncio.sleep(0.05)
+        await until_error(daemon, "a.json cannot be moved")
         assert not left_in(elsewhere)
         assert (spool / "a.json").exists()
 
@@ -309,19 +304,22 @@ class TestTakingIn:
         await daemon.request("POST", "/v1/webhooks/w/pause")
         await daemon.post({**UP, "id": "first"})
         put(spool, "x.json", {**UP, "id": "second"})
-        async with asyncio.timeout(10):
-            while not (await daemon.get("/v1/status"))["spool"]["error"]:
-                await asyncio.sleep(0.05)
-        assert (await daemon.get("/v1/status"))["spool"] == {
+        assert await until_error(daemon, "too many") == {
             "path": str(spool),
             "waiting": 1,
             "rejected": 0,
             "error": "too many deliveries are waiting (daemon.limits.pending)",
         }
+        for name in ("y.txt", "z.txt"):  # a turn each
+            put(spool, name, UP)
+            await until_there(spool / "rejected", name)
+        assert daemon.log.read_text().count("spool.waiting") == 1
+        assert await metric(daemon, 'hookd_events_total{result="unavailable"}') == 1
         await daemon.request("POST", "/v1/webhooks/w/resume")
         await recorder.wait_for(2)
         await until_empty(spool)
         assert ids(recorder) == ["first", "second"]
+        assert await metric(daemon, 'hookd_events_total{result="accepted"}') == 2
         assert (await daemon.get("/v1/status"))["spool"]["error"] is None
 
     async def test_killed_between_commit_and_removal_it_is_taken_in_once(
@@ -356,15 +354,13 @@ class TestTakingIn:
             await daemon.start()
             put(spool, "x.json", {**UP, "id": "once"})
             put(spool, "y.json", {**UP, "id": "other"})
-            left = "x.json cannot be removed, though its events are taken in: operation not permitted"
-            async with asyncio.timeout(15):
-                while (await daemon.get("/v1/status"))["spool"]["error"] != left:
-                    await asyncio.sleep(0.05)
+            fault = "its events are taken in: operation not permitted"
+            left = f"x.json cannot be removed, though {fault}; remove it"
+            assert (await until_error(daemon, left))["waiting"] == 2
             async with asyncio.timeout(15):  # two looks later
                 looks = daemon.log.read_text().count("spool.left")
-                (spool / "z.json").mkdir()
-                while not (spool / "rejected/z.json").exists():
-                    await asyncio.sleep(0.05)
+                put(spool, "z.json", b"1")
+                await until_there(spool / "rejected", "z.json")
             assert daemon.log.read_text().count("spool.left") == looks
             assert await metric(daemon, 'hookd_events_total{result="accepted"}') == 2
             assert await metric(daemon, 'hookd_events_total{result="duplicate"}') == 0
@@ -383,8 +379,8 @@ class TestTakingIn:
         finally:
             await daemon.close()
         group = (spool / "rejected/x.json").stat().st_gid
-        assert (spool / "rejected/x.json.reason").read_text() == (
-            f"cannot be read by hookd: permission denied (its mode is 0000, its group {group})\n"
+        assert (spool / "rejected/x.json.reason").read_text().splitlines()[0] == (
+            f"the file cannot be read by hookd: permission denied (its mode is 0000, its group {group})"
         )
 
     async def test_a_directory_that_cannot_be_written_to_is_left_alone(
@@ -397,10 +393,7 @@ class TestTakingIn:
         try:
             await daemon.start()
             fault = f"{spool} cannot be written to by hookd, so that nothing could be removed from it"
-            async with asyncio.timeout(15):
-                while (await daemon.get("/v1/status"))["spool"]["error"] != fault:
-                    await asyncio.sleep(0.05)
-            assert (await daemon.get("/v1/status"))["spool"]["waiting"] == 1
+            assert (await until_error(daemon, fault))["waiting"] == 1
             allow(spool, 0o755)
             await recorder.wait_for(1)
             await until_empty(spool)

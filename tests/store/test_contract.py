@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable
+from hookd.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
 from hookd.model import (
     DeliveryFilter,
     DeliveryRef,
@@ -197,8 +197,10 @@ class TestEnqueue:
 class TestLimit:
     async def test_the_limit_can_be_reached_but_not_passed(self, store: Store) -> None:
         await enqueue(store, to("w", "w", "w"), limit=3)
-        with pytest.raises(PendingLimitReached):
+        with pytest.raises(PendingLimitReached, match="would be waiting"):
             await enqueue(store, to("w", event=posted("x")), limit=3)
+        with pytest.raises(PendingLimitTooSmall):
+            await enqueue(store, to("w", "w", "w", "w", event=posted("x")), limit=3)
         assert await store.event("x") is None
         assert store.pending_count() == 3
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hookd.errors import IdConflict, PendingLimitReached, TaskSpent
+from hookd.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, TaskSpent
 from hookd.model import DeliveryRef, Event, EventObject, Kind, NewDelivery, Receipt, Submission
 from hookd.store.sqlite.change import Change, Mark
 from hookd.store.sqlite.operations import Enqueue
@@ -189,6 +189,8 @@ class Intake:
 
     def _take_room(self, more: int, limit: int) -> None:
         unfinished = self._unfinished + more
+        if more > limit:
+            raise PendingLimitTooSmall(f"{more} deliveries would be made; daemon.limits.pending is {limit}")
         if more and unfinished > limit:
             raise PendingLimitReached(
                 f"{unfinished} deliveries would be waiting; daemon.limits.pending is {limit}"

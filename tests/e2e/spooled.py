@@ -1,0 +1,72 @@
+"""What the tests of the spool share: a configuration, and ways to fill and watch the directory."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.daemon_process import DaemonProcess
+from tests.e2e.recorder import Recorder
+
+DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, spool: spool, log: {format: json}}\n"
+RULES = """
+types: {{vm: {{events: [up, down]}}}}
+webhooks: {{w: {{url: {url}, timeout: 3}}}}
+tasks: {{t: {{webhook: w, message: {{id: "${{ID}}"}}}}}}
+events: {{e: {{type: vm, event: up, task: t}}}}
+"""
+UP = {"type": "vm", "event": "up"}
+
+
+def write(directory: Path, recorder: Recorder) -> None:
+    (directory / "hookd.yaml").write_text(DAEMON + RULES.format(url=recorder.url))
+
+
+def put(spool: Path, name: str, content: Any, *, mode: int = 0o640) -> None:
+    """A file that is there whole or not at all."""
+    part = spool / f".{name}.part"
+    part.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    part.chmod(mode)
+    part.rename(spool / name)
+
+
+def allow(directory: Path, mode: int) -> None:
+    directory.chmod(mode)
+
+
+def left_in(spool: Path) -> list[Path]:
+    """What is in a directory, `rejected` apart, in order."""
+    return sorted(entry for entry in spool.iterdir() if entry.name != "rejected")
+
+
+async def until_empty(spool: Path, *, within_s: float = 20.0) -> None:
+    async with asyncio.timeout(within_s):
+        while left_in(spool):
+            await asyncio.sleep(0.02)
+
+
+def ids(recorder: Recorder) -> list[str]:
+    """The ids of the events whose messages arrived, in order."""
+    return [json.loads(request.body)["id"] for request in recorder.requests]
+
+
+async def metric(daemon: DaemonProcess, line: str) -> float:
+    exposition = (await daemon.get("/metrics")).decode()
+    return float(next(row.rsplit(" ", 1)[1] for row in exposition.splitlines() if row.startswith(line + " ")))
+
+
+async def until_error(daemon: DaemonProcess, part: str) -> dict[str, Any]:
+    """The status of the spool, once its error has this in it."""
+    async with asyncio.timeout(15):
+        while True:
+            spool: dict[str, Any] = (await daemon.get("/v1/status"))["spool"]
+            if part in str(spool["error"]):
+                return spool
+            await asyncio.sleep(0.05)
+
+
+async def until_there(directory: Path, name: str) -> None:
+    """Wait for a file."""
+    async with asyncio.timeout(15):
+        while not (directory / name).exists():
+            await asyncio.sleep(0.02)

@@ -1,0 +1,136 @@
+"""The spool where something is wrong with it: what is told, and that a cure needs no restart (spec 11)."""
+
+import asyncio
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Running
+from tests.e2e.daemon_process import DaemonProcess
+from tests.e2e.recorder import Recorder
+from tests.e2e.spooled import (
+    DAEMON,
+    RULES,
+    UP,
+    ids,
+    left_in,
+    metric,
+    put,
+    until_empty,
+    until_error,
+    until_there,
+    write,
+)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    return directory
+
+
+async def test_what_could_not_be_moved_is_moved_once_it_can_be(
+    spool: Path, recorder: Recorder, running: Running
+) -> None:
+    (spool / "rejected").touch()
+    daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
+    put(spool, "a.json", b"{")
+    put(spool, "b.json", b"{")
+    remedy = "make rejected/ beside it a directory that hookd can write to, with room on its disk, or remove the file"
+    told = await until_error(daemon, "a.json cannot be moved")
+    assert told["error"] == f"a.json cannot be moved to rejected/: not a directory; {remedy}"
+    assert told["waiting"] == 2
+    put(spool, "b.json", {**UP, "id": "mended"})
+    await recorder.wait_for(1)
+    assert left_in(spool) == [spool / "a.json"]
+    assert daemon.log.read_text().count("spool.left") == 2
+    (spool / "rejected").unlink()
+    await until_empty(spool)
+    assert left_in(spool / "rejected") == [spool / "rejected/a.json", spool / "rejected/a.json.reason"]
+    spooled = (await daemon.get("/v1/status"))["spool"]
+    assert (spooled["waiting"], spooled["error"]) == (0, None)
+    assert await metric(daemon, 'hookd_spool_files_total{result="rejected"}') == 1
+
+
+async def test_two_daemons_do_not_empty_one_directory(
+    tmp_path: Path, spool: Path, recorder: Recorder
+) -> None:
+    write(tmp_path, recorder)
+    second = tmp_path / "second"
+    second.mkdir()
+    (second / "hookd.yaml").write_text(
+        DAEMON.replace("spool: spool", f"spool: {spool}") + RULES.format(url=recorder.url)
+    )
+    async with DaemonProcess(second) as other:
+        async with DaemonProcess(tmp_path) as first:
+            # Whichever looked first has it; the other one says so.
+            put(spool, "a.json", {**UP, "id": "a"})
+            await recorder.wait_for(1)
+            held = f"{spool} is emptied by another hookd; name another directory in daemon.spool"
+            async with asyncio.timeout(15):
+                errors = {None}
+                while errors != {None, held}:
+                    errors = {(await each.get("/v1/status"))["spool"]["error"] for each in (first, other)}
+        put(spool, "b.json", {**UP, "id": "b"})
+        await recorder.wait_for(2)
+        await until_empty(spool)
+        assert (await other.get("/v1/events/b"))["id"] == "b"
+    assert ids(recorder) == ["a", "b"]
+
+
+async def test_what_is_no_directory_is_told(tmp_path: Path, recorder: Recorder, running: Running) -> None:
+    (tmp_path / "spool").touch()
+    daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
+    told = await until_error(daemon, "cannot be read")
+    remedy = "mend that, or name another directory in daemon.spool"
+    assert told["error"] == f"{tmp_path}/spool cannot be read: not a directory; {remedy}"
+
+
+async def test_more_deliveries_than_may_ever_wait_are_rejected(
+    spool: Path, recorder: Recorder, running: Running
+) -> None:
+    section = DAEMON.replace("spool: spool", "spool: spool, limits: {pending: 1}")
+    await running(RULES.format(url=recorder.url), daemon=section)
+    put(spool, "x.json", [{**UP, "id": "a"}, {**UP, "id": "b"}])
+    await until_empty(spool)
+    reason = (spool / "rejected/x.json.reason").read_text()
+    assert reason.startswith("2 deliveries would be made; daemon.limits.pending is 1\n")
+
+
+async def test_reasons_go_with_their_files(spool: Path, recorder: Recorder, running: Running) -> None:
+    await running(RULES.format(url=recorder.url), daemon=DAEMON)
+    rejected = spool / "rejected"
+    for name in ("a.json", "b.json", "c.json"):
+        put(spool, name, b"{")
+        await until_there(rejected, name)
+    shutil.move(rejected / "a.json.reason", spool)
+    (rejected / "a.json").rename(spool / "a.json")
+    (rejected / "b.json").unlink()
+    async with asyncio.timeout(15):
+        while (rejected / "b.json.reason").exists() or left_in(spool):
+            await asyncio.sleep(0.02)
+    assert [file.name for file in left_in(rejected)] == [
+        "a.json",
+        "a.json.reason",
+        "c.json",
+        "c.json.reason",
+    ]
+
+
+async def test_halves_that_a_killed_writer_left_are_removed(
+    spool: Path, recorder: Recorder, running: Running
+) -> None:
+    for name in (".old.json.part", ".new.json.part", ".old.json"):
+        (spool / name).touch()
+    long_ago = time.time() - 2 * 3600
+    for name in (".old.json.part", ".old.json"):
+        os.utime(spool / name, (long_ago, long_ago))
+    await running(RULES.format(url=recorder.url), daemon=DAEMON)
+    async with asyncio.timeout(15):
+        while (spool / ".old.json.part").exists():
+            await asyncio.sleep(0.02)
+    assert {file.name for file in left_in(spool)} == {".new.json.part", ".old.json"}
