@@ -65,6 +65,17 @@ async def until_error(daemon: DaemonProcess, part: str) -> dict[str, Any]:
             await asyncio.sleep(0.05)
 
 
+async def until_settled(daemon: DaemonProcess, spool: Path, *, within_s: float = 20.0) -> dict[str, Any]:
+    """The status of the spool, once it is empty and the daemon has noted that."""
+    await until_empty(spool, within_s=within_s)
+    async with asyncio.timeout(15):
+        while True:
+            noted: dict[str, Any] = (await daemon.get("/v1/status"))["spool"]
+            if not noted["waiting"]:
+                return noted
+            await asyncio.sleep(0.02)
+
+
 async def until_there(directory: Path, name: str) -> None:
     """Wait for a file."""
     async with asyncio.timeout(15):

@@ -23,6 +23,7 @@ from tests.e2e.spooled import (
     put,
     until_empty,
     until_error,
+    until_settled,
     until_there,
     write,
 )
@@ -76,7 +77,7 @@ class TestEmit:
         )
         async with DaemonProcess(tmp_path) as daemon:
             await recorder.wait_for(2)
-            await until_empty(spool)
+            await until_settled(daemon, spool)
             assert sorted(ids(recorder)) == sorted([event_id, "mine"])
             assert (await daemon.get("/v1/events/mine"))["type"] == "vm"
             assert await metric(daemon, 'hookd_spool_files_total{result="taken"}') == 2
@@ -201,7 +202,7 @@ class TestTakingIn:
         put(spool, "name\x1b\udcff.json", b"1")
         put(spool, "n" * 240 + ".json", b"1")
         put(spool, "good.json", {**UP, "id": "good"})
-        await until_empty(spool)
+        spooled = await until_settled(daemon, spool)
         await recorder.wait_for(2)
         assert sorted(ids(recorder)) == ["good", "taken"]
         rejected = spool / "rejected"
@@ -229,7 +230,6 @@ class TestTakingIn:
         logged = daemon.log.read_text()
         assert f'"path": "{rejected}/1-half.json"' in logged
         assert (rejected / "1-half.json").read_bytes() == b'{"type": "vm", "event": "u'
-        spooled = (await daemon.get("/v1/status"))["spool"]
         assert spooled == {"path": str(spool), "waiting": 0, "rejected": 17, "error": None}
         assert await metric(daemon, 'hookd_spool_files_total{result="rejected"}') == 17
         assert await metric(daemon, "hookd_spool_rejected") == 17
@@ -289,7 +289,7 @@ class TestTakingIn:
             status, _ = await daemon.post({**UP, "id": "meanwhile"})
             assert status == 202
             await recorder.wait_for(1)
-            await until_empty(spool, within_s=60)
+            await until_settled(daemon, spool, within_s=60)
             assert waiting > 0
             assert await metric(daemon, 'hookd_events_total{result="accepted"}') == count + 1
             assert await metric(daemon, "hookd_spool_waiting") == 0
