@@ -25,6 +25,8 @@ _MEMBER = re.compile(
 _VERSION = "00"
 _NO_VERSION = "ff"
 _SAMPLED = 1
+_RANDOM = 2
+"""That the trace id is random (level 2, section 3.2.2.5.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,9 @@ def read_trace(parents: Sequence[str], states: Sequence[str]) -> Trace | None:
         or not (int(trace_id, 16) and int(span_id, 16))
     ):
         return None
-    if version != _VERSION:  # what else a later version may say with its flags is not known (section 3.2.4)
-        flags = f"{int(flags, 16) & _SAMPLED:02x}"
-    return Trace(trace_id, flags, _state(",".join(states).strip(" \t")))
+    # what else a later version may say with its flags is not known (section 3.2.4), and others are sent as zero
+    known = _SAMPLED | _RANDOM if version == _VERSION else _SAMPLED
+    return Trace(trace_id, f"{int(flags, 16) & known:02x}", _state(",".join(states).strip(" \t")))
 
 
 def _state(text: str) -> str:

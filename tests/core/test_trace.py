@@ -9,7 +9,12 @@ SPAN = "b7ad6b7169203331"
 PARENT = f"00-{ID}-{SPAN}-01"
 
 
-@pytest.mark.parametrize("flags", ["00", "01", "03", "ff"])
+@pytest.mark.parametrize(("given", "flags"), [("ff", "03"), ("fe", "02"), ("08", "00"), ("81", "01")])
+def test_flags_that_are_not_defined_are_zero(given: str, flags: str) -> None:
+    assert read_trace([f"00-{ID}-{SPAN}-{given}"], []) == Trace(ID, flags)
+
+
+@pytest.mark.parametrize("flags", ["00", "01", "02", "03"])
 def test_a_trace_is_taken_over_with_its_flags(flags: str) -> None:
     trace = read_trace([f"00-{ID}-{SPAN}-{flags}"], [])
     assert trace == Trace(ID, flags)
