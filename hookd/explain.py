@@ -21,7 +21,7 @@ from hookd.defs import Config, EventDef, Secret, Tls, WebhookDef, names_credenti
 from hookd.generation import Generation
 from hookd.match import firings
 from hookd.model import Event, EventObject
-from hookd.request import Request, build
+from hookd.request import TRACE_HEADERS, Request, build
 from hookd.wording import shown
 
 DELIVERY_ID = "dlv_example"
@@ -35,6 +35,9 @@ MASK = "***"
 
 SIGNATURE = "(made for each attempt)"
 """Stands for a signature: over an example's id it would be of no use, and it is derived from a secret."""
+
+SPAN_ID = SIGNATURE
+"""Stands for the id of the span in a `traceparent`."""
 
 MOST_MISSES = 20
 """The most near misses that are told of one event; the rest are counted."""
@@ -68,7 +71,7 @@ class ExplainedRequest:
 
     Attributes:
         rule: the place of the rule that fires the task.
-        request: exactly what would go out, secrets and all; never shown itself.
+        request: exactly what would go out, secrets and all, but for the id of the span; never shown itself.
         url: the request's URL as it may be shown.
         headers: the request's headers, in order, as they may be shown.
         timeout_s: seconds for the whole attempt.
@@ -216,7 +219,14 @@ def _request(
     task = generation.config.tasks[name]
     webhook = generation.config.webhooks[task.webhook]
     values = render.Values(event, name, webhook.name, now, generation.timezone, random)
-    request = build(webhook, delivery_id=DELIVERY_ID, body=render.fill(task.template, values), now=now)
+    request = build(
+        webhook,
+        delivery_id=DELIVERY_ID,
+        body=render.fill(task.template, values),
+        now=now,
+        trace=event.trace,
+        span_id=SPAN_ID,
+    )
     return ExplainedRequest(
         task=name,
         webhook=webhook.name,
@@ -259,12 +269,12 @@ def _shown_headers(webhook: WebhookDef, request: Request, now: float) -> Iterato
     """The request's headers, in order; which of them are secret, a request with numbers for values tells."""
     numbers = tuple((name, Secret(f"\0{number}")) for number, (name, _) in enumerate(webhook.headers))
     numbered = replace(webhook, headers=numbers, signing=None)
-    unsigned = build(numbered, delivery_id=DELIVERY_ID, body=request.body, now=now).headers
-    for name, value in unsigned:
+    bare = build(numbered, delivery_id=DELIVERY_ID, body=request.body, now=now).headers
+    for name, value in bare:
         secret = webhook.headers[int(value[1:])][1] if value.startswith("\0") else Secret(value)
         yield name, _shown_header(name, secret)
-    for name, _ in request.headers[len(unsigned) :]:
-        yield name, Shown(SIGNATURE, "signature")
+    for name, value in request.headers[len(bare) :]:
+        yield name, Shown(value) if name in TRACE_HEADERS else Shown(SIGNATURE, "signature")
 
 
 def _shown_header(name: str, value: Secret) -> Shown:

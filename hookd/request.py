@@ -24,7 +24,7 @@ from hookd.trace import Trace
 
 USER_AGENT = f"hookd/{__version__}"
 
-_TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
+TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Draft:
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     signing: Signing | None
-    traced: frozenset[str] = _TRACE_HEADERS
+    traced: frozenset[str] = TRACE_HEADERS
 
     @property
     def has_body(self) -> bool:
@@ -94,10 +94,18 @@ def draft(webhook: WebhookDef) -> Draft:
     if not any(name.lower() == "user-agent" for name, _ in headers):
         headers.insert(0, ("user-agent", USER_AGENT))
     own = frozenset(name.lower() for name, _ in headers)
-    traced = frozenset() if "traceparent" in own else _TRACE_HEADERS - own
+    traced = frozenset() if "traceparent" in own else TRACE_HEADERS - own
     return Draft(webhook.method, webhook.url.value, tuple(headers), webhook.signing, traced)
 
 
-def build(webhook: WebhookDef, *, delivery_id: str, body: bytes, now: float) -> Request:
+def build(
+    webhook: WebhookDef,
+    *,
+    delivery_id: str,
+    body: bytes,
+    now: float,
+    trace: Trace | None = None,
+    span_id: str = "",
+) -> Request:
     """Make the request of one attempt; see `Draft.fill`."""
-    return draft(webhook).fill(delivery_id=delivery_id, body=body, now=now)
+    return draft(webhook).fill(delivery_id=delivery_id, body=body, now=now, trace=trace, span_id=span_id)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from hookd.explain import (
     DELIVERY_ID,
     MOST_MISSES,
     SIGNATURE,
+    SPAN_ID,
     Explained,
     NearMiss,
     Shown,
@@ -35,6 +37,7 @@ from hookd.generation import Generation
 from hookd.model import Event, EventObject
 from hookd.render import compile_message
 from hookd.request import build
+from hookd.trace import Trace
 
 NOW = 1_700_000_000.9
 RANDOM = 4
@@ -183,6 +186,22 @@ def test_a_signature_is_never_shown(style: SigningStyle) -> None:
     assert found[-1][1] == Shown(SIGNATURE, "signature")
     assert [value.text for name, value in found if name == "webhook-id"] == [DELIVERY_ID]
     assert [value.text for name, value in found if name == "webhook-timestamp"] == ["1700000000"]
+
+
+def test_the_trace_is_shown_without_the_id_of_a_span() -> None:
+    def shown(*headers: tuple[str, Secret]) -> list[tuple[str, Shown]]:
+        webhook = WebhookDef("w", Secret(URL), headers=headers, signing=Signing((Secret("one"),)))
+        event = replace(happened(), trace=Trace("0af7651916cd43dd8448eb211c80319c", "01", "rojo=1"))
+        return list(explained(configured((rule(),), webhook=webhook), event).requests[0].headers)
+
+    parent = f"00-0af7651916cd43dd8448eb211c80319c-{SPAN_ID}-01"
+    assert shown()[-3:] == [
+        ("webhook-signature", Shown(SIGNATURE, "signature")),
+        ("traceparent", Shown(parent)),
+        ("tracestate", Shown("rojo=1")),
+    ]
+    assert shown(("TraceState", Secret("own=1")))[-1] == ("traceparent", Shown(parent))
+    assert shown(("traceparent", Secret("own")))[-1] == ("webhook-signature", Shown(SIGNATURE, "signature"))
 
 
 @pytest.mark.parametrize(
