@@ -72,6 +72,7 @@ _NO_TYPE = (
     "the request has no Content-Type, so the body is read as JSON; "
     "name the data's type, such as text/plain or application/octet-stream"
 )
+_NO_SPACE = "must be a URI reference, which holds no space; in a header %20 is one, and %2520 stands for %20"
 _LONGEST = 65_536
 _LONGEST_ID = 256
 
@@ -152,7 +153,7 @@ class _Reader:
         if not isinstance(value, dict):
             faults.add(pointer, f"a CloudEvent must be an object, not {kind(value)}")
             return Event("")
-        given = {name: each for name, each in value.items() if each is not None or name == "data"}
+        given = {name: each for name, each in value.items() if name == "data" or not _is_missing(name, each)}
         _check_attributes(given, pointer, faults)
         type_name, event_name = self._occurrence(given, pointer)
         obj = _object(given, pointer, faults)
@@ -188,6 +189,11 @@ class _Reader:
             check_type(*named, self.types, Places(place, place, owned), faults)
             return named
         return "", ""
+
+
+def _is_missing(name: str, value: Any) -> bool:
+    """Whether an attribute is as good as missing: null, or tags of which there is none."""
+    return value is None or (name == "tags" and isinstance(value, str) and not any(_parted(value)))
 
 
 def _names(type_name: str, event_name: str, place: str, faults: Faults) -> tuple[str, str] | None:
@@ -237,7 +243,7 @@ def _event_id(given: Mapping[str, Any], pointer: str, faults: Faults) -> str:
         for name in ("source", "id")
     )
     if " " in source:
-        faults.add(f"{pointer}/source", "must be a URI reference, which holds no space")
+        faults.add(f"{pointer}/source", _NO_SPACE)
     event_id = f"{source} {own}"
     check_id(event_id, f"{pointer}/id", faults)
     return (
@@ -257,12 +263,16 @@ def _tags(given: Any, pointer: str, faults: Faults) -> tuple[str, ...]:
         faults.add(pointer, f"must be a string of tags with commas between them, not {kind(given)}")
         return ()
     tags: dict[str, None] = {}
-    for tag in filter(None, map(str.strip, given.split(","))):
+    for tag in filter(None, _parted(given)):
         faults.text(pointer, tag, 128)
         if tag in tags:
             faults.add(pointer, f'the tag "{shown(tag)}" is there twice')
         tags[tag] = None
     return tuple(tags)
+
+
+def _parted(tags: str) -> Iterable[str]:
+    return map(str.strip, tags.split(","))
 
 
 def _data(given: Mapping[str, Any], pointer: str, faults: Faults) -> dict[str, Any]:

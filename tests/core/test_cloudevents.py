@@ -81,6 +81,16 @@ def test_tags_without_a_subject() -> None:
     assert one(tags=" , ").object is None
 
 
+@pytest.mark.parametrize("tags", ["", " , ", ","])
+def test_tags_of_which_there_is_none_are_no_tags_of_a_generic_type(tags: str) -> None:
+    assert decode_cloudevent(OK | {"type": "alarm.raised", "tags": tags}, types=TYPES).object is None
+
+
+def test_a_header_is_decoded_so_a_space_in_it_is_sent_twice_encoded() -> None:
+    assert faults(binary, source="/a%20b") == [("/source", NO_SPACE)]
+    assert binary(source="/a%2520b").id == "/a%20b a-1"
+
+
 def test_null_is_as_good_as_missing() -> None:
     assert one(subject=None, time=None, tags=None, Strange=None, datacontenttype=None) == one()
 
@@ -140,6 +150,7 @@ NO_DOT = "has no dot: before its last one stands the type, behind it the event"
 PARTED = "before the last dot, must have 1 to 128 characters and no space at either end"
 BEHIND = "behind the last dot, must have 1 to 128 characters and no space at either end"
 TIME = "must be an RFC 3339 date-time with an offset, such as 2026-01-02T03:04:05Z"
+NO_SPACE = "must be a URI reference, which holds no space; in a header %20 is one, and %2520 stands for %20"
 SIMPLE = "must be a string, a boolean or a whole number of 32 bits"
 MEDIA = "must be a media type, such as application/json"
 URI = "must be a URI, such as https://example.com/schema"
@@ -164,7 +175,7 @@ URI = "must be a URI, such as https://example.com/schema"
         ({"type": "hookd.delivery.dead"}, "/type", 'a type that begins with "hookd." is hookd\'s own'),
         ({"id": ""}, "/id", "must have 1 to 65536 characters, not 0"),
         ({"source": ""}, "/source", "must have 1 to 65536 characters, not 0"),
-        ({"source": "a b"}, "/source", "must be a URI reference, which holds no space"),
+        ({"source": "a b"}, "/source", NO_SPACE),
         ({"subject": ""}, "/subject", "must have 1 to 256 characters, not 0"),
         ({"subject": {}}, "/subject", "must be a string, not an object"),
         ({"tags": ["a"]}, "/tags", "must be a string of tags with commas between them, not an array"),
