@@ -153,7 +153,7 @@ class Reloader:
                 try:
                     await self._watch_once(directories)
                     self._blind = False
-                except (OSError, RuntimeError) as exc:
+                except (OSError, RuntimeError, ExceptionGroup) as exc:  # such as of a name that is not UTF-8
                     self._say_blind(exc)
                 self._bell.set()
             await asyncio.sleep(QUIET_S)

@@ -16,6 +16,10 @@ FIRST_PASSED = 3
 """The number of the first descriptor that is passed (sd_listen_fds(3))."""
 
 
+LONGEST = 1000
+"""Bytes of a status."""
+
+
 class Notifier:
     """Sends state changes to the service manager named by `$NOTIFY_SOCKET`."""
 
@@ -60,14 +64,18 @@ class Notifier:
             with socket.socket(
                 socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
             ) as sock:
-                sock.sendto(message.encode(), self._address)
+                sock.sendto(message.encode(errors="replace"), self._address)
         except OSError:
             return
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks, which would start a new field of the notification."""
-    return " ".join(text.split())
+    """The text without line breaks, which would start a new field of the notification, and at most `LONGEST` bytes.
+
+    systemd drops a notification of more than 4,096 bytes whole, READY=1 with it.
+    """
+    raw = " ".join(text.split()).encode(errors="replace")
+    return raw.decode() if len(raw) <= LONGEST else raw[:LONGEST].decode(errors="ignore") + "…"
 
 
 @dataclass(frozen=True, slots=True)

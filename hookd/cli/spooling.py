@@ -104,8 +104,10 @@ def _write(where: int, name: str, content: bytes) -> None:
     try:
         try:
             # Without the setgid bit the file has the writer's group, which the daemon need not be in.
-            with contextlib.suppress(PermissionError):
-                os.fchown(opened, -1, os.fstat(where).st_gid)
+            group = os.fstat(where).st_gid
+            if os.fstat(opened).st_gid != group:
+                with contextlib.suppress(PermissionError):
+                    os.fchown(opened, -1, group)
             os.fchmod(opened, MODE)
             _write_all(opened, content)
             os.fsync(opened)

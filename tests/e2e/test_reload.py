@@ -243,3 +243,26 @@ async def test_a_file_that_never_stops_growing_is_refused_in_time(tree: tuple[Pa
     growing.cancel()
     assert "keep changing" in last["faults"][0]
     assert await names(daemon) == {"a"}
+
+
+async def test_a_name_that_is_not_utf_8_does_not_end_the_daemon(tree: tuple[Path, DaemonProcess]) -> None:
+    conf, daemon = tree
+    async with asyncio.timeout(30):
+        while "config.watch_failed" not in daemon.log.read_text():  # the watch may not have begun yet
+            (conf / os.fsdecode(b"caf\xe9.txt")).write_text("")
+            await asyncio.sleep(0.1)
+    (conf / "w.yaml").write_text(webhook("b"))
+    await becomes(daemon, {"b"})
+    assert daemon.process is not None
+    assert daemon.process.returncode is None
+
+
+async def test_a_long_fault_does_not_keep_ready_from_systemd(tree: tuple[Path, DaemonProcess]) -> None:
+    conf, daemon = tree
+    names = "\n".join(f"  {chr(0x4E00 + n) * 128}: {{url: 'http://127.0.0.1:9/'}}" for n in range(30))
+    (conf / "z.yaml").write_text(f"webhooks:\n{names}\ntasks: {{t2: {{webhook: nope}}}}\n")
+    daemon.notifications.forget()
+    assert (await daemon.request("POST", "/v1/reload"))[0] == 422
+    told = await daemon.notifications.wait_for("READY")
+    assert len(told["STATUS"].encode()) <= 1003, "systemd drops what has more than 4,096 bytes"
+    assert told["STATUS"].endswith("…")

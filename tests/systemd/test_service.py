@@ -242,7 +242,8 @@ async def test_a_missing_credential_file(service: Service) -> None:
             "74",
             (
                 "hookd: /hookd.db.lock cannot be opened (Read-only file system): hookd needs to write in that"
-                " directory; under systemd, StateDirectory=hookd in the unit gives it one"
+                " directory; under systemd, StateDirectory=hookd in the unit gives it one,"
+                " ReadWritePaths= opens another"
             ),
         ),
         (

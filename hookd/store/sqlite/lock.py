@@ -31,7 +31,7 @@ class FileLock:
         except OSError as error:
             raise StoreUnusable(
                 f"{self._path} cannot be opened ({error.strerror}): hookd needs to write in that directory;"
-                " under systemd, StateDirectory=hookd in the unit gives it one"
+                " under systemd, StateDirectory=hookd in the unit gives it one, ReadWritePaths= opens another"
             ) from error
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
