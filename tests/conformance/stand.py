@@ -81,7 +81,7 @@ class Receiver(Recorder):
     def arrived(self) -> list[Arrived]:
         return [request for request in self.requests if isinstance(request, Arrived)]
 
-    async def until(self, enough: Callable[[], bool], *, within_s: float = 15.0) -> None:
+    async def until(self, enough: Callable[[], bool], *, within_s: float = 30.0) -> None:
         """Wait until what has come is enough."""
         async with asyncio.timeout(within_s), self._news:
             await self._news.wait_for(enough)
@@ -255,7 +255,7 @@ class Stand:
         [request] = await self.arrivals(target, 1)
         return request
 
-    async def arrivals(self, target: str, count: int, *, within_s: float = 15.0) -> list[Arrived]:
+    async def arrivals(self, target: str, count: int, *, within_s: float = 30.0) -> list[Arrived]:
         """All requests to a target once there are at least `count`."""
         await self.receiver.until(lambda: len(self.receiver.at(target)) >= count, within_s=within_s)
         return self.receiver.at(target)

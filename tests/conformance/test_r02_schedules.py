@@ -54,8 +54,8 @@ async def came(stand: Stand, count: int) -> None:
 
     So no step of the clock comes between an answer and its record.
     """
-    await stand.receiver.until(lambda: len({r.id for r in stand.receiver.requests}) >= count, within_s=25)
-    async with asyncio.timeout(25):
+    await stand.receiver.until(lambda: len({r.id for r in stand.receiver.requests}) >= count, within_s=60)
+    async with asyncio.timeout(60):
         while (await stand.daemon.get("/v1/deliveries?state=sending"))["deliveries"]:
             await asyncio.sleep(0.02)
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import aiohttp
 
-START_S = 20.0
+START_S = 60.0
 
 
 class Notifications:
