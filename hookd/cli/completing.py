@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from hookd.cli.options import Parser
 from hookd.cli.screen import shortened
 
-DAEMON_S = 0.08
+DAEMON_S = 0.3
 """The longest wait for the daemon; then names come from the config."""
 
 RECENT = 30
