@@ -28,7 +28,6 @@ from hookd.defs import (
     UnixListen,
     WebhookDef,
     masked,
-    names_credential,
 )
 from hookd.model import GenerationRef
 from hookd.verdict import Changes
@@ -207,11 +206,17 @@ def _webhook(given: WebhookDef) -> dict[str, Any]:
     }
 
 
+_TOLD = frozenset(
+    {"accept", "accept-charset", "accept-language", "content-language", "content-type", "user-agent"}
+)
+"""Headers that hold no secret, however they are used."""
+
+
 def _headers(given: Iterable[tuple[str, Secret]]) -> dict[str, Any]:
-    """The headers by name; what can be no secret is told as it is."""
+    """The headers by name; only what can be no secret is told as it is, since any other header may hold one."""
     named: dict[str, list[Secret | str]] = {}
     for name, value in given:
-        told = value.reference == _PLAIN and not names_credential(name)
+        told = value.reference == _PLAIN and name.lower() in _TOLD
         named.setdefault(name, []).append(value.value if told else value)
     return {name: values[0] if len(values) == 1 else values for name, values in named.items()}
 

@@ -31,7 +31,7 @@ webhooks:
   ops:
     url: {env: ONE}
     auth: {type: bearer, token: {env: ONE}}
-    headers: {X-A: a, X-B: b, X-Key: k}
+    headers: {Accept: a, Accept-Language: b, X-Key: k}
     signing: {secret: {env: ONE}}
     rate_limit: 20/s
 tasks:
@@ -70,14 +70,16 @@ def secret(reference: str) -> dict[str, str]:
         ("url: {env: ONE}", "url: http://x/sekret", [("url", secret("env ONE"), secret("plain"))]),
         ("token: {env: ONE}", "token: sekret",
          [("headers.Authorization", secret("env ONE"), secret("auth"))]),
-        ("X-A: a", "X-A: c", [("headers.X-A", "a", "c")]),
-        ("X-A: a", "X-A: [a, c]", [("headers.X-A", "a", ["a", "c"])]),
-        ("X-A: a", "X-A: {env: ONE}", [("headers.X-A", "a", secret("env ONE"))]),
+        ("Accept: a", "Accept: c", [("headers.Accept", "a", "c")]),
+        ("Accept: a", "Accept: [a, c]", [("headers.Accept", "a", ["a", "c"])]),
+        ("Accept: a", "Accept: {env: ONE}", [("headers.Accept", "a", secret("env ONE"))]),
+        ("X-Key: k", "X-Pass: sekret",
+         [("headers.X-Key", secret("plain"), None), ("headers.X-Pass", None, secret("plain"))]),
         ("X-Key: k", "X-Key: sekret", [("headers.X-Key", secret("plain"), secret("plain"))]),
-        ("X-Key: k", "X-C: c", [("headers.X-Key", secret("plain"), None), ("headers.X-C", None, "c")]),
-        ("{X-A: a, X-B: b, X-Key: k}", "{X-B: b, X-A: a, X-Key: k}",
-         [("headers", ["Content-Type", "X-A", "X-B", "X-Key", "Authorization"],
-           ["Content-Type", "X-B", "X-A", "X-Key", "Authorization"])]),
+        ("X-Key: k", "User-Agent: c", [("headers.X-Key", secret("plain"), None), ("headers.User-Agent", None, "c")]),
+        ("{Accept: a, Accept-Language: b, X-Key: k}", "{Accept-Language: b, Accept: a, X-Key: k}",
+         [("headers", ["Content-Type", "Accept", "Accept-Language", "X-Key", "Authorization"],
+           ["Content-Type", "Accept-Language", "Accept", "X-Key", "Authorization"])]),
         ("rate_limit: 20/s", "rate_limit: 5/m", [("rate_limit", "20/s", "5/m")]),
         ("rate_limit: 20/s", "timeout: 20", [("timeout", "15s", "20s"), ("rate_limit", "20/s", None)]),
         ("rate_limit: 20/s", "rate_limit: 20/s\n    backoff: [250ms, 90, 2h, 1d]",
