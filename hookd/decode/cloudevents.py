@@ -40,7 +40,7 @@ VERSION = "1.0"
 HEADER_PREFIX = "ce-"
 """What the names of the headers of binary mode begin with, in any case (HTTP binding, section 3.1.3.1)."""
 
-_REQUIRED = ("id", "source", "specversion", "type")
+_REQUIRED = ("specversion", "id", "source", "type")
 _OLD = ("cloudeventsversion", "eventtype")
 _ONLY_1 = f"; this is a CloudEvent of an older version, and only {VERSION} is taken"
 """Said of what has the attributes of CloudEvents 0.1."""
@@ -130,7 +130,7 @@ def decode_binary(
     attributes = _attributes(headers, reader.faults)
     reader.faults.raise_any()
     data = {} if not body else _data_of_body(body, content_type)
-    event = reader.event({**attributes, **data}, "")
+    event = reader.event({**attributes, "datacontenttype": content_type, **data}, "")
     reader.faults.raise_any()
     return event
 

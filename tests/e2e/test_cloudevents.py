@@ -114,7 +114,7 @@ async def test_batches(running: Running) -> None:
     status, problem = await daemon.request("POST", "/v1/events", body=[OK | {"id": "a-3"}, {}], headers=BATCH)
     assert status == 422
     assert problem["title"] == "Invalid CloudEvent"
-    assert problem["detail"] == "/1/id: is required (and 3 more)"
+    assert problem["detail"] == "/1/specversion: is required (and 3 more)"
     assert (await daemon.request("GET", "/v1/events/%2Fnodes%2F2%20a-3"))[0] == 404
 
 
@@ -146,6 +146,7 @@ async def test_binary_without_a_content_type(running: Running) -> None:
         ({"Content-Type": "application/json"}, OK, 422),
         ({**HEADERS, "Content-Type": "application/json; charset=latin-1"}, {}, 415),
         ({**HEADERS, "Content-Type": "text/plain; charset=latin-1"}, b"h\xe9", 202),
+        ({**HEADERS, "Content-Type": "foo"}, b"x", 422),
         ({**HEADERS, "Content-Type": "application/json", "Content-Encoding": "gzip"}, {}, 415),
         ({**HEADERS, "ce-type": "hookd.delivery.dead"}, {}, 422),
         (STRUCTURED, OK | {"type": "hookd.dead"}, 422),
