@@ -18,7 +18,7 @@ from hookd.cli.curl import curl_line, quoted
 from hookd.cli.failure import Failure
 from hookd.cli.options import Parser
 from hookd.defs import Config, DaemonDef, EventDef, Method, Secret, TaskDef, Tls, WebhookDef
-from hookd.explain import DELIVERY_ID, ExplainedRequest, explain
+from hookd.explain import DELIVERY_ID, SPAN_ID, ExplainedRequest, explain
 from hookd.generation import Generation
 from hookd.model import Event
 from hookd.render import compile_message
@@ -400,6 +400,15 @@ def test_a_cloudevent_is_an_event(run: Run) -> None:
     assert (code, '  | {"text": "web-01 /s 1"}' in out) == (0, True)
     assert run([CLOUDEVENT, event])[0] == 0
     assert run("\n".join(map(json.dumps, [CLOUDEVENT, event])))[0] == 0
+
+
+def test_the_trace_of_a_cloudevent_is_shown_and_sent(run: Run) -> None:
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    event = CLOUDEVENT | {"type": "virtual_machine.powered_on", "subject": "web-01"}
+    _, out = run(event | {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01", "tracestate": "a=1"})
+    for header in (f"traceparent: 00-{trace_id}-{SPAN_ID}-01", "tracestate: a=1"):
+        assert f"\n  {header}\n" in out
+        assert f"\n    -H '{header}' \\\n" in out
 
 
 def test_an_event_over_several_lines_is_one(run: Run) -> None:
