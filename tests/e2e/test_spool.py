@@ -284,9 +284,14 @@ class TestTakingIn:
         write(tmp_path, recorder)
         for number in range(count):
             put(spool, f"{number:05d}.json", {"type": "vm", "event": "down", "id": f"n{number}"})
-        async with DaemonProcess(tmp_path) as daemon:
-            waiting = (await daemon.get("/v1/status"))["spool"]["waiting"]
+        slow = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=unlinkat"]
+        slow += ["-e", "inject=unlinkat:delay_enter=1000", "--"]  # 1 ms for each file: 2.5 s at least
+        async with DaemonProcess(tmp_path, wrap=slow) as daemon:
+            async with asyncio.timeout(15):  # READY does not wait for the first look
+                while not (await daemon.get("/v1/status"))["spool"]["waiting"]:
+                    await asyncio.sleep(0.02)
             status, _ = await daemon.post({**UP, "id": "meanwhile"})
+            waiting = (await daemon.get("/v1/status"))["spool"]["waiting"]
             assert status == 202
             await recorder.wait_for(1)
             await until_settled(daemon, spool, within_s=60)
