@@ -6,9 +6,11 @@ Called by: `daemon` through `listen`.
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from hookd import log
+from hookd.api.filters import query_of
 from hookd.api.guard import Door
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, busy, unavailable
@@ -19,24 +21,34 @@ Route = Callable[[Request, Mapping[str, str]], Awaitable[Answer]]
 """A route: the request and the path's variables in, the answer out. May raise what `_refusal` knows."""
 
 
+class Routed(NamedTuple):
+    """A route, and the names of the query's parameters that it takes; None: whatever comes is ignored."""
+
+    route: Route
+    query: frozenset[str] | None
+
+
 @dataclass(slots=True)
 class Router:
     """Finds the route of a method and path; `{name}` in a pattern is one percent-decoded segment."""
 
-    _exact: dict[str, dict[str, Route]] = field(default_factory=dict)
-    _patterns: list[tuple[tuple[str, ...], dict[str, Route]]] = field(default_factory=list)
+    _exact: dict[str, dict[str, Routed]] = field(default_factory=dict)
+    _patterns: list[tuple[tuple[str, ...], dict[str, Routed]]] = field(default_factory=list)
 
-    def add(self, method: str, pattern: str, route: Route) -> None:
-        """Register a route."""
+    def add(
+        self, method: str, pattern: str, route: Route, query: frozenset[str] | None = frozenset()
+    ) -> None:
+        """Register a route, with the query that it takes (`Routed`)."""
+        routed = Routed(route, query)
         if "{" not in pattern:
-            self._exact.setdefault(pattern, {})[method] = route
+            self._exact.setdefault(pattern, {})[method] = routed
             return
         steps = tuple(pattern.split("/"))
         for known, methods in self._patterns:
             if known == steps:
-                methods[method] = route
+                methods[method] = routed
                 return
-        self._patterns.append((steps, {method: route}))
+        self._patterns.append((steps, {method: routed}))
 
     def routes(self) -> Iterator[tuple[str, str]]:
         """Method and pattern of every route."""
@@ -45,7 +57,7 @@ class Router:
         for steps, methods in self._patterns:
             yield from ((method, "/".join(steps)) for method in methods)
 
-    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+    def find(self, method: str, path: str) -> tuple[Routed, Mapping[str, str]]:
         """The route and its variables.
 
         Raises:
@@ -54,13 +66,13 @@ class Router:
         methods, variables = self._methods(path)
         if methods is None:
             raise Problem(404, "there is nothing at this path; GET /v1/status tells what this is")
-        route = methods.get("GET" if method == "HEAD" else method)
-        if route is None:
+        routed = methods.get("GET" if method == "HEAD" else method)
+        if routed is None:
             allowed = ", ".join(sorted({*methods, "HEAD"} if "GET" in methods else methods))
             raise Problem(405, f"this path answers {allowed} only", headers=(("Allow", allowed),))
-        return route, variables
+        return routed, variables
 
-    def _methods(self, path: str) -> tuple[Mapping[str, Route] | None, Mapping[str, str]]:
+    def _methods(self, path: str) -> tuple[Mapping[str, Routed] | None, Mapping[str, str]]:
         if (methods := self._exact.get(path)) is not None:
             return methods, {}
         given = path.split("/")
@@ -93,7 +105,10 @@ class App:
         """Answer one request, whatever happens."""
         try:
             self._door.check(request)
-            route, variables = self._router.find(request.method, request.path)
+            (route, query), variables = self._router.find(request.method, request.path)
+            request.guarded = bool(self._door.tokens)
+            if query is not None:
+                request.parameters = query_of(request, query)
             return await route(request, variables)
         except Exception as exc:  # noqa: BLE001 - the boundary: every failure becomes an answer
             return _refusal(exc).answer()

@@ -1,6 +1,6 @@
 """Which deliveries a request means: told by a listing's query, or by the body of `POST /v1/deliveries/retry` (spec 9).
 
-Must never: ask the store. Called by: `operate`, `byhand`.
+Must never: ask the store. Called by: `app` (names of parameters), `operate`, `byhand`, `tail`.
 """
 
 from collections.abc import Mapping
@@ -26,6 +26,7 @@ RETRYABLE = (State.DEAD, State.CANCELLED, State.DELIVERED, State.PENDING)
 
 _LONGEST = 256
 _INSTANT = "must be RFC 3339 with an offset, such as 2026-01-31T08:00:00Z"
+_BARE_PLUS = "; in a URL its + is written %2B, for a bare one is a space"
 _REVERSED = "is later than until: nothing can be between them; swap the two"
 
 
@@ -47,8 +48,9 @@ def query_of(request: Request, known: frozenset[str]) -> dict[str, str]:
     for name, value in request.query():
         if name not in known:
             near = guess(name, known)
-            hint = f"; did you mean {near}?" if near else f"; known are {', '.join(sorted(known))}"
-            raise Problem(400, f"unknown query parameter {name!r}{hint}")
+            others = f"known are {', '.join(sorted(known))}" if known else "this path takes none"
+            told = f"unknown query parameter {name!r}; {f'did you mean {near}?' if near else others}"
+            raise Problem(400, told, faults=[Fault("", told)])
         if name in query:
             raise bad_query(name, "is given twice")
         query[name] = value
@@ -100,7 +102,8 @@ def _queried_instant(query: Mapping[str, str], name: str) -> float | None:
         return None
     at = _seconds(given)
     if at is None:
-        raise bad_query(name, _INSTANT)
+        bare_plus = _seconds("+".join(given.rsplit(" ", 1))) is not None
+        raise bad_query(name, f"{_INSTANT}{_BARE_PLUS if bare_plus else ''}")
     return at
 
 

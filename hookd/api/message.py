@@ -3,8 +3,8 @@
 Must never: decide anything. Called by: `connection` (makes requests, writes answers), every route.
 """
 
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -30,6 +30,8 @@ class Request:
         send_now: writes bytes before the answer (for 100 Continue).
         share: the memory it takes.
         arrived_at: when its head had come, and as much of its body as came along (monotonic seconds).
+        parameters: the query's, once `app` has found the route and knows which it takes.
+        guarded: whether the listener asks for a token; `app` says so.
     """
 
     method: str
@@ -41,6 +43,8 @@ class Request:
     send_now: Callable[[bytes], None]
     share: Share
     arrived_at: float
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    guarded: bool = False
 
     def query(self) -> list[tuple[str, str]]:
         """The query's names and values, decoded, in order."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hookd import __version__
 from hookd.api import filters, lookup, openapi, views
-from hookd.api.app import Router
+from hookd.api.app import Route, Router
 from hookd.api.byhand import ByHandRoutes, expect_no_fields
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, answer, unavailable
@@ -31,28 +31,32 @@ class OperatorRoutes:
 
     def register(self, router: Router) -> None:
         """Add the routes."""
+        router.add("GET", "/v1/deliveries", self.deliveries, filters.FILTERS | filters.PAGING)
+        router.add("GET", "/v1/events", self.events, filters.PAGING)
         for pattern, route in {
-            "/v1/deliveries": self.deliveries,
             "/v1/deliveries/{id}": self.delivery,
-            "/v1/events": self.events,
             "/v1/events/{id}": self.event,
             "/v1/webhooks": self.webhooks,
             "/v1/config": self.config,
             "/v1/names": self.names,
             "/v1/status": self.status,
+        }.items():
+            router.add("GET", pattern, route)
+        for_monitors: dict[str, Route] = {  # which add parameters of their own
             "/healthz": self.healthz,
             "/readyz": self.readyz,
             "/metrics": self.metrics,
             "/openapi.json": self.openapi,
-        }.items():
-            router.add("GET", pattern, route)
+        }
+        for pattern, unasked in for_monitors.items():
+            router.add("GET", pattern, unasked, None)
         router.add("POST", "/v1/reload", self.reload)
         router.add("POST", "/v1/config/diff", self.diff)
         ByHandRoutes(self._services).register(router)
 
     async def deliveries(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """List deliveries, newest first."""
-        query = filters.query_of(request, filters.FILTERS | filters.PAGING)
+        query = request.parameters
         where, limit = filters.queried(query), filters.queried_limit(query)
         services = self._services
         try:
@@ -69,7 +73,7 @@ class OperatorRoutes:
 
     async def events(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """List kept events, newest first."""
-        query = filters.query_of(request, filters.PAGING)
+        query = request.parameters
         limit = filters.queried_limit(query)
         try:
             page = await self._services.store.events(limit=limit, cursor=query.get("cursor"))
@@ -187,14 +191,14 @@ class OperatorRoutes:
         gauges = {name: _gauges(state, stats.get(name), now) for name, state in lanes.items()}
         return Answer(200, await services.metrics.exposition(gauges), CONTENT_TYPE)
 
-    async def openapi(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
-        """The description of this API."""
-        return _described()
+    async def openapi(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        """The description of this API, as the listener serves it."""
+        return _described(request.guarded)
 
 
 @cache
-def _described() -> Answer:
-    return answer(openapi.document())
+def _described(guarded: bool) -> Answer:
+    return answer(openapi.document(guarded=guarded))
 
 
 def _gauges(state: LaneState, stats: LaneStats | None, now: float) -> LaneGauges:

@@ -81,14 +81,14 @@ class TailRoutes:
 
     def register(self, router: Router) -> None:
         """Add the route."""
-        router.add("GET", "/v1/tail", self.tail)
+        router.add("GET", "/v1/tail", self.tail, frozenset({"after", "webhook", "task", "state"}))
 
     async def tail(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """The next facts behind a cursor, or the latest; or all of them from there, or from now, on.
 
         A cursor of an earlier run goes on with this one's first fact.
         """
-        query = filters.query_of(request, frozenset({"after", "webhook", "task", "state"}))
+        query = request.parameters
         wanted = Wanted(query.get("webhook"), query.get("task"), filters.queried_state(query))
         feed = self._services.feed
         after = _after(query.get("after"), feed)

@@ -26,7 +26,6 @@ schemathesis.openapi.format("printable-field", fields)
 schemathesis.openapi.format("cloudevent-type", st.tuples(printable, printable).map(".".join))
 schemathesis.openapi.format("media-type", st.sampled_from(["application/json", "text/x; charset=utf-8"]))
 schemathesis.openapi.format("tag-list", st.sets(st.from_regex("[a-z]{1,9}", fullmatch=True)).map(",".join))
-schemathesis.openapi.format("cursor", st.integers(0, 99).map(str))
 schemathesis.openapi.media_type("application/x-ndjson", lines)
 
 

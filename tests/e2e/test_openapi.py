@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+import aiohttp
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
@@ -14,7 +15,7 @@ from hookd.api.openapi import document
 from hookd.api.services import Services
 from hookd.daemon import _routes
 from hookd.metrics import Metrics
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import DAEMON, Running
 from tests.e2e.recorder import Received, Recorder, status
 from tests.e2e.test_tail import following
 
@@ -269,6 +270,48 @@ async def test_real_answers_to_cloudevents_are_as_described(
     assert (answered, fault("/v1/events", "POST", answered, answer)) == (code, "")
 
 
+CLOUD = {"specversion": "1.0", "id": "1", "source": "/s", "type": "vm.on"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "path", "good", "bad"),
+    [
+        ("NewEvent", "/v1/events", {"type": "vm", "event": "on"}, [
+            {"type": " vm"}, {"type": "v\tm"}, {"event": "on "}, {"id": ""}, {"object": "a\x85b"}, {"id": "i" * 257},
+        ]),
+        ("CloudEvent", "/v1/events", CLOUD, [
+            {"type": ""}, {"type": "vm"}, {"type": "vm."}, {"type": "vm .on"}, {"type": f"vm.{'o' * 129}"},
+            {"source": "/a b"}, {"source": "/\n/"}, {"id": "\x00"}, {"subject": "\x7f"},
+        ]),
+        ("RetryRequest", "/v1/deliveries/retry", {"dry_run": True}, [
+            {"webhook": "a\x00"}, {"task": ""}, {"event": "\n."}, {"state": "sending"},
+        ]),
+    ],
+)  # fmt: skip
+async def test_what_is_refused_is_described(
+    running: Running, shape: str, path: str, good: dict[str, Any], bad: list[dict[str, Any]]
+) -> None:
+    daemon = await running("types: {vm: {events: ['on']}}\n")
+    found = document()["components"]
+    schema = Draft202012Validator({**found["schemas"][shape], "components": found})
+    media_type = "application/cloudevents+json" if shape == "CloudEvent" else "application/json"
+    for change in ({}, *bad):
+        body = {**good, **change}
+        code, _ = await daemon.request("POST", path, body=body, headers={"Content-Type": media_type})
+        assert (body, code < 300) == (body, not change)
+        assert (body, schema.is_valid(body)) == (body, not change)
+
+
+async def test_the_cursors_of_listings_are_described(running: Running) -> None:
+    daemon = await running("")
+    paths = document()["paths"]
+    for path in ("/v1/events", "/v1/deliveries"):
+        (schema,) = [each["schema"] for each in paths[path]["get"]["parameters"] if each["name"] == "cursor"]
+        for cursor in ("0", "9" * 18, "9" * 19, "x", "", "-1"):
+            code, _ = await daemon.request("GET", f"{path}?cursor={cursor}")
+            assert (cursor, code == 200) == (cursor, Draft202012Validator(schema).is_valid(cursor))
+
+
 async def test_the_lines_of_tail_are_as_described(recorder: Recorder, running: Running) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     schemas = document()["components"]["schemas"]
@@ -283,6 +326,36 @@ async def test_the_lines_of_tail_are_as_described(recorder: Recorder, running: R
         seen += await stream.until("tail.ended")
     for line in seen:
         assert best_match(Draft202012Validator(schemas["TailLine"]).iter_errors(line)) is None, line
+
+
+async def test_a_query_that_is_not_described_is_refused_below_v1(running: Running) -> None:
+    daemon = await running("")
+    for path, methods in document()["paths"].items():
+        for method in methods.keys() - {"parameters"}:
+            code, answer = await daemon.request(method.upper(), f"{path.format(id='x', name='x')}?nosuch=1")
+            if not path.startswith("/v1"):
+                assert code == 200, path
+                continue
+            given = methods[method].get("parameters", ())
+            known = ", ".join(sorted(each["name"] for each in given if each["in"] == "query"))
+            told = f"unknown query parameter 'nosuch'; {f'known are {known}' if known else 'this path takes none'}"
+            assert (path, code, answer["detail"]) == (path, 400, told)
+            assert answer["errors"] == [{"pointer": "", "message": told}]
+
+
+async def test_a_token_is_asked_for_only_where_the_listener_does(running: Running) -> None:
+    listen = '{unix: h.sock}, {http: "127.0.0.1:0", tokens: [hush-hush]}'
+    daemon = await running("", daemon=DAEMON.replace("{unix: h.sock}", listen))
+    url = (await daemon.get("/v1/status"))["listen"][1]
+    for _ in range(2):
+        open_one = await daemon.get("/openapi.json")
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": "Bearer hush-hush"}) as session,
+            session.get(f"{url}/openapi.json") as response,
+        ):
+            guarded = await response.json()
+        assert guarded.pop("security") == [{"token": []}]
+        assert open_one == guarded
 
 
 def test_an_answer_with_a_field_too_many_is_a_fault() -> None:
@@ -303,3 +376,7 @@ async def test_methods_that_are_not_described(running: Running) -> None:
     ):
         code, answer = await daemon.request(method, path)
         assert (code, answer["detail"]) == (405, f"this path answers {allowed} only")
+    _, writer = streams = await asyncio.open_unix_connection(str(daemon.socket))
+    writer.write(b"FOO /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert (await streams[0].readline()).startswith(b"HTTP/1.1 400 "), "no method at all"
+    writer.close()

@@ -26,8 +26,9 @@ on its TCP listeners.
 What holds for every path:
 
 - Refusals are `application/problem+json` (RFC 9457) and say what is wrong and what to do.
-- `HEAD` answers as `GET` without the body, where there is a `GET`. Any other method, `OPTIONS` too, is answered 405
-  with `Allow`; a path that is not listed here, 404.
+- `HEAD` answers as `GET` without the body, where there is a `GET`. Any other method of HTTP, `OPTIONS` too, is answered
+  405 with `Allow`, a word that is no method 400; a path that is not listed here, 404.
+- Below `/v1`, a query parameter that is not listed is answered 400; elsewhere it is ignored.
 - A request that is not valid HTTP/1.1, or has a target or a header of more than {_BOUNDS.head_line:,} bytes, or more
   than {_BOUNDS.headers} headers, is answered 400; another version of HTTP, 505. There is no 411: a body may come in
   chunks. There is no 414 and no 431: too long is 400.
@@ -65,7 +66,7 @@ _QUERY: Mapping[str, Schema] = {
         "default": DEFAULT_LIMIT,
         "description": "How many items a page has at most",
     },
-    "cursor": text("From the page before", minLength=1, format="cursor"),
+    "cursor": text("From the page before", pattern="^[0-9]{1,18}$", maxLength=18),
 }
 
 _HEADERS: Mapping[str, Schema] = {
@@ -108,8 +109,8 @@ _ANSWER_HEADERS: Mapping[int, Mapping[str, Any]] = {
 }
 
 
-def document() -> dict[str, Any]:
-    """The description of the whole API."""
+def document(*, guarded: bool = True) -> dict[str, Any]:
+    """The description of the whole API; `guarded`: of a listener that asks for a token."""
     paths: dict[str, dict[str, Any]] = {}
     for (method, path), operation in OPERATIONS.items():
         paths.setdefault(path, _shared(path))[method.lower()] = _operation(operation)
@@ -123,7 +124,7 @@ def document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "The listener that answered this"}],
-        "security": [{"token": []}],
+        **({"security": [{"token": []}]} if guarded else {}),
         "paths": paths,
         "components": {
             "schemas": dict(SCHEMAS),

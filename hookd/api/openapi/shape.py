@@ -9,6 +9,13 @@ from typing import Any
 
 Schema = dict[str, Any]
 
+_CONTROLS = r"\x00-\x1f\x7f-\x9f"
+NO_CONTROL = f"[^{_CONTROLS}]"
+NO_SPACE = f"[^ {_CONTROLS}]"
+TRIMMED = f"{NO_SPACE}({NO_CONTROL}{{0,126}}{NO_SPACE})?"
+TRIMMED_WITHOUT_DOT = f"[^ .{_CONTROLS}]([^.{_CONTROLS}]{{0,126}}[^ .{_CONTROLS}])?"
+"""Parts of patterns: a character, and texts of up to 128 that begin and end with no space."""
+
 
 def ref(name: str) -> Schema:
     """A schema of the components."""
@@ -42,9 +49,13 @@ def text(description: str, **more: Any) -> Schema:
     return {"type": "string", "description": description, **more}
 
 
-def printable(longest: int, description: str, **more: Any) -> Schema:
-    """A string of printable characters: no controls, no line ends, no space but U+0020."""
-    return text(description, minLength=1, maxLength=longest, format="printable", **more)
+def printable(longest: int, description: str, *, pattern: str = f"{NO_CONTROL}*", **more: Any) -> Schema:
+    """A string of printable characters: no controls, no line ends, no space but U+0020.
+
+    The pattern says what portable ones can: what else does not print has hundreds of ranges, so `format` stands for it.
+    """
+    bounds = {"minLength": 1, "maxLength": longest, "pattern": f"^{pattern}$"}
+    return text(description, format="printable", **bounds, **more)
 
 
 def choice(words: Iterable[StrEnum], description: str, *, nullable: bool = False) -> Schema:

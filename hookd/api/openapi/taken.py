@@ -7,6 +7,10 @@ from collections.abc import Mapping
 
 from hookd.api.filters import RETRYABLE
 from hookd.api.openapi.shape import (
+    NO_CONTROL,
+    NO_SPACE,
+    TRIMMED,
+    TRIMMED_WITHOUT_DOT,
     Schema,
     choice,
     flag,
@@ -37,7 +41,7 @@ _ATTRIBUTE: Schema = {
     "maximum": 2**31 - 1,
     "description": "Any other attribute is taken and left out; one that is null is not there",
 }
-_LONG: Schema = {"minLength": 1, "format": "printable"}
+_LONG: Schema = {"minLength": 1, "pattern": f"^{NO_CONTROL}*$", "format": "printable"}
 """As `printable`. That 65,536 characters are the most is not described: generators would make texts so long."""
 
 _CLOUDEVENT: Schema = {
@@ -46,9 +50,12 @@ _CLOUDEVENT: Schema = {
     "properties": {
         "specversion": {"const": VERSION},
         "id": text("With `source`, recognises a repetition", **_LONG),
-        "source": text("A URI reference", pattern="^[^ ]*$", **_LONG),
+        "source": text("A URI reference", **{**_LONG, "pattern": f"^{NO_SPACE}*$"}),
         "type": text(
             "hookd's type, a dot and its event: it is parted at its last dot. As `type` and `event` of `NewEvent`",
+            minLength=3,
+            maxLength=257,
+            pattern=f"^{TRIMMED}[.]{TRIMMED_WITHOUT_DOT}$",
             format="cloudevent-type",
             **{"not": {"pattern": "^hookd[.]"}},
         ),
@@ -78,9 +85,10 @@ TAKEN: Mapping[str, Schema] = {
                 128,
                 "What kind of thing it happened to; one that begins with `hookd.` is refused, and so is one outside the"
                 " catalogue where there is one. No space at either end",
+                pattern=TRIMMED,
                 **{"not": {"pattern": "^hookd[.]"}},
             ),
-            "event": printable(128, "What happened. No space at either end"),
+            "event": printable(128, "What happened. No space at either end", pattern=TRIMMED),
             "object": _POSTED_OBJECT,
             "id": printable(256, "Recognises a repetition; hookd makes one where there is none"),
             "time": instant("When it happened"),

@@ -104,7 +104,7 @@ class Routes:
         router.add("GET", "/large", self._large)
         router.add("GET", "/gate", self._gate)
         router.add("GET", "/pieces", self._pieces)
-        router.add("GET", "/echo/{name}", self._echo)
+        router.add("GET", "/echo/{name}", self._echo, None)
         router.add("POST", "/body", self._body)
         router.add("POST", "/ignore", self._hello)
         return router

@@ -96,3 +96,13 @@ def test_a_query_knows_the_same_filters() -> None:
     ):
         with pytest.raises(Problem):
             queried(wrong)
+
+
+@pytest.mark.parametrize(
+    ("since", "hint"),
+    [("2026-01-02T03:04:05 02:00", True), ("2026-01-02 03:04:05", False), ("2026-01-02", False)],
+)
+def test_a_bare_plus_in_a_url_is_recognised(since: str, hint: bool) -> None:
+    with pytest.raises(Problem) as refused:
+        queried({"since": since})
+    assert ("written %2B" in refused.value.detail) == hint

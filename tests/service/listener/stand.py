@@ -32,7 +32,7 @@ class Stub:
     def router(self) -> Router:
         router = Router()
         router.add("POST", "/echo", self.echo)
-        router.add("GET", "/things/{name}", self.thing)
+        router.add("GET", "/things/{name}", self.thing, None)
         router.add("GET", "/headers", self.headers)
         router.add("GET", "/gated/{name}", self.gated)
         router.add("GET", "/big", self.big)
