@@ -369,7 +369,7 @@ async def test_r34_definitions_take_effect_as_a_whole_or_not_at_all(
     stand.write(MENDED)
     assert (await stand.hookd("reload")).code == 0
     assert await sends(stand, "new")
-    assert len((await stand.emit("r34", "further"))["deliveries"]) == 1
+    assert len(await stand.settled(await stand.emit("r34", "further"))) == 1
     await stand.stop()
     await stand.start()
     assert await sends(stand, "new"), "what is in force is what is saved"
