@@ -122,6 +122,7 @@ class WebhookDef:
         headers: what is sent besides hookd's own three `webhook-*` headers, in the order and case written: the user's
             headers, the default `Content-Type: application/json` (first, unless removed or replaced in place), the
             authorization header (last). `user-agent` only where the user set one. Values may be secret.
+        auth: what the authorization header was made of, as it is written; None where there is none.
         sends_json: whether the Content-Type is a JSON type (decides how text messages are rendered, spec 4).
         timeout_s: seconds for one whole attempt, 3 to 120.
         retries: reattempts after the first attempt, 0 to 100.
@@ -134,6 +135,7 @@ class WebhookDef:
     description: str = ""
     method: Method = Method.POST
     headers: tuple[tuple[str, Secret], ...] = (("Content-Type", Secret("application/json")),)
+    auth: Mapping[str, Secret | str] | None = None
     sends_json: bool = True
     tls: Tls = Tls()
     timeout_s: float = 15.0

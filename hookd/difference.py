@@ -192,7 +192,8 @@ def _webhook(given: WebhookDef) -> dict[str, Any]:
     signing, limit = given.signing, given.rate_limit
     return {
         **_kept(given, ("description", "url", "method")),
-        "headers": _headers(given.headers),
+        "auth": given.auth,
+        "headers": _headers(given.headers[:-1] if given.auth else given.headers),
         "allow_insecure_certificates": given.tls.insecure,
         # The files' digest may differ though their paths do not; it is told as a secret is.
         "tls": {**_kept(given.tls, ("ca", "cert", "key")), "content": Secret(given.tls.digest)},

@@ -5,7 +5,7 @@ Must never: put a credential into a finding. Used by `webhooks`.
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hookd.config.headers import CONTENT_TYPE, Header, name_fault, value_fault
 from hookd.config.secret import PLAIN, read_secret, stands_in
@@ -17,8 +17,16 @@ _REFERENCE = "auth"
 """The reference of a credential that is written out: unlike other plain text it is masked wherever it is shown."""
 
 
-def read_auth(view: View | None) -> Header | None:
-    """The header of `auth:`, or None where there is none; what is wrong is reported."""
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """The header that carries the credential, and what it is made of, by the keys it is written with."""
+
+    header: Header
+    written: Mapping[str, Secret | str]
+
+
+def read_auth(view: View | None) -> Auth | None:
+    """What `auth:` says, or None where it asks for nothing; what is wrong is reported."""
     if view is None:
         return None
     return _KINDS[view.plain("type", "none")](view)
@@ -28,7 +36,7 @@ def _none(_view: View) -> None:
     return None
 
 
-def _bearer(view: View) -> Header | None:
+def _bearer(view: View) -> Auth | None:
     token = _read(view, "token")
     if token is None:
         return None
@@ -40,10 +48,11 @@ def _bearer(view: View) -> Header | None:
         return None
     if value != token.value:
         view.below(("token",)).warn('begins with "Bearer ", which hookd adds itself; it is dropped')
-    return "Authorization", Secret(f"Bearer {value}", token.reference)
+    header = "Authorization", Secret(f"Bearer {value}", token.reference)
+    return Auth(header, {"type": "bearer", "token": token})
 
 
-def _apikey(view: View) -> Header | None:
+def _apikey(view: View) -> Auth | None:
     header, prefix = view.plain("header", "X-API-Key"), view.plain("prefix", "")
     name_is_good = _check_header(view, header)
     prefix_view = view.get("prefix")
@@ -52,7 +61,10 @@ def _apikey(view: View) -> Header | None:
     key = _read(view, "key")
     if key is None or not name_is_good:
         return None
-    return header, Secret((prefix + key.value).strip(" \t"), key.reference)
+    sent = Secret((prefix + key.value).strip(" \t"), key.reference)
+    return Auth(
+        (header, sent), {"type": "apikey", "header": header, "prefix": Secret(prefix, _REFERENCE), "key": key}
+    )
 
 
 def _check_header(view: View, header: str) -> bool:
@@ -64,14 +76,16 @@ def _check_header(view: View, header: str) -> bool:
     return fault is None
 
 
-def _basic(view: View) -> Header | None:
+def _basic(view: View) -> Auth | None:
     username, password = view.get("username"), _read(view, "password", in_header=False)
     if username is None or password is None:
         return None
     pair = f"{username.value}:{password.value}"
     # What stands in for a password is there to be read.
     told = pair if stands_in(view, password) else b64encode(pair.encode()).decode("ascii")
-    return "Authorization", Secret(f"Basic {told}", password.reference)
+    header = "Authorization", Secret(f"Basic {told}", password.reference)
+    name = Secret(username.value, _REFERENCE)
+    return Auth(header, {"type": "basic", "username": name, "password": password})
 
 
 def _read(view: View, key: str, *, in_header: bool = True) -> Secret | None:
@@ -86,7 +100,7 @@ def _read(view: View, key: str, *, in_header: bool = True) -> Secret | None:
     return replace(secret, reference=_REFERENCE) if secret.reference == PLAIN else secret
 
 
-_KINDS: Mapping[str, Callable[[View], Header | None]] = {
+_KINDS: Mapping[str, Callable[[View], Auth | None]] = {
     "none": _none,
     "bearer": _bearer,
     "apikey": _apikey,

@@ -37,7 +37,10 @@ class Built:
 
 def build_webhook(name: str, view: View) -> Built:
     """One entry of `webhooks:`; what is wrong is reported, and then the result is not to be used."""
-    headers = read_headers(view.get("headers")).with_defaults(read_auth(view.get("auth")))
+    auth = read_auth(view.get("auth"))
+    headers = read_headers(view.get("headers")).with_defaults(auth.header if auth else None)
+    if auth and headers[-1] is not auth.header:
+        auth = None  # one of the user's headers replaces it
     json_type = sends_json(headers)
     url = _read_url(view.get("url"))
     insecure = view.plain("allow_insecure_certificates", default=False)
@@ -51,6 +54,7 @@ def build_webhook(name: str, view: View) -> Built:
         description=view.plain("description", ""),
         method=Method(view.plain("method", defaults.method)),
         headers=headers,
+        auth=auth.written if auth else None,
         sends_json=json_type,
         tls=tls,
         timeout_s=_read_timeout(view.get("timeout"), defaults.timeout_s),

@@ -69,7 +69,19 @@ def secret(reference: str) -> dict[str, str]:
         ("url: {env: ONE}", "url: {env: TWO}", [("url", secret("env ONE"), secret("env TWO"))]),
         ("url: {env: ONE}", "url: http://x/sekret", [("url", secret("env ONE"), secret("plain"))]),
         ("token: {env: ONE}", "token: sekret",
-         [("headers.Authorization", secret("env ONE"), secret("auth"))]),
+         [("auth.token", secret("env ONE"), secret("auth"))]),
+        ("auth: {type: bearer, token: {env: ONE}}", "auth: {type: basic, username: sekret, password: {env: ONE}}",
+         [("auth.type", "bearer", "basic"), ("auth.token", secret("env ONE"), None),
+          ("auth.username", None, secret("auth")), ("auth.password", None, secret("env ONE"))]),
+        ("auth: {type: bearer, token: {env: ONE}}",
+         "auth: {type: apikey, header: X-A, prefix: sekret, key: {env: ONE}}",
+         [("auth.type", "bearer", "apikey"), ("auth.token", secret("env ONE"), None), ("auth.header", None, "X-A"),
+          ("auth.prefix", None, secret("auth")), ("auth.key", None, secret("env ONE"))]),
+        ("auth: {type: bearer, token: {env: ONE}}", "auth: {type: none}",
+         [("auth", {"type": "bearer", "token": secret("env ONE")}, None)]),
+        ("X-Key: k", "X-Key: k, authorization: sekret",  # in place of what auth makes
+         [("auth", {"type": "bearer", "token": secret("env ONE")}, None),
+          ("headers.authorization", None, secret("plain"))]),
         ("Accept: a", "Accept: c", [("headers.Accept", "a", "c")]),
         ("Accept: a", "Accept: [a, c]", [("headers.Accept", "a", ["a", "c"])]),
         ("Accept: a", "Accept: {env: ONE}", [("headers.Accept", "a", secret("env ONE"))]),
@@ -78,8 +90,8 @@ def secret(reference: str) -> dict[str, str]:
         ("X-Key: k", "X-Key: sekret", [("headers.X-Key", secret("plain"), secret("plain"))]),
         ("X-Key: k", "User-Agent: c", [("headers.X-Key", secret("plain"), None), ("headers.User-Agent", None, "c")]),
         ("{Accept: a, Accept-Language: b, X-Key: k}", "{Accept-Language: b, Accept: a, X-Key: k}",
-         [("headers", ["Content-Type", "Accept", "Accept-Language", "X-Key", "Authorization"],
-           ["Content-Type", "Accept-Language", "Accept", "X-Key", "Authorization"])]),
+         [("headers", ["Content-Type", "Accept", "Accept-Language", "X-Key"],
+           ["Content-Type", "Accept-Language", "Accept", "X-Key"])]),
         ("rate_limit: 20/s", "rate_limit: 5/m", [("rate_limit", "20/s", "5/m")]),
         ("rate_limit: 20/s", "timeout: 20", [("timeout", "15s", "20s"), ("rate_limit", "20/s", None)]),
         ("rate_limit: 20/s", "rate_limit: 20/s\n    backoff: [250ms, 90, 2h, 1d]",
@@ -146,7 +158,7 @@ def test_the_fields_of_everything_else(
 def test_only_the_value_of_a_secret(tmp_path: Path) -> None:
     before = loaded(tmp_path, BASE)
     (ops, daemon) = differences(before, loaded(tmp_path, BASE, ONE="http://sekret-other/"))
-    assert [change.field for change in ops.fields] == ["url", "headers.Authorization", "signing.secrets[0]"]
+    assert [change.field for change in ops.fields] == ["url", "auth.token", "signing.secrets[0]"]
     assert [change.field for change in daemon.fields] == ["listen[1].tokens[0]"]
     assert {(str(change.old), str(change.new)) for change in (*ops.fields, *daemon.fields)} == {
         ("{'secret': 'env ONE'}", "{'secret': 'env ONE'}")
@@ -230,7 +242,7 @@ def other(name: str, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
             return value[1:] if len(value) > 1 else (*value, *value) or ("x",)
         case _ if name == "template":
             return replace(value, parts=("x",))
-        case _ if name in ("signing", "rate_limit"):
+        case _ if name in ("auth", "signing", "rate_limit"):
             return None
         case _ if name == "tls":
             return Tls(insecure=True)

@@ -83,19 +83,30 @@ def _change(old: Any, new: Any) -> str:
     if was is None or now is None:
         return f"{_shown(old)} → {_shown(new)}"
     if was != now:
-        return f"changed ({was} → {now})"
-    return "changed" if " " not in was else f"changed (the value of {was})"
+        return f"changed ({was or 'literal'} → {now or 'literal'})"
+    return f"changed (the value of {was})" if was else "changed"
 
 
 def _reference(value: Any) -> str | None:
-    """Where a secret comes from: `env NAME`, …, or one word for a literal; None for what is no secret."""
+    """Where a secret comes from: `env NAME`, …, or nowhere, a literal; None for what is no secret."""
     if isinstance(value, dict) and value.keys() == {"secret"}:
-        return str(value["secret"])
+        given = str(value["secret"])
+        return given if " " in given else ""
     return None
 
 
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
-    text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    told = _told(value)
+    text = told if isinstance(told, str) and told else json.dumps(told, ensure_ascii=False)
     return shortened(text, LONGEST_VALUE)
+
+
+def _told(value: Any) -> Any:
+    """The value with a few words in place of each secret."""
+    if (reference := _reference(value)) is not None:
+        return f"({reference or 'hidden'})"
+    if isinstance(value, dict):
+        return {key: _told(each) for key, each in value.items()}
+    return [_told(each) for each in value] if isinstance(value, list) else value
