@@ -14,6 +14,8 @@ from hookd.cli.failure import REFUSED, UNREACHABLE, Failure
 
 TIMEOUT_S = 30.0
 
+_TOKEN_NEEDED = 401
+"""RFC 6750: without a token, or with a wrong one."""
 
 NOBODY_THERE = frozenset({502, 503, 504})
 """Statuses that say, from hookd or from a proxy in front of it, that it cannot take anything now."""
@@ -85,7 +87,14 @@ class Client(NamedTuple):
     ) -> Any:
         """Post an event, or with NDJSON a batch; the answer. Raises as `send` does."""
         answer = self.send("/v1/events", body, media=media, timeout_s=timeout_s)
-        member = "deliveries" if media == "application/json" else "events"
+        return self._with("deliveries" if media == "application/json" else "events", answer)
+
+    def make_delivery(self, path: str, body: bytes) -> Any:
+        """Post to a path that makes a delivery; the answer. Raises as `send` does."""
+        return self._with("deliveries", self.send(path, body))
+
+    def _with(self, member: str, answer: Any) -> Any:
+        """The answer, if it has the member that hookd's has."""
         if not isinstance(answer, dict) or member not in answer:
             raise Foreign(self.address, 202)
         return answer
@@ -173,6 +182,8 @@ def _lines(answer: wire.Answer, problem: dict[str, Any]) -> list[str]:
     near = problem.get("near")
     if near and "did you mean" not in detail:
         lines.append("did you mean: " + ", ".join(map(str, near)))
+    if answer.status == _TOKEN_NEEDED:
+        lines.append("--token-env NAME says which environment variable holds the token")
     if wait := answer.headers.get("retry-after"):
         lines.append(f"try again in {wait} s")
     return lines

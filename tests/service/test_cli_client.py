@@ -359,7 +359,16 @@ class TestOtherServers:
             assert main(["emit", "a", "b", "--url", proxy.url]) == 1
         assert len(list(tmp_path.glob("*.json"))) == 1
 
-    @pytest.mark.parametrize("words", [[], ["--wait"], ["--file", "events"]])
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["emit", "a", "b"],
+            ["emit", "a", "b", "--wait"],
+            ["emit", "--file", "events"],
+            ["trigger", "x"],
+            ["send", "x"],
+        ],
+    )
     def test_an_answer_of_something_else(
         self,
         words: list[str],
@@ -370,9 +379,9 @@ class TestOtherServers:
         monkeypatch.chdir(tmp_path)
         Path("events").write_text('{"type": "a", "event": "b"}\n')
         with serving(("127.0.0.1", 0)) as server:
-            server.answers["POST /v1/events"] = Canned(202, {})
-            event = [] if "--file" in words else ["a", "b"]
-            assert main(["emit", *event, "--url", server.url, *words]) == 1
+            for path in ("/v1/events", "/v1/tasks/x/trigger", "/v1/webhooks/x/send"):
+                server.answers[f"POST {path}"] = Canned(202, {})
+            assert main([*words, "--url", server.url]) == 1
         assert f"{server.url} answered 202, and not as hookd does" in capsys.readouterr().err
 
     def test_a_drip_is_silence(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

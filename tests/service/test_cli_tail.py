@@ -132,6 +132,7 @@ def test_what_was_missed_is_said_and_a_refusal_after_a_break_ends_it(
         "7 facts were missed: they came faster than they were read",
         "the connection broke; waiting for it to come back",
         "hookd: no token",
+        "--token-env NAME says which environment variable holds the token",
     ]
     assert [asked.query for asked in daemon.asked] == [
         {"state": "dead"},

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     client = address.from_options(options)
     body = {} if options.message is None else {"message": options.message}
     path = f"/v1/webhooks/{quote(options.webhook, safe='')}/send"
-    answer = client.send(path, json.dumps(body).encode())
+    answer = client.make_delivery(path, json.dumps(body).encode())
     if options.json:
         print(as_json(answer))
         return 0

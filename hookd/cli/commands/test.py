@@ -38,8 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         nargs="?",
         type=Path,
-        help="a *.test.yaml, or a directory of them (default: the config's directory); a directory that also holds "
-        "the *.yaml of a config is the tests of that config",
+        help="a *.test.yaml, or a directory of them (default: the config's directory); a config, or a directory that "
+        "also holds the *.yaml of one, stands for the tests in its directory",
     )
     add_config(parser)
     add_json(parser)

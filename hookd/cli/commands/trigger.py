@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     client = address.from_options(options)
     path = f"/v1/tasks/{quote(options.task, safe='')}/trigger"
     try:
-        answer = client.send(path, occurrence(options))
+        answer = client.make_delivery(path, occurrence(options))
     except Refusal as refusal:
         if refusal.status != 409:
             raise
