@@ -422,4 +422,6 @@ async def test_over_tcp_with_a_token(recorder: Recorder, running: Running) -> No
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     _, err = await refused.communicate()
-    assert (refused.returncode, err) == (1, b"hookd: a bearer token of this listener is needed\n")
+    needed = b"hookd: a bearer token of this listener is needed\n"
+    remedy = b"--token-env NAME says which environment variable holds the token\n"
+    assert (refused.returncode, err) == (1, needed + remedy)
