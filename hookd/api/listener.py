@@ -46,16 +46,15 @@ class Listener:
 
     def enter(self, connection: Connection) -> None:
         """Take a connection in; past the bound, the slowest client makes room, or else the newcomer is turned away."""
-        self._open.add(connection)
-        if self._ending:
-            connection.finish_next()
-        self._empty.clear()
-        if len(self._open) - len(self._parting) <= self.bounds.connections:
-            return
-        slow = self._slow(1)
+        full = len(self._open) - len(self._parting) >= self.bounds.connections
+        slow = self._slow(1) if full else []  # the newcomer is none of them, however long this takes
         for each in slow:
             self._part(each)
-        if not slow:
+        self._open.add(connection)
+        self._empty.clear()
+        if self._ending:
+            connection.finish_next()
+        if full and not slow:
             self._parting.add(connection)
             connection.refuse(linger=len(self._parting) <= self.bounds.refused)
 
