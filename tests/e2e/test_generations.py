@@ -220,8 +220,9 @@ class TestDiff:
                 [force, f"on disk   hash {before['hash']}, commit {head[:12]}", "nothing differs"],
             )
 
-            secret.write_text("http://127.0.0.1:9/two")
-            code, lines = await self.diff(daemon)
+            async with self.unsettled(tree):
+                secret.write_text("http://127.0.0.1:9/two")
+                code, lines = await self.diff(daemon)
             assert code == 0
             assert lines[0] == force
             assert lines[2:] == [
@@ -230,13 +231,15 @@ class TestDiff:
                 "      url: changed (the value of file ../secret)",
             ]
 
+            await daemon.request("POST", "/v1/reload")
+            second = await becomes(daemon, number=2)
             async with self.unsettled(tree):
                 (tree / "w.yaml").write_text(
                     "webhooks: {ops: {url: {env: OPS}, timeout: 20}, new: {url: {env: OPS}}}\n"
                 )
                 code, lines = await self.diff(daemon, "--exit-code")
             assert code == 1
-            assert lines[0] == force
+            assert lines[0] == f"in force  number 2, hash {second['hash']}, commit {head[:12]}"
             assert lines[1].endswith(f", commit {head[:12]}, dirty")
             assert lines[2:] == [
                 "webhooks +1 ~1 -1",
