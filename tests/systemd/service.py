@@ -13,6 +13,9 @@ SOCKET = "/run/hookd/hookd.sock"
 TCP = ("127.0.0.1", 8420)
 STORE = "/var/lib/hookd/hookd.db"
 DROP_INS = "/etc/systemd/system/hookd.service.d"
+STRICT = "SystemCallErrorNumber=kill"
+"""A denied system call is a death, so that no denial hides."""
+
 CONFIG = """\
 webhooks: {w: {url: "http://127.0.0.1:9/", retries: 0}}
 tasks: {t: {webhook: w, message: {n: "${ID}"}}}

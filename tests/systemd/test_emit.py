@@ -1,12 +1,13 @@
 """A failed unit is reported through hookd-emit@, also while hookd is down (spec 11)."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.recorder import Recorder
 from tests.systemd.machine import eventually
-from tests.systemd.service import Service
+from tests.systemd.service import STRICT, Service
 
 CONFIG = """\
 webhooks: {{w: {{url: "{url}"}}}}
@@ -26,6 +27,17 @@ def crash(service: Service, command: str, name: str = "crashing.service") -> Non
     service.machine.systemctl("start", name)
 
 
+@pytest.fixture
+def strict(service: Service) -> Iterator[None]:
+    """Every system call that the unit's sandbox denies is a death."""
+    drop_ins = "/etc/systemd/system/hookd-emit@.service.d"
+    service.machine.write(f"{drop_ins}/strict.conf", f"[Service]\n{STRICT}\n")
+    service.machine.systemctl("daemon-reload")
+    yield
+    service.machine.run("rm", "-r", drop_ins)
+
+
+@pytest.mark.usefixtures("strict")
 async def test_a_crash_arrives(service: Service, recorder: Recorder) -> None:
     service.configure(CONFIG.format(url=recorder.url))
     service.start()
@@ -43,6 +55,7 @@ async def test_a_signal_and_a_name_that_is_escaped(service: Service, recorder: R
     assert json.loads(request.body) == {"unit": name, "data": ["signal", "killed", "KILL"]}
 
 
+@pytest.mark.usefixtures("strict")
 async def test_a_crash_while_hookd_is_down(service: Service, recorder: Recorder) -> None:
     service.configure(CONFIG.format(url=recorder.url))
     crash(service, "/bin/false")

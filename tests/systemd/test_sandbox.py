@@ -12,9 +12,7 @@ from tests.e2e.activated import post_once
 from tests.e2e.recorder import Received, Recorder, status
 from tests.service.tls import Authority, server_context
 from tests.systemd.machine import eventually
-from tests.systemd.service import CONFIG, TCP, Service
-
-STRICT = "SystemCallErrorNumber=kill"
+from tests.systemd.service import CONFIG, STRICT, TCP, Service
 
 FULL = """\
 daemon:
