@@ -153,13 +153,11 @@ class Worker:
         self._wake.clear()
         try:
             await self._follow_store()
-            await self._wall.follow()
-            now = self._clock.now()  # one instant for both: what is renewed is not claimed
-            await self._wall.renew_leases(now)
-            survey = self._after_lack(await self._survey(now))
-            if survey.wants:
-                await self._claim(survey, now)
-            else:
+            async with self._wall.followed() as now:  # what is renewed by it is not claimed by it
+                survey = self._after_lack(await self._survey(now))
+                if survey.wants:
+                    await self._claim(survey, now)
+            if not survey.wants:
                 await self._nap(survey.nap_s)
         except StoreUnavailable as exc:
             self._outage.began(exc)

@@ -6,7 +6,8 @@ Must never: claim or settle. Called by: `worker`.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from math import inf
 
 from hookd.clock import Clock
@@ -44,23 +45,38 @@ class WallTime:
         Raises:
             StoreUnavailable: it will be followed next time.
         """
-        if not self._followed:
-            await self._set_back_since_the_last_run()
-            self._followed = True
         async with self._following:
-            if (by_s := self._behind_s()) > SLEW_S:
-                await self._set_back(by_s)
-            self._seen.look(now=self._clock.now(), mono=self._clock.monotonic())
-            is_old = self._seen.seen_mono - self._noted_mono >= NOTE_S
-            if by_s < -SLEW_S or (is_old and self._store.pending_count()):
-                await self.note()
+            await self._follow()
+
+    @asynccontextmanager
+    async def followed(self) -> AsyncIterator[float]:
+        """Follow; the instant to claim by. Until this ends, nothing that is due and no lease is moved by anybody.
+
+        A lease that were moved between the look at the clock and the claim would seem to have ended by it.
+        """
+        async with self._following:
+            await self._follow()
+            now = self._clock.now()
+            await self._renew_leases(now)
+            yield now
 
     async def note(self) -> None:
         """Let the next start know what the clock showed: what waits is due by it."""
         await self._store.note_clock(now=self._clock.now())
         self._noted_mono = self._clock.monotonic()
 
-    async def renew_leases(self, now: float) -> None:
+    async def _follow(self) -> None:
+        if not self._followed:
+            await self._set_back_since_the_last_run()
+            self._followed = True
+        if (by_s := self._behind_s()) > SLEW_S:
+            await self._set_back(by_s)
+        self._seen.look(now=self._clock.now(), mono=self._clock.monotonic())
+        is_old = self._seen.seen_mono - self._noted_mono >= NOTE_S
+        if by_s < -SLEW_S or (is_old and self._store.pending_count()):
+            await self.note()
+
+    async def _renew_leases(self, now: float) -> None:
         """Keep the leases of attempts under way, also after a freeze or a step of the clock: none is made twice."""
         if late := self._leases.late(now):
             await self._store.renew(late)

@@ -4,6 +4,7 @@ import asyncio
 import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,42 @@ async def test_an_attempt_under_way_is_not_made_again(
         await stage.settled(State.DELIVERED, 6)
         assert len(receiver.requests) == len({request.id for request in receiver.requests}) == 6
         assert [delivery.attempt for delivery in await stage.records()] == [1] * 6
+
+
+@STEPS
+async def test_set_back_between_a_look_at_it_and_a_claim(
+    tmp_path: Path, receiver: Recorder, by_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of another attempt notices it, and must not move a lease to where the claim takes it for ended."""
+    first, rest = asyncio.Event(), asyncio.Event()
+
+    async def held(_request: Received) -> bytes:
+        await (first if len(receiver.requests) == 1 else rest).wait()
+        return status(200)
+
+    receiver.reply = held
+    clock = AheadClock()
+    clock.ahead_s = by_s
+    async with at_work(tmp_path, f"{receiver.url}/w", timeout_s=100.0, clock=clock) as stage:
+        for count in (1, 2):
+            await stage.take_in(1)
+            await stage.until(lambda count=count: len(receiver.requests) == count)
+        look = stage.store.earliest_due
+
+        async def set_back_meanwhile() -> Any:
+            monkeypatch.undo()
+            clock.ahead_s = 0.0
+            first.set()
+            await asyncio.sleep(0.2)
+            return await look()
+
+        monkeypatch.setattr(stage.store, "earliest_due", set_back_meanwhile)
+        await stage.take_in(1)
+        await stage.until(lambda: len(receiver.requests) >= 3)
+        rest.set()
+        await stage.settled(State.DELIVERED, 3)
+        assert len(receiver.requests) == 3
+        assert [delivery.attempt for delivery in await stage.records()] == [1] * 3
 
 
 @STEPS
