@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 import yaml
 
 from hookd import config
+from hookd.config import loading
 from hookd.config.files import Unreadable, read_regular
 from hookd.config.finding import Finding, Severity, dotted, listed, printable, quoted, shown_path
 from hookd.config.headers import Headers, name_fault, sends_json, value_fault
 from hookd.config.nodes import parse
+from hookd.config.schema import Validators
 from hookd.config.units import parse_duration, parse_rate, parse_size
 from hookd.config.url import url_fault
 from hookd.defs import RateLimit, Secret
@@ -308,8 +311,11 @@ def _with(tree: Any, steps: tuple[Any, ...], value: Any) -> Any:
 @pytest.mark.parametrize(
     "value", [1, -1.5, "x", None, True, [], {}, [1], {"a": 1}, "${x", "a\nb", 10**30], ids=repr
 )
-def test_any_value_at_any_place_is_judged(value: Any, tmp_path: Path) -> None:
+def test_any_value_at_any_place_is_judged(
+    value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever stands wherever, the result is a configuration or findings with places, never an exception."""
+    monkeypatch.setattr(loading, "Validators", cache(Validators))  # made once for hundreds of loads
     every_key = Path(__file__).parents[1] / "configs" / "good" / "every-key.yaml"
     tree = yaml.safe_load(every_key.read_text(encoding="utf-8"))
     file = tmp_path / "hookd.yaml"
