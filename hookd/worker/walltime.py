@@ -52,7 +52,10 @@ class WallTime:
     async def followed(self) -> AsyncIterator[float]:
         """Follow; the instant to claim by. Until this ends, nothing that is due and no lease is moved by anybody.
 
-        A lease that were moved between the look at the clock and the claim would seem to have ended by it.
+        A lease that was moved between the look at the clock and the claim would be taken for ended.
+
+        Raises:
+            StoreUnavailable: nothing can be claimed now.
         """
         async with self._following:
             await self._follow()
