@@ -1,6 +1,6 @@
 """`kill -9` at any moment: what was answered 202 arrives; duplicates only with the same id and bytes.
 
-`HOOKD_KILLS=200 python -m pytest tests/e2e/test_kill.py` for more than the default 12.
+`HOOKD_KILLS=200 python -m pytest tests/e2e/test_kill.py` for more than the default 20.
 """
 
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.chaos.crash.kills import kill_at_random
 
-KILLS = int(os.environ.get("HOOKD_KILLS", "12"))
+KILLS = int(os.environ.get("HOOKD_KILLS", "20"))
 
 
 async def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
