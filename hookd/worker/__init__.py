@@ -332,11 +332,14 @@ class Worker:
         except StoreUnavailable as exc:
             self._outage.began(exc)
         self._unrecorded += 1
+        followed_s = self._wall.followed_s
         try:
             while True:
                 await asyncio.sleep(STORE_RETRY_S)
                 try:
-                    return await self._store.settle(lease, attempt, settlement, now=now)
+                    await self._wall.follow()
+                    by_s = self._wall.followed_s - followed_s
+                    return await self._store.settle(lease, attempt, _sooner(settlement, by_s), now=now - by_s)
                 except StoreUnavailable as exc:
                     self._outage.began(exc)
         finally:
@@ -358,6 +361,16 @@ def _decide(
     jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
     return retry.decide(
         outcome, webhook=webhook, failures=lease.failures, now=now, jitter=jitter, probe=probe
+    )
+
+
+def _sooner(settlement: Settlement, by_s: float) -> Settlement:
+    """What was decided before the wall clock was set back by so many seconds."""
+    due_at, hold_until = settlement.due_at, settlement.hold_until
+    return replace(
+        settlement,
+        due_at=None if due_at is None else due_at - by_s,
+        hold_until=None if hold_until is None else hold_until - by_s,
     )
 
 

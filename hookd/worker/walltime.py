@@ -23,7 +23,11 @@ NOTE_S = 60.0
 
 
 class WallTime:
-    """Follows the wall clock on behalf of what waits and what is under way."""
+    """Follows the wall clock on behalf of what waits and what is under way.
+
+    Attributes:
+        followed_s: seconds it was followed back in all: what was reckoned before is that much too late.
+    """
 
     def __init__(self, store: Store, clock: Clock, lanes: Mapping[str, Lane], leases: Leases) -> None:
         self._store = store
@@ -34,6 +38,7 @@ class WallTime:
         self._followed = False
         self._following = asyncio.Lock()
         self._noted_mono = -inf
+        self.followed_s = 0.0
 
     def is_off(self) -> bool:
         """Whether it was set, either way, since the last look."""
@@ -72,9 +77,11 @@ class WallTime:
         if not self._followed:
             await self._set_back_since_the_last_run()
             self._followed = True
-        if (by_s := self._behind_s()) > SLEW_S:
-            await self._set_back(by_s)
-        self._seen.look(now=self._clock.now(), mono=self._clock.monotonic())
+        # Looked at once: it may be set again while the store follows.
+        now, mono = self._clock.now(), self._clock.monotonic()
+        if (by_s := self._seen.behind_s(now=now, mono=mono)) > SLEW_S:
+            await self._set_back(by_s, now)
+        self._seen.look(now=now, mono=mono)
         is_old = self._seen.seen_mono - self._noted_mono >= NOTE_S
         if by_s < -SLEW_S or (is_old and self._store.pending_count()):
             await self.note()
@@ -88,15 +95,16 @@ class WallTime:
     async def _set_back_since_the_last_run(self) -> None:
         """Follow a wall clock that was set back while hookd was down: then it was last seen in the future."""
         seen_at = await self._store.clock_seen()
-        if seen_at is not None and (by_s := seen_at - self._clock.now()) > SLEW_S:
-            await self._set_back(by_s)
+        now = self._clock.now()
+        if seen_at is not None and (by_s := seen_at - now) > SLEW_S:
+            await self._set_back(by_s, now)
 
     def _behind_s(self) -> float:
         return self._seen.behind_s(now=self._clock.now(), mono=self._clock.monotonic())
 
-    async def _set_back(self, by_s: float) -> None:
-        now = self._clock.now()
+    async def _set_back(self, by_s: float, now: float) -> None:
         await self._store.set_back(by_s=by_s, now=now)
         for lane in self._lanes.values():
             lane.hold_until = min(lane.hold_until, max(now, lane.hold_until - by_s))
         self._leases.set_back(by_s)
+        self.followed_s += by_s

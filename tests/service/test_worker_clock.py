@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hookd.errors import StoreUnavailable
 from hookd.model import State
 from tests.e2e.recorder import Received, Recorder, status
 from tests.service.worker_stage import AheadClock, at_work
@@ -114,6 +115,94 @@ async def test_set_back_what_waits_is_due_as_soon_as_before(
         assert len(receiver.requests) == 1
         stage.advance(75)
         await stage.settled(State.DELIVERED, 1)
+
+
+async def test_set_back_again_while_it_is_followed(
+    tmp_path: Path, receiver: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(_request: Received) -> bytes:
+        return status(500)
+
+    receiver.reply = failing
+    async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(60.0,)) as stage:
+        await stage.take_in(1)
+        await stage.until(lambda: len(receiver.requests) == 1 and not stage.lane.in_flight)
+        follow = stage.store.set_back
+
+        async def set_back_meanwhile(*, by_s: float, now: float) -> None:
+            monkeypatch.undo()
+            await follow(by_s=by_s, now=now)
+            stage.set_clock(-HOUR_S)
+
+        monkeypatch.setattr(stage.store, "set_back", set_back_meanwhile)
+        stage.set_clock(-HOUR_S)
+
+        async def followed() -> bool:
+            (waiting,) = await stage.records()
+            return stage.clock.ahead_s == -2 * HOUR_S and (waiting.due_at or 0) < stage.clock.now() + 75
+
+        await stage.until(followed)
+
+
+class SteppingClock(AheadClock):
+    """Is set back by an hour right after it has been read so often."""
+
+    reads_left = 0
+
+    def now(self) -> float:
+        seen = super().now()
+        self.reads_left -= 1
+        if self.reads_left == 0:
+            self.ahead_s -= HOUR_S
+        return seen
+
+
+@pytest.mark.parametrize("reads", [1, 2, 3, 4])
+async def test_set_back_between_any_two_looks_at_it(tmp_path: Path, receiver: Recorder, reads: int) -> None:
+    async def failing(_request: Received) -> bytes:
+        return status(500)
+
+    receiver.reply = failing
+    clock = SteppingClock()
+    async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(60.0,), clock=clock) as stage:
+        await stage.take_in(1)
+        await stage.until(lambda: len(receiver.requests) == 1 and not stage.lane.in_flight)
+        clock.reads_left = reads
+        stage.set_clock(0)
+        await stage.until(lambda: clock.reads_left <= 0)
+
+        async def followed() -> bool:
+            (waiting,) = await stage.records()
+            return (waiting.due_at or 0) < stage.clock.now() + 75
+
+        await stage.until(followed)
+
+
+async def test_set_back_while_a_result_cannot_be_recorded(
+    tmp_path: Path, receiver: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(_request: Received) -> bytes:
+        return status(503, "Retry-After: 600")
+
+    receiver.reply = busy
+    async with at_work(tmp_path, f"{receiver.url}/w") as stage:
+
+        async def refused(*_: Any, **__: Any) -> bool:
+            monkeypatch.undo()
+            stage.set_clock(-HOUR_S)
+            raise StoreUnavailable("the disk is full")
+
+        monkeypatch.setattr(stage.store, "settle", refused)
+        await stage.take_in(1)
+
+        async def recorded() -> bool:
+            (waiting,) = await stage.records()
+            return waiting.failures == 1
+
+        await stage.until(recorded)
+        (waiting,) = await stage.records()
+        assert waiting.due_at == pytest.approx(stage.clock.now() + 600, abs=15)
+        assert (await stage.store.holds())["w"] == waiting.due_at
 
 
 async def test_set_back_a_hold_ends_as_soon_as_before(tmp_path: Path, receiver: Recorder) -> None:

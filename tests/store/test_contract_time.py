@@ -1,5 +1,6 @@
 """The contract, where clocks are concerned: leases that are renewed, instants that are set back."""
 
+import asyncio
 from dataclasses import replace
 
 from hookd.model import State
@@ -81,6 +82,15 @@ async def test_many_are_set_back_in_steps(store: Store) -> None:
     await store.set_back(by_s=HOUR_S, now=T0)
     assert len(await claim(store, "w", seats=1000, now=T0)) == 1000
     assert store.pending_count() == count
+
+
+async def test_what_came_before_the_clock_was_set_back_is_set_back_with_the_rest(store: Store) -> None:
+    """Both may reach the store together."""
+    coming = asyncio.ensure_future(enqueue(store, to("w"), now=T0 + HOUR_S))
+    await asyncio.sleep(0)
+    await store.set_back(by_s=HOUR_S, now=T0)
+    await coming
+    assert len(await claim(store, now=T0)) == 1
 
 
 async def test_the_newest_event_is_set_back_too(store: Store) -> None:

@@ -111,17 +111,20 @@ class Engine:
         self.connection.close()
 
     def _run(self, batch: _Sorted, change: Change, *, check_all: bool) -> None:
-        """Settles come first, they make room; claims after whatever makes something due, to find it."""
+        """Settles come first, they make room; claims after whatever makes something due, to find it.
+
+        Intake comes before the other writes: one of them may follow a clock that was set back since the events came.
+        """
         if batch.settles:
             Settling(self.connection, change).run(batch.settles)
-        for write in batch.writes:
-            write.result = write.work(self.connection, change)
         if batch.enqueues:
             unfinished = self._unfinished + change.unfinished.total()
             intake = Intake(
                 self.connection, self._keys, self._recent, self._marks, unfinished=unfinished, change=change
             )
             intake.run(batch.enqueues, check_all=check_all)
+        for write in batch.writes:
+            write.result = write.work(self.connection, change)
         if batch.claims:
             Leasing(self.connection, self._recent, change).run(batch.claims)
         for call in batch.others:
