@@ -1,6 +1,8 @@
 """The harness itself: what its books call lost and unexpected, what a power cut leaves, that mutants build."""
 
+import asyncio
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from tests.chaos import mutants
 from tests.chaos.soak import power
 from tests.chaos.soak.books import Arrival, Books, Fault, Posted, Reckoning, reconcile
+from tests.chaos.soak.receivers import PATIENCE_S, Receiver
 
 BODY = b'{"n": 1}'
 RECORD = {"event_id": "own-1", "state": "delivered", "attempt": 1}
@@ -101,6 +104,22 @@ def test_a_hand_and_a_lost_answer_explain_a_repeat() -> None:
     assert judged(given, attempt=2).duplicates == {"by hand": 1}
     lost = books(arrival(10, answered=False, lost=True), arrival(30))
     assert judged(lost, attempt=2).duplicates == {"answer lost": 1}
+
+
+@pytest.mark.parametrize(("sent_before_s", "cut_off"), [(0, True), (PATIENCE_S, False), (-60, False)])
+async def test_an_attempt_is_cut_off_before_its_time_however_late_it_is_noticed(
+    sent_before_s: float, cut_off: bool
+) -> None:
+    given, clock = books(), time.time
+    async with Receiver("w", "127.0.0.1", given, random.Random(1), clock, mode="stuck") as receiver:
+        reader, writer = await asyncio.open_connection(receiver.host, receiver.port)
+        sent_at = int(clock() - sent_before_s)
+        head = f"webhook-id: d\r\nwebhook-timestamp: {sent_at}\r\ncontent-length: {len(BODY)}"
+        writer.write(f"POST / HTTP/1.1\r\n{head}\r\n\r\n".encode() + BODY)
+        writer.write_eof()
+        assert await reader.read() == b""
+        writer.close()
+    assert [arrival.cut_off for arrival in given.arrivals] == [cut_off]
 
 
 def log_of(tmp_path: Path, *calls: str) -> Path:

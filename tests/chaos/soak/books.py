@@ -57,7 +57,8 @@ class Arrival:
         behaviour: what the receiver then did, for reading.
         answered_at: when the head of a 2xx had been handed to the system whole; None for any other answer.
         lost: the receiver took the request and gave no answer that hookd can have understood.
-        cut_off: hookd closed the connection, long before its time was up.
+        began_before_s: how long the attempt had been under way by then, at the most; a second too many is possible.
+        cut_off: hookd closed the connection before its time was up.
     """
 
     webhook: str
@@ -68,6 +69,7 @@ class Arrival:
     behaviour: str = ""
     answered_at: float | None = None
     lost: bool = False
+    began_before_s: float = 0.0
     cut_off: bool = False
 
 

@@ -80,10 +80,11 @@ async def power_cut(site: Site, chance: random.Random) -> None:
     log = site.directory / "strace.log"
     before = power.contents(site.store)
     site.daemon.wrap = power.tracing(site.store, log)
-    await site.start()
-    await asyncio.sleep(chance.uniform(0.5, 1.5))
-    site.daemon.signal(signal.SIGKILL)
-    await site.gone()
+    async with _disk_fault(site):
+        await site.start()
+        await asyncio.sleep(chance.uniform(0.5, 1.5))
+        site.daemon.signal(signal.SIGKILL)
+        await site.gone()
     site.daemon.wrap = ()
     power.lay(site.store, await asyncio.to_thread(power.image_after, before, log, chance))
     await site.start()
@@ -249,29 +250,30 @@ def possible() -> list[str]:
 
 @asynccontextmanager
 async def _disk_fault(site: Site) -> AsyncIterator[None]:
-    began_at = time.time()
-    fault = Fault("disk", began_at, began_at + 3600)
-    site.books.disk_faults.append(fault)
+    began_at, faults = time.time(), site.books.disk_faults
+    place = len(faults)
+    faults.append(Fault("disk", began_at, began_at + 3600))
     try:
         yield
     finally:
-        site.books.disk_faults[-1] = Fault("disk", began_at, time.time())
+        faults[place] = Fault("disk", began_at, time.time())
 
 
 @asynccontextmanager
 async def _strace(site: Site, injection: str) -> AsyncIterator[None]:
-    """Inject into the running daemon."""
-    tracer = await asyncio.create_subprocess_exec(
-        "strace", "-f", "-qq", "-e", f"trace={injection.partition(':')[0]}", "-e", f"inject={injection}",
-        "-o", "/dev/null", "-p", str(site.pid),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            tracer.send_signal(signal.SIGINT)
-        await tracer.wait()
+    """Inject into the running daemon; a thread that writes waits for the tracer, for seconds on a busy machine."""
+    async with _disk_fault(site):
+        tracer = await asyncio.create_subprocess_exec(
+            "strace", "-f", "-qq", "-e", f"trace={injection.partition(':')[0]}", "-e", f"inject={injection}",
+            "-o", "/dev/null", "-p", str(site.pid),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                tracer.send_signal(signal.SIGINT)
+            await tracer.wait()
 
 
 def _fill(ballast: Path) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import json
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -41,8 +42,8 @@ ANSWERS = {
     "bomb": b"HTTP/1.1 200 OK\r\n" + b"X-Bomb: b\r\n" * 60_000,
 }
 
-PATIENCE_S = 2.0
-"""hookd waits longer than this for an answer."""
+PATIENCE_S = 2.8
+"""An attempt takes longer than this before hookd gives it up."""
 
 SLOW_S = 0.4
 """The longest a good receiver takes; far less than the webhooks' timeout."""
@@ -53,6 +54,7 @@ class Receiver:
     """One webhook's receiver.
 
     Attributes:
+        wall: what hookd's clock shows, in seconds since the epoch.
         mode: `mixed` fails one request in four, `good` never, `down` always; `stuck` answers none.
     """
 
@@ -60,6 +62,7 @@ class Receiver:
     host: str
     books: Books
     chance: random.Random
+    wall: Callable[[], float] = time.time
     mode: str = "mixed"
     port: int = 0
     _server: asyncio.Server | None = None
@@ -111,8 +114,8 @@ class Receiver:
         if not arrival.lost and not reader.at_eof():
             return await self._answer(arrival, writer)
         await _leave(behaviour, reader, writer)
-        in_time = time.time() - arrival.at < PATIENCE_S
-        arrival.cut_off = in_time and reader.at_eof() and self._server is not None
+        took_s = arrival.began_before_s + time.time() - arrival.at
+        arrival.cut_off = took_s < PATIENCE_S and reader.at_eof() and self._server is not None
         return False
 
     async def _answer(self, arrival: Arrival, writer: asyncio.StreamWriter) -> bool:
@@ -123,8 +126,9 @@ class Receiver:
         await writer.drain()
         return behaviour not in LAST
 
-    def _note(self, delivery: str, body: bytes) -> Arrival:
+    def _note(self, delivery: str, sent_at: int, body: bytes) -> Arrival:
         arrival = Arrival(self.webhook, delivery, body, json.loads(body)["n"], time.time())
+        arrival.began_before_s = abs(self.wall() - sent_at)  # large where the clock was stepped meanwhile
         self.books.arrivals.append(arrival)
         return arrival
 
@@ -139,11 +143,12 @@ class Receiver:
         return self.chance.choice(GOOD)
 
 
-async def _read(reader: asyncio.StreamReader) -> tuple[str, bytes]:
-    """The `webhook-id` and the body of the next request."""
+async def _read(reader: asyncio.StreamReader) -> tuple[str, int, bytes]:
+    """The `webhook-id`, the `webhook-timestamp` and the body of the next request."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
     headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
-    return headers["webhook-id"], await reader.readexactly(int(headers["content-length"]))
+    body = await reader.readexactly(int(headers["content-length"]))
+    return headers["webhook-id"], int(headers["webhook-timestamp"]), body
 
 
 async def _leave(behaviour: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

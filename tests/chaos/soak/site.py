@@ -190,15 +190,16 @@ async def open_site(directory: Path, chance: random.Random, env: dict[str, str])
     books = Books()
     async with AsyncExitStack() as stack:
         stack.enter_context(_small_disk(directory / "disk"))
-        receivers = {
-            name: await stack.enter_async_context(Receiver(name, f"127.0.0.{index}", books, chance))
-            for index, name in enumerate(WEBHOOKS, 2)
-        }
-        layout = Layout(_free_port(), {name: receiver.url for name, receiver in receivers.items()})
         clock = WallClock(directory / "ahead") if installed() else None
         if clock is not None:
             clock.set(clock.now())
             env = {**env, **clock.env}
+        wall = clock.now if clock else time.time
+        receivers = {
+            name: await stack.enter_async_context(Receiver(name, f"127.0.0.{index}", books, chance, wall))
+            for index, name in enumerate(WEBHOOKS, 2)
+        }
+        layout = Layout(_free_port(), {name: receiver.url for name, receiver in receivers.items()})
         site = Site(directory, DaemonProcess(directory, env=env), receivers, layout, books, clock)
         site.write_config()
         stack.push_async_callback(site.daemon.close)
