@@ -242,7 +242,7 @@ async def _soaked(mutant: Mutant, options: Options, place: Path) -> Sequence[str
     directory = place / "soak"
     directory.mkdir()
     chance = options.chance()
-    plan = list(mutant.actions) * 8  # it ends where the fault shows
+    plan = list(mutant.actions) * 16  # it ends where the fault shows
     env = {"PYTHONPATH": str(program)}
     result = await soak.run(
         directory, chance, plan, env=env, until=re.compile(mutant.sign), settle_s=SETTLE_S
