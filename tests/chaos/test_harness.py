@@ -89,15 +89,6 @@ def test_a_crash_explains_a_repeat_only_while_the_answer_may_be_unrecorded() -> 
     assert judged(given, attempt=2).duplicates == {"crash": 1}
 
 
-@pytest.mark.parametrize(("accepted_at", "unexpected"), [(13, 1), (21, 0)])
-def test_an_answer_is_unrecorded_while_no_event_is_accepted(accepted_at: float, unexpected: int) -> None:
-    given = books(arrival(10), arrival(30))
-    given.crashes.append(20)
-    given.posted[2] = Posted(2, "none", "own-2", deliveries=(), posted_at=12.5, accepted_at=accepted_at)
-    given.posted[3] = Posted(3, "none", "own-3", deliveries=(), posted_at=11, accepted_at=11.5)
-    assert judged(given, attempt=2).unexpected == unexpected
-
-
 def test_a_hand_and_a_lost_answer_explain_a_repeat() -> None:
     given = books(arrival(10), arrival(30))
     given.retried_by_hand["d"] = 20

@@ -14,7 +14,7 @@ OWN_IDS = "own-"
 """How the ids begin that the generator chooses."""
 
 RECORD_S = 2.0
-"""A crash so soon after an answer may have come before the answer was recorded, if the disk is not stuck."""
+"""A crash so soon after an answer may have come before the answer was recorded."""
 
 
 @dataclass(slots=True)
@@ -28,8 +28,7 @@ class Posted:
         tries: how often it was sent.
         refused: how often it was answered that nothing was stored (503).
         deliveries: what the first 202 or 200 named, as (delivery id, task, webhook).
-        posted_at: when the try began that was so answered; None while there was none.
-        accepted_at: when that answer came; likewise.
+        accepted_at: when that answer came; None while there was none.
     """
 
     number: int
@@ -38,7 +37,6 @@ class Posted:
     tries: int = 0
     refused: int = 0
     deliveries: tuple[tuple[str, str, str], ...] | None = None
-    posted_at: float | None = None
     accepted_at: float | None = None
 
     @property
@@ -57,7 +55,6 @@ class Arrival:
         behaviour: what the receiver then did, for reading.
         answered_at: when the head of a 2xx had been handed to the system whole; None for any other answer.
         lost: the receiver took the request and gave no answer that hookd can have understood.
-        began_before_s: how long the attempt had been under way by then, at the most; a second too many is possible.
         cut_off: hookd closed the connection before its time was up.
     """
 
@@ -69,7 +66,6 @@ class Arrival:
     behaviour: str = ""
     answered_at: float | None = None
     lost: bool = False
-    began_before_s: float = 0.0
     cut_off: bool = False
 
 
@@ -168,31 +164,18 @@ def cause_of_repeat(earlier: Arrival, later: Arrival, books: Books) -> str | Non
         return "by hand"
     if earlier.answered_at is None and not earlier.cut_off:
         return "answer lost" if earlier.lost else "retry"
-    crashes = [crash for crash in books.crashes if earlier.at <= crash <= later.at]
-    if not crashes:
-        return None
     known_by = later.at if earlier.answered_at is None else _recorded_by(earlier.answered_at, books)
-    return "crash" if crashes[0] <= known_by else None
+    crashed = any(earlier.at <= crash <= min(later.at, known_by) for crash in books.crashes)
+    return "crash" if crashed else None
 
 
 def _recorded_by(answered_at: float, books: Books) -> float:
-    """When an answer is on disk at the latest; while the disk fails it is held in memory.
-
-    On a busy machine a disk may be stuck for longer than `RECORD_S` by itself: then no event is accepted either.
-    """
+    """When an answer is on disk at the latest; while the disk fails it is held in memory."""
     until = answered_at + RECORD_S
-    until = max(until, min(_accepted_after(until, books), default=until))
     for fault in sorted(books.disk_faults, key=lambda fault: fault.began_at):
         if fault.began_at <= until:
             until = max(until, fault.ended_at + RECORD_S)
     return until
-
-
-def _accepted_after(instant: float, books: Books) -> Iterable[float]:
-    """When events were accepted that were posted then or later."""
-    for event in books.posted.values():
-        if event.accepted_at is not None and event.posted_at is not None and event.posted_at >= instant:
-            yield event.accepted_at
 
 
 def _spans_a_crash(event: Posted | None, arrivals: list[Arrival], books: Books) -> bool:

@@ -79,7 +79,6 @@ class Generator:
 
     async def _try(self, session: aiohttp.ClientSession, batch: Sequence[Posted]) -> bool:
         """Send the batch once; returns whether to send it again."""
-        began_at = time.time()
         for event in batch:
             event.tries += 1
         repeatable = all(event.id for event in batch)
@@ -98,15 +97,15 @@ class Generator:
         if status not in {200, 202}:
             self.books.violations.append(f"a post was answered {status}: {answer[:300]!r}")
             return False
-        self._note(batch, json.loads(answer), began_at)
+        self._note(batch, json.loads(answer))
         return False
 
-    def _note(self, batch: Sequence[Posted], answer: dict[str, Any], began_at: float) -> None:
+    def _note(self, batch: Sequence[Posted], answer: dict[str, Any]) -> None:
         receipts = answer.get("events", [answer])
         for event, receipt in zip(batch, receipts, strict=True):
             made = tuple((d["id"], d["task"], d["webhook"]) for d in receipt["deliveries"])
             if event.deliveries is None:
-                event.deliveries, event.posted_at, event.accepted_at = made, began_at, time.time()
+                event.deliveries, event.accepted_at = made, time.time()
             elif event.deliveries != made or not receipt["duplicate"]:
                 self.books.violations.append(
                     f"unexpected: event {event.id} was answered {event.deliveries}, then {made} "

@@ -80,11 +80,10 @@ async def power_cut(site: Site, chance: random.Random) -> None:
     log = site.directory / "strace.log"
     before = power.contents(site.store)
     site.daemon.wrap = power.tracing(site.store, log)
-    async with _disk_fault(site):
-        await site.start()
-        await asyncio.sleep(chance.uniform(0.5, 1.5))
-        site.daemon.signal(signal.SIGKILL)
-        await site.gone()
+    await site.start()
+    await asyncio.sleep(chance.uniform(0.5, 1.5))
+    site.daemon.signal(signal.SIGKILL)
+    await site.gone()
     site.daemon.wrap = ()
     power.lay(site.store, await asyncio.to_thread(power.image_after, before, log, chance))
     await site.start()

@@ -43,7 +43,7 @@ ANSWERS = {
 }
 
 PATIENCE_S = 2.8
-"""An attempt takes longer than this before hookd gives it up."""
+"""hookd waits longer than this for an answer, counted from the `webhook-timestamp`, a whole second."""
 
 SLOW_S = 0.4
 """The longest a good receiver takes; far less than the webhooks' timeout."""
@@ -106,7 +106,9 @@ class Receiver:
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request and what is done about it; returns whether the connection stays."""
-        arrival = self._note(*await _read(reader))
+        delivery, sent_at, body = await _read(reader)
+        arrival = self._note(delivery, body)
+        began_at = arrival.at - abs(self.wall() - sent_at)  # long ago where the clock was stepped meanwhile
         behaviour = arrival.behaviour = self._choose()
         if self.chance.random() < 0.2:
             await asyncio.sleep(self.chance.uniform(0, SLOW_S))
@@ -114,8 +116,8 @@ class Receiver:
         if not arrival.lost and not reader.at_eof():
             return await self._answer(arrival, writer)
         await _leave(behaviour, reader, writer)
-        took_s = arrival.began_before_s + time.time() - arrival.at
-        arrival.cut_off = took_s < PATIENCE_S and reader.at_eof() and self._server is not None
+        in_time = time.time() - began_at < PATIENCE_S
+        arrival.cut_off = in_time and reader.at_eof() and self._server is not None
         return False
 
     async def _answer(self, arrival: Arrival, writer: asyncio.StreamWriter) -> bool:
@@ -126,9 +128,8 @@ class Receiver:
         await writer.drain()
         return behaviour not in LAST
 
-    def _note(self, delivery: str, sent_at: int, body: bytes) -> Arrival:
+    def _note(self, delivery: str, body: bytes) -> Arrival:
         arrival = Arrival(self.webhook, delivery, body, json.loads(body)["n"], time.time())
-        arrival.began_before_s = abs(self.wall() - sent_at)  # large where the clock was stepped meanwhile
         self.books.arrivals.append(arrival)
         return arrival
 
