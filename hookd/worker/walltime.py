@@ -42,7 +42,8 @@ class WallTime:
 
     def is_off(self) -> bool:
         """Whether it was set, either way, since the last look."""
-        return abs(self._behind_s()) > SLEW_S
+        now, mono = self._clock.now(), self._clock.monotonic()
+        return abs(self._seen.behind_s(now=now, mono=mono)) > SLEW_S
 
     async def follow(self) -> None:
         """Follow a wall clock that is set back: what was due in a minute still is. Set forward, it is due sooner.
@@ -98,9 +99,6 @@ class WallTime:
         now = self._clock.now()
         if seen_at is not None and (by_s := seen_at - now) > SLEW_S:
             await self._set_back(by_s, now)
-
-    def _behind_s(self) -> float:
-        return self._seen.behind_s(now=self._clock.now(), mono=self._clock.monotonic())
 
     async def _set_back(self, by_s: float, now: float) -> None:
         await self._store.set_back(by_s=by_s, now=now)

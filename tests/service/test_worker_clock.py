@@ -11,7 +11,7 @@ import pytest
 from hookd.errors import StoreUnavailable
 from hookd.model import State
 from tests.e2e.recorder import Received, Recorder, status
-from tests.service.worker_stage import AheadClock, at_work
+from tests.service.worker_stage import AheadClock, Stage, at_work
 from tests.store.builders import record
 
 HOUR_S = 3600.0
@@ -23,6 +23,16 @@ STEPS = pytest.mark.parametrize("by_s", [HOUR_S, YEAR_S])
 async def receiver() -> AsyncIterator[Recorder]:
     async with Recorder() as made:
         yield made
+
+
+async def failing(_request: Received) -> bytes:
+    return status(500)
+
+
+async def failed_once(stage: Stage) -> None:
+    """Take in a delivery whose first attempt fails; it waits for its retry."""
+    await stage.take_in(1)
+    await stage.until(lambda: stage.attempts("w") == 1 and not stage.lane.in_flight)
 
 
 @STEPS
@@ -100,9 +110,7 @@ async def test_set_back_what_waits_is_due_as_soon_as_before(
 
     receiver.reply = failing_once
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(60.0,)) as stage:
-        await stage.take_in(1)
-        await stage.until(lambda: len(receiver.requests) == 1)
-        await stage.until(lambda: not stage.lane.in_flight)
+        await failed_once(stage)
         (waiting,) = await stage.records()
         before = waiting.due_at or 0
         stage.set_clock(-by_s)
@@ -120,13 +128,9 @@ async def test_set_back_what_waits_is_due_as_soon_as_before(
 async def test_set_back_again_while_it_is_followed(
     tmp_path: Path, receiver: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def failing(_request: Received) -> bytes:
-        return status(500)
-
     receiver.reply = failing
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(60.0,)) as stage:
-        await stage.take_in(1)
-        await stage.until(lambda: len(receiver.requests) == 1 and not stage.lane.in_flight)
+        await failed_once(stage)
         follow = stage.store.set_back
 
         async def set_back_meanwhile(*, by_s: float, now: float) -> None:
@@ -160,14 +164,10 @@ class SteppingClock(AheadClock):
 
 @pytest.mark.parametrize("reads", [1, 2, 3, 4])
 async def test_set_back_between_any_two_looks_at_it(tmp_path: Path, receiver: Recorder, reads: int) -> None:
-    async def failing(_request: Received) -> bytes:
-        return status(500)
-
     receiver.reply = failing
     clock = SteppingClock()
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(60.0,), clock=clock) as stage:
-        await stage.take_in(1)
-        await stage.until(lambda: len(receiver.requests) == 1 and not stage.lane.in_flight)
+        await failed_once(stage)
         clock.reads_left = reads
 
         async def followed() -> bool:
@@ -242,7 +242,7 @@ async def test_set_forward_a_backlog_of_retries_is_no_flood(
 ) -> None:
     under_way = most = 0
 
-    async def failing(_request: Received) -> bytes:
+    async def unknown(_request: Received) -> bytes:
         return status(404)
 
     async def counting(_request: Received) -> bytes:
@@ -253,7 +253,7 @@ async def test_set_forward_a_backlog_of_retries_is_no_flood(
         under_way -= 1
         return status(200)
 
-    receiver.reply = failing
+    receiver.reply = unknown
     async with at_work(tmp_path, f"{receiver.url}/w", concurrency=4, backoff_s=(1000.0,)) as stage:
         await stage.take_in(100)
         await stage.until(lambda: len(receiver.requests) == 100)
@@ -268,14 +268,9 @@ async def test_a_clock_that_was_ahead_for_a_while_is_followed_at_the_next_start(
     tmp_path: Path, receiver: Recorder
 ) -> None:
     """What waits was reckoned by the clock that was ahead; no event came to tell."""
-
-    async def failing(_request: Received) -> bytes:
-        return status(404)
-
     receiver.reply = failing
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(600.0,)) as stage:
-        await stage.take_in(1)
-        await stage.until(lambda: len(receiver.requests) == 1 and not stage.lane.in_flight)
+        await failed_once(stage)
         stage.set_clock(YEAR_S)
         await stage.until(lambda: len(receiver.requests) == 2 and not stage.lane.in_flight)
         (delivery_id,) = stage.ids
@@ -289,16 +284,11 @@ async def test_a_clock_that_was_ahead_for_a_while_is_followed_at_the_next_start(
 async def test_a_step_back_is_followed_once_however_often_hookd_starts(
     tmp_path: Path, receiver: Recorder
 ) -> None:
-    async def failing(_request: Received) -> bytes:
-        return status(500)
-
     receiver.reply = failing
     clock = AheadClock()
     clock.ahead_s = HOUR_S
     async with at_work(tmp_path, f"{receiver.url}/w", clock=clock, backoff_s=(1800.0,)) as stage:
-        await stage.take_in(1)
-        await stage.until(lambda: len(receiver.requests) == 1)
-        await stage.until(lambda: not stage.lane.in_flight)
+        await failed_once(stage)
         (delivery_id,) = stage.ids
     for _ in range(3):
         async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(1800.0,)) as stage:
