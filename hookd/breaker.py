@@ -12,7 +12,7 @@ from enum import StrEnum
 from math import inf
 from typing import assert_never
 
-from hookd.model import Outcome, Reason
+from hookd.domain.deliveries import Outcome, Reason
 
 OPENS_AFTER = 10
 """Attempts in a row that found nobody until the lane is parked (spec 5)."""

@@ -28,11 +28,12 @@ from hookd.api.operate import OperatorRoutes
 from hookd.api.passed import Place, adopt, places
 from hookd.api.services import Services
 from hookd.api.tail import TailRoutes
-from hookd.clock import Clock
 from hookd.config import Loaded
-from hookd.defs import Config, Revision, UnixListen
-from hookd.errors import ListenFailed, SocketsUnfit, StoreUnavailable, StoreUnusable
-from hookd.facts import ConfigApplied, ConfigRejected, DaemonStarted
+from hookd.domain.clock import Clock
+from hookd.domain.definitions import Config, Revision, UnixListen
+from hookd.domain.errors import ListenFailed, SocketsUnfit, StoreUnavailable, StoreUnusable
+from hookd.domain.operator_events import ConfigApplied, ConfigRejected, DaemonStarted
+from hookd.domain.reload_result import Verdict
 from hookd.feed import Feed
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
@@ -44,7 +45,6 @@ from hookd.send import Sender
 from hookd.spool import Spool
 from hookd.store.sqlite import SqliteStore
 from hookd.systemd import Notifier, passed_descriptors, passed_to_another
-from hookd.verdict import Verdict
 from hookd.worker import Worker
 
 GC_THRESHOLD = 20_000

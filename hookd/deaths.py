@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from hookd.facts import ID_PREFIX, DeliveriesDead, DeliveryDead, is_own_id
-from hookd.ids import new_id
-from hookd.model import DeliveryRecord, EventRecord, State
+from hookd.domain.deliveries import State
+from hookd.domain.history import DeliveryRecord, EventRecord
+from hookd.domain.ids import new_id
+from hookd.domain.operator_events import ID_PREFIX, DeliveriesDead, DeliveryDead, is_own_id
 from hookd.schedule import moment_text
 from hookd.store.base import Store
 

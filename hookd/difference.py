@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from hookd.config.finding import Finding
-from hookd.defs import (
+from hookd.domain.definitions import (
     Config,
     DaemonDef,
     EventDef,
@@ -29,8 +29,8 @@ from hookd.defs import (
     WebhookDef,
     masked,
 )
-from hookd.model import GenerationRef
-from hookd.verdict import Changes
+from hookd.domain.deliveries import GenerationRef
+from hookd.domain.reload_result import Changes
 
 Definition = WebhookDef | TaskDef | EventDef | ScheduleDef | TypeDef | DaemonDef
 

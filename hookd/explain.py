@@ -17,12 +17,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from hookd import render
 from hookd.condition import ConditionError, EvaluationError, compile_condition
-from hookd.defs import Config, EventDef, Secret, Tls, WebhookDef, names_credential
+from hookd.domain.definitions import Config, EventDef, Secret, Tls, WebhookDef, names_credential
+from hookd.domain.events import Event, EventObject
+from hookd.domain.text import shown
 from hookd.generation import Generation
 from hookd.match import firings
-from hookd.model import Event, EventObject
 from hookd.request import TRACE_HEADERS, Request, build
-from hookd.wording import shown
 
 DELIVERY_ID = "dlv_example"
 """Stands where a delivery's id would be: nothing is stored, so there is none."""

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from hookd.clock import Clock
+from hookd.domain.clock import Clock
 
 KEPT = 4096
 """How many facts are kept: what a reader that comes back can be told."""

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
-from hookd.defs import Config, Revision
+from hookd.domain.definitions import Config, Revision
+from hookd.domain.deliveries import GenerationRef
 from hookd.match import Matcher
-from hookd.model import GenerationRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hookd import log, render
-from hookd.clock import Clock
-from hookd.defs import ScheduleDef, TaskDef, Template, WebhookDef
-from hookd.errors import IdConflict, PendingLimitReached, StoreUnavailable, TaskSpent
-from hookd.facts import ID_PREFIX, Report
+from hookd.domain.clock import Clock
+from hookd.domain.definitions import ScheduleDef, TaskDef, Template, WebhookDef
+from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailable, TaskSpent
+from hookd.domain.events import Event, EventObject, Kind, NewDelivery, Receipt, Submission
+from hookd.domain.ids import new_id
+from hookd.domain.operator_events import ID_PREFIX, Report
+from hookd.domain.tracing import Trace
 from hookd.generation import Generation
-from hookd.ids import new_id
 from hookd.match import firings
 from hookd.metrics import Metrics
-from hookd.model import Event, EventObject, Kind, NewDelivery, Receipt, Submission
 from hookd.schedule import firing_id, moment_text
 from hookd.store.base import Store
-from hookd.trace import Trace
 
 
 class _Entropy:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hookd.breaker import Breaker, BreakerState
-from hookd.defs import RateLimit, WebhookDef
-from hookd.model import Outcome
+from hookd.domain.definitions import RateLimit, WebhookDef
+from hookd.domain.deliveries import Outcome
 
 SHARE = 2
 """A lane may hold at most this many times the seats that are still free (dynamic thresholds, Choudhury and Hahne 1998):

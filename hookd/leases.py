@@ -7,7 +7,7 @@ never: do I/O, read a clock, or know the store. Called by: `worker`.
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from hookd.model import Lease
+from hookd.domain.deliveries import Lease
 
 RENEW_AHEAD_S = 5.0
 """A lease whose attempt is still under way is renewed this long before its end, at the latest."""

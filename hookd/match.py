@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hookd.condition import Condition, EvaluationError, Facts, compile_condition
-from hookd.defs import EventDef
-from hookd.model import Event, EventObject
+from hookd.domain.definitions import EventDef
+from hookd.domain.events import Event, EventObject
 
 _Rules = list[tuple[int, EventDef]]
 """Rules with their position in the declaration."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from math import inf
 
 from hookd import log
-from hookd.clock import Clock
-from hookd.errors import StoreUnavailable
+from hookd.domain.clock import Clock
+from hookd.domain.errors import StoreUnavailable
 from hookd.generation import Holder
 from hookd.store.base import Store
 

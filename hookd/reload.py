@@ -17,13 +17,13 @@ from watchfiles import Change, awatch
 
 from hookd import config as configuration
 from hookd import log
-from hookd.clock import Clock
 from hookd.config import Loaded, Severity
-from hookd.defs import Config, DaemonDef, Revision
 from hookd.difference import Comparison, compare, differences
+from hookd.domain.clock import Clock
+from hookd.domain.definitions import Config, DaemonDef, Revision
+from hookd.domain.reload_result import Verdict
 from hookd.generation import Generation, Holder
 from hookd.metrics import Metrics
-from hookd.verdict import Verdict
 
 QUIET_S = 0.5
 """A tree is read when it has been quiet this long, and read again this long after."""

@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from math import inf
 
 from hookd import log
-from hookd.clock import Clock
 from hookd.deaths import Deaths, left_over
-from hookd.errors import PendingLimitReached, StoreUnavailable
-from hookd.facts import (
+from hookd.domain.clock import Clock
+from hookd.domain.deliveries import State
+from hookd.domain.errors import PendingLimitReached, StoreUnavailable
+from hookd.domain.events import Receipt
+from hookd.domain.history import DeliveryFilter
+from hookd.domain.operator_events import (
     OWN_TYPES,
     DeliveriesDead,
     DeliveryDead,
@@ -34,7 +37,6 @@ from hookd.facts import (
 )
 from hookd.generation import Holder
 from hookd.intake import Intake
-from hookd.model import DeliveryFilter, Receipt, State
 from hookd.store.base import Store
 
 EVERY_S = 60.0

@@ -18,9 +18,9 @@ Must never: show a secret in `repr()`, or change a byte of the URL or the body. 
 from dataclasses import dataclass, field
 
 from hookd import __version__
-from hookd.defs import Method, Signing, WebhookDef
-from hookd.sign import signature_headers
-from hookd.trace import Trace
+from hookd.domain.definitions import Method, Signing, WebhookDef
+from hookd.domain.signatures import signature_headers
+from hookd.domain.tracing import Trace
 
 USER_AGENT = f"hookd/{__version__}"
 

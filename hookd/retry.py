@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime
 from http import HTTPStatus
 from typing import assert_never
 
-from hookd.defs import WebhookDef
-from hookd.model import Outcome, Reason, Settlement, State
+from hookd.domain.definitions import WebhookDef
+from hookd.domain.deliveries import Outcome, Reason, Settlement, State
 
 LONGEST_RETRY_AFTER_S = 86_400.0
 """A receiver may ask for at most a day (spec 5)."""

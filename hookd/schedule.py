@@ -22,8 +22,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from hookd.defs import ScheduleDef, Timing
-from hookd.wording import shown
+from hookd.domain.definitions import ScheduleDef, Timing
+from hookd.domain.text import shown
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a local time: the zone is applied to it
 _UTC_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

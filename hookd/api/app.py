@@ -15,7 +15,7 @@ from hookd.api.guard import Door
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, busy, unavailable
 from hookd.api.room import NoRoom
-from hookd.errors import EventRejected, PendingLimitReached, StoreUnavailable, TaskSpent
+from hookd.domain.errors import EventRejected, PendingLimitReached, StoreUnavailable, TaskSpent
 
 Route = Callable[[Request, Mapping[str, str]], Awaitable[Answer]]
 """A route: the request and the path's variables in, the answer out. May raise what `_refusal` knows."""

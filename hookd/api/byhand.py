@@ -14,9 +14,9 @@ from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, answer, unavailable
 from hookd.api.services import Services
 from hookd.decode.faults import escaped
-from hookd.defs import Template, WebhookDef
-from hookd.errors import EventRejected, Fault, StoreUnavailable
-from hookd.model import State
+from hookd.domain.definitions import Template, WebhookDef
+from hookd.domain.deliveries import State
+from hookd.domain.errors import EventRejected, Fault, StoreUnavailable
 
 
 class ByHandRoutes:

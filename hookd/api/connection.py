@@ -25,7 +25,7 @@ from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, unavailable
 from hookd.api.room import Room
 from hookd.api.unparsed import refusal
-from hookd.clock import Clock
+from hookd.domain.clock import Clock
 
 Serve = Callable[[Request], Awaitable[Answer]]
 """Answers a request; must not raise."""

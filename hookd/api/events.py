@@ -15,9 +15,9 @@ from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, answer, unavailable
 from hookd.api.room import PER_EVENT, NoRoom
 from hookd.api.services import Services
-from hookd.errors import EventRejected, Fault, IdConflict
-from hookd.model import Event
-from hookd.trace import Trace, read_trace
+from hookd.domain.errors import EventRejected, Fault, IdConflict
+from hookd.domain.events import Event
+from hookd.domain.tracing import Trace, read_trace
 
 TAKEN = (body.JSON, body.NDJSON, body.CLOUDEVENT, body.CLOUDEVENTS)
 """The content types that events come in; besides, any with the headers of a CloudEvent."""

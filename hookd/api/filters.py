@@ -12,9 +12,10 @@ from hookd.api.message import Request
 from hookd.api.problem import Problem
 from hookd.decode.faults import Faults, kind
 from hookd.decode.rfc3339 import is_date_time
-from hookd.errors import Fault
-from hookd.model import DeliveryFilter, State
-from hookd.wording import guess, shown
+from hookd.domain.deliveries import State
+from hookd.domain.errors import Fault
+from hookd.domain.history import DeliveryFilter
+from hookd.domain.text import guess, shown
 
 DEFAULT_LIMIT = 50
 MOST_ITEMS = 500

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hookd.api.message import Request
 from hookd.api.problem import Problem
-from hookd.defs import HttpListen, UnixListen
+from hookd.domain.definitions import HttpListen, UnixListen
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from hookd.api.guard import Door
 from hookd.api.listener import Listener
 from hookd.api.passed import Place
 from hookd.api.room import Room
-from hookd.clock import Clock
-from hookd.defs import HttpListen, UnixListen
-from hookd.errors import ListenFailed
+from hookd.domain.clock import Clock
+from hookd.domain.definitions import HttpListen, UnixListen
+from hookd.domain.errors import ListenFailed
 
 BACKLOG = 1024
 

@@ -12,7 +12,7 @@ from heapq import nlargest
 from hookd.api.bounds import Bounds
 from hookd.api.connection import Connection, Serve
 from hookd.api.room import Room
-from hookd.clock import Clock
+from hookd.domain.clock import Clock
 
 AT_ONCE = 64
 """Slow clients that are let go together where descriptors lack."""

@@ -17,10 +17,11 @@ from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, answer, unavailable
 from hookd.api.services import Services
 from hookd.breaker import BreakerState
-from hookd.errors import Fault, StoreUnavailable
+from hookd.domain.deliveries import State
+from hookd.domain.errors import Fault, StoreUnavailable
+from hookd.domain.history import LaneStats
 from hookd.lane import LaneState
 from hookd.metrics import CONTENT_TYPE, LaneGauges
-from hookd.model import LaneStats, State
 
 
 class OperatorRoutes:

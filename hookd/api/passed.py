@@ -12,8 +12,8 @@ import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hookd.defs import HttpListen, UnixListen
-from hookd.errors import SocketsUnfit
+from hookd.domain.definitions import HttpListen, UnixListen
+from hookd.domain.errors import SocketsUnfit
 from hookd.systemd import PassedDescriptor
 
 _NO_STREAM = "a socket unit needs ListenStream= and Accept=no"

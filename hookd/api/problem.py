@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from hookd.api.message import Answer
-from hookd.errors import Fault
+from hookd.domain.errors import Fault
 
 PROBLEM_TYPE = "application/problem+json"
 

@@ -10,7 +10,7 @@ Must never: count what a client only announced; a large Content-Length costs nob
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hookd.errors import HookdError
+from hookd.domain.errors import HookdError
 
 PER_VALUE = 64
 """Bytes that an object, array or further value in them takes once it is parsed, about."""

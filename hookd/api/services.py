@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hookd.clock import Clock
 from hookd.difference import Comparison
+from hookd.domain.clock import Clock
+from hookd.domain.reload_result import Verdict
+from hookd.domain.spool_layout import SpoolState
 from hookd.feed import Feed
 from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.lane import LaneState
 from hookd.metrics import Metrics
-from hookd.spooldir import SpoolState
 from hookd.store.base import Store
-from hookd.verdict import Verdict
 
 
 class ReloadService(Protocol):

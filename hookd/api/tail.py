@@ -23,8 +23,8 @@ from hookd.api.body import NDJSON
 from hookd.api.message import Answer, Request
 from hookd.api.problem import unavailable
 from hookd.api.services import Services
+from hookd.domain.deliveries import State
 from hookd.feed import Fact, Feed
-from hookd.model import State
 
 MOST_READERS = 32
 """How many may follow at once; so they cannot take the connections that posting needs."""

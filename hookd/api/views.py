@@ -8,21 +8,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from hookd.defs import Config, EventDef, ScheduleDef, TaskDef, masked
 from hookd.difference import Comparison, Difference
+from hookd.domain.definitions import Config, EventDef, ScheduleDef, TaskDef, masked
+from hookd.domain.deliveries import Attempt
+from hookd.domain.events import DeliveryRef, EventObject, Receipt, SpentMark
+from hookd.domain.history import DeliveryRecord, EventRecord, LaneStats
+from hookd.domain.reload_result import Changes, Verdict
 from hookd.generation import Generation
 from hookd.lane import LaneState, Parked
-from hookd.model import (
-    Attempt,
-    DeliveryRecord,
-    DeliveryRef,
-    EventObject,
-    EventRecord,
-    LaneStats,
-    Receipt,
-    SpentMark,
-)
-from hookd.verdict import Changes, Verdict
 
 JsonObject = dict[str, Any]
 

@@ -6,7 +6,7 @@ Must never: read files or a clock. Used by: `reading`, `comparing`, `cli`.
 from dataclasses import dataclass
 from typing import Any
 
-from hookd.model import Event
+from hookd.domain.events import Event
 
 DEFAULT_AT = 1_767_225_600.0
 """2026-01-01T00:00:00Z, seconds since the epoch: the clock of a case that gives none."""

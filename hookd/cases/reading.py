@@ -22,10 +22,10 @@ from hookd.config.schema import TESTS, Validators
 from hookd.config.view import Document, Scope, View
 from hookd.config.wording import Spot
 from hookd.decode.rfc3339 import is_date_time
-from hookd.defs import Config
-from hookd.errors import EventRejected
+from hookd.domain.definitions import Config
+from hookd.domain.errors import EventRejected
+from hookd.domain.events import Event
 from hookd.explain import EVENT_ID
-from hookd.model import Event
 
 _END = 253_370_764_800
 """9999-01-01T00:00:00Z: an instant before it has a date in every time zone."""

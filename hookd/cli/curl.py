@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 
-from hookd.defs import Method
+from hookd.domain.definitions import Method
 from hookd.explain import MASK, ExplainedRequest, Shown
 
 _OPENING = "curl -q -i -g --http1.1 --noproxy '*' --path-as-is"

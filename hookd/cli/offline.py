@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hookd.cli.screen import visible
 
 if TYPE_CHECKING:
-    from hookd.defs import Config
+    from hookd.domain.definitions import Config
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 from aiohttp import web
 
-from hookd import sign
 from hookd.cli.screen import visible
+from hookd.domain import signatures
 
 LARGEST_BODY = 64 << 20
 CLOSING_S = 0.5
@@ -64,7 +64,7 @@ class Received:
     target: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
-    signature: sign.Verification | None
+    signature: signatures.Verification | None
 
     def header(self, name: str) -> str:
         """The value of a header, whatever the case of its name; empty where it is missing."""
@@ -176,7 +176,7 @@ def _received(request: web.Request, body: bytes, secrets: Sequence[str]) -> Rece
         target=request.raw_path,
         headers=headers,
         body=body,
-        signature=sign.verify(dict(headers), body, secrets, now=time.time()) if secrets else None,
+        signature=signatures.verify(dict(headers), body, secrets, now=time.time()) if secrets else None,
     )
 
 

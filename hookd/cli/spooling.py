@@ -13,10 +13,10 @@ import os
 import time
 from typing import Any
 
-from hookd import spooldir
 from hookd.cli.client import NOBODY_THERE, Client, Foreign, Refusal, permission_remedy
 from hookd.cli.failure import UNREACHABLE, Failure
-from hookd.ids import new_id
+from hookd.domain import spool_layout
+from hookd.domain.ids import new_id
 
 ANSWER_S = 2.0
 """How long the daemon may take to answer before the event is spooled (seconds)."""
@@ -62,10 +62,10 @@ def directory(given: str, config: str | None) -> tuple[str, str]:
     try:
         path = config_path(config)
     except Failure as failure:
-        return spooldir.DEFAULT, failure.lines[0]
+        return spool_layout.DEFAULT, failure.lines[0]
     if found := spool_directory(path):
         return found, ""
-    return spooldir.DEFAULT, why_unread(path) or ""
+    return spool_layout.DEFAULT, why_unread(path) or ""
 
 
 def keep(where: str, content: bytes, suffix: str, why: Failure) -> str:
@@ -80,7 +80,9 @@ def keep(where: str, content: bytes, suffix: str, why: Failure) -> str:
     Raises:
         Failure: it cannot be written (exit code 3).
     """
-    name = spooldir.file_name(now_ns=time.time_ns(), pid=os.getpid(), entropy=os.urandom(8), suffix=suffix)
+    name = spool_layout.file_name(
+        now_ns=time.time_ns(), pid=os.getpid(), entropy=os.urandom(8), suffix=suffix
+    )
     try:
         opened = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -98,7 +100,7 @@ def keep(where: str, content: bytes, suffix: str, why: Failure) -> str:
 
 
 def _write(where: int, name: str, content: bytes) -> None:
-    part = f".{name}{spooldir.PART}"
+    part = f".{name}{spool_layout.PART}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     opened = os.open(part, flags, MODE, dir_fd=where)
     try:
@@ -175,7 +177,7 @@ class Spool:
                 if not _unanswered(failure):
                     raise
                 self.silent = failure
-        suffix = spooldir.JSON if media == "application/json" else spooldir.NDJSON
+        suffix = spool_layout.JSON if media == "application/json" else spool_layout.NDJSON
         where, self._doubt = directory(self._given, self._config)
         self.kept.append(keep(where, body, suffix, self.silent))
         return None

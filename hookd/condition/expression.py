@@ -14,7 +14,7 @@ from typing import Any
 from hookd.condition.faults import CONTAINER, VARIABLES, ConditionError, EvaluationError
 from hookd.condition.fields import check_fields
 from hookd.condition.wording import evaluation_message, refuse
-from hookd.model import Event
+from hookd.domain.events import Event
 
 LONGEST = 100_000
 """Characters of an expression; the library's own bound."""

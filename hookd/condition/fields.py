@@ -7,7 +7,7 @@ import re
 from itertools import pairwise
 
 from hookd.condition.faults import FIELDS, ConditionError, spot
-from hookd.wording import guess, shown
+from hookd.domain.text import guess, shown
 
 _BETWEEN = re.compile(r"\s|//")
 _PLAIN_TEXT = re.compile(r"""(["'])[^"'\\]*\1""")

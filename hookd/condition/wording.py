@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from hookd.condition.faults import CONTAINER, VARIABLES, ConditionError, spot
-from hookd.wording import guess, shown
+from hookd.domain.text import guess, shown
 
 # The library's errors in other words. Each pattern must match all of the library's sentence.
 

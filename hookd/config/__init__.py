@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hookd.config.finding import Finding, Loaded, Severity
     from hookd.config.revision import revision_of
     from hookd.config.watching import tree_hash, watch_dirs
-    from hookd.defs import Config
+    from hookd.domain.definitions import Config
 
 __all__ = [
     "Finding",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from hookd.config.headers import CONTENT_TYPE, Header, name_fault, value_fault
 from hookd.config.secret import PLAIN, read_secret, stands_in
 from hookd.config.view import View
-from hookd.defs import Secret
+from hookd.domain.definitions import Secret
 
 _BEARER = "bearer "
 _REFERENCE = "auth"

@@ -16,7 +16,7 @@ from hookd.config.tls import read_chain
 from hookd.config.units import Bounds, read_duration, read_size
 from hookd.config.view import View
 from hookd.config.zones import is_zone, read_timezone
-from hookd.defs import DaemonDef, HttpListen, Secret, UnixListen
+from hookd.domain.definitions import DaemonDef, HttpListen, Secret, UnixListen
 
 _RUNTIME_DIRECTORY = "/run/hookd"
 _SOCKET_NAME = "hookd.sock"

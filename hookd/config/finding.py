@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # spares `emit` the import
-    from hookd.defs import Config
+    from hookd.domain.definitions import Config
 
 Steps = tuple[str | int, ...]
 """The way from the top of the configuration to a value: keys and list indexes."""

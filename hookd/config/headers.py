@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hookd.config.secret import PLAIN, read_secret, stands_in
 from hookd.config.view import View
-from hookd.defs import Secret, names_credential
+from hookd.domain.definitions import Secret, names_credential
 
 Header = tuple[str, Secret]
 

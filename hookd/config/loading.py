@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hookd.clock import Clock
 from hookd.config.daemon import build_daemon
 from hookd.config.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
 from hookd.config.finding import Finding, Loaded, Severity, listed, shown_path
@@ -30,7 +29,17 @@ from hookd.config.view import Document, Scope, View
 from hookd.config.watching import digest
 from hookd.config.webhooks import Built, build_webhook
 from hookd.config.wording import Spot
-from hookd.defs import Config, DaemonDef, EventDef, Place, ScheduleDef, TaskDef, TypeDef, WebhookDef
+from hookd.domain.clock import Clock
+from hookd.domain.definitions import (
+    Config,
+    DaemonDef,
+    EventDef,
+    Place,
+    ScheduleDef,
+    TaskDef,
+    TypeDef,
+    WebhookDef,
+)
 
 Note = Callable[[str], None]
 """Is told the file that is worked on next."""

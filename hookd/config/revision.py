@@ -30,7 +30,7 @@ from hookd.config.files import (
     work_tree_of,
 )
 from hookd.config.watching import digest, identity
-from hookd.defs import Revision
+from hookd.domain.definitions import Revision
 
 GIT_S = 3.0
 """Seconds git is given for an answer: a reload has its verdict in time, whatever git does."""

@@ -18,8 +18,8 @@ from hookd.config.nodes import read_as
 from hookd.config.schedules import Calendar, build_schedule, has_local_times, is_schedule
 from hookd.config.units import parse_duration
 from hookd.config.view import View
-from hookd.defs import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
-from hookd.facts import ABOUT_WEBHOOKS, OWN, OWN_TYPES
+from hookd.domain.definitions import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
+from hookd.domain.operator_events import ABOUT_WEBHOOKS, OWN, OWN_TYPES
 
 _PLAIN_JSON = re.compile(
     r"true|false|null|~|0x[0-9a-f]+|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.IGNORECASE

@@ -12,7 +12,7 @@ from hookd.config.finding import quoted
 from hookd.config.units import Bounds, read_duration
 from hookd.config.view import View
 from hookd.config.zones import read_timezone
-from hookd.defs import Missed, ScheduleDef, Timing
+from hookd.domain.definitions import Missed, ScheduleDef, Timing
 from hookd.schedule import CronError, check_cron, local_instant, next_moment
 
 _LONGEST_S = 3650 * 86400

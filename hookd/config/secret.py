@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hookd.config.files import Unreadable
 from hookd.config.view import View
-from hookd.defs import Secret, kept_elsewhere
+from hookd.domain.definitions import Secret, kept_elsewhere
 
 PLAIN = "plain"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hookd.config.files import Unreadable
 from hookd.config.view import View
-from hookd.defs import Tls
+from hookd.domain.definitions import Tls
 
 
 class _PassphraseWanted(Exception):

@@ -12,7 +12,7 @@ from typing import Any
 from hookd.config.finding import quoted
 from hookd.config.nodes import read_as
 from hookd.config.view import View
-from hookd.defs import RateLimit
+from hookd.domain.definitions import RateLimit
 
 _DURATION = re.compile(r"((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"([1-9][0-9]*)(KiB|MiB|GiB)")

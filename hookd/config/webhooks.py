@@ -14,7 +14,7 @@ from hookd.config.tls import read_tls
 from hookd.config.units import Bounds, parse_rate, read_duration
 from hookd.config.url import names_forbidden_address, url_fault
 from hookd.config.view import View
-from hookd.defs import Method, RateLimit, Secret, Signing, SigningStyle, WebhookDef
+from hookd.domain.definitions import Method, RateLimit, Secret, Signing, SigningStyle, WebhookDef
 
 _STANDARD_PREFIX = "whsec_"
 _STANDARD_BYTES = range(24, 65)

@@ -29,11 +29,11 @@ from hookd.decode.events import (
 )
 from hookd.decode.faults import Faults, escaped, kind
 from hookd.decode.strictjson import parse_json
-from hookd.errors import EventRejected
-from hookd.facts import OWN
-from hookd.model import Event, EventObject
-from hookd.trace import Trace, read_trace
-from hookd.wording import shown
+from hookd.domain.errors import EventRejected
+from hookd.domain.events import Event, EventObject
+from hookd.domain.operator_events import OWN
+from hookd.domain.text import shown
+from hookd.domain.tracing import Trace, read_trace
 
 VERSION = "1.0"
 

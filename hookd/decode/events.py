@@ -13,9 +13,9 @@ from typing import Any
 
 from hookd.decode.faults import Faults, kind
 from hookd.decode.rfc3339 import LONGEST, is_date_time
-from hookd.defs import TypeDef
-from hookd.facts import OWN, OWN_TYPES, is_own_id
-from hookd.model import Event, EventObject
+from hookd.domain.definitions import TypeDef
+from hookd.domain.events import Event, EventObject
+from hookd.domain.operator_events import OWN, OWN_TYPES, is_own_id
 from hookd.schedule import is_firing_id
 
 _EVENT_FIELDS = ("type", "event", "object", "id", "time", "data")

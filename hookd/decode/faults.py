@@ -6,8 +6,8 @@ Must never: stop at the first fault. Called by: `events`, `cloudevents`.
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from hookd.errors import EventRejected, Fault
-from hookd.wording import guess, shown
+from hookd.domain.errors import EventRejected, Fault
+from hookd.domain.text import guess, shown
 
 MOST_FAULTS = 1000
 """The most that are listed in one refusal: an answer is never much larger than its request."""

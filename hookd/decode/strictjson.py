@@ -12,8 +12,8 @@ import re
 from itertools import accumulate
 from typing import Any, NoReturn
 
-from hookd.errors import EventRejected, Fault
-from hookd.wording import shown
+from hookd.domain.errors import EventRejected, Fault
+from hookd.domain.text import shown
 
 MAX_DEPTH = 100
 """Objects and arrays inside one another (spec 2)."""

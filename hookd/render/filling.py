@@ -12,8 +12,8 @@ from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any
 
-from hookd.defs import Fill, Slot, Template
-from hookd.model import Event
+from hookd.domain.definitions import Fill, Slot, Template
+from hookd.domain.events import Event
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

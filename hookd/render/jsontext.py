@@ -7,9 +7,9 @@ import json
 import re
 from collections.abc import Iterator
 
-from hookd.defs import Fill, Slot
+from hookd.domain.definitions import Fill, Slot
+from hookd.domain.text import shown
 from hookd.render.source import Source, TemplateError, split, variable
-from hookd.wording import shown
 
 MAX_DEPTH = 100
 """Objects and arrays inside one another in a message; the same bound as for posted JSON (spec 2)."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from hookd.defs import Fill, Slot
+from hookd.domain.definitions import Fill, Slot
+from hookd.domain.text import guess, shown
 from hookd.render.filling import TEXTS
-from hookd.wording import guess, shown
 
 
 class TemplateError(Exception):

@@ -17,7 +17,7 @@ from enum import StrEnum
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from hookd.model import Reason
+from hookd.domain.deliveries import Reason
 
 LACKS = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN}

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
-from hookd.defs import Secret, WebhookDef, names_credential
+from hookd.domain.definitions import Secret, WebhookDef, names_credential
 
 EXCERPT_BYTES = 4096
 """At most this much of an answer is kept (spec 5)."""

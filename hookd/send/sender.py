@@ -14,9 +14,10 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from hookd.clock import Clock
-from hookd.defs import WebhookDef
-from hookd.model import Outcome, Reason
+from hookd.domain.clock import Clock
+from hookd.domain.definitions import WebhookDef
+from hookd.domain.deliveries import Outcome, Reason
+from hookd.domain.tracing import Trace
 from hookd.request import Draft, draft
 from hookd.resolve import ThreadResolver
 from hookd.retry import retry_after
@@ -25,7 +26,6 @@ from hookd.send.faults import REMOTE, Fault, Phase, TlsUnusable, explain
 from hookd.send.mask import Mask
 from hookd.send.tls import Contexts
 from hookd.send.wire import Answer, Peer, Wire
-from hookd.trace import Trace
 
 _ASKING_FOR_TIME: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-from hookd.defs import Tls
+from hookd.domain.definitions import Tls
 from hookd.send.faults import TlsUnusable, is_local_lack
 
 

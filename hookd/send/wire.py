@@ -26,7 +26,7 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from hookd.addresses import is_never_called
+from hookd.domain.blocked_addresses import is_never_called
 from hookd.resolve import ThreadResolver
 from hookd.send.faults import NeverCalled, Phase
 

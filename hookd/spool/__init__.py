@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hookd import log
-from hookd.clock import Clock
-from hookd.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
+from hookd.domain.clock import Clock
+from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
+from hookd.domain.spool_layout import REJECTED, SpoolState
 from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.metrics import Metrics
@@ -25,7 +26,6 @@ from hookd.spool import files
 from hookd.spool.claim import Claim
 from hookd.spool.content import Refused, conflict, events_of
 from hookd.spool.files import Found, Mark, Verdict
-from hookd.spooldir import REJECTED, SpoolState
 
 POLL_S = 1.0
 """How often the directory is looked at. A poll, because it need not be there, and no notice of a change can be lost."""

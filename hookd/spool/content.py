@@ -8,10 +8,10 @@ from typing import Any
 
 from hookd import decode
 from hookd.decode import NotJson
-from hookd.defs import TypeDef
-from hookd.errors import EventRejected, Fault, IdConflict
-from hookd.model import Event
-from hookd.spooldir import NDJSON
+from hookd.domain.definitions import TypeDef
+from hookd.domain.errors import EventRejected, Fault, IdConflict
+from hookd.domain.events import Event
+from hookd.domain.spool_layout import NDJSON
 
 MOST_FAULTS = 20
 """Faults that a reason lists."""

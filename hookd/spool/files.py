@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hookd.config.files import kind_of
+from hookd.domain.spool_layout import BATCH_BYTES, JSON, NDJSON, PART, REASON, REJECTED
 from hookd.log import printable
 from hookd.spool.claim import DIRECTORY, Claim, HeldElsewhere
 from hookd.spool.content import Refused
-from hookd.spooldir import BATCH_BYTES, JSON, NDJSON, PART, REASON, REJECTED
 
 MOST_LISTED = 10_000
 """Names that one look brings; the rest is found by the next."""

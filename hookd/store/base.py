@@ -11,22 +11,9 @@ know HTTP, the configuration, or retry rules.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from hookd.model import (
-    Attempt,
-    DeliveryFilter,
-    DeliveryRecord,
-    EventRecord,
-    GenerationRef,
-    LaneStats,
-    Lease,
-    Page,
-    Receipt,
-    Settlement,
-    SpentMark,
-    State,
-    Submission,
-    Want,
-)
+from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Settlement, State, Want
+from hookd.domain.events import Receipt, SpentMark, Submission
+from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
 
 
 class Store(Protocol):

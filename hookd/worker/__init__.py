@@ -19,15 +19,15 @@ from itertools import chain
 
 from hookd import log, retry
 from hookd.breaker import BreakerState
-from hookd.clock import Clock
-from hookd.defs import Config, WebhookDef
-from hookd.errors import StoreUnavailable
-from hookd.facts import Tell, WebhookParked, WebhookResumed, unheard
+from hookd.domain.clock import Clock
+from hookd.domain.definitions import Config, WebhookDef
+from hookd.domain.deliveries import Attempt, Lease, Outcome, Reason, Settlement, State, Want
+from hookd.domain.errors import StoreUnavailable
+from hookd.domain.operator_events import Tell, WebhookParked, WebhookResumed, unheard
 from hookd.generation import Holder
 from hookd.lane import Lane, LaneState, LastResult, Parking, parked
 from hookd.leases import Leases
 from hookd.metrics import Metrics
-from hookd.model import Attempt, Lease, Outcome, Reason, Settlement, State, Want
 from hookd.send import Sender
 from hookd.store.base import Store
 from hookd.worker import told

@@ -4,9 +4,9 @@ Must never: ask the store anything. Called by: `worker`.
 """
 
 from hookd import log
-from hookd.clock import Clock
-from hookd.errors import StoreUnavailable
-from hookd.facts import StoreRecovered, Tell
+from hookd.domain.clock import Clock
+from hookd.domain.errors import StoreUnavailable
+from hookd.domain.operator_events import StoreRecovered, Tell
 from hookd.metrics import Metrics
 
 

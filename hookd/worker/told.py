@@ -4,9 +4,9 @@ Must never: decide anything. Called by: `worker`.
 """
 
 from hookd import log
-from hookd.facts import DeliveryDead, Tell
+from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Outcome, Settlement, State
+from hookd.domain.operator_events import DeliveryDead, Tell
 from hookd.metrics import Metrics
-from hookd.model import Attempt, GenerationRef, Lease, Outcome, Settlement, State
 
 
 def attempt_row(lease: Lease, outcome: Outcome, generation: GenerationRef) -> Attempt:

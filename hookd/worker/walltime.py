@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from math import inf
 
-from hookd.clock import Clock
+from hookd.domain.clock import Clock
 from hookd.lane import Lane
 from hookd.leases import Leases, WallClock
 from hookd.store.base import Store

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hookd.addresses import is_never_called
+from hookd.domain.blocked_addresses import is_never_called
 
 
 @pytest.mark.parametrize(

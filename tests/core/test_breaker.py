@@ -3,7 +3,7 @@
 import pytest
 
 from hookd.breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, OPENS_AFTER, Breaker, BreakerState, shows_alive
-from hookd.model import Outcome, Reason
+from hookd.domain.deliveries import Outcome, Reason
 
 DOWN = Outcome(Reason.CONNECT)
 UP = Outcome(Reason.OK, status=204)

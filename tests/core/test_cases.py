@@ -8,7 +8,7 @@ import pytest
 from hookd import config
 from hookd.cases import Case, Difference, judge, read_cases
 from hookd.cases.comparing import same_json
-from hookd.defs import Config
+from hookd.domain.definitions import Config
 from hookd.generation import Generation
 
 CONFIG = """

@@ -16,7 +16,7 @@ from hookd.condition import (
     Facts,
     compile_condition,
 )
-from hookd.model import Event, EventObject
+from hookd.domain.events import Event, EventObject
 
 NOW = 1760629087.9  # 2025-10-16T15:38:07.9Z
 WEB = EventObject(id="17", name="prod-web-01", tags=("production", "edge"))

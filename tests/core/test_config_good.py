@@ -10,7 +10,7 @@ import pytest
 
 from hookd import config
 from hookd.config import Loaded
-from hookd.defs import (
+from hookd.domain.definitions import (
     Config,
     DaemonDef,
     EventDef,

@@ -13,7 +13,7 @@ import pytest
 from hookd import config as configuration
 from hookd.config import revision
 from hookd.config.revision import revision_of
-from hookd.defs import Config, Revision
+from hookd.domain.definitions import Config, Revision
 
 TEXT = "webhooks:\n  ops:\n    url: http://127.0.0.1:9/\n"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hookd import config
 from hookd.config import Loaded, Severity
-from hookd.defs import Config, ScheduleDef, TaskDef
+from hookd.domain.definitions import Config, ScheduleDef, TaskDef
 
 GOOD = Path(__file__).parents[1] / "configs" / "good"
 HOOK = "webhooks: {hook: {url: http://127.0.0.1:9099/}, other: {url: http://127.0.0.1:9099/}}\n"

@@ -18,7 +18,7 @@ from hookd.config.nodes import parse
 from hookd.config.schema import Validators
 from hookd.config.units import parse_duration, parse_rate, parse_size
 from hookd.config.url import url_fault
-from hookd.defs import RateLimit, Secret
+from hookd.domain.definitions import RateLimit, Secret
 
 
 @pytest.mark.parametrize(

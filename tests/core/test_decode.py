@@ -18,9 +18,9 @@ from hookd.decode import (
     parse_ndjson,
 )
 from hookd.decode.rfc3339 import is_date_time
-from hookd.defs import TypeDef
-from hookd.errors import EventRejected
-from hookd.model import Event, EventObject
+from hookd.domain.definitions import TypeDef
+from hookd.domain.errors import EventRejected
+from hookd.domain.events import Event, EventObject
 
 TYPES = {
     "vm": TypeDef("vm", events=("on", "off")),

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hookd import config as configuration
-from hookd.defs import (
+from hookd.difference import Difference, FieldChange, compare, differences, duration
+from hookd.domain.definitions import (
     Config,
     DaemonDef,
     EventDef,
@@ -18,7 +19,6 @@ from hookd.defs import (
     TypeDef,
     WebhookDef,
 )
-from hookd.difference import Difference, FieldChange, compare, differences, duration
 
 BASE = """
 daemon:

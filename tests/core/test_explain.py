@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hookd.defs import (
+from hookd.domain.definitions import (
     Config,
     DaemonDef,
     EventDef,
@@ -20,6 +20,8 @@ from hookd.defs import (
     TypeDef,
     WebhookDef,
 )
+from hookd.domain.events import Event, EventObject
+from hookd.domain.tracing import Trace
 from hookd.explain import (
     DELIVERY_ID,
     MOST_MISSES,
@@ -34,10 +36,8 @@ from hookd.explain import (
     one_typo,
 )
 from hookd.generation import Generation
-from hookd.model import Event, EventObject
 from hookd.render import compile_message
 from hookd.request import build
-from hookd.trace import Trace
 
 NOW = 1_700_000_000.9
 RANDOM = 4

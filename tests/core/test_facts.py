@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from hookd.defs import Missed
-from hookd.facts import (
+from hookd.domain.definitions import Missed
+from hookd.domain.deliveries import Reason
+from hookd.domain.ids import new_id
+from hookd.domain.operator_events import (
     ID_PREFIX,
     MOST_NAMES,
     OWN,
@@ -24,10 +26,8 @@ from hookd.facts import (
     report,
     unheard,
 )
-from hookd.ids import new_id
+from hookd.domain.reload_result import Changes
 from hookd.lane import Parked
-from hookd.model import Reason
-from hookd.verdict import Changes
 
 LAST = DeliveryDead(
     "ops", "page", "dlv_9", "evt_9", 3, Reason.STATUS, 503, "3 attempts failed, no retries left"

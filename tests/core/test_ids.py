@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.ids import new_id
+from hookd.domain.ids import new_id
 
 MOMENTS = st.integers(0, 2**48 - 1)
 ENTROPY = st.binary(min_size=10, max_size=10)

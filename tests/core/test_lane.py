@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hookd.breaker import BreakerState
-from hookd.defs import RateLimit, Secret, WebhookDef
+from hookd.domain.definitions import RateLimit, Secret, WebhookDef
 from hookd.lane import Lane, Parked, Parking, parked
 
 WEBHOOK = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=1000)

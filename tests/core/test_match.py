@@ -4,9 +4,9 @@ import pytest
 
 from hookd import match
 from hookd.condition import ConditionError
-from hookd.defs import EventDef
+from hookd.domain.definitions import EventDef
+from hookd.domain.events import Event, EventObject
 from hookd.match import Found, Matcher, firings
-from hookd.model import Event, EventObject
 
 
 def rule(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.model import Event, EventObject, Kind
+from hookd.domain.events import Event, EventObject, Kind
 from hookd.render import TemplateError, Values, compile_message, fill
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.defs import Secret, WebhookDef
-from hookd.model import Outcome, Reason, Settlement, State
+from hookd.domain.definitions import Secret, WebhookDef
+from hookd.domain.deliveries import Outcome, Reason, Settlement, State
 from hookd.retry import LONGEST_RETRY_AFTER_S, decide, retry_after
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, RFC 9110's example

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from hookd.defs import ScheduleDef, Timing
+from hookd.domain.definitions import ScheduleDef, Timing
 from hookd.schedule import (
     CronError,
     check_cron,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from hookd.defs import Secret, Signing, SigningStyle
-from hookd.sign import Verdict, Verification, signature_headers, signing_key, verify
+from hookd.domain.definitions import Secret, Signing, SigningStyle
+from hookd.domain.signatures import Verdict, Verification, signature_headers, signing_key, verify
 
 ENCODED = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

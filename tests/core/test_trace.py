@@ -2,7 +2,7 @@
 
 import pytest
 
-from hookd.trace import Trace, read_trace
+from hookd.domain.tracing import Trace, read_trace
 
 ID = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"

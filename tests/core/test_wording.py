@@ -1,6 +1,6 @@
 import pytest
 
-from hookd.wording import guess, shown
+from hookd.domain.text import guess, shown
 
 
 @pytest.mark.parametrize(

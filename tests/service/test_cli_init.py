@@ -15,7 +15,7 @@ from hookd import config
 from hookd.cli import main
 from hookd.cli.commands.init import FILES
 from hookd.config.nodes import parse
-from hookd.defs import Config
+from hookd.domain.definitions import Config
 
 TOP = Path(__file__).parents[2]
 

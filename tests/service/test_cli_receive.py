@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from hookd import sign
 from hookd.cli import main
-from hookd.defs import Secret, Signing, SigningStyle
+from hookd.domain import signatures
+from hookd.domain.definitions import Secret, Signing, SigningStyle
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -77,7 +77,7 @@ def post(url: str, body: bytes = b"{}", **headers: str) -> tuple[int, bytes, dic
 def signed(body: bytes, style: SigningStyle, secret: str, *, at: float) -> dict[str, str]:
     """The headers of a signed delivery."""
     signing = Signing((Secret(secret),), style)
-    made = sign.signature_headers(signing, delivery_id="d1", timestamp=int(at), body=body)
+    made = signatures.signature_headers(signing, delivery_id="d1", timestamp=int(at), body=body)
     return {"webhook-id": "d1", "webhook-timestamp": str(int(at)), **dict(made)}
 
 

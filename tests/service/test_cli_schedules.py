@@ -11,7 +11,7 @@ import pytest
 from hookd.cli.commands import schedules as command
 from hookd.cli.commands.schedules import as_object, listing_lines, named_schedules
 from hookd.cli.options import Parser
-from hookd.defs import Config, DaemonDef, Missed, ScheduleDef, TaskDef, Template, Timing
+from hookd.domain.definitions import Config, DaemonDef, Missed, ScheduleDef, TaskDef, Template, Timing
 
 NOW = datetime(2026, 3, 28, 12, 0, tzinfo=UTC).timestamp()
 """The day before Berlin's clocks go forward."""

@@ -8,7 +8,7 @@ import pytest
 
 from hookd.cli.commands import types as command
 from hookd.cli.options import Parser
-from hookd.facts import OWN_TYPES
+from hookd.domain.operator_events import OWN_TYPES
 
 CATALOGUE = """
 types:

@@ -9,7 +9,7 @@ import pytest
 
 from hookd import log
 from hookd.api.tail import Wanted, _lines
-from hookd.clock import Clock
+from hookd.domain.clock import Clock
 from hookd.feed import Feed
 
 

@@ -9,9 +9,23 @@ from typing import Any
 import pytest
 
 from hookd import __version__
-from hookd.defs import Config, DaemonDef, EventDef, Fill, Secret, Slot, TaskDef, Template, WebhookDef
-from hookd.errors import PendingLimitReached, StoreUnavailable
-from hookd.facts import (
+from hookd.domain.definitions import (
+    Config,
+    DaemonDef,
+    EventDef,
+    Fill,
+    Secret,
+    Slot,
+    TaskDef,
+    Template,
+    WebhookDef,
+)
+from hookd.domain.deliveries import Outcome, Reason
+from hookd.domain.errors import PendingLimitReached, StoreUnavailable
+from hookd.domain.events import Event, Receipt
+from hookd.domain.history import DeliveryFilter, EventRecord
+from hookd.domain.ids import new_id
+from hookd.domain.operator_events import (
     ID_PREFIX,
     DeliveryDead,
     Report,
@@ -21,10 +35,8 @@ from hookd.facts import (
     WebhookResumed,
 )
 from hookd.generation import Generation, Holder
-from hookd.ids import new_id
 from hookd.intake import Intake
 from hookd.metrics import Metrics
-from hookd.model import DeliveryFilter, Event, EventRecord, Outcome, Reason, Receipt
 from hookd.reporting import EVERY_S, MOST_WAITING, Reporter
 from hookd.store.sqlite import SqliteStore
 from tests.service.worker_stage import AheadClock

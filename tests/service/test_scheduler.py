@@ -13,14 +13,24 @@ from typing import Any
 import pytest
 
 from hookd import __version__, log
-from hookd.clock import Clock
-from hookd.defs import Config, DaemonDef, Missed, ScheduleDef, Secret, TaskDef, Template, Timing, WebhookDef
-from hookd.errors import StoreUnavailable
-from hookd.facts import Fact, ScheduleMissed
+from hookd.domain.clock import Clock
+from hookd.domain.definitions import (
+    Config,
+    DaemonDef,
+    Missed,
+    ScheduleDef,
+    Secret,
+    TaskDef,
+    Template,
+    Timing,
+    WebhookDef,
+)
+from hookd.domain.errors import StoreUnavailable
+from hookd.domain.events import Event, Receipt, Submission
+from hookd.domain.operator_events import Fact, ScheduleMissed
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.metrics import Metrics
-from hookd.model import Event, Receipt, Submission
 from hookd.schedule import moment_text
 from hookd.scheduler import (
     ALIVE_EVERY_S,

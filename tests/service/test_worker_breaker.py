@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hookd.breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerState
+from hookd.domain.deliveries import GenerationRef, Lease, State, Want
 from hookd.lane import Parked
-from hookd.model import GenerationRef, Lease, State, Want
 from tests.e2e.recorder import Received, Recorder, status
 from tests.service.worker_stage import Stage, at_work
 

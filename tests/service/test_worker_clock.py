@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hookd.errors import StoreUnavailable
-from hookd.model import State
+from hookd.domain.deliveries import State
+from hookd.domain.errors import StoreUnavailable
 from tests.e2e.recorder import Received, Recorder, status
 from tests.service.worker_stage import AheadClock, Stage, at_work
 from tests.store.builders import record

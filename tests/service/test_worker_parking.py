@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from hookd.facts import WebhookParked, WebhookResumed
+from hookd.domain.operator_events import WebhookParked, WebhookResumed
 from hookd.lane import Parked
 from hookd.worker import LONGEST_NAP_S
 from tests.e2e.recorder import Received, Recorder, status

@@ -9,13 +9,14 @@ from typing import Any
 
 from hookd import __version__
 from hookd.breaker import BreakerState
-from hookd.clock import Clock
-from hookd.defs import Config, DaemonDef, Secret, WebhookDef
-from hookd.facts import Fact
+from hookd.domain.clock import Clock
+from hookd.domain.definitions import Config, DaemonDef, Secret, WebhookDef
+from hookd.domain.deliveries import State
+from hookd.domain.history import DeliveryRecord
+from hookd.domain.operator_events import Fact
 from hookd.generation import Generation, Holder
 from hookd.lane import LaneState
 from hookd.metrics import Metrics
-from hookd.model import DeliveryRecord, State
 from hookd.send import Sender
 from hookd.store.sqlite import SqliteStore
 from hookd.worker import Worker

@@ -5,22 +5,9 @@ import hashlib
 import itertools
 from typing import Any
 
-from hookd.model import (
-    Attempt,
-    DeliveryFilter,
-    DeliveryRecord,
-    Event,
-    Kind,
-    Lease,
-    NewDelivery,
-    Outcome,
-    Reason,
-    Receipt,
-    Settlement,
-    State,
-    Submission,
-    Want,
-)
+from hookd.domain.deliveries import Attempt, Lease, Outcome, Reason, Settlement, State, Want
+from hookd.domain.events import Event, Kind, NewDelivery, Receipt, Submission
+from hookd.domain.history import DeliveryFilter, DeliveryRecord
 from hookd.store.base import Store
 
 T0 = 1_700_000_000.0

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from hookd.model import Event, NewDelivery, Submission
+from hookd.domain.events import Event, NewDelivery, Submission
 from hookd.store.sqlite import SqliteStore
 
 

@@ -7,25 +7,12 @@ from typing import Any
 
 import pytest
 
-from hookd.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
-from hookd.model import (
-    DeliveryFilter,
-    DeliveryRef,
-    Event,
-    EventObject,
-    Kind,
-    LaneStats,
-    Lease,
-    NewDelivery,
-    Outcome,
-    Reason,
-    Settlement,
-    State,
-    Submission,
-    Want,
-)
+from hookd.domain.deliveries import Lease, Outcome, Reason, Settlement, State, Want
+from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
+from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelivery, Submission
+from hookd.domain.history import DeliveryFilter, LaneStats
+from hookd.domain.tracing import Trace
 from hookd.store.base import Store
-from hookd.trace import Trace
 from tests.store.builders import (
     DEAD,
     DELIVERED,

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from hookd.errors import StoreUnavailable
-from hookd.model import DeliveryFilter, Event, LaneStats, Lease, NewDelivery, Settlement, State, Submission
+from hookd.domain.deliveries import Lease, Settlement, State
+from hookd.domain.errors import StoreUnavailable
+from hookd.domain.events import Event, NewDelivery, Submission
+from hookd.domain.history import DeliveryFilter, LaneStats
 from hookd.store.base import Store
 from tests.store.builders import (
     DEAD,

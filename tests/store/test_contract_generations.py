@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hookd.model import GenerationRef, Lease, Settlement, Want
+from hookd.domain.deliveries import GenerationRef, Lease, Settlement, Want
 from hookd.store.base import Store
 from hookd.store.sqlite import SqliteStore
 from tests.store.builders import (

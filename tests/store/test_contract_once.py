@@ -5,8 +5,9 @@ import dataclasses
 
 import pytest
 
-from hookd.errors import IdConflict, PendingLimitReached, TaskSpent
-from hookd.model import DeliveryFilter, Event, Kind, SpentMark, Submission
+from hookd.domain.errors import IdConflict, PendingLimitReached, TaskSpent
+from hookd.domain.events import Event, Kind, SpentMark, Submission
+from hookd.domain.history import DeliveryFilter
 from hookd.store.base import Store
 from tests.store.builders import (
     T0,

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from hookd.model import State
+from hookd.domain.deliveries import State
 from hookd.store.base import Store
 from tests.store.builders import T0, claim, claim_one, enqueue, record, retry_at, settle, to
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from hookd.errors import StoreUnavailable, TaskSpent
-from hookd.model import DeliveryFilter, State
+from hookd.domain.deliveries import State
+from hookd.domain.errors import StoreUnavailable, TaskSpent
+from hookd.domain.history import DeliveryFilter
 from hookd.store.sqlite import SqliteStore, deep_check
 from tests.store.builders import (
     DEAD,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hookd.errors import StoreUnavailable, StoreUnusable
+from hookd.domain.errors import StoreUnavailable, StoreUnusable
 from hookd.store.sqlite import SqliteStore
 from hookd.store.sqlite.engine import Engine
 from tests.store.builders import enqueue, listed, to

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from hookd.errors import TaskSpent
-from hookd.model import DeliveryFilter, Lease, Settlement, State
+from hookd.domain.deliveries import Lease, Settlement, State
+from hookd.domain.errors import TaskSpent
+from hookd.domain.history import DeliveryFilter
 from hookd.store.base import Store
 from hookd.store.sqlite import SqliteStore
 from tests.store.builders import (

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from hookd.errors import StoreUnusable
-from hookd.model import DeliveryFilter, LaneStats, State
+from hookd.domain.deliveries import State
+from hookd.domain.errors import StoreUnusable
+from hookd.domain.history import DeliveryFilter, LaneStats
 from hookd.store.sqlite import SqliteStore, deep_check, reading
 from hookd.store.sqlite.claim import NEXT_DUE
 from hookd.store.sqlite.lock import FileLock

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hookd.errors import StoreDamaged
+from hookd.domain.errors import StoreDamaged
 from hookd.store.sqlite import SqliteStore, deep_check
 from hookd.store.sqlite.wal import fault_in
 from tests.store.builders import enqueue, listed, to

@@ -10,8 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from hookd.errors import StoreUnavailable
-from hookd.model import Attempt, Event, Lease, NewDelivery, Reason, Settlement, State, Submission, Want
+from hookd.domain.deliveries import Attempt, Lease, Reason, Settlement, State, Want
+from hookd.domain.errors import StoreUnavailable
+from hookd.domain.events import Event, NewDelivery, Submission
 from hookd.store.sqlite import SqliteStore
 
 

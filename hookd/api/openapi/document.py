@@ -15,7 +15,7 @@ from hookd.api.openapi.operations import OPERATIONS, Operation, Said
 from hookd.api.openapi.schemas import SCHEMAS
 from hookd.api.openapi.shape import Schema, choice, instant, ref, text
 from hookd.api.problem import PROBLEM_TYPE, RETRY_AFTER_S
-from hookd.model import State
+from hookd.domain.deliveries import State
 
 _BOUNDS = Bounds()
 

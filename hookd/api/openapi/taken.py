@@ -22,7 +22,7 @@ from hookd.api.openapi.shape import (
     text,
 )
 from hookd.decode.cloudevents import VERSION
-from hookd.model import State
+from hookd.domain.deliveries import State
 
 _TAGS = listed(printable(128, "A tag"), uniqueItems=True, description="Its tags at that moment")
 _DATA: Schema = {"type": "object", "description": "Anything; messages and conditions use it", "default": {}}

@@ -12,7 +12,7 @@ from hookd.cli.screen import as_json, visible
 
 if TYPE_CHECKING:
     from hookd.config.finding import Finding
-    from hookd.defs import Config
+    from hookd.domain.definitions import Config
 
 DESCRIPTION = """Find everything that is wrong with a config, each with its place.
 
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 def store_findings(path: str) -> "list[Finding]":
     """What is wrong with the store, in the form of what is wrong with the config."""
     from hookd.config.finding import Finding, Severity
-    from hookd.errors import StoreUnusable
+    from hookd.domain.errors import StoreUnusable
     from hookd.store.sqlite import deep_check
 
     try:

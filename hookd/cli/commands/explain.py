@@ -16,10 +16,10 @@ from hookd.cli.options import add_json
 from hookd.cli.screen import as_json, visible, visible_block
 
 if TYPE_CHECKING:
-    from hookd.defs import Config
-    from hookd.errors import EventRejected
+    from hookd.domain.definitions import Config
+    from hookd.domain.errors import EventRejected
+    from hookd.domain.events import Event, EventObject
     from hookd.explain import Explained, ExplainedRequest
-    from hookd.model import Event, EventObject
 
 DESCRIPTION = """Tell what an event leads to, from the config alone: the rules that match, each request as it would
 go out (secrets masked) and as a line for curl, and, of the rules that come near, why they do not match.
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """Explain; 0 where at least one request would be sent."""
     import secrets
 
-    from hookd.clock import Clock
+    from hookd.domain.clock import Clock
     from hookd.explain import explain_each
     from hookd.generation import Generation
 
@@ -72,7 +72,7 @@ def read_events(path: str, config: "Config") -> "list[Event]":
         Failure: it cannot be read, or the daemon would refuse it; every fault is told.
     """
     from hookd import decode
-    from hookd.errors import EventRejected
+    from hookd.domain.errors import EventRejected
     from hookd.explain import EVENT_ID
 
     raw = _read(path, config.daemon.event_size)
@@ -155,7 +155,7 @@ def _read(path: str, limit: int) -> bytes:
 def _parse(raw: bytes) -> Any:
     """One JSON text, or a list of those that stand one a line."""
     from hookd import decode
-    from hookd.errors import EventRejected
+    from hookd.domain.errors import EventRejected
 
     try:
         return decode.parse_json(raw)
@@ -168,7 +168,7 @@ def _parse(raw: bytes) -> Any:
 
 def _is_json(line: bytes) -> bool:
     from hookd import decode
-    from hookd.errors import EventRejected
+    from hookd.domain.errors import EventRejected
 
     try:
         decode.parse_json(line)

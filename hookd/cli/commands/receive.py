@@ -198,7 +198,7 @@ def _from_environment(name: str) -> str:
 
 
 def _check_secrets(secrets: Sequence[str]) -> None:
-    from hookd.sign import signing_key
+    from hookd.domain.signatures import signing_key
 
     if "" in secrets:
         raise Failure("a secret cannot be used: it is empty", code=USAGE)

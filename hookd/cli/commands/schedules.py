@@ -15,7 +15,7 @@ from hookd.cli.options import add_json, whole_number
 from hookd.cli.screen import Table, as_json, terminal_width, visible
 
 if TYPE_CHECKING:
-    from hookd.defs import Config, ScheduleDef
+    from hookd.domain.definitions import Config, ScheduleDef
 
 DESCRIPTION = """List the schedules of the config, with the tasks they run and the next run of each, in its time zone.
 
@@ -48,7 +48,7 @@ def _count(value: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """List them."""
-    from hookd.clock import Clock
+    from hookd.domain.clock import Clock
 
     config = read_config(options)
     if config is None:

@@ -13,7 +13,7 @@ from hookd.cli.options import add_json
 from hookd.cli.screen import as_json, visible
 
 if TYPE_CHECKING:
-    from hookd.defs import Config, EventDef, TypeDef
+    from hookd.domain.definitions import Config, EventDef, TypeDef
 
 DESCRIPTION = """List the types of events and, for each event, the rules that are about it.
 
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
 def as_objects(config: "Config") -> list[dict[str, Any]]:
     """The types for tools, each with its events and the rules on these."""
-    from hookd.facts import OWN_TYPES
+    from hookd.domain.operator_events import OWN_TYPES
 
     rules = _by_event(config)
     return [
@@ -58,7 +58,7 @@ def as_objects(config: "Config") -> list[dict[str, Any]]:
 
 def listing_lines(config: "Config") -> list[str]:
     """The types for people."""
-    from hookd.facts import OWN_TYPES
+    from hookd.domain.operator_events import OWN_TYPES
 
     types, rules = _types(config), _by_event(config)
     lines = []
@@ -87,9 +87,9 @@ def _type_lines(
 
 def _types(config: "Config") -> "list[TypeDef]":
     """The types that are the operator's."""
-    from hookd.defs import TypeDef
+    from hookd.domain.definitions import TypeDef
+    from hookd.domain.operator_events import OWN
     from hookd.explain import named_by_rules
-    from hookd.facts import OWN
 
     if config.types is not None:
         return list(config.types.values())

@@ -5,7 +5,7 @@ Must never: begin or end a transaction. Called by: `claim` and `settle`.
 
 from typing import Any
 
-from hookd.model import Attempt, Reason
+from hookd.domain.deliveries import Attempt, Reason
 from hookd.store.sqlite.rows import ManyRows, micros
 
 INSERT_ATTEMPTS = ManyRows(

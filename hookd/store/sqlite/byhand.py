@@ -11,7 +11,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hookd.model import TRANSITIONS, DeliveryFilter, State
+from hookd.domain.deliveries import TRANSITIONS, State
+from hookd.domain.history import DeliveryFilter
 from hookd.store.sqlite import reading
 from hookd.store.sqlite.change import Change
 from hookd.store.sqlite.reading import Match

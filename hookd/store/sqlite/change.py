@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hookd.model import State
+from hookd.domain.deliveries import State
 from hookd.store.sqlite.rows import STATES
 
 Mark = tuple[str, str]

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from hookd.model import GenerationRef, Lease, Want
+from hookd.domain.deliveries import GenerationRef, Lease, Want
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row, token_of
 from hookd.store.sqlite.change import Change

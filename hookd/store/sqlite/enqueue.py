@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hookd.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, TaskSpent
-from hookd.model import DeliveryRef, Event, EventObject, Kind, NewDelivery, Receipt, Submission
+from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, TaskSpent
+from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelivery, Receipt, Submission
 from hookd.store.sqlite.change import Change, Mark
 from hookd.store.sqlite.operations import Enqueue
 from hookd.store.sqlite.recent import Fresh, Recent

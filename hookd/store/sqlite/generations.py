@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hookd.model import GenerationRef
+from hookd.domain.deliveries import GenerationRef
 from hookd.store.sqlite.rows import ManyRows
 
 COLUMNS = "g.number, g.hash, g.revision, g.dirty"

@@ -11,7 +11,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from hookd.errors import StoreUnusable
+from hookd.domain.errors import StoreUnusable
 
 
 class FileLock:

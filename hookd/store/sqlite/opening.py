@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
-from hookd.errors import StoreDamaged, StoreUnusable
+from hookd.domain.errors import StoreDamaged, StoreUnusable
 from hookd.store.sqlite import wal
 from hookd.store.sqlite.lock import FileLock
 

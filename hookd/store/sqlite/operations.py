@@ -8,7 +8,8 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hookd.model import Attempt, GenerationRef, Lease, Receipt, Settlement, Submission, Want
+from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Settlement, Want
+from hookd.domain.events import Receipt, Submission
 from hookd.store.sqlite.change import Change
 
 

@@ -10,18 +10,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from hookd.model import (
-    Attempt,
-    DeliveryFilter,
-    DeliveryRecord,
-    Event,
-    EventObject,
-    EventRecord,
-    Kind,
-    Reason,
-    SpentMark,
-    State,
-)
+from hookd.domain.deliveries import Attempt, Reason, State
+from hookd.domain.events import Event, EventObject, Kind, SpentMark
+from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.refs import refs_of
 from hookd.store.sqlite.rows import CODES, STATES, micros, optional_seconds, seconds, to_json, trace_of

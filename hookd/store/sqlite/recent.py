@@ -7,7 +7,7 @@ Must never: grow past its bound. Called by: `enqueue` (put) and `claim` (take), 
 
 from typing import NamedTuple
 
-from hookd.trace import Trace
+from hookd.domain.tracing import Trace
 
 _BOUND = 8 * 1024 * 1024
 _OVERHEAD = 500

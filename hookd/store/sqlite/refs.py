@@ -5,7 +5,7 @@ Must never: write. Called by: `enqueue` for duplicates, `reading` for records.
 
 import sqlite3
 
-from hookd.model import DeliveryRef
+from hookd.domain.events import DeliveryRef
 
 _REFS = "SELECT id, task, webhook FROM deliveries WHERE seq >= ? AND seq < ? AND event_seq = ? ORDER BY seq"
 

@@ -11,8 +11,8 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hookd.model import State
-from hookd.trace import Trace
+from hookd.domain.deliveries import State
+from hookd.domain.tracing import Trace
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 

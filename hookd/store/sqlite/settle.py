@@ -10,7 +10,7 @@ import json
 import sqlite3
 from typing import Any
 
-from hookd.model import TRANSITIONS, Settlement, State
+from hookd.domain.deliveries import TRANSITIONS, Settlement, State
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, attempt_row, seq_of
 from hookd.store.sqlite.change import Change

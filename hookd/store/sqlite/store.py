@@ -11,22 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from hookd.model import (
-    Attempt,
-    DeliveryFilter,
-    DeliveryRecord,
-    EventRecord,
-    GenerationRef,
-    LaneStats,
-    Lease,
-    Page,
-    Receipt,
-    Settlement,
-    SpentMark,
-    State,
-    Submission,
-    Want,
-)
+from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Settlement, State, Want
+from hookd.domain.events import Receipt, SpentMark, Submission
+from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
 from hookd.store.sqlite import byhand, reading, renewing, watching
 from hookd.store.sqlite.attempts import seq_of
 from hookd.store.sqlite.byhand import Progress

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hookd.errors import HookdError, StoreDamaged, StoreUnavailable, StoreUnusable
+from hookd.domain.errors import HookdError, StoreDamaged, StoreUnavailable, StoreUnusable
 from hookd.store.sqlite.change import Change, Picture
 from hookd.store.sqlite.engine import Engine
 from hookd.store.sqlite.opening import lock_database, primary_code

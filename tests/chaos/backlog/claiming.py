@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from hookd.model import Want
+from hookd.domain.deliveries import Want
 from hookd.store.sqlite import SqliteStore
 from tests.chaos.backlog.filling import LIMIT, settled, submission
 from tests.chaos.backlog.stage import Stage, silent_server

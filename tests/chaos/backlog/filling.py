@@ -14,19 +14,9 @@ import time
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from hookd.ids import new_id
-from hookd.model import (
-    Attempt,
-    Event,
-    EventObject,
-    Lease,
-    NewDelivery,
-    Reason,
-    Settlement,
-    State,
-    Submission,
-    Want,
-)
+from hookd.domain.deliveries import Attempt, Lease, Reason, Settlement, State, Want
+from hookd.domain.events import Event, EventObject, NewDelivery, Submission
+from hookd.domain.ids import new_id
 from hookd.store.sqlite import SqliteStore
 
 BATCH = 2_000

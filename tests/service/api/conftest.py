@@ -11,8 +11,8 @@ import uvloop
 from hookd.api.bounds import Bounds
 from hookd.api.listen import Listeners
 from hookd.api.passed import Place
-from hookd.clock import Clock
-from hookd.defs import HttpListen, UnixListen
+from hookd.domain.clock import Clock
+from hookd.domain.definitions import HttpListen, UnixListen
 from tests.service.api.served import Routes, Server
 
 Serving = Callable[..., Awaitable[Server]]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hookd.defs import HttpListen
+from hookd.domain.definitions import HttpListen
 from tests.service.api.conftest import Serving
 from tests.service.api.served import LIMIT, get, post
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hookd.defs import HttpListen
+from hookd.domain.definitions import HttpListen
 from tests.service.api.conftest import Serving
 from tests.service.api.served import HEAD, LARGE, get, post
 from tests.service.tls import Authority

@@ -7,8 +7,9 @@ import pytest
 
 from hookd.api.filters import FILTERS, decode_retry, queried
 from hookd.api.problem import Problem
-from hookd.errors import EventRejected
-from hookd.model import DeliveryFilter, State
+from hookd.domain.deliveries import State
+from hookd.domain.errors import EventRejected
+from hookd.domain.history import DeliveryFilter
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 

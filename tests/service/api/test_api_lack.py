@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from hookd.api.room import NoRoom, Room
-from hookd.defs import HttpListen
+from hookd.domain.definitions import HttpListen
 from tests.service.api.conftest import Serving
 from tests.service.api.served import get, post
 from tests.service.api.test_api_unread import until

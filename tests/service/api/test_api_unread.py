@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hookd.defs import HttpListen
+from hookd.domain.definitions import HttpListen
 from tests.service.api.conftest import Serving
 from tests.service.api.served import LARGE, get, post
 

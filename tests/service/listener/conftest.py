@@ -10,7 +10,7 @@ import uvloop
 
 from hookd import log
 from hookd.api.bounds import Bounds
-from hookd.defs import HttpListen, UnixListen
+from hookd.domain.definitions import HttpListen, UnixListen
 from tests.service.listener.stand import Stand, Stub
 
 Open = Callable[..., Awaitable[Stand]]

@@ -12,8 +12,8 @@ from hookd.api.listen import Listeners
 from hookd.api.message import Answer, Request
 from hookd.api.passed import Place
 from hookd.api.problem import answer
-from hookd.clock import Clock
-from hookd.defs import HttpListen, UnixListen
+from hookd.domain.clock import Clock
+from hookd.domain.definitions import HttpListen, UnixListen
 from tests.service.listener.wire import Client
 
 BIG = b"x" * (8 * 1024 * 1024)

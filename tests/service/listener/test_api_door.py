@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from hookd.defs import HttpListen, Secret, UnixListen
+from hookd.domain.definitions import HttpListen, Secret, UnixListen
 from tests.service.listener.conftest import Open
 from tests.service.listener.wire import post
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hookd.defs import Secret, WebhookDef
-from hookd.model import Outcome
+from hookd.domain.definitions import Secret, WebhookDef
+from hookd.domain.deliveries import Outcome
 from hookd.send import Sender
 
 BODY = b'{"text": "Webhook"}'

@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
-from hookd.defs import Method
-from hookd.model import Reason
+from hookd.domain.definitions import Method
+from hookd.domain.deliveries import Reason
 from tests.service.receivers import Receiver, Script, answer, close, endless, hang, raw, reset, response
 from tests.service.send.attempts import Attempts
 

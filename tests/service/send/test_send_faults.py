@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from hookd.defs import Secret, Tls
-from hookd.model import Reason
+from hookd.domain.definitions import Secret, Tls
+from hookd.domain.deliveries import Reason
 from hookd.resolve import ThreadResolver
 from hookd.send.faults import is_local_lack
 from tests.service.receivers import Receiver

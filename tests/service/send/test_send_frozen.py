@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 
-from hookd.model import Reason
+from hookd.domain.deliveries import Reason
 from hookd.send.deadline import LATE_S
 from tests.service.send.attempts import Attempts
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from hookd.defs import Secret, Signing, WebhookDef
+from hookd.domain.definitions import Secret, Signing, WebhookDef
 from hookd.send.mask import EXCERPT_BYTES, Mask
 from tests.service.receivers import Exchange, Receiver, response
 from tests.service.send.attempts import Attempts

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hookd.defs import Tls, WebhookDef
-from hookd.model import Reason
+from hookd.domain.definitions import Tls, WebhookDef
+from hookd.domain.deliveries import Reason
 from tests.service.receivers import Receiver
 from tests.service.send.attempts import Attempts, webhook
 from tests.service.tls import Authority, Pair, encrypted, refusing, self_signed, server_context

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hookd import __version__
-from hookd.defs import Method, Secret
-from hookd.model import Reason
+from hookd.domain.definitions import Method, Secret
+from hookd.domain.deliveries import Reason
 from tests.service.receivers import Exchange, Receiver, Script, answer, close, hang, raw, reset, response
 from tests.service.send.attempts import BODY, Attempts, until, webhook
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, assert_never
 
-from hookd.defs import Missed, TypeDef
-from hookd.verdict import Changes
+from hookd.domain.definitions import Missed, TypeDef
+from hookd.domain.reload_result import Changes
 
 OWN = "hookd."
 """Types that begin so are hookd's own: no catalogue declares them, and nobody posts them (spec 2)."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from hookd import spooldir
+from hookd.domain import spool_layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +329,7 @@ class DaemonDef:
     shutdown_grace_s: float = 20.0
     log_level: str = "info"
     log_format: str = "auto"
-    spool: str = spooldir.DEFAULT
+    spool: str = spool_layout.DEFAULT
 
 
 @dataclass(frozen=True, slots=True)

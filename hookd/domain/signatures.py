@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import assert_never
 
-from hookd.defs import Signing, SigningStyle
+from hookd.domain.definitions import Signing, SigningStyle
 
 TOLERANCE_S = 300.0
 """How far a signed timestamp may be off, either way: five minutes, as the Standard Webhooks libraries do."""

@@ -1,0 +1,160 @@
+"""A delivery on its way: its states, the lease, the attempt and its outcome, what follows from it; frozen values.
+
+Must never: do I/O or read a clock. The words are those of spec section 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hookd.domain.tracing import Trace
+
+
+class State(StrEnum):
+    """The state of a delivery (spec 5)."""
+
+    PENDING = "pending"  # waits for its `due_at`: fresh, between retries, or parked
+    SENDING = "sending"  # an attempt holds its lease
+    DELIVERED = "delivered"  # a 2xx was received
+    DEAD = "dead"  # will not be attempted again unless somebody asks
+    CANCELLED = "cancelled"  # ended by hand
+
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.SENDING, State.CANCELLED}),
+    State.SENDING: frozenset({State.PENDING, State.DELIVERED, State.DEAD, State.SENDING}),
+    State.DELIVERED: frozenset({State.PENDING}),
+    State.DEAD: frozenset({State.PENDING}),
+    State.CANCELLED: frozenset({State.PENDING}),
+}
+"""Every change of state there is; SENDING to itself is the claim of an expired lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRef:
+    """A generation of the configuration as logs, answers and attempts name it (spec 10).
+
+    Attributes:
+        number: counts the generations of one process, from 1.
+        hash: 12 hex digits over the tree's content.
+        commit: the commit that was checked out, in full; None where the files are in no git work tree, or git cannot
+            tell.
+        dirty: whether the files are anything but what that commit holds; None without a commit.
+    """
+
+    number: int
+    hash: str
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A lane's wish to claim: so many deliveries of this webhook, each leased for so long (seconds)."""
+
+    webhook: str
+    seats: int
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A claimed delivery: the right to make one attempt and to settle it until `expires_at`.
+
+    Attributes:
+        token: fences the settling: a settle with a token that is no longer the row's changes nothing.
+        attempt: number of this attempt, from 1; interrupted attempts have numbers too.
+        failures: attempts so far that count against `retries`.
+        started_at: the claim's instant, seconds since the epoch.
+        trace: the trace of its event's request, or None.
+        generation: what the claim was told to be in force.
+    """
+
+    delivery_id: str
+    event_id: str
+    task: str
+    webhook: str
+    body: bytes
+    token: int
+    attempt: int
+    failures: int
+    started_at: float
+    expires_at: float
+    trace: Trace | None = None
+    generation: GenerationRef | None = None
+
+
+class Reason(StrEnum):
+    """Why an attempt ended as it did: a closed set, used as metric label and log value."""
+
+    OK = "ok"  # a 2xx
+    STATUS = "status"  # any other status
+    DNS = "dns"  # the name did not resolve
+    CONNECT = "connect"  # refused, unreachable, no route
+    TLS = "tls"  # handshake or certificate
+    TIMEOUT = "timeout"  # the attempt's time was up
+    DISCONNECTED = "disconnected"  # closed or reset before a whole answer head
+    FORBIDDEN = "forbidden"  # the address is never called: link-local, or a cloud's metadata
+    PROTOCOL = "protocol"  # the answer was not HTTP, or its head passed the bounds
+    INTERRUPTED = "interrupted"  # hookd stopped or crashed; the answer is unknown
+    LOCAL = "local"  # hookd's own lack (descriptors, memory); never counted against the receiver
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the world said to one attempt.
+
+    Attributes:
+        status: the HTTP status, or None without an answer.
+        error: a sentence for people, secrets masked; empty on success.
+        response: the first bytes of the answer's body, at most 4 KiB, secrets masked.
+        duration_s: seconds from opening to the end of the answer.
+        retry_after_s: seconds the receiver asked for (429 and 503 only, valid values only, at most 86,400), else None.
+        insecure: the certificate was not checked.
+    """
+
+    reason: Reason
+    status: int | None = None
+    error: str = ""
+    response: bytes = b""
+    duration_s: float = 0.0
+    retry_after_s: float | None = None
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What hookd does about an outcome.
+
+    Attributes:
+        state: DELIVERED, DEAD or PENDING.
+        counted: whether the attempt counts against `retries`.
+        due_at: when the next attempt is due (seconds since the epoch); only for PENDING.
+        detail: why it is dead, one sentence; empty otherwise.
+        hold_until: the whole webhook waits until then (seconds since the epoch), or None.
+    """
+
+    state: State
+    counted: bool
+    due_at: float | None = None
+    detail: str = ""
+    hold_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One recorded HTTP request of a delivery (spec 9, `attempts`).
+
+    Attributes:
+        generation: of the configuration, in force when the attempt began; None where that was not recorded.
+    """
+
+    number: int
+    started_at: float
+    duration_s: float
+    status: int | None
+    reason: Reason
+    error: str
+    response: bytes
+    insecure: bool
+    generation: GenerationRef | None = None

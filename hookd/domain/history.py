@@ -1,0 +1,94 @@
+"""What has become of events and deliveries, as listings and single views show it.
+
+Must never: do I/O or read a clock. The words are those of spec section 0.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from hookd.domain.deliveries import Attempt, State
+from hookd.domain.events import DeliveryRef, Event, Kind
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """A delivery as history shows it.
+
+    Attributes:
+        attempt: number of the last attempt begun; 0 before the first.
+        failures: attempts that counted against `retries`.
+        due_at: when it may next be attempted (pending), or when its lease ends (sending); None when finished.
+        finished_at: when it reached delivered, dead or cancelled.
+        detail: why it is dead.
+        trace_id: of the trace that its event came with, or None.
+        body: only in the single view, else None.
+        attempts: only in the single view, else empty.
+    """
+
+    id: str
+    event_id: str
+    kind: Kind
+    rule: str
+    task: str
+    webhook: str
+    state: State
+    attempt: int
+    failures: int
+    created_at: float
+    due_at: float | None
+    finished_at: float | None
+    detail: str
+    last_status: int | None
+    last_error: str
+    trace_id: str | None = None
+    body: bytes | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """A kept event as history shows it."""
+
+    event: Event
+    received_at: float
+    deliveries: tuple[DeliveryRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries to list; None means any.
+
+    Instants in seconds since the epoch, over `created_at`: from `since` on, before `until`.
+    """
+
+    state: State | None = None
+    webhook: str | None = None
+    task: str | None = None
+    event_id: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a listing, newest first; `cursor` continues it, None at its end."""
+
+    items: tuple[T, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStats:
+    """What waits for one webhook.
+
+    Attributes:
+        pending: deliveries not finished, those being sent included.
+        sending: of these, the ones whose attempt is under way.
+        oldest_at: when the oldest of them was taken in (seconds since the epoch), or None.
+    """
+
+    pending: int
+    sending: int
+    oldest_at: float | None
