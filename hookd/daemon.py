@@ -19,7 +19,7 @@ from pathlib import Path
 
 import uvloop
 
-from hookd import __version__, log, prune
+from hookd import __version__, prune
 from hookd import config as configuration
 from hookd.api.app import Router
 from hookd.api.events import EventRoutes
@@ -34,10 +34,11 @@ from hookd.domain.definitions import Config, Revision, UnixListen
 from hookd.domain.errors import ListenFailed, SocketsUnfit, StoreUnavailable, StoreUnusable
 from hookd.domain.operator_events import ConfigApplied, ConfigRejected, DaemonStarted
 from hookd.domain.reload_result import Verdict
-from hookd.feed import Feed
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
-from hookd.metrics import Metrics
+from hookd.observability import log
+from hookd.observability.log_tail import Feed
+from hookd.observability.metrics import Metrics
 from hookd.reload import Reloader
 from hookd.reporting import Reporter
 from hookd.scheduler import Scheduler

@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hookd import log, render
+from hookd import render
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import ScheduleDef, TaskDef, Template, WebhookDef
 from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailable, TaskSpent
@@ -22,7 +22,8 @@ from hookd.domain.operator_events import ID_PREFIX, Report
 from hookd.domain.tracing import Trace
 from hookd.generation import Generation
 from hookd.match import firings
-from hookd.metrics import Metrics
+from hookd.observability import log
+from hookd.observability.metrics import Metrics
 from hookd.schedule import firing_id, moment_text
 from hookd.store.base import Store
 

@@ -10,10 +10,10 @@ import asyncio
 from dataclasses import dataclass
 from math import inf
 
-from hookd import log
 from hookd.domain.clock import Clock
 from hookd.domain.errors import StoreUnavailable
 from hookd.generation import Holder
+from hookd.observability import log
 from hookd.store.base import Store
 
 EVERY_S = 60.0

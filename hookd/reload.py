@@ -16,14 +16,14 @@ from pathlib import Path
 from watchfiles import Change, awatch
 
 from hookd import config as configuration
-from hookd import log
 from hookd.config import Loaded, Severity
 from hookd.difference import Comparison, compare, differences
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, DaemonDef, Revision
 from hookd.domain.reload_result import Verdict
 from hookd.generation import Generation, Holder
-from hookd.metrics import Metrics
+from hookd.observability import log
+from hookd.observability.metrics import Metrics
 
 QUIET_S = 0.5
 """A tree is read when it has been quiet this long, and read again this long after."""

@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 
-from hookd import log
 from hookd.deaths import Deaths, left_over
 from hookd.domain.clock import Clock
 from hookd.domain.deliveries import State
@@ -37,6 +36,7 @@ from hookd.domain.operator_events import (
 )
 from hookd.generation import Holder
 from hookd.intake import Intake
+from hookd.observability import log
 from hookd.store.base import Store
 
 EVERY_S = 60.0

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from math import inf
 
-from hookd import log
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Missed, ScheduleDef
 from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailable
@@ -23,6 +22,7 @@ from hookd.domain.events import Receipt
 from hookd.domain.operator_events import ScheduleMissed, Tell, unheard
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
+from hookd.observability import log
 from hookd.schedule import firing_id, last_moment, moment_text, moments, next_moment, signature
 from hookd.store.base import Store
 

@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
-from hookd import log
+from hookd.observability import log
 
 AT_ONCE = 512
 """Connections accepted in one turn of the loop; a flood of them keeps nothing else waiting for long, nor itself."""

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from hookd import log
 from hookd.api.filters import query_of
 from hookd.api.guard import Door
 from hookd.api.message import Answer, Request
 from hookd.api.problem import Problem, busy, unavailable
 from hookd.api.room import NoRoom
 from hookd.domain.errors import EventRejected, PendingLimitReached, StoreUnavailable, TaskSpent
+from hookd.observability import log
 
 Route = Callable[[Request, Mapping[str, str]], Awaitable[Answer]]
 """A route: the request and the path's variables in, the answer out. May raise what `_refusal` knows."""

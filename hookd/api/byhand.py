@@ -5,7 +5,7 @@ Must never: make a request to a receiver, or answer before the store has committ
 
 from collections.abc import Mapping
 
-from hookd import decode, log, render
+from hookd import decode, render
 from hookd.api import lookup, views
 from hookd.api.app import Router
 from hookd.api.events import optional_json, trace_of, unknown
@@ -17,6 +17,7 @@ from hookd.decode.faults import escaped
 from hookd.domain.definitions import Template, WebhookDef
 from hookd.domain.deliveries import State
 from hookd.domain.errors import EventRejected, Fault, StoreUnavailable
+from hookd.observability import log
 
 
 class ByHandRoutes:

@@ -21,7 +21,7 @@ from hookd.domain.deliveries import State
 from hookd.domain.errors import Fault, StoreUnavailable
 from hookd.domain.history import LaneStats
 from hookd.lane import LaneState
-from hookd.metrics import CONTENT_TYPE, LaneGauges
+from hookd.observability.metrics import CONTENT_TYPE, LaneGauges
 
 
 class OperatorRoutes:

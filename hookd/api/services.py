@@ -11,11 +11,11 @@ from hookd.difference import Comparison
 from hookd.domain.clock import Clock
 from hookd.domain.reload_result import Verdict
 from hookd.domain.spool_layout import SpoolState
-from hookd.feed import Feed
 from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.lane import LaneState
-from hookd.metrics import Metrics
+from hookd.observability.log_tail import Feed
+from hookd.observability.metrics import Metrics
 from hookd.store.base import Store
 
 

@@ -24,7 +24,7 @@ from hookd.api.message import Answer, Request
 from hookd.api.problem import unavailable
 from hookd.api.services import Services
 from hookd.domain.deliveries import State
-from hookd.feed import Fact, Feed
+from hookd.observability.log_tail import Fact, Feed
 
 MOST_READERS = 32
 """How many may follow at once; so they cannot take the connections that posting needs."""

@@ -19,7 +19,6 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from hookd import log
 from hookd.config.aside import chunks
 from hookd.config.files import (
     MAX_CONFIG_BYTES,
@@ -31,6 +30,7 @@ from hookd.config.files import (
 )
 from hookd.config.watching import digest, identity
 from hookd.domain.definitions import Revision
+from hookd.observability import log
 
 GIT_S = 3.0
 """Seconds git is given for an answer: a reload has its verdict in time, whatever git does."""

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hookd import log
 from hookd.domain.clock import Clock
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
 from hookd.domain.spool_layout import REJECTED, SpoolState
 from hookd.generation import Holder
 from hookd.intake import Intake
-from hookd.metrics import Metrics
+from hookd.observability import log
+from hookd.observability.metrics import Metrics
 from hookd.spool import files
 from hookd.spool.claim import Claim
 from hookd.spool.content import Refused, conflict, events_of

@@ -10,7 +10,7 @@ import os
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
-from hookd import log
+from hookd.observability import log
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 

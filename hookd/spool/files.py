@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from hookd.config.files import kind_of
 from hookd.domain.spool_layout import BATCH_BYTES, JSON, NDJSON, PART, REASON, REJECTED
-from hookd.log import printable
+from hookd.observability.log import printable
 from hookd.spool.claim import DIRECTORY, Claim, HeldElsewhere
 from hookd.spool.content import Refused
 

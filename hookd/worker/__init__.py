@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from hookd import log, retry
+from hookd import retry
 from hookd.breaker import BreakerState
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, WebhookDef
@@ -27,7 +27,8 @@ from hookd.domain.operator_events import Tell, WebhookParked, WebhookResumed, un
 from hookd.generation import Holder
 from hookd.lane import Lane, LaneState, LastResult, Parking, parked
 from hookd.leases import Leases
-from hookd.metrics import Metrics
+from hookd.observability import log
+from hookd.observability.metrics import Metrics
 from hookd.send import Sender
 from hookd.store.base import Store
 from hookd.worker import told

@@ -3,11 +3,11 @@
 Must never: ask the store anything. Called by: `worker`.
 """
 
-from hookd import log
 from hookd.domain.clock import Clock
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.operator_events import StoreRecovered, Tell
-from hookd.metrics import Metrics
+from hookd.observability import log
+from hookd.observability.metrics import Metrics
 
 
 class Outage:

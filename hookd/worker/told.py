@@ -3,10 +3,10 @@
 Must never: decide anything. Called by: `worker`.
 """
 
-from hookd import log
 from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Outcome, Settlement, State
 from hookd.domain.operator_events import DeliveryDead, Tell
-from hookd.metrics import Metrics
+from hookd.observability import log
+from hookd.observability.metrics import Metrics
 
 
 def attempt_row(lease: Lease, outcome: Outcome, generation: GenerationRef) -> Attempt:

@@ -14,7 +14,7 @@ from hookd import __version__
 from hookd.api.openapi import document
 from hookd.api.services import Services
 from hookd.daemon import _routes
-from hookd.metrics import Metrics
+from hookd.observability.metrics import Metrics
 from tests.e2e.conftest import DAEMON, Running
 from tests.e2e.recorder import Received, Recorder, status
 from tests.e2e.test_tail import following

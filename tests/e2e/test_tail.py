@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from hookd.api.tail import MOST_FACTS, MOST_READERS
-from hookd.feed import KEPT
+from hookd.observability.log_tail import KEPT
 from tests.e2e.conftest import DAEMON, Running
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from hookd import log
 from hookd.api.tail import Wanted, _lines
 from hookd.domain.clock import Clock
-from hookd.feed import Feed
+from hookd.observability import log
+from hookd.observability.log_tail import Feed
 
 
 @pytest.fixture

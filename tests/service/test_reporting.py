@@ -36,7 +36,7 @@ from hookd.domain.operator_events import (
 )
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
-from hookd.metrics import Metrics
+from hookd.observability.metrics import Metrics
 from hookd.reporting import EVERY_S, MOST_WAITING, Reporter
 from hookd.store.sqlite import SqliteStore
 from tests.service.worker_stage import AheadClock

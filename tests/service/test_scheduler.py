@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hookd import __version__, log
+from hookd import __version__
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import (
     Config,
@@ -30,7 +30,8 @@ from hookd.domain.events import Event, Receipt, Submission
 from hookd.domain.operator_events import Fact, ScheduleMissed
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
-from hookd.metrics import Metrics
+from hookd.observability import log
+from hookd.observability.metrics import Metrics
 from hookd.schedule import moment_text
 from hookd.scheduler import (
     ALIVE_EVERY_S,

@@ -16,7 +16,7 @@ from hookd.domain.history import DeliveryRecord
 from hookd.domain.operator_events import Fact
 from hookd.generation import Generation, Holder
 from hookd.lane import LaneState
-from hookd.metrics import Metrics
+from hookd.observability.metrics import Metrics
 from hookd.send import Sender
 from hookd.store.sqlite import SqliteStore
 from hookd.worker import Worker

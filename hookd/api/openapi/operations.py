@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hookd.api.body import CLOUDEVENT, CLOUDEVENTS, JSON, NDJSON
 from hookd.api.filters import FILTERS, PAGING
 from hookd.api.openapi.shape import Schema, listed, ref
-from hookd.metrics import CONTENT_TYPE
+from hookd.observability.metrics import CONTENT_TYPE
 
 _PLAIN = CONTENT_TYPE.partition(";")[0]
 
