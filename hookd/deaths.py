@@ -15,7 +15,7 @@ from hookd.domain.deliveries import State
 from hookd.domain.history import DeliveryRecord, EventRecord
 from hookd.domain.ids import new_id
 from hookd.domain.operator_events import ID_PREFIX, DeliveriesDead, DeliveryDead, is_own_id
-from hookd.schedule import moment_text
+from hookd.rules.calendar import moment_text
 from hookd.store.base import Store
 
 MOST_TASKS = 1000

@@ -15,14 +15,14 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from hookd import render
-from hookd.condition import ConditionError, EvaluationError, compile_condition
 from hookd.domain.definitions import Config, EventDef, Secret, Tls, WebhookDef, names_credential
 from hookd.domain.events import Event, EventObject
 from hookd.domain.text import shown
 from hookd.generation import Generation
-from hookd.match import firings
 from hookd.request import TRACE_HEADERS, Request, build
+from hookd.rules import templates
+from hookd.rules.conditions import ConditionError, EvaluationError, compile_condition
+from hookd.rules.matcher import firings
 
 DELIVERY_ID = "dlv_example"
 """Stands where a delivery's id would be: nothing is stored, so there is none."""
@@ -218,11 +218,11 @@ def _request(
     name, place = firing
     task = generation.config.tasks[name]
     webhook = generation.config.webhooks[task.webhook]
-    values = render.Values(event, name, webhook.name, now, generation.timezone, random)
+    values = templates.Values(event, name, webhook.name, now, generation.timezone, random)
     request = build(
         webhook,
         delivery_id=DELIVERY_ID,
-        body=render.fill(task.template, values),
+        body=templates.fill(task.template, values),
         now=now,
         trace=event.trace,
         span_id=SPAN_ID,

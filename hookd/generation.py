@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from hookd.domain.definitions import Config, Revision
 from hookd.domain.deliveries import GenerationRef
-from hookd.match import Matcher
+from hookd.rules.matcher import Matcher
 
 
 @dataclass(frozen=True, slots=True)

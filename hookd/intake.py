@@ -12,7 +12,6 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hookd import render
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import ScheduleDef, TaskDef, Template, WebhookDef
 from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailable, TaskSpent
@@ -21,10 +20,11 @@ from hookd.domain.ids import new_id
 from hookd.domain.operator_events import ID_PREFIX, Report
 from hookd.domain.tracing import Trace
 from hookd.generation import Generation
-from hookd.match import firings
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
-from hookd.schedule import firing_id, moment_text
+from hookd.rules import templates
+from hookd.rules.calendar import firing_id, moment_text
+from hookd.rules.matcher import firings
 from hookd.store.base import Store
 
 
@@ -177,7 +177,7 @@ class Intake:
         self, event: Event, tasks: Iterable[tuple[TaskDef, str]], generation: Generation, now: float
     ) -> Iterable[NewDelivery]:
         for task, rule in tasks:
-            values = render.Values(
+            values = templates.Values(
                 event=event,
                 task=task.name,
                 webhook=task.webhook,
@@ -189,7 +189,7 @@ class Intake:
                 id=new_id("dlv_", now_ms=int(now * 1000), entropy=self._entropy.draw()),
                 task=task.name,
                 webhook=task.webhook,
-                body=render.fill(task.template, values),
+                body=templates.fill(task.template, values),
                 rule=rule,
                 once=task.digest if task.delete_after_running else "",
             )

@@ -23,7 +23,7 @@ from hookd.domain.operator_events import ScheduleMissed, Tell, unheard
 from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.observability import log
-from hookd.schedule import firing_id, last_moment, moment_text, moments, next_moment, signature
+from hookd.rules.calendar import firing_id, last_moment, moment_text, moments, next_moment, signature
 from hookd.store.base import Store
 
 LATE_S = 10.0

@@ -5,7 +5,7 @@ Must never: make a request to a receiver, or answer before the store has committ
 
 from collections.abc import Mapping
 
-from hookd import decode, render
+from hookd import decode
 from hookd.api import lookup, views
 from hookd.api.app import Router
 from hookd.api.events import optional_json, trace_of, unknown
@@ -18,6 +18,7 @@ from hookd.domain.definitions import Template, WebhookDef
 from hookd.domain.deliveries import State
 from hookd.domain.errors import EventRejected, Fault, StoreUnavailable
 from hookd.observability import log
+from hookd.rules import templates
 
 
 class ByHandRoutes:
@@ -183,9 +184,9 @@ def _template(body: object, webhook: WebhookDef) -> Template:
     """
     message = decode.decode_send(body)
     try:
-        return render.compile_message(message, json_type=webhook.sends_json)
-    except render.TemplateError as error:
+        return templates.compile_message(message, json_type=webhook.sends_json)
+    except templates.TemplateError as error:
         pointer = "".join(f"/{escaped(str(step))}" for step in ("message", *error.path))
         where = f"line {error.line + 1}: " if error.line else ""
-        fault = Fault(pointer, f"{where}{error.message}{render.advice(message, error)}")
+        fault = Fault(pointer, f"{where}{error.message}{templates.advice(message, error)}")
         raise EventRejected(422, "Invalid request", f"{pointer}: {fault.message}", (fault,)) from None

@@ -11,8 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from hookd import render
-from hookd.condition import ConditionError, compile_condition
 from hookd.config.finding import Steps, listed, quoted
 from hookd.config.nodes import read_as
 from hookd.config.schedules import Calendar, build_schedule, has_local_times, is_schedule
@@ -20,6 +18,8 @@ from hookd.config.units import parse_duration
 from hookd.config.view import View
 from hookd.domain.definitions import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
 from hookd.domain.operator_events import ABOUT_WEBHOOKS, OWN, OWN_TYPES
+from hookd.rules import templates
+from hookd.rules.conditions import ConditionError, compile_condition
 
 _PLAIN_JSON = re.compile(
     r"true|false|null|~|0x[0-9a-f]+|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.IGNORECASE
@@ -282,28 +282,28 @@ def _compile(view: View, message: Any, json_type: bool | None) -> Template | Non
     if json_type is None:
         json_type = not isinstance(message, str)
     try:
-        return render.compile_message(message, json_type=json_type)
-    except render.TemplateError as error:
+        return templates.compile_message(message, json_type=json_type)
+    except templates.TemplateError as error:
         _report_faults(view.below(("message",)), message, error)
         return None
 
 
-def _report_faults(view: View, message: Any, first: render.TemplateError) -> None:
+def _report_faults(view: View, message: Any, first: templates.TemplateError) -> None:
     """Reports what stopped the compilation, and every other variable that would stop it."""
-    text = first.message + render.advice(message, first)
+    text = first.message + templates.advice(message, first)
     faults = {(first.path, first.line, first.message): (text, first.column)}
     for source in _texts(message):
-        for error in render.wrong_variables(source):
+        for error in templates.wrong_variables(source):
             faults.setdefault((error.path, error.line, error.message), (error.message, error.column))
     for (path, line, _), (text, column) in faults.items():
         view.below(path).error_in_text(line, text, column)
 
 
-def _texts(message: Any, path: Steps = ()) -> Iterator[render.Source]:
+def _texts(message: Any, path: Steps = ()) -> Iterator[templates.Source]:
     """The strings of a message, each with its way."""
     if isinstance(message, str):
-        with suppress(render.TemplateError):  # told as what stopped the compilation
-            yield render.Source(message, path)
+        with suppress(templates.TemplateError):  # told as what stopped the compilation
+            yield templates.Source(message, path)
     elif isinstance(message, dict):
         for key, value in message.items():
             yield from _texts(value, (*path, key))

@@ -13,7 +13,7 @@ from hookd.config.units import Bounds, read_duration
 from hookd.config.view import View
 from hookd.config.zones import read_timezone
 from hookd.domain.definitions import Missed, ScheduleDef, Timing
-from hookd.schedule import CronError, check_cron, local_instant, next_moment
+from hookd.rules.calendar import CronError, check_cron, local_instant, next_moment
 
 _LONGEST_S = 3650 * 86400
 _EVERY = Bounds(

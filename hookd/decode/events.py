@@ -16,7 +16,7 @@ from hookd.decode.rfc3339 import LONGEST, is_date_time
 from hookd.domain.definitions import TypeDef
 from hookd.domain.events import Event, EventObject
 from hookd.domain.operator_events import OWN, OWN_TYPES, is_own_id
-from hookd.schedule import is_firing_id
+from hookd.rules.calendar import is_firing_id
 
 _EVENT_FIELDS = ("type", "event", "object", "id", "time", "data")
 _OBJECT_FIELDS = ("id", "name", "tags")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.condition import (
+from hookd.domain.events import Event, EventObject
+from hookd.rules.conditions import (
     LONGEST,
     VARIABLES,
     Condition,
@@ -16,7 +17,6 @@ from hookd.condition import (
     Facts,
     compile_condition,
 )
-from hookd.domain.events import Event, EventObject
 
 NOW = 1760629087.9  # 2025-10-16T15:38:07.9Z
 WEB = EventObject(id="17", name="prod-web-01", tags=("production", "edge"))

@@ -36,8 +36,8 @@ from hookd.explain import (
     one_typo,
 )
 from hookd.generation import Generation
-from hookd.render import compile_message
 from hookd.request import build
+from hookd.rules.templates import compile_message
 
 NOW = 1_700_000_000.9
 RANDOM = 4

@@ -1,9 +1,9 @@
 import pytest
 
-from hookd.condition import ConditionError
 from hookd.domain.definitions import Config, DaemonDef, EventDef, ScheduleDef, TaskDef, Template, Timing
 from hookd.domain.events import Event
 from hookd.generation import Generation, Holder
+from hookd.rules.conditions import ConditionError
 
 TOP = EventDef("events.top", "vm", "on", ("a",), where="data.x > 1")
 INLINE = EventDef("tasks.a.triggers[1]", "vm", "on", ("a",))

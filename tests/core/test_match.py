@@ -2,11 +2,11 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from hookd import match
-from hookd.condition import ConditionError
 from hookd.domain.definitions import EventDef
 from hookd.domain.events import Event, EventObject
-from hookd.match import Found, Matcher, firings
+from hookd.rules import matcher
+from hookd.rules.conditions import ConditionError
+from hookd.rules.matcher import Found, Matcher, firings
 
 
 def rule(
@@ -179,7 +179,7 @@ def test_where_is_not_asked_of_rules_that_do_not_match_otherwise(monkeypatch: py
             asked.append(self.text)
             return True
 
-    monkeypatch.setattr(match, "compile_condition", Watched)
+    monkeypatch.setattr(matcher, "compile_condition", Watched)
     rules = (
         rule("a", where="any"),
         rule("b", obj="web-01", where="object"),
@@ -190,9 +190,9 @@ def test_where_is_not_asked_of_rules_that_do_not_match_otherwise(monkeypatch: py
         rule("g", kind=("disk", "on"), where="other type"),
         rule("h", where="off", enabled=False),
     )
-    matcher = Matcher(rules)
+    compiled = Matcher(rules)
     assert asked == []
-    assert matcher.match(ON_WEB, NOW) == Found(rules[:3])
+    assert compiled.match(ON_WEB, NOW) == Found(rules[:3])
     assert asked == ["any", "object", "tag"]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookd.domain.events import Event, EventObject, Kind
-from hookd.render import TemplateError, Values, compile_message, fill
+from hookd.rules.templates import TemplateError, Values, compile_message, fill
 
 NEW_YORK = ZoneInfo("America/New_York")
 MOMENT = 1760629087.9  # Thu, 16 Oct 2025 11:38:07 EDT, and nine tenths

@@ -12,7 +12,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from hookd.domain.definitions import ScheduleDef, Timing
-from hookd.schedule import (
+from hookd.rules.calendar import (
     CronError,
     check_cron,
     last_moment,

@@ -21,7 +21,7 @@ from hookd.domain.definitions import Config, DaemonDef, EventDef, Method, Secret
 from hookd.domain.events import Event
 from hookd.explain import DELIVERY_ID, SPAN_ID, ExplainedRequest, explain
 from hookd.generation import Generation
-from hookd.render import compile_message
+from hookd.rules.templates import compile_message
 from hookd.send import Sender
 from tests.service.receivers import Receiver
 from tests.service.tls import Authority, server_context

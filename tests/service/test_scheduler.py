@@ -32,7 +32,7 @@ from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
-from hookd.schedule import moment_text
+from hookd.rules.calendar import moment_text
 from hookd.scheduler import (
     ALIVE_EVERY_S,
     AT_ONCE,

@@ -83,7 +83,7 @@ def as_object(name: str, schedule: "ScheduleDef", now: float, count: int) -> dic
 
 def runs(schedule: "ScheduleDef", now: float, count: int) -> list[str]:
     """The next runs after `now` (seconds since the epoch), RFC 3339 in the schedule's own time; none if disabled."""
-    from hookd.schedule import moments
+    from hookd.rules.calendar import moments
 
     if not schedule.enabled:
         return []

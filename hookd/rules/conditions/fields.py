@@ -6,8 +6,8 @@ Must never: judge what is within texts or comments. Used by `expression`.
 import re
 from itertools import pairwise
 
-from hookd.condition.faults import FIELDS, ConditionError, spot
 from hookd.domain.text import guess, shown
+from hookd.rules.conditions.errors import FIELDS, ConditionError, spot
 
 _BETWEEN = re.compile(r"\s|//")
 _PLAIN_TEXT = re.compile(r"""(["'])[^"'\\]*\1""")

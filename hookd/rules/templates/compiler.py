@@ -11,9 +11,9 @@ from typing import Any
 
 from hookd.domain.definitions import Fill, Slot, Template
 from hookd.domain.text import shown
-from hookd.render.filling import inside, json_string
-from hookd.render.jsontext import MAX_DEPTH, json_text
-from hookd.render.source import Source, TemplateError, is_utf8, split
+from hookd.rules.templates.json_template import MAX_DEPTH, json_text
+from hookd.rules.templates.renderer import inside, json_string
+from hookd.rules.templates.variables import Source, TemplateError, is_utf8, split
 
 _LONGEST_EXAMPLE = 60
 """Characters of a message that an example still repeats."""

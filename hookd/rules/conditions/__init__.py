@@ -3,8 +3,8 @@
 Must never: do I/O or read a clock. Called by: `config` (checks), `match`, `explain`.
 """
 
-from hookd.condition.expression import LONGEST, MOST_BUILT, Condition, Facts, compile_condition
-from hookd.condition.faults import VARIABLES, ConditionError, EvaluationError
+from hookd.rules.conditions.cel import LONGEST, MOST_BUILT, Condition, Facts, compile_condition
+from hookd.rules.conditions.errors import VARIABLES, ConditionError, EvaluationError
 
 __all__ = [
     "LONGEST",

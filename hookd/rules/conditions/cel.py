@@ -11,10 +11,10 @@ from functools import cache, cached_property
 from itertools import permutations
 from typing import Any
 
-from hookd.condition.faults import CONTAINER, VARIABLES, ConditionError, EvaluationError
-from hookd.condition.fields import check_fields
-from hookd.condition.wording import evaluation_message, refuse
 from hookd.domain.events import Event
+from hookd.rules.conditions.error_messages import evaluation_message, refuse
+from hookd.rules.conditions.errors import CONTAINER, VARIABLES, ConditionError, EvaluationError
+from hookd.rules.conditions.fields import check_fields
 
 LONGEST = 100_000
 """Characters of an expression; the library's own bound."""

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hookd.condition import Condition, EvaluationError, Facts, compile_condition
 from hookd.domain.definitions import EventDef
 from hookd.domain.events import Event, EventObject
+from hookd.rules.conditions import Condition, EvaluationError, Facts, compile_condition
 
 _Rules = list[tuple[int, EventDef]]
 """Rules with their position in the declaration."""

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from hookd.domain.definitions import Fill, Slot
 from hookd.domain.text import guess, shown
-from hookd.render.filling import TEXTS
+from hookd.rules.templates.renderer import TEXTS
 
 
 class TemplateError(Exception):

@@ -7,8 +7,8 @@ Must never: do I/O, read a clock or draw a random number; they come in as `Value
 Called by: `config` (`compile_message`), `intake` (`fill`).
 """
 
-from hookd.render.compiling import advice, compile_message
-from hookd.render.filling import Values, fill
-from hookd.render.source import Source, TemplateError, wrong_variables
+from hookd.rules.templates.compiler import advice, compile_message
+from hookd.rules.templates.renderer import Values, fill
+from hookd.rules.templates.variables import Source, TemplateError, wrong_variables
 
 __all__ = ["Source", "TemplateError", "Values", "advice", "compile_message", "fill", "wrong_variables"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from hookd.domain.definitions import Fill, Slot
 from hookd.domain.text import shown
-from hookd.render.source import Source, TemplateError, split, variable
+from hookd.rules.templates.variables import Source, TemplateError, split, variable
 
 MAX_DEPTH = 100
 """Objects and arrays inside one another in a message; the same bound as for posted JSON (spec 2)."""

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 from typing import NoReturn
 
-from hookd.condition.faults import CONTAINER, VARIABLES, ConditionError, spot
 from hookd.domain.text import guess, shown
+from hookd.rules.conditions.errors import CONTAINER, VARIABLES, ConditionError, spot
 
 # The library's errors in other words. Each pattern must match all of the library's sentence.
 
