@@ -16,7 +16,7 @@ from hookd.domain.history import DeliveryRecord, EventRecord
 from hookd.domain.ids import new_id
 from hookd.domain.operator_events import ID_PREFIX, DeliveriesDead, DeliveryDead, is_own_id
 from hookd.rules.calendar import moment_text
-from hookd.store.base import Store
+from hookd.store.contract import Store
 
 MOST_TASKS = 1000
 """Tasks whose dead deliveries are counted one by one."""

@@ -25,7 +25,7 @@ from hookd.observability.metrics import Metrics
 from hookd.rules import templates
 from hookd.rules.calendar import firing_id, moment_text
 from hookd.rules.matcher import firings
-from hookd.store.base import Store
+from hookd.store.contract import Store
 
 
 class _Entropy:

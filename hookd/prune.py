@@ -14,7 +14,7 @@ from hookd.domain.clock import Clock
 from hookd.domain.errors import StoreUnavailable
 from hookd.generation import Holder
 from hookd.observability import log
-from hookd.store.base import Store
+from hookd.store.contract import Store
 
 EVERY_S = 60.0
 LOOK_S = 2.0

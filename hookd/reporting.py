@@ -37,7 +37,7 @@ from hookd.domain.operator_events import (
 from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.observability import log
-from hookd.store.base import Store
+from hookd.store.contract import Store
 
 EVERY_S = 60.0
 """At most one report of dead deliveries for each webhook in this time."""

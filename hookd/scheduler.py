@@ -24,7 +24,7 @@ from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.observability import log
 from hookd.rules.calendar import firing_id, last_moment, moment_text, moments, next_moment, signature
-from hookd.store.base import Store
+from hookd.store.contract import Store
 
 LATE_S = 10.0
 """A moment that is dealt with later than this counts as missed."""

@@ -16,7 +16,7 @@ from hookd.intake import Intake
 from hookd.lane import LaneState
 from hookd.observability.log_tail import Feed
 from hookd.observability.metrics import Metrics
-from hookd.store.base import Store
+from hookd.store.contract import Store
 
 
 class ReloadService(Protocol):

@@ -30,7 +30,7 @@ from hookd.leases import Leases
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 from hookd.send import Sender
-from hookd.store.base import Store
+from hookd.store.contract import Store
 from hookd.worker import told
 from hookd.worker.outage import Outage
 from hookd.worker.walltime import WallTime

@@ -13,7 +13,7 @@ from math import inf
 from hookd.domain.clock import Clock
 from hookd.lane import Lane
 from hookd.leases import Leases, WallClock
-from hookd.store.base import Store
+from hookd.store.contract import Store
 
 SLEW_S = 1.0
 """The wall clock may fall behind the monotonic one so far between two looks before it counts as set back."""

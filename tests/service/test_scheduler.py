@@ -43,7 +43,7 @@ from hookd.scheduler import (
     keyed_schedules,
     what_passed,
 )
-from hookd.store.base import Store
+from hookd.store.contract import Store
 from hookd.store.sqlite import SqliteStore
 
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC).timestamp()

@@ -8,7 +8,7 @@ from typing import Any
 from hookd.domain.deliveries import Attempt, Lease, Outcome, Reason, Settlement, State, Want
 from hookd.domain.events import Event, Kind, NewDelivery, Receipt, Submission
 from hookd.domain.history import DeliveryFilter, DeliveryRecord
-from hookd.store.base import Store
+from hookd.store.contract import Store
 
 T0 = 1_700_000_000.0
 LEASE_S = 30.0

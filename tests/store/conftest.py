@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hookd.store.base import Store
+from hookd.store.contract import Store
 from hookd.store.sqlite import SqliteStore
 
 OpenStore = Callable[[], Awaitable[Store]]

@@ -12,7 +12,7 @@ from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitToo
 from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelivery, Submission
 from hookd.domain.history import DeliveryFilter, LaneStats
 from hookd.domain.tracing import Trace
-from hookd.store.base import Store
+from hookd.store.contract import Store
 from tests.store.builders import (
     DEAD,
     DELIVERED,

@@ -10,7 +10,7 @@ from hookd.domain.deliveries import Lease, Settlement, State
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Event, NewDelivery, Submission
 from hookd.domain.history import DeliveryFilter, LaneStats
-from hookd.store.base import Store
+from hookd.store.contract import Store
 from tests.store.builders import (
     DEAD,
     DELIVERED,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hookd.domain.deliveries import GenerationRef, Lease, Settlement, Want
-from hookd.store.base import Store
+from hookd.store.contract import Store
 from hookd.store.sqlite import SqliteStore
 from tests.store.builders import (
     DEAD,

@@ -8,7 +8,7 @@ import pytest
 from hookd.domain.errors import IdConflict, PendingLimitReached, TaskSpent
 from hookd.domain.events import Event, Kind, SpentMark, Submission
 from hookd.domain.history import DeliveryFilter
-from hookd.store.base import Store
+from hookd.store.contract import Store
 from tests.store.builders import (
     T0,
     claim,

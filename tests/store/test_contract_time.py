@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from hookd.domain.deliveries import State
-from hookd.store.base import Store
+from hookd.store.contract import Store
 from tests.store.builders import T0, claim, claim_one, enqueue, record, retry_at, settle, to
 
 HOUR_S = 3600.0

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hookd.domain.deliveries import Lease, Settlement, State
 from hookd.domain.errors import TaskSpent
 from hookd.domain.history import DeliveryFilter
-from hookd.store.base import Store
+from hookd.store.contract import Store
 from hookd.store.sqlite import SqliteStore
 from tests.store.builders import (
     DEAD,

@@ -18,11 +18,11 @@ import pytest
 from hookd.domain.deliveries import State
 from hookd.domain.errors import StoreUnusable
 from hookd.domain.history import DeliveryFilter, LaneStats
-from hookd.store.sqlite import SqliteStore, deep_check, reading
+from hookd.store.sqlite import SqliteStore, deep_check, queries
+from hookd.store.sqlite.body_cache import Fresh, Recent
 from hookd.store.sqlite.claim import NEXT_DUE
 from hookd.store.sqlite.lock import FileLock
-from hookd.store.sqlite.opening import _connect, migrate, open_database, packaged_migrations, schema_version
-from hookd.store.sqlite.recent import Fresh, Recent
+from hookd.store.sqlite.open import _connect, migrate, open_database, packaged_migrations, schema_version
 from tests.store.builders import T0, claim, enqueue, facts, listed, once, record, settle, to
 
 PAGE = 4096
@@ -467,7 +467,7 @@ class TestQueries:
         connection = open_database(path)
         plans: list[str] = []
         connection.set_trace_callback(plans.append)
-        reading.matching(connection, DeliveryFilter(**where), reading.END, 10)
+        queries.matching(connection, DeliveryFilter(**where), queries.END, 10)
         connection.set_trace_callback(None)
         steps = [
             row[3]

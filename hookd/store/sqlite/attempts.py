@@ -6,7 +6,7 @@ Must never: begin or end a transaction. Called by: `claim` and `settle`.
 from typing import Any
 
 from hookd.domain.deliveries import Attempt, Reason
-from hookd.store.sqlite.rows import ManyRows, micros
+from hookd.store.sqlite.encoding import ManyRows, micros
 
 INSERT_ATTEMPTS = ManyRows(
     """INSERT INTO attempts (

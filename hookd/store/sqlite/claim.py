@@ -15,10 +15,10 @@ from typing import Any
 from hookd.domain.deliveries import GenerationRef, Lease, Want
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row, token_of
-from hookd.store.sqlite.change import Change
+from hookd.store.sqlite.backlog import Change
+from hookd.store.sqlite.body_cache import Fresh, Recent
+from hookd.store.sqlite.encoding import SENDING, ManyRows, micros, to_json, trace_of
 from hookd.store.sqlite.operations import Claim
-from hookd.store.sqlite.recent import Fresh, Recent
-from hookd.store.sqlite.rows import SENDING, ManyRows, micros, to_json, trace_of
 
 _AT_MOST = 1000
 

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hookd.store.sqlite.change import Change, Mark, Picture
+from hookd.store.sqlite.backlog import Change, Mark, Picture
+from hookd.store.sqlite.body_cache import Recent
 from hookd.store.sqlite.claim import Leasing
+from hookd.store.sqlite.encoding import SENDING, ManyRows, seconds
 from hookd.store.sqlite.enqueue import Intake, Keys
-from hookd.store.sqlite.opening import close_as_it_is, damaged, open_database, unusable
+from hookd.store.sqlite.open import close_as_it_is, damaged, open_database, unusable
 from hookd.store.sqlite.operations import Claim, Enqueue, Operation, Probe, Prune, Settle, Vacuum, Write
 from hookd.store.sqlite.prune import prune, vacuum
-from hookd.store.sqlite.recent import Recent
-from hookd.store.sqlite.rows import SENDING, ManyRows, seconds
 from hookd.store.sqlite.settle import Settling
 
 _UNFINISHED = """

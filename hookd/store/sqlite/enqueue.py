@@ -14,11 +14,11 @@ from typing import Any
 
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, TaskSpent
 from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelivery, Receipt, Submission
-from hookd.store.sqlite.change import Change, Mark
+from hookd.store.sqlite.backlog import Change, Mark
+from hookd.store.sqlite.body_cache import Fresh, Recent
+from hookd.store.sqlite.encoding import ManyRows, to_json, trace_text
+from hookd.store.sqlite.event_deliveries import refs_of
 from hookd.store.sqlite.operations import Enqueue
-from hookd.store.sqlite.recent import Fresh, Recent
-from hookd.store.sqlite.refs import refs_of
-from hookd.store.sqlite.rows import ManyRows, to_json, trace_text
 
 _INSERT_EVENTS = ManyRows(
     """INSERT INTO events (

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hookd.domain.deliveries import GenerationRef
-from hookd.store.sqlite.rows import ManyRows
+from hookd.store.sqlite.encoding import ManyRows
 
 COLUMNS = "g.number, g.hash, g.revision, g.dirty"
 """What `named` takes, of `generations AS g`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Settlement, Want
 from hookd.domain.events import Receipt, Submission
-from hookd.store.sqlite.change import Change
+from hookd.store.sqlite.backlog import Change
 
 
 class Operation:

@@ -8,9 +8,9 @@ import json
 import sqlite3
 
 from hookd.store.sqlite import generations
-from hookd.store.sqlite.change import Change
+from hookd.store.sqlite.backlog import Change
+from hookd.store.sqlite.encoding import CANCELLED, DEAD, DELIVERED, to_json
 from hookd.store.sqlite.operations import Prune
-from hookd.store.sqlite.rows import CANCELLED, DEAD, DELIVERED, to_json
 
 _EXPIRED = """
     SELECT json_group_array(json_array(seq, event_seq)) FROM (

@@ -13,9 +13,9 @@ from typing import Any
 from hookd.domain.deliveries import TRANSITIONS, Settlement, State
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, attempt_row, seq_of
-from hookd.store.sqlite.change import Change
+from hookd.store.sqlite.backlog import Change
+from hookd.store.sqlite.encoding import CODES, ManyRows, micros, to_json
 from hookd.store.sqlite.operations import Settle
-from hookd.store.sqlite.rows import CODES, ManyRows, micros, to_json
 
 _UPDATE = ManyRows(
     """UPDATE deliveries SET claimed_at = NULL, state = v.column2, failures = v.column3, due_at = v.column4,

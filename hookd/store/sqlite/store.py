@@ -14,10 +14,11 @@ from typing import Any, Self, TypeVar
 from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Settlement, State, Want
 from hookd.domain.events import Receipt, SpentMark, Submission
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
-from hookd.store.sqlite import byhand, reading, renewing, watching
+from hookd.store.sqlite import due_times, manual, queries, schedule_cursors
 from hookd.store.sqlite.attempts import seq_of
-from hookd.store.sqlite.byhand import Progress
-from hookd.store.sqlite.change import Change, Picture
+from hookd.store.sqlite.backlog import Change, Picture
+from hookd.store.sqlite.encoding import micros, optional_seconds, seconds
+from hookd.store.sqlite.manual import Progress
 from hookd.store.sqlite.operations import (
     Claim,
     Echo,
@@ -30,7 +31,6 @@ from hookd.store.sqlite.operations import (
     Vacuum,
     Write,
 )
-from hookd.store.sqlite.rows import micros, optional_seconds, seconds
 from hookd.store.sqlite.settle import refuse_unfit
 from hookd.store.sqlite.writer import Report, Writer
 
@@ -106,26 +106,26 @@ class SqliteStore:
     async def renew(self, leases: Sequence[Lease]) -> None:
         """See `Store.renew`."""
         rows = [(seq_of(lease.token), lease.attempt, micros(lease.expires_at)) for lease in leases]
-        await self._write(partial(renewing.renew, leases=rows))
+        await self._write(partial(due_times.renew, leases=rows))
 
     async def hasten(self, webhook: str, *, now: float) -> bool:
         """See `Store.hasten`."""
-        return await self._write(partial(renewing.hasten, webhook=webhook, now=micros(now)))
+        return await self._write(partial(due_times.hasten, webhook=webhook, now=micros(now)))
 
     async def set_back(self, *, by_s: float, now: float) -> None:
         """See `Store.set_back`."""
         after: int | None = 0
         while after is not None:
-            step = partial(renewing.set_back_step, by=micros(by_s), now=micros(now), after=after)
+            step = partial(due_times.set_back_step, by=micros(by_s), now=micros(now), after=after)
             after = await self._write(step)
 
     async def clock_seen(self) -> float | None:
         """See `Store.clock_seen`."""
-        return optional_seconds(await self._read(renewing.clock_seen))
+        return optional_seconds(await self._read(due_times.clock_seen))
 
     async def note_clock(self, *, now: float) -> None:
         """See `Store.note_clock`."""
-        await self._write(partial(renewing.note_clock, now=micros(now)))
+        await self._write(partial(due_times.note_clock, now=micros(now)))
 
     async def earliest_due(self) -> Mapping[str, float]:
         """See `Store.earliest_due`."""
@@ -142,11 +142,11 @@ class SqliteStore:
 
     async def pause(self, webhook: str, *, now: float) -> None:
         """See `Store.pause`."""
-        await self._write(partial(byhand.pause, webhook=webhook, now=micros(now)))
+        await self._write(partial(manual.pause, webhook=webhook, now=micros(now)))
 
     async def resume(self, webhook: str) -> bool:
         """See `Store.resume`."""
-        return await self._write(partial(byhand.resume, webhook=webhook))
+        return await self._write(partial(manual.resume, webhook=webhook))
 
     def paused(self) -> Mapping[str, float]:
         """See `Store.paused`."""
@@ -154,40 +154,42 @@ class SqliteStore:
 
     async def spent(self) -> tuple[SpentMark, ...]:
         """See `Store.spent`."""
-        return await self._read(reading.spent)
+        return await self._read(queries.spent)
 
     async def last_died(self) -> float | None:
         """See `Store.last_died`."""
-        return await self._read(reading.last_died)
+        return await self._read(queries.last_died)
 
     async def died(self, *, since: float, until: float, limit: int) -> tuple[DeliveryRecord, ...]:
         """See `Store.died`."""
-        return await self._read(partial(reading.died, since=micros(since), until=micros(until), limit=limit))
+        return await self._read(partial(queries.died, since=micros(since), until=micros(until), limit=limit))
 
     async def events_between(self, first: str, last: str, *, limit: int) -> tuple[EventRecord, ...]:
         """See `Store.events_between`."""
-        return await self._read(partial(reading.events_between, first=first, last=last, limit=limit))
+        return await self._read(partial(queries.events_between, first=first, last=last, limit=limit))
 
     async def rearm(self, task: str, digest: str) -> bool:
         """See `Store.rearm`."""
-        return await self._write(partial(byhand.rearm, task=task, digest=digest))
+        return await self._write(partial(manual.rearm, task=task, digest=digest))
 
     async def watch_schedules(self, keys: Collection[str], *, now: float) -> Mapping[str, float]:
         """See `Store.watch_schedules`."""
-        until = await self._write(partial(watching.watch_schedules, keys=tuple(keys), now=micros(now)))
+        until = await self._write(
+            partial(schedule_cursors.watch_schedules, keys=tuple(keys), now=micros(now))
+        )
         return {key: seconds(instant) for key, instant in until.items()}
 
     async def note_alive(self, *, now: float) -> None:
         """See `Store.note_alive`."""
-        await self._write(partial(watching.note_alive, now=micros(now)))
+        await self._write(partial(schedule_cursors.note_alive, now=micros(now)))
 
     async def retry(self, delivery_id: str, *, now: float) -> State | None:
         """See `Store.retry`."""
-        return await self._write(partial(byhand.retry, delivery_id=delivery_id, now=micros(now)))
+        return await self._write(partial(manual.retry, delivery_id=delivery_id, now=micros(now)))
 
     async def cancel(self, delivery_id: str, *, now: float) -> State | None:
         """See `Store.cancel`."""
-        return await self._write(partial(byhand.cancel, delivery_id=delivery_id, now=micros(now)))
+        return await self._write(partial(manual.cancel, delivery_id=delivery_id, now=micros(now)))
 
     async def retry_matching(self, where: DeliveryFilter, *, now: float, dry_run: bool) -> tuple[int, int]:
         """See `Store.retry_matching`; raises ValueError for deliveries whose attempt is under way."""
@@ -201,19 +203,19 @@ class SqliteStore:
 
     async def _retry_steps(self, where: DeliveryFilter, now: int, *, dry_run: bool) -> tuple[int, int]:
         matched = retried = 0
-        before: int | None = reading.END
+        before: int | None = queries.END
         while before is not None:
             step: Progress
             if dry_run:
-                step = await self._read(partial(byhand.count_step, where=where, before=before))
+                step = await self._read(partial(manual.count_step, where=where, before=before))
             else:
-                step = await self._write(partial(byhand.retry_step, where=where, before=before, now=now))
+                step = await self._write(partial(manual.retry_step, where=where, before=before, now=now))
             matched, retried, before = matched + step.matched, retried + step.retried, step.before
         return matched, retried
 
     async def delivery(self, delivery_id: str) -> DeliveryRecord | None:
         """See `Store.delivery`."""
-        return await self._read(partial(reading.delivery, delivery_id=delivery_id))
+        return await self._read(partial(queries.delivery, delivery_id=delivery_id))
 
     async def deliveries(
         self, where: DeliveryFilter, *, limit: int, cursor: str | None = None
@@ -223,25 +225,25 @@ class SqliteStore:
         found: list[tuple[int, DeliveryRecord]] = []
         while before is not None and len(found) <= limit:
             wanted = limit + 1 - len(found)
-            step = await self._read(partial(reading.deliveries, where=where, before=before, limit=wanted))
+            step = await self._read(partial(queries.deliveries, where=where, before=before, limit=wanted))
             found += step.rows
             before = step.before
         return _page(found, limit)
 
     async def event(self, event_id: str) -> EventRecord | None:
         """See `Store.event`."""
-        return await self._read(partial(reading.event, event_id=event_id))
+        return await self._read(partial(queries.event, event_id=event_id))
 
     async def events(self, *, limit: int, cursor: str | None = None) -> Page[EventRecord]:
         """See `Store.events`."""
         before = _key(cursor)
-        return _page(await self._read(partial(reading.events, before=before, limit=limit + 1)), limit)
+        return _page(await self._read(partial(queries.events, before=before, limit=limit + 1)), limit)
 
     async def lanes(self) -> Mapping[str, LaneStats]:
         """See `Store.lanes`."""
         oldest: dict[str, int | None] = {}
         for webhooks in _chunks(list(self._picture.unfinished), _LANES_STEP):
-            oldest.update(await self._read(partial(reading.oldest, webhooks=webhooks)))
+            oldest.update(await self._read(partial(queries.oldest, webhooks=webhooks)))
         picture = self._picture
         return {
             webhook: LaneStats(count, picture.sending.get(webhook, 0), optional_seconds(oldest.get(webhook)))
@@ -325,7 +327,7 @@ class SqliteStore:
 def _key(cursor: str | None) -> int:
     """The key a listing goes on below."""
     if cursor is None:
-        return reading.END
+        return queries.END
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
         raise ValueError(f"not a cursor: {cursor!r}")
     return int(cursor)

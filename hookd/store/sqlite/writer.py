@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from hookd.domain.errors import HookdError, StoreDamaged, StoreUnavailable, StoreUnusable
-from hookd.store.sqlite.change import Change, Picture
+from hookd.store.sqlite.backlog import Change, Picture
 from hookd.store.sqlite.engine import Engine
-from hookd.store.sqlite.opening import lock_database, primary_code
+from hookd.store.sqlite.open import lock_database, primary_code
 from hookd.store.sqlite.operations import Echo, Enqueue, Operation, Read, Write
 
 _REOPEN_PAUSE_S = 1.0

@@ -8,8 +8,8 @@ import json
 import sqlite3
 from collections.abc import Collection
 
-from hookd.store.sqlite.change import Change
-from hookd.store.sqlite.rows import to_json
+from hookd.store.sqlite.backlog import Change
+from hookd.store.sqlite.encoding import to_json
 
 _WATCHED = "SELECT json_group_object(key, first_seen) FROM schedules"
 _WATCH = "INSERT INTO schedules (key, first_seen) SELECT value, ? FROM json_each(?)"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hookd.domain.deliveries import State
-from hookd.store.sqlite.rows import STATES
+from hookd.store.sqlite.encoding import STATES
 
 Mark = tuple[str, str]
 """A one-shot task that has run, by name and digest."""

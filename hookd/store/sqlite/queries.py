@@ -14,8 +14,8 @@ from hookd.domain.deliveries import Attempt, Reason, State
 from hookd.domain.events import Event, EventObject, Kind, SpentMark
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord
 from hookd.store.sqlite import generations
-from hookd.store.sqlite.refs import refs_of
-from hookd.store.sqlite.rows import CODES, STATES, micros, optional_seconds, seconds, to_json, trace_of
+from hookd.store.sqlite.encoding import CODES, STATES, micros, optional_seconds, seconds, to_json, trace_of
+from hookd.store.sqlite.event_deliveries import refs_of
 
 STEP = 5_000
 """How many rows a listing looks at in one step."""

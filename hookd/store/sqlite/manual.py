@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from hookd.domain.deliveries import TRANSITIONS, State
 from hookd.domain.history import DeliveryFilter
-from hookd.store.sqlite import reading
-from hookd.store.sqlite.change import Change
-from hookd.store.sqlite.reading import Match
-from hookd.store.sqlite.rows import CANCELLED, CODES, PENDING, SENDING, STATES, seconds, to_json
+from hookd.store.sqlite import queries
+from hookd.store.sqlite.backlog import Change
+from hookd.store.sqlite.encoding import CANCELLED, CODES, PENDING, SENDING, STATES, seconds, to_json
+from hookd.store.sqlite.queries import Match
 
 AT_MOST = 1_000
 """How many deliveries one transaction makes due."""
@@ -63,13 +63,13 @@ def retry_step(
     connection: sqlite3.Connection, change: Change, *, where: DeliveryFilter, before: int, now: int
 ) -> Progress:
     """Make the next matching deliveries below the key `before` due at `now` (microseconds)."""
-    step = reading.matching(connection, where, before, AT_MOST)
+    step = queries.matching(connection, where, before, AT_MOST)
     return Progress(len(step.rows), _make_due(connection, change, step.rows, now), step.before)
 
 
 def count_step(connection: sqlite3.Connection, where: DeliveryFilter, before: int) -> Progress:
     """Like `retry_step`, changing nothing."""
-    step = reading.matching(connection, where, before, AT_MOST)
+    step = queries.matching(connection, where, before, AT_MOST)
     return Progress(len(step.rows), 0, step.before)
 
 

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from hookd.domain.errors import StoreDamaged, StoreUnusable
-from hookd.store.sqlite import wal
+from hookd.store.sqlite import wal_check
 from hookd.store.sqlite.lock import FileLock
 
 APPLICATION_ID = 0x686F6F6B
@@ -100,7 +100,7 @@ def deep_check(path: Path) -> list[str]:
     lock = lock_database(path)
     try:
         _refuse_unfit(path, new=False)
-        if fault := wal.fault_in(_log_of(path)):
+        if fault := wal_check.fault_in(_log_of(path)):
             return [fault]
         connection = _connect(path)
         try:
@@ -197,7 +197,7 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _refuse_broken_log(path: Path) -> None:
-    if fault := wal.fault_in(_log_of(path)):
+    if fault := wal_check.fault_in(_log_of(path)):
         raise damaged(path, fault)
 
 

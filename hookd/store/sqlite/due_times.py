@@ -7,8 +7,8 @@ writer's thread.
 import sqlite3
 from collections.abc import Sequence
 
-from hookd.store.sqlite.change import Change
-from hookd.store.sqlite.rows import to_json
+from hookd.store.sqlite.backlog import Change
+from hookd.store.sqlite.encoding import to_json
 
 STEP = 5_000
 """How many deliveries one transaction looks at."""
