@@ -29,17 +29,17 @@ from hookd.api.passed import Place, adopt, places
 from hookd.api.services import Services
 from hookd.api.tail import TailRoutes
 from hookd.config import Loaded
+from hookd.config.generation import Generation, Holder
+from hookd.config.reload import Reloader
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, Revision, UnixListen
 from hookd.domain.errors import ListenFailed, SocketsUnfit, StoreUnavailable, StoreUnusable
 from hookd.domain.operator_events import ConfigApplied, ConfigRejected, DaemonStarted
 from hookd.domain.reload_result import Verdict
-from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.observability import log
 from hookd.observability.log_tail import Feed
 from hookd.observability.metrics import Metrics
-from hookd.reload import Reloader
 from hookd.reporting import Reporter
 from hookd.scheduler import Scheduler
 from hookd.send import Sender

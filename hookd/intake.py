@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hookd.config.generation import Generation
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import ScheduleDef, TaskDef, Template, WebhookDef
 from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailable, TaskSpent
@@ -19,7 +20,6 @@ from hookd.domain.events import Event, EventObject, Kind, NewDelivery, Receipt, 
 from hookd.domain.ids import new_id
 from hookd.domain.operator_events import ID_PREFIX, Report
 from hookd.domain.tracing import Trace
-from hookd.generation import Generation
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 from hookd.rules import templates

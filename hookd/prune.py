@@ -10,9 +10,9 @@ import asyncio
 from dataclasses import dataclass
 from math import inf
 
+from hookd.config.generation import Holder
 from hookd.domain.clock import Clock
 from hookd.domain.errors import StoreUnavailable
-from hookd.generation import Holder
 from hookd.observability import log
 from hookd.store.contract import Store
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 
+from hookd.config.generation import Holder
 from hookd.deaths import Deaths, left_over
 from hookd.domain.clock import Clock
 from hookd.domain.deliveries import State
@@ -34,7 +35,6 @@ from hookd.domain.operator_events import (
     is_own_id,
     report,
 )
-from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.observability import log
 from hookd.store.contract import Store

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from math import inf
 
+from hookd.config.generation import Generation, Holder
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Missed, ScheduleDef
 from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailable
 from hookd.domain.events import Receipt
 from hookd.domain.operator_events import ScheduleMissed, Tell, unheard
-from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.observability import log
 from hookd.rules.calendar import firing_id, last_moment, moment_text, moments, next_moment, signature

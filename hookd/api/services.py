@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hookd.difference import Comparison
+from hookd.config.diff import Comparison
+from hookd.config.generation import Holder
 from hookd.domain.clock import Clock
 from hookd.domain.reload_result import Verdict
 from hookd.domain.spool_layout import SpoolState
-from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.lane import LaneState
 from hookd.observability.log_tail import Feed

@@ -8,13 +8,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from hookd.difference import Comparison, Difference
+from hookd.config.diff import Comparison, Difference
+from hookd.config.generation import Generation
 from hookd.domain.definitions import Config, EventDef, ScheduleDef, TaskDef, masked
 from hookd.domain.deliveries import Attempt
 from hookd.domain.events import DeliveryRef, EventObject, Receipt, SpentMark
 from hookd.domain.history import DeliveryRecord, EventRecord, LaneStats
 from hookd.domain.reload_result import Changes, Verdict
-from hookd.generation import Generation
 from hookd.lane import LaneState, Parked
 
 JsonObject = dict[str, Any]

@@ -14,10 +14,10 @@ from typing import Any
 
 from hookd import decode
 from hookd.cases.case import RANDOM, Case, Difference, Expected, Verdict
+from hookd.config.generation import Generation
 from hookd.domain.definitions import Config, kept_elsewhere
 from hookd.domain.errors import EventRejected
 from hookd.explain import Explained, ExplainedRequest, Shown, explain
-from hookd.generation import Generation
 
 _LEAST_LINES = 2
 

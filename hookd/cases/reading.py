@@ -14,13 +14,12 @@ from typing import Any
 
 from hookd import decode
 from hookd.cases.case import DEFAULT_AT, Case, Expected
-from hookd.config.files import MAX_CONFIG_BYTES, Unreadable, read_regular
-from hookd.config.finding import Finding, Severity, Steps, quoted, shown_path
-from hookd.config.nodes import Node, parse
-from hookd.config.rules import Known, check_name
+from hookd.config.build.rules import Known, check_name
 from hookd.config.schema import TESTS, Validators
-from hookd.config.view import Document, Scope, View
-from hookd.config.wording import Spot
+from hookd.config.yaml.cursor import Document, Scope, Spot, View
+from hookd.config.yaml.files import MAX_CONFIG_BYTES, Unreadable, read_regular
+from hookd.config.yaml.findings import Finding, Severity, Steps, quoted, shown_path
+from hookd.config.yaml.tree import Node, parse
 from hookd.decode.rfc3339 import is_date_time
 from hookd.domain.definitions import Config
 from hookd.domain.errors import EventRejected

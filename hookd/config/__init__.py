@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hookd.config.files import default_path
-from hookd.config.peek import first_unix_socket, names_at, spool_directory, why_unread
+from hookd.config.quick_lookup import first_unix_socket, names_at, spool_directory, why_unread
+from hookd.config.yaml.files import default_path
 
 if TYPE_CHECKING:
-    from hookd.config.aside import load_aside
-    from hookd.config.finding import Finding, Loaded, Severity
-    from hookd.config.revision import revision_of
-    from hookd.config.watching import tree_hash, watch_dirs
+    from hookd.config.fingerprint import tree_hash, watch_dirs
+    from hookd.config.git import revision_of
+    from hookd.config.isolated import load_aside
+    from hookd.config.yaml.findings import Finding, Loaded, Severity
     from hookd.domain.definitions import Config
 
 __all__ = [
@@ -42,13 +42,13 @@ __all__ = [
 
 
 _LATER = {
-    "Finding": "finding",
-    "Loaded": "finding",
-    "Severity": "finding",
-    "load_aside": "aside",
-    "revision_of": "revision",
-    "tree_hash": "watching",
-    "watch_dirs": "watching",
+    "Finding": "yaml.findings",
+    "Loaded": "yaml.findings",
+    "Severity": "yaml.findings",
+    "load_aside": "isolated",
+    "revision_of": "git",
+    "tree_hash": "fingerprint",
+    "watch_dirs": "fingerprint",
 }
 
 
@@ -73,9 +73,9 @@ def load(path: Path, *, env: Mapping[str, str], now: float | None = None, portab
     Returns:
         The configuration, or None in its place where there are errors; and every finding, by file and line.
     """
-    from hookd.config import loading  # noqa: PLC0415 - the validator and TLS cost start-up time
+    from hookd.config import loader  # noqa: PLC0415 - the validator and TLS cost start-up time
 
-    return loading.load(path, env=env, now=now, portable=portable)
+    return loader.load(path, env=env, now=now, portable=portable)
 
 
 def schema_text(*, tests: bool = False) -> str:
@@ -87,7 +87,7 @@ def schema_text(*, tests: bool = False) -> str:
 
 def summary(config: "Config") -> str:
     """`3 webhooks, 4 tasks, 5 events, 1 schedule` (spec 8); rules written on tasks are not counted."""
-    from hookd.config.finding import counted  # noqa: PLC0415 - likewise
+    from hookd.config.yaml.findings import counted  # noqa: PLC0415 - likewise
 
     sections = (
         (config.webhooks, "webhook"),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hookd.config.nodes import Node, lines_of, parse
+from hookd.config.yaml.tree import Node, lines_of, parse
 
 LEVELS = 2
 """Sections and their entries."""

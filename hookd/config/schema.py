@@ -12,7 +12,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError, validators
 
-from hookd.config.wording import Report, Spot, word_errors
+from hookd.config.schema_errors import Report, word_errors
+from hookd.config.yaml.cursor import Spot
 
 Schema = dict[str, Any]
 

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from hookd.config.generation import Holder
 from hookd.domain.clock import Clock
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
 from hookd.domain.spool_layout import REJECTED, SpoolState
-from hookd.generation import Holder
 from hookd.intake import Intake
 from hookd.observability import log
 from hookd.observability.metrics import Metrics

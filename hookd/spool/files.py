@@ -17,7 +17,7 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import NamedTuple
 
-from hookd.config.files import kind_of
+from hookd.config.yaml.files import kind_of
 from hookd.domain.spool_layout import BATCH_BYTES, JSON, NDJSON, PART, REASON, REJECTED
 from hookd.observability.log import printable
 from hookd.spool.claim import DIRECTORY, Claim, HeldElsewhere

@@ -19,12 +19,12 @@ from itertools import chain
 
 from hookd import retry
 from hookd.breaker import BreakerState
+from hookd.config.generation import Holder
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, WebhookDef
 from hookd.domain.deliveries import Attempt, Lease, Outcome, Reason, Settlement, State, Want
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.operator_events import Tell, WebhookParked, WebhookResumed, unheard
-from hookd.generation import Holder
 from hookd.lane import Lane, LaneState, LastResult, Parking, parked
 from hookd.leases import Leases
 from hookd.observability import log

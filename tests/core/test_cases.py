@@ -8,8 +8,8 @@ import pytest
 from hookd import config
 from hookd.cases import Case, Difference, judge, read_cases
 from hookd.cases.comparing import same_json
+from hookd.config.generation import Generation
 from hookd.domain.definitions import Config
-from hookd.generation import Generation
 
 CONFIG = """
 types:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hookd import config
-from hookd.config import Loaded, aside, loading
+from hookd.config import Loaded, isolated, loader
 
 GOOD = Path(__file__).parents[1] / "configs" / "good"
 
@@ -137,11 +137,11 @@ def test_a_load_that_burns_cpu_is_ended(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        aside._CODE,
+        isolated._CODE,
         str(tmp_path / "x.yaml"),
         "1",
         str(1 << 30),
-        aside._PACKAGES,
+        isolated._PACKAGES,
     ]
     child = subprocess.run(command, capture_output=True, check=False)
     assert child.returncode == -signal.SIGXCPU
@@ -157,7 +157,7 @@ def test_a_load_that_burns_cpu_is_ended(tmp_path: Path) -> None:
     ],
 )
 def test_the_death_of_the_child_is_explained(code: int, expected: str) -> None:
-    assert aside._cause(code, 9, 1 << 30) == expected
+    assert isolated._cause(code, 9, 1 << 30) == expected
 
 
 def test_a_failure_inside_is_told_without_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +231,7 @@ def test_what_used_to_take_quadratic_time_or_memory(content: str, expected: str,
 
 
 def test_very_many_findings_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "MOST_FINDINGS", 3)
+    monkeypatch.setattr(loader, "MOST_FINDINGS", 3)
     (tmp_path / "x.yaml").write_text("webhooks:\n" + "  a: {url: http://h}\n" * 6)
     findings = config.load(tmp_path / "x.yaml", env={}).findings
     assert len(findings) == 4

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from hookd import config
-from hookd.config import Severity, files, loading
-from hookd.config.files import MAX_CONFIG_BYTES, list_tree
+from hookd.config import Severity, loader
+from hookd.config.yaml import files
+from hookd.config.yaml.files import MAX_CONFIG_BYTES, list_tree
 from tests.service.tls import Authority, encrypted
 
 HOOK = "webhooks:\n  hook: {url: http://127.0.0.1:9099/}\n"
@@ -390,7 +391,7 @@ def test_a_secret_that_changes_once_it_was_read_changes_the_hash(tmp_path: Path)
             (tmp_path / "new").write_text("https://h.example/2")
             (tmp_path / "new").replace(secret)
 
-    loaded = loading.load(tmp_path / "x.yaml", env={}, note=note)
+    loaded = loader.load(tmp_path / "x.yaml", env={}, note=note)
     assert loaded.config is not None
     read = loaded.config.webhooks["a"].url.value
     same = config.tree_hash(tmp_path / "x.yaml", loaded.sources) == loaded.hash

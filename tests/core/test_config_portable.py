@@ -7,10 +7,10 @@ import pytest
 
 from hookd import config
 from hookd.config import Loaded
+from hookd.config.generation import Generation
 from hookd.domain.definitions import Config, Tls
 from hookd.domain.events import Event
 from hookd.explain import explain
-from hookd.generation import Generation
 
 CONFIG = """
 daemon:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hookd import config as configuration
-from hookd.config import revision
-from hookd.config.revision import revision_of
+from hookd.config import git as config_git
+from hookd.config.git import revision_of
 from hookd.domain.definitions import Config, Revision
 
 TEXT = "webhooks:\n  ops:\n    url: http://127.0.0.1:9/\n"
@@ -292,8 +292,8 @@ class TestUnknown:
         (fake / "git").write_text(f"#!/bin/sh\n{script}\n")
         (fake / "git").chmod(0o755)
         monkeypatch.setenv("PATH", f"{fake}:{os.environ['PATH']}")
-        monkeypatch.setattr(revision, "GIT_S", 0.3)
-        monkeypatch.setattr(revision, "_MAX_OUTPUT_BYTES", 1 << 20)
+        monkeypatch.setattr(config_git, "GIT_S", 0.3)
+        monkeypatch.setattr(config_git, "_MAX_OUTPUT_BYTES", 1 << 20)
         begun = time.monotonic()
         assert told(repo / "conf") is None
         assert time.monotonic() - begun < 30

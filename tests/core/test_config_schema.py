@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hookd import config
-from hookd.config.nodes import parse
+from hookd.config.yaml.tree import parse
 
 TOP = Path(__file__).parents[2]
 SCHEMA: dict[str, Any] = json.loads(config.schema_text())

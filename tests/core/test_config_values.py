@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from hookd import config
-from hookd.config import loading
-from hookd.config.files import Unreadable, read_regular
-from hookd.config.finding import Finding, Severity, dotted, listed, printable, quoted, shown_path
-from hookd.config.headers import Headers, name_fault, sends_json, value_fault
-from hookd.config.nodes import parse
+from hookd.config import loader
+from hookd.config.build.headers import Headers, name_fault, sends_json, value_fault
+from hookd.config.build.units import parse_duration, parse_rate, parse_size
+from hookd.config.build.url import url_fault
 from hookd.config.schema import Validators
-from hookd.config.units import parse_duration, parse_rate, parse_size
-from hookd.config.url import url_fault
+from hookd.config.yaml.files import Unreadable, read_regular
+from hookd.config.yaml.findings import Finding, Severity, dotted, listed, printable, quoted, shown_path
+from hookd.config.yaml.tree import parse
 from hookd.domain.definitions import RateLimit, Secret
 
 
@@ -315,7 +315,7 @@ def test_any_value_at_any_place_is_judged(
     value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever stands wherever, the result is a configuration or findings with places, never an exception."""
-    monkeypatch.setattr(loading, "Validators", cache(Validators))  # made once for hundreds of loads
+    monkeypatch.setattr(loader, "Validators", cache(Validators))  # made once for hundreds of loads
     every_key = Path(__file__).parents[1] / "configs" / "good" / "every-key.yaml"
     tree = yaml.safe_load(every_key.read_text(encoding="utf-8"))
     file = tmp_path / "hookd.yaml"

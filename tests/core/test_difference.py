@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hookd import config as configuration
-from hookd.difference import Difference, FieldChange, compare, differences, duration
+from hookd.config.diff import Difference, FieldChange, compare, differences, duration
 from hookd.domain.definitions import (
     Config,
     DaemonDef,

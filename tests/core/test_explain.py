@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hookd.config.generation import Generation
 from hookd.domain.definitions import (
     Config,
     DaemonDef,
@@ -35,7 +36,6 @@ from hookd.explain import (
     named_by_rules,
     one_typo,
 )
-from hookd.generation import Generation
 from hookd.request import build
 from hookd.rules.templates import compile_message
 

@@ -1,8 +1,8 @@
 import pytest
 
+from hookd.config.generation import Generation, Holder
 from hookd.domain.definitions import Config, DaemonDef, EventDef, ScheduleDef, TaskDef, Template, Timing
 from hookd.domain.events import Event
-from hookd.generation import Generation, Holder
 from hookd.rules.conditions import ConditionError
 
 TOP = EventDef("events.top", "vm", "on", ("a",), where="data.x > 1")

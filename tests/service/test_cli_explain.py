@@ -17,10 +17,10 @@ from hookd.cli.commands import explain as command
 from hookd.cli.curl import curl_line, quoted
 from hookd.cli.failure import Failure
 from hookd.cli.options import Parser
+from hookd.config.generation import Generation
 from hookd.domain.definitions import Config, DaemonDef, EventDef, Method, Secret, TaskDef, Tls, WebhookDef
 from hookd.domain.events import Event
 from hookd.explain import DELIVERY_ID, SPAN_ID, ExplainedRequest, explain
-from hookd.generation import Generation
 from hookd.rules.templates import compile_message
 from hookd.send import Sender
 from tests.service.receivers import Receiver

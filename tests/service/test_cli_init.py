@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from hookd import config
 from hookd.cli import main
 from hookd.cli.commands.init import FILES
-from hookd.config.nodes import parse
+from hookd.config.yaml.tree import parse
 from hookd.domain.definitions import Config
 
 TOP = Path(__file__).parents[2]

@@ -139,7 +139,7 @@ def test_a_faulty_file_fails_the_run_and_the_others_still_run(
 def test_a_place_that_is_not_looked_through_fails_the_run(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hookd.config.files._MAX_ENTRIES", 1)
+    monkeypatch.setattr("hookd.config.yaml.files._MAX_ENTRIES", 1)
     code, out, _ = ran(capsys, "-c", "hookd.yaml")
     assert code == 1
     assert out.startswith(".:1:1: file: brings the configuration to more than 1 files and directories")

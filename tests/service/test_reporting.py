@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hookd import __version__
+from hookd.config.generation import Generation, Holder
 from hookd.domain.definitions import (
     Config,
     DaemonDef,
@@ -34,7 +35,6 @@ from hookd.domain.operator_events import (
     WebhookParked,
     WebhookResumed,
 )
-from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.observability.metrics import Metrics
 from hookd.reporting import EVERY_S, MOST_WAITING, Reporter

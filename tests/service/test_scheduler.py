@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hookd import __version__
+from hookd.config.generation import Generation, Holder
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import (
     Config,
@@ -28,7 +29,6 @@ from hookd.domain.definitions import (
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Event, Receipt, Submission
 from hookd.domain.operator_events import Fact, ScheduleMissed
-from hookd.generation import Generation, Holder
 from hookd.intake import Intake
 from hookd.observability import log
 from hookd.observability.metrics import Metrics

@@ -9,12 +9,12 @@ from typing import Any
 
 from hookd import __version__
 from hookd.breaker import BreakerState
+from hookd.config.generation import Generation, Holder
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, DaemonDef, Secret, WebhookDef
 from hookd.domain.deliveries import State
 from hookd.domain.history import DeliveryRecord
 from hookd.domain.operator_events import Fact
-from hookd.generation import Generation, Holder
 from hookd.lane import LaneState
 from hookd.observability.metrics import Metrics
 from hookd.send import Sender

@@ -22,7 +22,7 @@ from hookd.api.openapi.shape import (
 )
 from hookd.api.openapi.taken import TAKEN
 from hookd.breaker import BreakerState
-from hookd.config.finding import Severity
+from hookd.config.yaml.findings import Severity
 from hookd.domain.deliveries import Reason, State
 from hookd.domain.events import Kind
 from hookd.lane import Parked

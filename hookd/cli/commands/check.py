@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hookd.cli.screen import as_json, visible
 
 if TYPE_CHECKING:
-    from hookd.config.finding import Finding
+    from hookd.config.yaml.findings import Finding
     from hookd.domain.definitions import Config
 
 DESCRIPTION = """Find everything that is wrong with a config, each with its place.
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 
 def store_findings(path: str) -> "list[Finding]":
     """What is wrong with the store, in the form of what is wrong with the config."""
-    from hookd.config.finding import Finding, Severity
+    from hookd.config.yaml.findings import Finding, Severity
     from hookd.domain.errors import StoreUnusable
     from hookd.store.sqlite import deep_check
 

@@ -45,9 +45,9 @@ def run(options: argparse.Namespace) -> int:
     """Explain; 0 where at least one request would be sent."""
     import secrets
 
+    from hookd.config.generation import Generation
     from hookd.domain.clock import Clock
     from hookd.explain import explain_each
-    from hookd.generation import Generation
 
     config = read_config(options)
     if config is None:

@@ -17,8 +17,8 @@ from hookd.cli.screen import as_json, shortened, visible
 
 if TYPE_CHECKING:
     from hookd.cases import Difference, Verdict
-    from hookd.config.files import Listing
-    from hookd.config.finding import Finding
+    from hookd.config.yaml.files import Listing
+    from hookd.config.yaml.findings import Finding
 
 DESCRIPTION = """Tell whether the config sends what its tests say: every *.test.yaml below PATH is run.
 
@@ -49,7 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the tests; 0 where every case passed."""
     from hookd.cases import judge, read_cases
-    from hookd.generation import Generation
+    from hookd.config.generation import Generation
 
     options.config = config_path(options.path, options.config)
     config = read_config(options, portable=True)
@@ -75,7 +75,7 @@ def config_path(tests: Path | None, config: Path | None) -> Path:
         Failure: there is none.
     """
     from hookd.config import default_path
-    from hookd.config.files import is_test, list_tree
+    from hookd.config.yaml.files import is_test, list_tree
 
     if tests is not None and not os.path.lexists(tests):
         raise Failure(f"{tests} does not exist", "it would be a test file, or a directory of them")
@@ -98,7 +98,7 @@ def test_files(tests: Path | None, config: Path) -> "Listing":
     Raises:
         Failure: there are none.
     """
-    from hookd.config.files import is_test, list_tree
+    from hookd.config.yaml.files import is_test, list_tree
 
     place = tests if tests is not None and tests != config else config if config.is_dir() else config.parent
     listing = list_tree(place, is_test)
@@ -114,7 +114,7 @@ def report_lines(
     verdicts: "Sequence[Verdict]", findings: "Sequence[Finding]", *, verbose: bool
 ) -> Iterator[str]:
     """What is wrong with the files, each case that failed (or, `verbose`, each), and how many."""
-    from hookd.config.finding import counted
+    from hookd.config.yaml.findings import counted
 
     yield from map(str, findings)
     for verdict in verdicts:
@@ -152,7 +152,7 @@ def as_object(verdicts: "Sequence[Verdict]", findings: "Sequence[Finding]") -> d
 
 
 def _unreadable(listing: "Listing") -> "list[Finding]":
-    from hookd.config.finding import Finding, Severity, shown_path
+    from hookd.config.yaml.findings import Finding, Severity, shown_path
 
     return [
         Finding(shown_path(place), 1, 1, "file", Severity.ERROR, error.reason)

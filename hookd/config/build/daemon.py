@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from hookd.config.finding import quoted
-from hookd.config.secret import read_secret, stands_in
-from hookd.config.tls import read_chain
-from hookd.config.units import Bounds, read_duration, read_size
-from hookd.config.view import View
-from hookd.config.zones import is_zone, read_timezone
+from hookd.config.build.secrets import read_secret, stands_in
+from hookd.config.build.tls import read_chain
+from hookd.config.build.units import Bounds, read_duration, read_size
+from hookd.config.build.zones import is_zone, read_timezone
+from hookd.config.yaml.cursor import View
+from hookd.config.yaml.findings import quoted
 from hookd.domain.definitions import DaemonDef, HttpListen, Secret, UnixListen
 
 _RUNTIME_DIRECTORY = "/run/hookd"

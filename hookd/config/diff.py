@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
-from hookd.config.finding import Finding
+from hookd.config.yaml.findings import Finding
 from hookd.domain.definitions import (
     Config,
     DaemonDef,

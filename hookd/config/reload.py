@@ -17,11 +17,11 @@ from watchfiles import Change, awatch
 
 from hookd import config as configuration
 from hookd.config import Loaded, Severity
-from hookd.difference import Comparison, compare, differences
+from hookd.config.diff import Comparison, compare, differences
+from hookd.config.generation import Generation, Holder
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, DaemonDef, Revision
 from hookd.domain.reload_result import Verdict
-from hookd.generation import Generation, Holder
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 

@@ -20,8 +20,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hookd.config.finding import OUT_OF_MEMORY, PORTABLE, Loaded
-from hookd.config.loading import load
+from hookd.config.loader import load
+from hookd.config.yaml.findings import OUT_OF_MEMORY, PORTABLE, Loaded
 
 _BATCH = 100
 _MAPPINGS = ("types", "webhooks", "tasks", "events", "schedules", "places")

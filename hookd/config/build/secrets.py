@@ -6,8 +6,8 @@ secrets.
 
 from pathlib import Path
 
-from hookd.config.files import Unreadable
-from hookd.config.view import View
+from hookd.config.yaml.cursor import View
+from hookd.config.yaml.files import Unreadable
 from hookd.domain.definitions import Secret, kept_elsewhere
 
 PLAIN = "plain"

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hookd.config.finding import quoted
-from hookd.config.nodes import read_as
-from hookd.config.view import View
+from hookd.config.yaml.cursor import View
+from hookd.config.yaml.findings import quoted
+from hookd.config.yaml.tree import read_as
 from hookd.domain.definitions import RateLimit
 
 _DURATION = re.compile(r"((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(ms|s|m|h|d)")

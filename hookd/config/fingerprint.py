@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from hookd.config.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
+from hookd.config.yaml.files import MAX_CONFIG_BYTES, Unreadable, identity, list_tree, read_regular
 
 _MAX_LINKS = 40
 
@@ -80,15 +80,6 @@ def _content(file: Path) -> bytes:
         return read_regular(file, MAX_CONFIG_BYTES)
     except Unreadable as error:
         return error.token
-
-
-def identity(source: str | Path) -> bytes:
-    """What tells a file from another one, and from itself once it was written to."""
-    try:
-        facts = Path(source).stat()
-    except (OSError, ValueError):
-        return b"none"
-    return f"{facts.st_dev} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}".encode()
 
 
 def _is_directory(path: Path) -> bool:

@@ -19,16 +19,17 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from hookd.config.aside import chunks
-from hookd.config.files import (
+from hookd.config.fingerprint import digest
+from hookd.config.isolated import chunks
+from hookd.config.yaml.files import (
     MAX_CONFIG_BYTES,
     Unreadable,
+    identity,
     is_config_name,
     list_tree,
     read_regular,
     work_tree_of,
 )
-from hookd.config.watching import digest, identity
 from hookd.domain.definitions import Revision
 from hookd.observability import log
 

@@ -5,25 +5,16 @@ Must never: show a value where the schema says `writeOnly` (a secret may stand t
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
-from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from jsonschema.exceptions import ValidationError
 
-from hookd.config.finding import Steps, listed, quoted
-from hookd.config.nodes import Node, read_as
+from hookd.config.yaml.cursor import Spot, meant
+from hookd.config.yaml.findings import Steps, listed, quoted
+from hookd.config.yaml.tree import Node, read_as
 
 Report = Callable[[int, int, Steps, str], None]
 """Takes a finding: line, column, place, message."""
-
-
-class Spot(NamedTuple):
-    """A value to be checked, the way to it, and the line and column of the key that holds it."""
-
-    node: Node
-    steps: Steps
-    home: tuple[int, int]
 
 
 _TYPES = {
@@ -64,18 +55,6 @@ def word_errors(errors: Iterable[ValidationError], top: Spot, report: Report) ->
         said.add(once)
         for place, more, message in (rule or _wrong_value)(breach, at, home):
             report(*place, (*top.steps, *path, *more), message)
-
-
-def meant(word: str, choices: Iterable[str]) -> str:
-    """`; did you mean "x"?`, or nothing where no choice is near."""
-    return _meant(word, tuple(choices))
-
-
-@lru_cache(maxsize=256)
-def _meant(word: str, choices: tuple[str, ...]) -> str:
-    by_folded = {choice.casefold(): choice for choice in choices}
-    near = get_close_matches(word[:128].casefold(), by_folded, n=1, cutoff=0.6)
-    return f"; did you mean {quoted(by_folded[near[0]])}?" if near else ""
 
 
 Schema = Mapping[str, Any]

@@ -7,18 +7,25 @@ module of `config` that turns YAML into definitions.
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from difflib import get_close_matches
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from hookd.config.files import MAX_SOURCE_BYTES, Unreadable, read_regular, work_tree_of
-from hookd.config.finding import Finding, Severity, Steps, dotted, shown_path
-from hookd.config.nodes import Node, Tree, lines_of
-from hookd.config.watching import identity
-from hookd.config.wording import Spot, meant
+from hookd.config.yaml.files import MAX_SOURCE_BYTES, Unreadable, identity, read_regular, work_tree_of
+from hookd.config.yaml.findings import Finding, Severity, Steps, dotted, quoted, shown_path
+from hookd.config.yaml.tree import Node, Tree, lines_of
 
 _MAX_COMPARED = 100_000
 """Names that the words of one load are compared with: a second's work."""
+
+
+class Spot(NamedTuple):
+    """A value to be checked, the way to it, and the line and column of the key that holds it."""
+
+    node: Node
+    steps: Steps
+    home: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -191,3 +198,15 @@ class View:
 
     def _child(self, step: str | int, node: Node, home: tuple[int, int]) -> "View":
         return View(self.scope, self.document, Spot(node, (*self.steps, step), home))
+
+
+def meant(word: str, choices: Iterable[str]) -> str:
+    """`; did you mean "x"?`, or nothing where no choice is near."""
+    return _meant(word, tuple(choices))
+
+
+@lru_cache(maxsize=256)
+def _meant(word: str, choices: tuple[str, ...]) -> str:
+    by_folded = {choice.casefold(): choice for choice in choices}
+    near = get_close_matches(word[:128].casefold(), by_folded, n=1, cutoff=0.6)
+    return f"; did you mean {quoted(by_folded[near[0]])}?" if near else ""

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hookd.config.secret import PLAIN, read_secret, stands_in
-from hookd.config.view import View
+from hookd.config.build.secrets import PLAIN, read_secret, stands_in
+from hookd.config.yaml.cursor import View
 from hookd.domain.definitions import Secret, names_credential
 
 Header = tuple[str, Secret]

@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hookd.config.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
-from hookd.config.nodes import parse
 from hookd.config.outline import outline
+from hookd.config.yaml.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
+from hookd.config.yaml.tree import parse
 
 _BLOCK = re.compile(rb"^daemon:.*(?:\n(?:[ \t#-].*|\r?)?$)*", re.MULTILINE)
 _MAX_EXCERPT = 64 << 10

@@ -7,9 +7,9 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from hookd.config.headers import CONTENT_TYPE, Header, name_fault, value_fault
-from hookd.config.secret import PLAIN, read_secret, stands_in
-from hookd.config.view import View
+from hookd.config.build.headers import CONTENT_TYPE, Header, name_fault, value_fault
+from hookd.config.build.secrets import PLAIN, read_secret, stands_in
+from hookd.config.yaml.cursor import View
 from hookd.domain.definitions import Secret
 
 _BEARER = "bearer "

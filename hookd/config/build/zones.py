@@ -6,8 +6,8 @@ Must never: raise for a name that is none. Used by `daemon` and `schedules`.
 import zoneinfo
 from functools import lru_cache
 
-from hookd.config.finding import quoted
-from hookd.config.view import View
+from hookd.config.yaml.cursor import View
+from hookd.config.yaml.findings import quoted
 
 
 def read_timezone(view: View | None, default: str) -> str:

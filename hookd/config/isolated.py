@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hookd.config.finding import OUT_OF_MEMORY, PORTABLE, Finding, Loaded, Severity, counted, shown_path
-from hookd.config.watching import tree_hash
+from hookd.config.fingerprint import tree_hash
+from hookd.config.yaml.findings import OUT_OF_MEMORY, PORTABLE, Finding, Loaded, Severity, counted, shown_path
 
 _CODE = "import sys; sys.path.append(sys.argv.pop()); from hookd.config.child import main; main()"
 _PACKAGES = str(Path(__file__).parents[2])

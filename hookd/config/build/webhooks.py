@@ -7,13 +7,13 @@ import base64
 import binascii
 from dataclasses import dataclass
 
-from hookd.config.auth import read_auth
-from hookd.config.headers import read_headers, sends_json
-from hookd.config.secret import read_secret, stands_in
-from hookd.config.tls import read_tls
-from hookd.config.units import Bounds, parse_rate, read_duration
-from hookd.config.url import names_forbidden_address, url_fault
-from hookd.config.view import View
+from hookd.config.build.auth import read_auth
+from hookd.config.build.headers import read_headers, sends_json
+from hookd.config.build.secrets import read_secret, stands_in
+from hookd.config.build.tls import read_tls
+from hookd.config.build.units import Bounds, parse_rate, read_duration
+from hookd.config.build.url import names_forbidden_address, url_fault
+from hookd.config.yaml.cursor import View
 from hookd.domain.definitions import Method, RateLimit, Secret, Signing, SigningStyle, WebhookDef
 
 _STANDARD_PREFIX = "whsec_"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, assert_never
 
-from hookd.config.finding import quoted
-from hookd.config.units import Bounds, read_duration
-from hookd.config.view import View
-from hookd.config.zones import read_timezone
+from hookd.config.build.units import Bounds, read_duration
+from hookd.config.build.zones import read_timezone
+from hookd.config.yaml.cursor import View
+from hookd.config.yaml.findings import quoted
 from hookd.domain.definitions import Missed, ScheduleDef, Timing
 from hookd.rules.calendar import CronError, check_cron, local_instant, next_moment
 

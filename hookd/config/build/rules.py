@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from hookd.config.finding import Steps, listed, quoted
-from hookd.config.nodes import read_as
-from hookd.config.schedules import Calendar, build_schedule, has_local_times, is_schedule
-from hookd.config.units import parse_duration
-from hookd.config.view import View
+from hookd.config.build.schedules import Calendar, build_schedule, has_local_times, is_schedule
+from hookd.config.build.units import parse_duration
+from hookd.config.yaml.cursor import View
+from hookd.config.yaml.findings import Steps, listed, quoted
+from hookd.config.yaml.tree import read_as
 from hookd.domain.definitions import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
 from hookd.domain.operator_events import ABOUT_WEBHOOKS, OWN, OWN_TYPES
 from hookd.rules import templates

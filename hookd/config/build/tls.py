@@ -8,8 +8,8 @@ import hashlib
 import ssl
 from pathlib import Path
 
-from hookd.config.files import Unreadable
-from hookd.config.view import View
+from hookd.config.yaml.cursor import View
+from hookd.config.yaml.files import Unreadable
 from hookd.domain.definitions import Tls
 
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from hookd.config.finding import Steps, quoted
-from hookd.config.scalars import BadScalar, make, resolve
+from hookd.config.yaml.findings import Steps, quoted
+from hookd.config.yaml.scalars import BadScalar, make, resolve
 
 MAX_DEPTH = 100
 """Mappings and lists within each other."""

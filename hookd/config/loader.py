@@ -9,11 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hookd.config.daemon import build_daemon
-from hookd.config.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
-from hookd.config.finding import Finding, Loaded, Severity, listed, shown_path
-from hookd.config.nodes import Node, parse, read_as
-from hookd.config.rules import (
+from hookd.config.build.daemon import build_daemon
+from hookd.config.build.rules import (
     Known,
     Names,
     build_event,
@@ -23,12 +20,14 @@ from hookd.config.rules import (
     trigger_place,
     triggers_of,
 )
-from hookd.config.schedules import Calendar
+from hookd.config.build.schedules import Calendar
+from hookd.config.build.webhooks import Built, build_webhook
+from hookd.config.fingerprint import digest
 from hookd.config.schema import Validators
-from hookd.config.view import Document, Scope, View
-from hookd.config.watching import digest
-from hookd.config.webhooks import Built, build_webhook
-from hookd.config.wording import Spot
+from hookd.config.yaml.cursor import Document, Scope, Spot, View
+from hookd.config.yaml.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
+from hookd.config.yaml.findings import Finding, Loaded, Severity, listed, shown_path
+from hookd.config.yaml.tree import Node, parse, read_as
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import (
     Config,
