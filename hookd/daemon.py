@@ -21,11 +21,8 @@ import uvloop
 
 from hookd import __version__, prune
 from hookd import config as configuration
-from hookd.api.app import Router
 from hookd.api.events import EventRoutes
-from hookd.api.listen import Listeners
 from hookd.api.operate import OperatorRoutes
-from hookd.api.passed import Place, adopt, places
 from hookd.api.services import Services
 from hookd.api.tail import TailRoutes
 from hookd.config import Loaded
@@ -43,9 +40,12 @@ from hookd.observability.metrics import Metrics
 from hookd.reporting import Reporter
 from hookd.scheduler import Scheduler
 from hookd.send import Sender
+from hookd.server.activation import Place, adopt, places
+from hookd.server.router import Router
+from hookd.server.sockets import Listeners
+from hookd.server.systemd import Notifier, passed_descriptors, passed_to_another
 from hookd.spool import Spool
 from hookd.store.sqlite import SqliteStore
-from hookd.systemd import Notifier, passed_descriptors, passed_to_another
 from hookd.worker import Worker
 
 GC_THRESHOLD = 20_000

@@ -7,11 +7,8 @@ from collections.abc import Mapping
 
 from hookd import decode
 from hookd.api import lookup, views
-from hookd.api.app import Router
 from hookd.api.events import optional_json, trace_of, unknown
 from hookd.api.filters import decode_retry
-from hookd.api.message import Answer, Request
-from hookd.api.problem import Problem, answer, unavailable
 from hookd.api.services import Services
 from hookd.decode.faults import escaped
 from hookd.domain.definitions import Template, WebhookDef
@@ -19,6 +16,9 @@ from hookd.domain.deliveries import State
 from hookd.domain.errors import EventRejected, Fault, StoreUnavailable
 from hookd.observability import log
 from hookd.rules import templates
+from hookd.server.messages import Answer, Request
+from hookd.server.problems import Problem, answer, unavailable
+from hookd.server.router import Router
 
 
 class ByHandRoutes:

@@ -9,15 +9,16 @@ from difflib import get_close_matches
 from typing import Any
 
 from hookd import decode
-from hookd.api import body, views
-from hookd.api.app import Router
-from hookd.api.message import Answer, Request
-from hookd.api.problem import Problem, answer, unavailable
-from hookd.api.room import PER_EVENT, NoRoom
+from hookd.api import views
 from hookd.api.services import Services
 from hookd.domain.errors import EventRejected, Fault, IdConflict
 from hookd.domain.events import Event
 from hookd.domain.tracing import Trace, read_trace
+from hookd.server import body
+from hookd.server.memory_budget import PER_EVENT, NoRoom
+from hookd.server.messages import Answer, Request
+from hookd.server.problems import Problem, answer, unavailable
+from hookd.server.router import Router
 
 TAKEN = (body.JSON, body.NDJSON, body.CLOUDEVENT, body.CLOUDEVENTS)
 """The content types that events come in; besides, any with the headers of a CloudEvent."""

@@ -8,14 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from hookd.api.message import Request
-from hookd.api.problem import Problem
 from hookd.decode.faults import Faults, kind
 from hookd.decode.rfc3339 import is_date_time
 from hookd.domain.deliveries import State
-from hookd.domain.errors import Fault
 from hookd.domain.history import DeliveryFilter
 from hookd.domain.text import guess, shown
+from hookd.server.query import bad_query
 
 DEFAULT_LIMIT = 50
 MOST_ITEMS = 500
@@ -39,25 +37,6 @@ class RetryOrder:
     dry_run: bool
 
 
-def query_of(request: Request, known: frozenset[str]) -> dict[str, str]:
-    """The query's parameters.
-
-    Raises:
-        Problem: 400 for an unknown one, or one that is given twice.
-    """
-    query: dict[str, str] = {}
-    for name, value in request.query():
-        if name not in known:
-            near = guess(name, known)
-            others = f"known are {', '.join(sorted(known))}" if known else "this path takes none"
-            told = f"unknown query parameter {name!r}; {f'did you mean {near}?' if near else others}"
-            raise Problem(400, told, faults=[Fault("", told)])
-        if name in query:
-            raise bad_query(name, "is given twice")
-        query[name] = value
-    return query
-
-
 def queried(query: Mapping[str, str]) -> DeliveryFilter:
     """The filter of a listing. Raises Problem (400) for a value that cannot be."""
     where = DeliveryFilter(
@@ -79,11 +58,6 @@ def queried_limit(query: Mapping[str, str]) -> int:
     if not (given.isascii() and given.isdigit() and len(given) < 6 and 1 <= int(given) <= MOST_ITEMS):
         raise bad_query("limit", f"must be a whole number from 1 to {MOST_ITEMS}")
     return int(given)
-
-
-def bad_query(name: str, fault: str) -> Problem:
-    """A 400 for a query parameter."""
-    return Problem(400, f"query parameter {name} {fault}", faults=[Fault("", f"{name} {fault}")])
 
 
 def queried_state(query: Mapping[str, str]) -> State | None:

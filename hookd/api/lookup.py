@@ -6,9 +6,9 @@ Must never: change anything. Called by: `operate`, `byhand`.
 from collections.abc import Iterable, Mapping
 
 from hookd.api import views
-from hookd.api.problem import Problem
 from hookd.api.services import Services
 from hookd.lane import LaneState, Parked
+from hookd.server.problems import Problem
 
 
 def no_delivery(delivery_id: str) -> Problem:

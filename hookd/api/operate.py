@@ -11,10 +11,7 @@ from pathlib import Path
 
 from hookd import __version__
 from hookd.api import filters, lookup, openapi, views
-from hookd.api.app import Route, Router
 from hookd.api.byhand import ByHandRoutes, expect_no_fields
-from hookd.api.message import Answer, Request
-from hookd.api.problem import Problem, answer, unavailable
 from hookd.api.services import Services
 from hookd.breaker import BreakerState
 from hookd.domain.deliveries import State
@@ -22,6 +19,10 @@ from hookd.domain.errors import Fault, StoreUnavailable
 from hookd.domain.history import LaneStats
 from hookd.lane import LaneState
 from hookd.observability.metrics import CONTENT_TYPE, LaneGauges
+from hookd.server.messages import Answer, Request
+from hookd.server.problems import Problem, answer, unavailable
+from hookd.server.query import bad_query
+from hookd.server.router import Route, Router
 
 
 class OperatorRoutes:
@@ -215,7 +216,7 @@ def _gauges(state: LaneState, stats: LaneStats | None, now: float) -> LaneGauges
 
 
 def _foreign_cursor() -> Problem:
-    return filters.bad_query("cursor", "is not one that a listing returned")
+    return bad_query("cursor", "is not one that a listing returned")
 
 
 def _size(path: str) -> int | None:

@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hookd.api import filters, views
-from hookd.api.app import Router
-from hookd.api.body import NDJSON
-from hookd.api.message import Answer, Request
-from hookd.api.problem import unavailable
 from hookd.api.services import Services
 from hookd.domain.deliveries import State
 from hookd.observability.log_tail import Fact, Feed
+from hookd.server.body import NDJSON
+from hookd.server.messages import Answer, Request
+from hookd.server.problems import unavailable
+from hookd.server.query import bad_query
+from hookd.server.router import Router
 
 MOST_READERS = 32
 """How many may follow at once; so they cannot take the connections that posting needs."""
@@ -110,7 +111,7 @@ def _after(cursor: str | None, feed: Feed) -> int:
         return feed.latest
     found = _CURSOR.fullmatch(cursor)
     if found is None:
-        raise filters.bad_query("after", "is not a cursor that a line of /v1/tail had")
+        raise bad_query("after", "is not a cursor that a line of /v1/tail had")
     run, number = found.groups()
     return min(int(number), feed.latest) if run == feed.run else 0
 

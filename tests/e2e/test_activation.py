@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from hookd.api.passed import Passed, adopt, places
 from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.domain.errors import SocketsUnfit
-from hookd.systemd import PassedDescriptor, passed_descriptors, passed_to_another
+from hookd.server.activation import Passed, adopt, places
+from hookd.server.systemd import PassedDescriptor, passed_descriptors, passed_to_another
 from tests.e2e.activated import Activated, Posters, post_once, tcp_socket, unix_socket
 from tests.e2e.recorder import Received, Recorder, status
 from tests.service.tls import Authority

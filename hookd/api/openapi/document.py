@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hookd import __version__
-from hookd.api.body import BODY_S
-from hookd.api.bounds import Bounds
 from hookd.api.filters import DEFAULT_LIMIT, MOST_ITEMS
 from hookd.api.openapi.operations import OPERATIONS, Operation, Said
 from hookd.api.openapi.schemas import SCHEMAS
 from hookd.api.openapi.shape import Schema, choice, instant, ref, text
-from hookd.api.problem import PROBLEM_TYPE, RETRY_AFTER_S
 from hookd.domain.deliveries import State
+from hookd.server.body import BODY_S
+from hookd.server.limits import Bounds
+from hookd.server.problems import PROBLEM_TYPE, RETRY_AFTER_S
 
 _BOUNDS = Bounds()
 

@@ -9,10 +9,10 @@ Must never: hold an entry for what is not routed. Called by: `document`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hookd.api.body import CLOUDEVENT, CLOUDEVENTS, JSON, NDJSON
 from hookd.api.filters import FILTERS, PAGING
 from hookd.api.openapi.shape import Schema, listed, ref
 from hookd.observability.metrics import CONTENT_TYPE
+from hookd.server.body import CLOUDEVENT, CLOUDEVENTS, JSON, NDJSON
 
 _PLAIN = CONTENT_TYPE.partition(";")[0]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from hookd.api.bounds import Bounds
-from hookd.api.listen import Listeners
-from hookd.api.passed import Place
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import HttpListen, UnixListen
+from hookd.server.activation import Place
+from hookd.server.limits import Bounds
+from hookd.server.sockets import Listeners
 from tests.service.api.served import Routes, Server
 
 Serving = Callable[..., Awaitable[Server]]

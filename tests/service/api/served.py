@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
-from hookd.api import body
-from hookd.api.app import Router
-from hookd.api.listen import Listeners
-from hookd.api.message import Answer, Request
+from hookd.server import body
+from hookd.server.messages import Answer, Request
+from hookd.server.router import Router
+from hookd.server.sockets import Listeners
 
 LIMIT = 1 << 20
 LARGE = b"l" * (1 << 20)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from hookd.api.filters import FILTERS, decode_retry, queried
-from hookd.api.problem import Problem
 from hookd.domain.deliveries import State
 from hookd.domain.errors import EventRejected
 from hookd.domain.history import DeliveryFilter
+from hookd.server.problems import Problem
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 

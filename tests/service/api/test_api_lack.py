@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from hookd.api.room import NoRoom, Room
 from hookd.domain.definitions import HttpListen
+from hookd.server.memory_budget import NoRoom, Room
 from tests.service.api.conftest import Serving
 from tests.service.api.served import get, post
 from tests.service.api.test_api_unread import until

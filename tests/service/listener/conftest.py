@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from hookd.api.bounds import Bounds
 from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.observability import log
+from hookd.server.limits import Bounds
 from tests.service.listener.stand import Stand, Stub
 
 Open = Callable[..., Awaitable[Stand]]

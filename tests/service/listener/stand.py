@@ -5,15 +5,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hookd.api import body
-from hookd.api.app import Router
-from hookd.api.bounds import Bounds
-from hookd.api.listen import Listeners
-from hookd.api.message import Answer, Request
-from hookd.api.passed import Place
-from hookd.api.problem import answer
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import HttpListen, UnixListen
+from hookd.server import body
+from hookd.server.activation import Place
+from hookd.server.limits import Bounds
+from hookd.server.messages import Answer, Request
+from hookd.server.problems import answer
+from hookd.server.router import Router
+from hookd.server.sockets import Listeners
 from tests.service.listener.wire import Client
 
 BIG = b"x" * (8 * 1024 * 1024)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from hookd.api.filters import query_of
-from hookd.api.guard import Door
-from hookd.api.message import Answer, Request
-from hookd.api.problem import Problem, busy, unavailable
-from hookd.api.room import NoRoom
 from hookd.domain.errors import EventRejected, PendingLimitReached, StoreUnavailable, TaskSpent
 from hookd.observability import log
+from hookd.server.access import Door
+from hookd.server.memory_budget import NoRoom
+from hookd.server.messages import Answer, Request
+from hookd.server.problems import Problem, busy, unavailable
+from hookd.server.query import query_of
 
 Route = Callable[[Request, Mapping[str, str]], Awaitable[Answer]]
 """A route: the request and the path's variables in, the answer out. May raise what `_refusal` knows."""

@@ -14,7 +14,7 @@ from aiohttp import StreamReader
 from multidict import CIMultiDictProxy
 
 from hookd import __version__
-from hookd.api.room import Share
+from hookd.server.memory_budget import Share
 
 JSON_TYPE = "application/json"
 

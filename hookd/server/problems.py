@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from hookd.api.message import Answer
 from hookd.domain.errors import Fault
+from hookd.server.messages import Answer
 
 PROBLEM_TYPE = "application/problem+json"
 

@@ -9,9 +9,9 @@ import time
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
-from hookd.api.message import JSON_TYPE, Request
-from hookd.api.problem import Problem, busy
-from hookd.api.room import weight
+from hookd.server.memory_budget import weight
+from hookd.server.messages import JSON_TYPE, Request
+from hookd.server.problems import Problem, busy
 
 BODY_S = 30.0
 JSON = JSON_TYPE

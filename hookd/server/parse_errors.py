@@ -7,8 +7,8 @@ import re
 
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 
-from hookd.api.bounds import Bounds
-from hookd.api.problem import Problem
+from hookd.server.limits import Bounds
+from hookd.server.problems import Problem
 
 _MANY = "Too many headers received"
 _NO_HOST = "Missing 'Host' header in request."

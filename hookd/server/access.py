@@ -9,9 +9,9 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hookd.api.message import Request
-from hookd.api.problem import Problem
 from hookd.domain.definitions import HttpListen, UnixListen
+from hookd.server.messages import Request
+from hookd.server.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)

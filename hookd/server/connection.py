@@ -20,12 +20,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from hookd.api.bounds import Bounds
-from hookd.api.message import Answer, Request
-from hookd.api.problem import Problem, unavailable
-from hookd.api.room import Room
-from hookd.api.unparsed import refusal
 from hookd.domain.clock import Clock
+from hookd.server.limits import Bounds
+from hookd.server.memory_budget import Room
+from hookd.server.messages import Answer, Request
+from hookd.server.parse_errors import refusal
+from hookd.server.problems import Problem, unavailable
 
 Serve = Callable[[Request], Awaitable[Answer]]
 """Answers a request; must not raise."""

@@ -5,7 +5,7 @@ Must never: hold anything but figures. Called by: `connection`, `listener`, `lis
 
 from dataclasses import dataclass
 
-from hookd.api.body import BODY_S
+from hookd.server.body import BODY_S
 
 
 @dataclass(frozen=True, slots=True)

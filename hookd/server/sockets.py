@@ -17,16 +17,16 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hookd.api.accept import Acceptor
-from hookd.api.app import App, Router
-from hookd.api.bounds import Bounds
-from hookd.api.guard import Door
-from hookd.api.listener import Listener
-from hookd.api.passed import Place
-from hookd.api.room import Room
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.domain.errors import ListenFailed
+from hookd.server.acceptor import Acceptor
+from hookd.server.access import Door
+from hookd.server.activation import Place
+from hookd.server.limits import Bounds
+from hookd.server.listener import Listener
+from hookd.server.memory_budget import Room
+from hookd.server.router import App, Router
 
 BACKLOG = 1024
 

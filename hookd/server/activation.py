@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.domain.errors import SocketsUnfit
-from hookd.systemd import PassedDescriptor
+from hookd.server.systemd import PassedDescriptor
 
 _NO_STREAM = "a socket unit needs ListenStream= and Accept=no"
 

@@ -9,10 +9,10 @@ import asyncio
 from contextlib import suppress
 from heapq import nlargest
 
-from hookd.api.bounds import Bounds
-from hookd.api.connection import Connection, Serve
-from hookd.api.room import Room
 from hookd.domain.clock import Clock
+from hookd.server.connection import Connection, Serve
+from hookd.server.limits import Bounds
+from hookd.server.memory_budget import Room
 
 AT_ONCE = 64
 """Slow clients that are let go together where descriptors lack."""

@@ -1,0 +1,4 @@
+"""HTTP/1.1 for any application: sockets, connections, requests, answers, and what bounds them.
+
+Must never: know an event, a delivery, the configuration or the store; it could leave as a package of its own.
+"""
