@@ -33,7 +33,7 @@ from hookd.domain.definitions import Config, Revision, UnixListen
 from hookd.domain.errors import ListenFailed, SocketsUnfit, StoreUnavailable, StoreUnusable
 from hookd.domain.operator_events import ConfigApplied, ConfigRejected, DaemonStarted
 from hookd.domain.reload_result import Verdict
-from hookd.intake import Intake
+from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.observability.log_tail import Feed
 from hookd.observability.metrics import Metrics

@@ -35,7 +35,7 @@ from hookd.domain.operator_events import (
     is_own_id,
     report,
 )
-from hookd.intake import Intake
+from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.store.contract import Store
 

@@ -21,7 +21,7 @@ from hookd.domain.definitions import Missed, ScheduleDef
 from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailable
 from hookd.domain.events import Receipt
 from hookd.domain.operator_events import ScheduleMissed, Tell, unheard
-from hookd.intake import Intake
+from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.rules.calendar import firing_id, last_moment, moment_text, moments, next_moment, signature
 from hookd.store.contract import Store

@@ -5,15 +5,15 @@ Must never: make a request to a receiver, or answer before the store has committ
 
 from collections.abc import Mapping
 
-from hookd import decode
+from hookd import intake
 from hookd.api import lookup, views
 from hookd.api.events import optional_json, trace_of, unknown
 from hookd.api.filters import decode_retry
 from hookd.api.services import Services
-from hookd.decode.faults import escaped
 from hookd.domain.definitions import Template, WebhookDef
 from hookd.domain.deliveries import State
 from hookd.domain.errors import EventRejected, Fault, StoreUnavailable
+from hookd.intake.validation import escaped
 from hookd.observability import log
 from hookd.rules import templates
 from hookd.server.messages import Answer, Request
@@ -182,7 +182,7 @@ def _template(body: object, webhook: WebhookDef) -> Template:
     Raises:
         EventRejected: 422, at the place of the fault.
     """
-    message = decode.decode_send(body)
+    message = intake.decode_send(body)
     try:
         return templates.compile_message(message, json_type=webhook.sends_json)
     except templates.TemplateError as error:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from hookd import decode
+from hookd import intake
 from hookd.api import views
 from hookd.api.services import Services
 from hookd.domain.errors import EventRejected, Fault, IdConflict
@@ -77,7 +77,7 @@ class EventRoutes:
         types = self._services.holder.current.config.types
         if kind == _BINARY:
             headers, given = request.headers.items(), request.headers.get("Content-Type")
-            return [decode.decode_binary(headers, given or None, raw, types=types)], False
+            return [intake.decode_binary(headers, given or None, raw, types=types)], False
         if kind in (body.CLOUDEVENT, body.CLOUDEVENTS):
             try:
                 return _structured(kind, raw, types)
@@ -85,10 +85,10 @@ class EventRoutes:
                 raise refusal.adding(_NOT_READ) if _has_attributes(request) else refusal from None
         make_id = self._services.intake.make_event_id
         key = _idempotency_key(request)
-        value = decode.parse_ndjson(raw) if kind == body.NDJSON else decode.parse_json(raw)
+        value = intake.parse_ndjson(raw) if kind == body.NDJSON else intake.parse_json(raw)
         if isinstance(value, list):
-            return decode.decode_batch(value, types=types, default_id=key, make_id=make_id), True
-        return [decode.decode_event(value, index=None, types=types, default_id=key, make_id=make_id)], False
+            return intake.decode_batch(value, types=types, default_id=key, make_id=make_id), True
+        return [intake.decode_event(value, index=None, types=types, default_id=key, make_id=make_id)], False
 
     async def trigger(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """Run a task on demand."""
@@ -99,16 +99,16 @@ class EventRoutes:
         task = generation.config.tasks.get(variables["name"])
         if task is None:
             raise unknown("task", variables["name"], generation.config.tasks)
-        obj, data = decode.decode_trigger(await optional_json(request, generation.config.daemon.event_size))
+        obj, data = intake.decode_trigger(await optional_json(request, generation.config.daemon.event_size))
         receipt = await services.intake.trigger(task, obj, data, generation, trace_of(request))
         return answer(views.receipt(receipt), 202)
 
 
-def _structured(kind: str, raw: bytes, types: decode.Types) -> tuple[list[Event], bool]:
-    value = decode.parse_json(raw)
+def _structured(kind: str, raw: bytes, types: intake.Types) -> tuple[list[Event], bool]:
+    value = intake.parse_json(raw)
     if kind == body.CLOUDEVENTS:
-        return decode.decode_cloudevents(value, types=types), True
-    return [decode.decode_cloudevent(value, types=types)], False
+        return intake.decode_cloudevents(value, types=types), True
+    return [intake.decode_cloudevent(value, types=types)], False
 
 
 _NOT_READ = (
@@ -132,7 +132,7 @@ def _kind(request: Request) -> str:
     given = body.content_type(request)
     kind = given.partition(";")[0].strip().lower()
     if _has_attributes(request) and not kind.startswith("application/cloudevents"):
-        if decode.is_json(given):
+        if intake.is_json(given):
             body.json_type(given)
         return _BINARY
     if kind not in TAKEN:
@@ -146,8 +146,8 @@ def _kind(request: Request) -> str:
 
 
 def _has_attributes(request: Request) -> bool:
-    width = len(decode.HEADER_PREFIX)
-    return any(name[:width].lower() == decode.HEADER_PREFIX for name in request.headers)
+    width = len(intake.HEADER_PREFIX)
+    return any(name[:width].lower() == intake.HEADER_PREFIX for name in request.headers)
 
 
 def trace_of(request: Request) -> Trace | None:
@@ -160,7 +160,7 @@ def _idempotency_key(request: Request) -> str | None:
     given = request.headers.getall("Idempotency-Key", [])
     if len(given) > 1:
         raise Problem(400, "one Idempotency-Key is expected, several were sent")
-    return decode.decode_key(given[0]) if given else None
+    return intake.decode_key(given[0]) if given else None
 
 
 async def optional_json(request: Request, limit: int) -> Any:
@@ -176,7 +176,7 @@ async def optional_json(request: Request, limit: int) -> Any:
         return {}
     if kind != body.JSON:
         raise Problem(415, f"the Content-Type must be {body.JSON}")
-    return decode.parse_json(raw)
+    return intake.parse_json(raw)
 
 
 def unknown(what: str, name: str, known: Mapping[str, object]) -> Problem:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from hookd.decode.faults import Faults, kind
-from hookd.decode.rfc3339 import is_date_time
 from hookd.domain.deliveries import State
 from hookd.domain.history import DeliveryFilter
 from hookd.domain.text import guess, shown
+from hookd.intake.rfc3339 import is_date_time
+from hookd.intake.validation import Faults, kind
 from hookd.server.query import bad_query
 
 DEFAULT_LIMIT = 50

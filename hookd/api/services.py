@@ -12,7 +12,7 @@ from hookd.config.generation import Holder
 from hookd.domain.clock import Clock
 from hookd.domain.reload_result import Verdict
 from hookd.domain.spool_layout import SpoolState
-from hookd.intake import Intake
+from hookd.intake.pipeline import Intake
 from hookd.lane import LaneState
 from hookd.observability.log_tail import Feed
 from hookd.observability.metrics import Metrics

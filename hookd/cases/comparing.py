@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hookd import decode
+from hookd import intake
 from hookd.cases.case import RANDOM, Case, Difference, Expected, Verdict
 from hookd.config.generation import Generation
 from hookd.domain.definitions import Config, kept_elsewhere
@@ -162,7 +162,7 @@ def _body(where: str, about: str, wanted: Any, body: bytes) -> Iterator[Differen
             yield _unlike(where, about, wanted, text)
         return
     try:
-        value = decode.parse_json(body)
+        value = intake.parse_json(body)
     except EventRejected:
         got = "no body" if not body else f"not JSON: {_quoted(text)}"
         yield Difference(where, about, "body", _compact(wanted), got)

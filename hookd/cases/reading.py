@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hookd import decode
+from hookd import intake
 from hookd.cases.case import DEFAULT_AT, Case, Expected
 from hookd.config.build.rules import Known, check_name
 from hookd.config.schema import TESTS, Validators
@@ -20,11 +20,11 @@ from hookd.config.yaml.cursor import Document, Scope, Spot, View
 from hookd.config.yaml.files import MAX_CONFIG_BYTES, Unreadable, read_regular
 from hookd.config.yaml.findings import Finding, Severity, Steps, quoted, shown_path
 from hookd.config.yaml.tree import Node, parse
-from hookd.decode.rfc3339 import is_date_time
 from hookd.domain.definitions import Config
 from hookd.domain.errors import EventRejected
 from hookd.domain.events import Event
 from hookd.explain import EVENT_ID
+from hookd.intake.rfc3339 import is_date_time
 
 _END = 253_370_764_800
 """9999-01-01T00:00:00Z: an instant before it has a date in every time zone."""
@@ -106,8 +106,8 @@ class _Reader:
     def _event(self, view: View) -> Event | None:
         """The event, by the rules of `POST /v1/events`."""
         try:
-            value = decode.parse_json(json.dumps(view.node.plain()).encode())
-            return decode.decode_event(
+            value = intake.parse_json(json.dumps(view.node.plain()).encode())
+            return intake.decode_event(
                 value,
                 index=None,
                 types=self._config.types,

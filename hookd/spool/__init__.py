@@ -19,7 +19,7 @@ from hookd.config.generation import Holder
 from hookd.domain.clock import Clock
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
 from hookd.domain.spool_layout import REJECTED, SpoolState
-from hookd.intake import Intake
+from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 from hookd.spool import files

@@ -6,12 +6,12 @@ Must never: do I/O, or accept in part. Called by: `hookd.spool`.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hookd import decode
-from hookd.decode import NotJson
+from hookd import intake
 from hookd.domain.definitions import TypeDef
 from hookd.domain.errors import EventRejected, Fault, IdConflict
 from hookd.domain.events import Event
 from hookd.domain.spool_layout import NDJSON
+from hookd.intake import NotJson
 
 MOST_FAULTS = 20
 """Faults that a reason lists."""
@@ -45,9 +45,9 @@ def events_of(
         raise Refused("the file is empty")
     try:
         if not name.endswith(NDJSON):
-            return _decoded(decode.parse_json(raw), types, make_id)
+            return _decoded(intake.parse_json(raw), types, make_id)
         _require_short_lines(raw, limit)
-        return _decoded(decode.parse_ndjson(raw), types, make_id)
+        return _decoded(intake.parse_ndjson(raw), types, make_id)
     except NotJson as exc:
         raise Refused(_malformed(exc, raw)) from None
     except EventRejected as exc:
@@ -62,8 +62,8 @@ def conflict(exc: IdConflict, name: str, raw: bytes) -> str:
 def _decoded(value: Any, types: Mapping[str, TypeDef] | None, make_id: Callable[[], str]) -> list[Event]:
     _require_ids(value)
     if isinstance(value, list):
-        return decode.decode_batch(value, types=types, make_id=make_id)
-    return [decode.decode_event(value, index=None, types=types, default_id=None, make_id=make_id)]
+        return intake.decode_batch(value, types=types, make_id=make_id)
+    return [intake.decode_event(value, index=None, types=types, default_id=None, make_id=make_id)]
 
 
 def _require_ids(value: Any) -> None:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.decode import decode_binary, decode_cloudevent, decode_cloudevents
-from hookd.decode.faults import MOST_FAULTS
 from hookd.domain.definitions import TypeDef
 from hookd.domain.errors import EventRejected
 from hookd.domain.events import Event, EventObject
 from hookd.domain.tracing import Trace
+from hookd.intake import decode_binary, decode_cloudevent, decode_cloudevents
+from hookd.intake.validation import MOST_FAULTS
 
 OK = {"specversion": "1.0", "type": "com.example.vm.powered_on", "source": "/nodes/2", "id": "a-1"}
 TYPES = {

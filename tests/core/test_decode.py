@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookd.decode import (
+from hookd.domain.definitions import TypeDef
+from hookd.domain.errors import EventRejected
+from hookd.domain.events import Event, EventObject
+from hookd.intake import (
     NotJson,
     decode_batch,
     decode_event,
@@ -17,10 +20,7 @@ from hookd.decode import (
     parse_json,
     parse_ndjson,
 )
-from hookd.decode.rfc3339 import is_date_time
-from hookd.domain.definitions import TypeDef
-from hookd.domain.errors import EventRejected
-from hookd.domain.events import Event, EventObject
+from hookd.intake.rfc3339 import is_date_time
 
 TYPES = {
     "vm": TypeDef("vm", events=("on", "off")),

@@ -35,7 +35,7 @@ from hookd.domain.operator_events import (
     WebhookParked,
     WebhookResumed,
 )
-from hookd.intake import Intake
+from hookd.intake.pipeline import Intake
 from hookd.observability.metrics import Metrics
 from hookd.reporting import EVERY_S, MOST_WAITING, Reporter
 from hookd.store.sqlite import SqliteStore

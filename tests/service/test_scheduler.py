@@ -29,7 +29,7 @@ from hookd.domain.definitions import (
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Event, Receipt, Submission
 from hookd.domain.operator_events import Fact, ScheduleMissed
-from hookd.intake import Intake
+from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 from hookd.rules.calendar import moment_text

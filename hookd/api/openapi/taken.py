@@ -21,8 +21,8 @@ from hookd.api.openapi.shape import (
     request,
     text,
 )
-from hookd.decode.cloudevents import VERSION
 from hookd.domain.deliveries import State
+from hookd.intake.cloudevents import VERSION
 
 _TAGS = listed(printable(128, "A tag"), uniqueItems=True, description="Its tags at that moment")
 _DATA: Schema = {"type": "object", "description": "Anything; messages and conditions use it", "default": {}}

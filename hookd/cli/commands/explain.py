@@ -71,7 +71,7 @@ def read_events(path: str, config: "Config") -> "list[Event]":
     Raises:
         Failure: it cannot be read, or the daemon would refuse it; every fault is told.
     """
-    from hookd import decode
+    from hookd import intake
     from hookd.domain.errors import EventRejected
     from hookd.explain import EVENT_ID
 
@@ -79,12 +79,12 @@ def read_events(path: str, config: "Config") -> "list[Event]":
     try:
         value = _parse(raw)
         if _is_cloudevent(value):
-            return [decode.decode_cloudevent(value, types=config.types)]
+            return [intake.decode_cloudevent(value, types=config.types)]
         if isinstance(value, list):
             if value and all(map(_is_cloudevent, value)):
-                return decode.decode_cloudevents(value, types=config.types)
-            return decode.decode_batch(value, types=config.types, make_id=lambda: EVENT_ID, own=True)
-        event = decode.decode_event(
+                return intake.decode_cloudevents(value, types=config.types)
+            return intake.decode_batch(value, types=config.types, make_id=lambda: EVENT_ID, own=True)
+        event = intake.decode_event(
             value, index=None, types=config.types, default_id=None, make_id=lambda: EVENT_ID, own=True
         )
     except EventRejected as rejected:
@@ -154,24 +154,24 @@ def _read(path: str, limit: int) -> bytes:
 
 def _parse(raw: bytes) -> Any:
     """One JSON text, or a list of those that stand one a line."""
-    from hookd import decode
+    from hookd import intake
     from hookd.domain.errors import EventRejected
 
     try:
-        return decode.parse_json(raw)
+        return intake.parse_json(raw)
     except EventRejected:
         lines = [line for line in raw.split(b"\n") if line.strip()]
         if len(lines) < 2 or not _is_json(lines[0]):
             raise
-    return decode.parse_ndjson(raw)
+    return intake.parse_ndjson(raw)
 
 
 def _is_json(line: bytes) -> bool:
-    from hookd import decode
+    from hookd import intake
     from hookd.domain.errors import EventRejected
 
     try:
-        decode.parse_json(line)
+        intake.parse_json(line)
     except EventRejected:
         return False
     return True

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from hookd.decode.faults import Faults, kind
-from hookd.decode.rfc3339 import LONGEST, is_date_time
 from hookd.domain.definitions import TypeDef
 from hookd.domain.events import Event, EventObject
 from hookd.domain.operator_events import OWN, OWN_TYPES, is_own_id
+from hookd.intake.rfc3339 import LONGEST, is_date_time
+from hookd.intake.validation import Faults, kind
 from hookd.rules.calendar import is_firing_id
 
 _EVENT_FIELDS = ("type", "event", "object", "id", "time", "data")

@@ -18,22 +18,14 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from hookd.decode.events import (
-    OWN_TYPE,
-    Places,
-    Types,
-    check_id,
-    check_type,
-    digest_of,
-    read_time,
-)
-from hookd.decode.faults import Faults, escaped, kind
-from hookd.decode.strictjson import parse_json
 from hookd.domain.errors import EventRejected
 from hookd.domain.events import Event, EventObject
 from hookd.domain.operator_events import OWN
 from hookd.domain.text import shown
 from hookd.domain.tracing import Trace, read_trace
+from hookd.intake.event_format import OWN_TYPE, Places, Types, check_id, check_type, digest_of, read_time
+from hookd.intake.strict_json import parse_json
+from hookd.intake.validation import Faults, escaped, kind
 
 VERSION = "1.0"
 

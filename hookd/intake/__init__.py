@@ -6,14 +6,14 @@ raise anything else.
 Must never: do I/O, or accept in part. Called by: `api`, `spool`.
 """
 
-from hookd.decode.cloudevents import (
+from hookd.intake.cloudevents import (
     HEADER_PREFIX,
     decode_binary,
     decode_cloudevent,
     decode_cloudevents,
     is_json,
 )
-from hookd.decode.events import (
+from hookd.intake.event_format import (
     Types,
     decode_batch,
     decode_event,
@@ -21,7 +21,7 @@ from hookd.decode.events import (
     decode_send,
     decode_trigger,
 )
-from hookd.decode.strictjson import NotJson, parse_json, parse_ndjson
+from hookd.intake.strict_json import NotJson, parse_json, parse_ndjson
 
 __all__ = [
     "HEADER_PREFIX",
