@@ -19,7 +19,7 @@ from pathlib import Path
 
 import uvloop
 
-from hookd import __version__, prune
+from hookd import __version__
 from hookd import config as configuration
 from hookd.api.events import EventRoutes
 from hookd.api.operate import OperatorRoutes
@@ -28,6 +28,9 @@ from hookd.api.tail import TailRoutes
 from hookd.config import Loaded
 from hookd.config.generation import Generation, Holder
 from hookd.config.reload import Reloader
+from hookd.delivery import retention
+from hookd.delivery.http import Sender
+from hookd.delivery.worker import Worker
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, Revision, UnixListen
 from hookd.domain.errors import ListenFailed, SocketsUnfit, StoreUnavailable, StoreUnusable
@@ -39,14 +42,12 @@ from hookd.observability.log_tail import Feed
 from hookd.observability.metrics import Metrics
 from hookd.reporting import Reporter
 from hookd.scheduler import Scheduler
-from hookd.send import Sender
 from hookd.server.activation import Place, adopt, places
 from hookd.server.router import Router
 from hookd.server.sockets import Listeners
 from hookd.server.systemd import Notifier, passed_descriptors, passed_to_another
 from hookd.spool import Spool
 from hookd.store.sqlite import SqliteStore
-from hookd.worker import Worker
 
 GC_THRESHOLD = 20_000
 """New objects between two collections of the youngest generation: requests make few cycles, looking is what costs."""
@@ -172,7 +173,7 @@ class Daemon:
             await store.close()
 
     async def _serve(self, store: SqliteStore, sender: Sender, listening: Sequence[Place]) -> None:
-        trust = prune.Trust(await store.clock_seen())
+        trust = retention.Trust(await store.clock_seen())
         intake = Intake(store, self._clock, self._metrics)
         reporter = self._reporter = Reporter(store, intake, self._holder, self._clock)
         worker = Worker(store, sender, self._holder, self._clock, self._metrics, say=reporter.tell)
@@ -214,7 +215,7 @@ class Daemon:
                 services.listening = tuple(listeners.addresses)
                 background = [
                     group.create_task(reloader.run()),
-                    group.create_task(prune.run(store, self._holder, self._clock, trust)),
+                    group.create_task(retention.run(store, self._holder, self._clock, trust)),
                     group.create_task(scheduler.run()),
                     group.create_task(spool.run()),
                     group.create_task(self._feed_watchdog(store)),

@@ -16,10 +16,10 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from hookd.config.generation import Generation
+from hookd.delivery.request import TRACE_HEADERS, Request, build
 from hookd.domain.definitions import Config, EventDef, Secret, Tls, WebhookDef, names_credential
 from hookd.domain.events import Event, EventObject
 from hookd.domain.text import shown
-from hookd.request import TRACE_HEADERS, Request, build
 from hookd.rules import templates
 from hookd.rules.conditions import ConditionError, EvaluationError, compile_condition
 from hookd.rules.matcher import firings

@@ -13,11 +13,11 @@ from hookd import __version__
 from hookd.api import filters, lookup, openapi, views
 from hookd.api.byhand import ByHandRoutes, expect_no_fields
 from hookd.api.services import Services
-from hookd.breaker import BreakerState
+from hookd.delivery.circuit_breaker import BreakerState
+from hookd.delivery.lane import LaneState
 from hookd.domain.deliveries import State
 from hookd.domain.errors import Fault, StoreUnavailable
 from hookd.domain.history import LaneStats
-from hookd.lane import LaneState
 from hookd.observability.metrics import CONTENT_TYPE, LaneGauges
 from hookd.server.messages import Answer, Request
 from hookd.server.problems import Problem, answer, unavailable

@@ -9,11 +9,11 @@ from typing import Protocol
 
 from hookd.config.diff import Comparison
 from hookd.config.generation import Holder
+from hookd.delivery.lane import LaneState
 from hookd.domain.clock import Clock
 from hookd.domain.reload_result import Verdict
 from hookd.domain.spool_layout import SpoolState
 from hookd.intake.pipeline import Intake
-from hookd.lane import LaneState
 from hookd.observability.log_tail import Feed
 from hookd.observability.metrics import Metrics
 from hookd.store.contract import Store

@@ -10,12 +10,12 @@ from typing import Any
 
 from hookd.config.diff import Comparison, Difference
 from hookd.config.generation import Generation
+from hookd.delivery.lane import LaneState, Parked
 from hookd.domain.definitions import Config, EventDef, ScheduleDef, TaskDef, masked
 from hookd.domain.deliveries import Attempt
 from hookd.domain.events import DeliveryRef, EventObject, Receipt, SpentMark
 from hookd.domain.history import DeliveryRecord, EventRecord, LaneStats
 from hookd.domain.reload_result import Changes, Verdict
-from hookd.lane import LaneState, Parked
 
 JsonObject = dict[str, Any]
 

@@ -2,7 +2,14 @@
 
 import pytest
 
-from hookd.breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, OPENS_AFTER, Breaker, BreakerState, shows_alive
+from hookd.delivery.circuit_breaker import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    OPENS_AFTER,
+    Breaker,
+    BreakerState,
+    shows_alive,
+)
 from hookd.domain.deliveries import Outcome, Reason
 
 DOWN = Outcome(Reason.CONNECT)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hookd.config.generation import Generation
+from hookd.delivery.request import build
 from hookd.domain.definitions import (
     Config,
     DaemonDef,
@@ -36,7 +37,6 @@ from hookd.explain import (
     named_by_rules,
     one_typo,
 )
-from hookd.request import build
 from hookd.rules.templates import compile_message
 
 NOW = 1_700_000_000.9

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from hookd.delivery.lane import Parked
 from hookd.domain.definitions import Missed
 from hookd.domain.deliveries import Reason
 from hookd.domain.ids import new_id
@@ -27,7 +28,6 @@ from hookd.domain.operator_events import (
     unheard,
 )
 from hookd.domain.reload_result import Changes
-from hookd.lane import Parked
 
 LAST = DeliveryDead(
     "ops", "page", "dlv_9", "evt_9", 3, Reason.STATUS, 503, "3 attempts failed, no retries left"

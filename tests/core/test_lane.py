@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from hookd.breaker import BreakerState
+from hookd.delivery.circuit_breaker import BreakerState
+from hookd.delivery.lane import Lane, Parked, Parking, parked
 from hookd.domain.definitions import RateLimit, Secret, WebhookDef
-from hookd.lane import Lane, Parked, Parking, parked
 
 WEBHOOK = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=1000)
 

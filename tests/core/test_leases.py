@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from hookd.delivery.leases import RENEW_AHEAD_S, Leases, WallClock
 from hookd.domain.deliveries import Lease
-from hookd.leases import RENEW_AHEAD_S, Leases, WallClock
 
 LEASE = Lease(
     delivery_id="d", event_id="e", task="t", webhook="w", body=b"", token=1, attempt=1, failures=0,

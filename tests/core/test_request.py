@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from hookd import __version__
+from hookd.delivery.request import build, draft
 from hookd.domain.definitions import Method, Secret, Signing, SigningStyle, WebhookDef
 from hookd.domain.tracing import Trace
-from hookd.request import build, draft
 
 JSON = ("Content-Type", Secret("application/json"))
 AGENT = ("user-agent", f"hookd/{__version__}")

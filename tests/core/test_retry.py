@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hookd.delivery.retry_policy import LONGEST_RETRY_AFTER_S, decide, retry_after
 from hookd.domain.definitions import Secret, WebhookDef
 from hookd.domain.deliveries import Outcome, Reason, Settlement, State
-from hookd.retry import LONGEST_RETRY_AFTER_S, decide, retry_after
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, RFC 9110's example
 WEBHOOK = WebhookDef("w", Secret("http://127.0.0.1/"), retries=3, backoff_s=(5, 30))

@@ -18,11 +18,11 @@ from hookd.cli.curl import curl_line, quoted
 from hookd.cli.failure import Failure
 from hookd.cli.options import Parser
 from hookd.config.generation import Generation
+from hookd.delivery.http import Sender
 from hookd.domain.definitions import Config, DaemonDef, EventDef, Method, Secret, TaskDef, Tls, WebhookDef
 from hookd.domain.events import Event
 from hookd.explain import DELIVERY_ID, SPAN_ID, ExplainedRequest, explain
 from hookd.rules.templates import compile_message
-from hookd.send import Sender
 from tests.service.receivers import Receiver
 from tests.service.tls import Authority, server_context
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hookd.prune import DOUBT_S, JUMP_S, Trust
+from hookd.delivery.retention import DOUBT_S, JUMP_S, Trust
 
 T0 = 1_700_000_000.0
 YEAR_S = 365 * 86_400.0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hookd.breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerState
+from hookd.delivery.circuit_breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerState
+from hookd.delivery.lane import Parked
 from hookd.domain.deliveries import GenerationRef, Lease, State, Want
-from hookd.lane import Parked
 from tests.e2e.recorder import Received, Recorder, status
 from tests.service.worker_stage import Stage, at_work
 

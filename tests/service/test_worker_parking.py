@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
+from hookd.delivery.lane import Parked
+from hookd.delivery.worker import LONGEST_NAP_S
 from hookd.domain.operator_events import WebhookParked, WebhookResumed
-from hookd.lane import Parked
-from hookd.worker import LONGEST_NAP_S
 from tests.e2e.recorder import Received, Recorder, status
 from tests.service.worker_stage import at_work
 

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from hookd import __version__
-from hookd.breaker import BreakerState
 from hookd.config.generation import Generation, Holder
+from hookd.delivery.circuit_breaker import BreakerState
+from hookd.delivery.http import Sender
+from hookd.delivery.lane import LaneState
+from hookd.delivery.worker import Worker
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, DaemonDef, Secret, WebhookDef
 from hookd.domain.deliveries import State
 from hookd.domain.history import DeliveryRecord
 from hookd.domain.operator_events import Fact
-from hookd.lane import LaneState
 from hookd.observability.metrics import Metrics
-from hookd.send import Sender
 from hookd.store.sqlite import SqliteStore
-from hookd.worker import Worker
 from tests.store.builders import record, to
 
 

@@ -21,11 +21,11 @@ from hookd.api.openapi.shape import (
     trace_id,
 )
 from hookd.api.openapi.taken import TAKEN
-from hookd.breaker import BreakerState
 from hookd.config.yaml.findings import Severity
+from hookd.delivery.circuit_breaker import BreakerState
+from hookd.delivery.lane import Parked
 from hookd.domain.deliveries import Reason, State
 from hookd.domain.events import Kind
-from hookd.lane import Parked
 
 _HTTP_STATUS: Schema = {
     "type": ["integer", "null"],

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hookd.delivery.http import Sender
 from hookd.domain.definitions import Secret, WebhookDef
 from hookd.domain.deliveries import Outcome
-from hookd.send import Sender
 
 BODY = b'{"text": "Webhook"}'
 NOW = 1_700_000_000.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from hookd.send import Sender
+from hookd.delivery.http import Sender
 from tests.service.send.attempts import Attempts, until
 
 

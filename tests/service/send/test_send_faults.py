@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from hookd.delivery.http.failures import is_local_lack
+from hookd.delivery.http.resolver import ThreadResolver
 from hookd.domain.definitions import Secret, Tls
 from hookd.domain.deliveries import Reason
-from hookd.resolve import ThreadResolver
-from hookd.send.faults import is_local_lack
 from tests.service.receivers import Receiver
 from tests.service.send.attempts import Attempts, until, webhook
 

@@ -5,8 +5,8 @@ import socket
 import threading
 import time
 
+from hookd.delivery.http.deadline import LATE_S
 from hookd.domain.deliveries import Reason
-from hookd.send.deadline import LATE_S
 from tests.service.send.attempts import Attempts
 
 TIMEOUT_S = 0.5

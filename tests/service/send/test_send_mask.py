@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
+from hookd.delivery.http.redaction import EXCERPT_BYTES, Mask
 from hookd.domain.definitions import Secret, Signing, WebhookDef
-from hookd.send.mask import EXCERPT_BYTES, Mask
 from tests.service.receivers import Exchange, Receiver, response
 from tests.service.send.attempts import Attempts
 

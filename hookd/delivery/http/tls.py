@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
+from hookd.delivery.http.failures import TlsUnusable, is_local_lack
 from hookd.domain.definitions import Tls
-from hookd.send.faults import TlsUnusable, is_local_lack
 
 
 class Contexts:

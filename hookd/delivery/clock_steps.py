@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from math import inf
 
+from hookd.delivery.lane import Lane
+from hookd.delivery.leases import Leases, WallClock
 from hookd.domain.clock import Clock
-from hookd.lane import Lane
-from hookd.leases import Leases, WallClock
 from hookd.store.contract import Store
 
 SLEW_S = 1.0

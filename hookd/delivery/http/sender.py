@@ -14,18 +14,18 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from hookd.delivery.http.deadline import Deadline
+from hookd.delivery.http.failures import REMOTE, Fault, Phase, TlsUnusable, explain
+from hookd.delivery.http.http_client import Answer, Peer, Wire
+from hookd.delivery.http.redaction import Mask
+from hookd.delivery.http.resolver import ThreadResolver
+from hookd.delivery.http.tls import Contexts
+from hookd.delivery.request import Draft, draft
+from hookd.delivery.retry_policy import retry_after
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import WebhookDef
 from hookd.domain.deliveries import Outcome, Reason
 from hookd.domain.tracing import Trace
-from hookd.request import Draft, draft
-from hookd.resolve import ThreadResolver
-from hookd.retry import retry_after
-from hookd.send.deadline import Deadline
-from hookd.send.faults import REMOTE, Fault, Phase, TlsUnusable, explain
-from hookd.send.mask import Mask
-from hookd.send.tls import Contexts
-from hookd.send.wire import Answer, Peer, Wire
 
 _ASKING_FOR_TIME: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 

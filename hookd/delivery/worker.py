@@ -14,26 +14,26 @@ import random
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
-from hookd import retry
-from hookd.breaker import BreakerState
 from hookd.config.generation import Holder
+from hookd.delivery import outcome_log, retry_policy
+from hookd.delivery.circuit_breaker import BreakerState
+from hookd.delivery.clock_steps import WallTime
+from hookd.delivery.dispatch import Survey
+from hookd.delivery.http import Sender
+from hookd.delivery.lane import Lane, LaneState, LastResult, Parking, parked
+from hookd.delivery.leases import Leases
+from hookd.delivery.store_outage import Outage
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, WebhookDef
 from hookd.domain.deliveries import Attempt, Lease, Outcome, Reason, Settlement, State, Want
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.operator_events import Tell, WebhookParked, WebhookResumed, unheard
-from hookd.lane import Lane, LaneState, LastResult, Parking, parked
-from hookd.leases import Leases
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
-from hookd.send import Sender
 from hookd.store.contract import Store
-from hookd.worker import told
-from hookd.worker.outage import Outage
-from hookd.worker.walltime import WallTime
 
 LEASE_MARGIN_S = 15.0
 """A lease outlives its attempt's timeout by this much (spec 14)."""
@@ -43,15 +43,6 @@ LONGEST_NAP_S = 5.0
 
 STORE_RETRY_S = 1.0
 """Pause before asking a store again that could not write."""
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What the lanes want now, which of them want it as a probe, and when to look again at the latest (seconds)."""
-
-    wants: tuple[Want, ...]
-    nap_s: float
-    probing: frozenset[str] = frozenset()
 
 
 class Worker:
@@ -293,7 +284,7 @@ class Worker:
                 with suppress(StoreUnavailable):
                     await self._wall.follow()
             lacking = outcome.reason is Reason.LOCAL
-            self._lack_until = self._clock.monotonic() + retry.LOCAL_PAUSE_S if lacking else 0.0
+            self._lack_until = self._clock.monotonic() + retry_policy.LOCAL_PAUSE_S if lacking else 0.0
             now = self._clock.now()
             lane.last_result = LastResult(now, outcome)
             lane.breaker.ended(outcome, probe=probe, mono=self._clock.monotonic())
@@ -301,8 +292,10 @@ class Worker:
             settlement = _decide(outcome, webhook, lease, now, probe=probe)
             if settlement.hold_until is not None:
                 lane.hold(settlement.hold_until)
-            if await self._record(told.attempt_row(lease, outcome, generation.ref), lease, settlement, now):
-                told.ended(lease, outcome, settlement, self._metrics, self._say)
+            if await self._record(
+                outcome_log.attempt_row(lease, outcome, generation.ref), lease, settlement, now
+            ):
+                outcome_log.ended(lease, outcome, settlement, self._metrics, self._say)
         finally:
             self._nothing_to_hasten.discard(lease.webhook)
             del self._tasks[lease.delivery_id]
@@ -360,7 +353,7 @@ def _decide(
     if webhook is None:
         return Settlement(State.PENDING, counted=False, due_at=now)
     jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
-    return retry.decide(
+    return retry_policy.decide(
         outcome, webhook=webhook, failures=lease.failures, now=now, jitter=jitter, probe=probe
     )
 

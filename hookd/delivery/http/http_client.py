@@ -26,9 +26,9 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from hookd.delivery.http.failures import NeverCalled, Phase
+from hookd.delivery.http.resolver import ThreadResolver
 from hookd.domain.blocked_addresses import is_never_called
-from hookd.resolve import ThreadResolver
-from hookd.send.faults import NeverCalled, Phase
 
 BODY_BYTES = 64 * 1024
 """At most this much of an answer's body is read (spec 5)."""

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hookd.breaker import Breaker, BreakerState
+from hookd.delivery.circuit_breaker import Breaker, BreakerState
 from hookd.domain.definitions import RateLimit, WebhookDef
 from hookd.domain.deliveries import Outcome
 
