@@ -40,13 +40,13 @@ from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.observability.log_tail import Feed
 from hookd.observability.metrics import Metrics
-from hookd.reporting import Reporter
-from hookd.scheduler import Scheduler
 from hookd.server.activation import Place, adopt, places
 from hookd.server.router import Router
 from hookd.server.sockets import Listeners
 from hookd.server.systemd import Notifier, passed_descriptors, passed_to_another
-from hookd.spool import Spool
+from hookd.sources.operator_events import Reporter
+from hookd.sources.scheduler import Scheduler
+from hookd.sources.spool.reader import Spool
 from hookd.store.sqlite import SqliteStore
 
 GC_THRESHOLD = 20_000

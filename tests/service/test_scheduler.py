@@ -33,7 +33,7 @@ from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 from hookd.rules.calendar import moment_text
-from hookd.scheduler import (
+from hookd.sources.scheduler import (
     ALIVE_EVERY_S,
     AT_ONCE,
     RETRY_S,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hookd.spool.claim import Claim, HeldElsewhere
-from hookd.spool.files import Verdict, settle
+from hookd.sources.spool.files import Verdict, settle
+from hookd.sources.spool.lock import Claim, HeldElsewhere
 
 
 def open_files() -> int:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from math import inf
 
 from hookd.config.generation import Holder
-from hookd.deaths import Deaths, left_over
 from hookd.domain.clock import Clock
 from hookd.domain.deliveries import State
 from hookd.domain.errors import PendingLimitReached, StoreUnavailable
@@ -37,6 +36,7 @@ from hookd.domain.operator_events import (
 )
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
+from hookd.sources.dead_letters import Deaths, left_over
 from hookd.store.contract import Store
 
 EVERY_S = 60.0

@@ -20,8 +20,8 @@ from typing import NamedTuple
 from hookd.config.yaml.files import kind_of
 from hookd.domain.spool_layout import BATCH_BYTES, JSON, NDJSON, PART, REASON, REJECTED
 from hookd.observability.log import printable
-from hookd.spool.claim import DIRECTORY, Claim, HeldElsewhere
-from hookd.spool.content import Refused
+from hookd.sources.spool.content import Refused
+from hookd.sources.spool.lock import DIRECTORY, Claim, HeldElsewhere
 
 MOST_LISTED = 10_000
 """Names that one look brings; the rest is found by the next."""

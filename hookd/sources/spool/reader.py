@@ -22,10 +22,10 @@ from hookd.domain.spool_layout import REJECTED, SpoolState
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
-from hookd.spool import files
-from hookd.spool.claim import Claim
-from hookd.spool.content import Refused, conflict, events_of
-from hookd.spool.files import Found, Mark, Verdict
+from hookd.sources.spool import files
+from hookd.sources.spool.content import Refused, conflict, events_of
+from hookd.sources.spool.files import Found, Mark, Verdict
+from hookd.sources.spool.lock import Claim
 
 POLL_S = 1.0
 """How often the directory is looked at. A poll, because it need not be there, and no notice of a change can be lost."""
