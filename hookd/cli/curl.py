@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from hookd.domain.definitions import Method
-from hookd.explain import MASK, ExplainedRequest, Shown
+from hookd.dryrun.explain import MASK, ExplainedRequest, Shown
 
 _OPENING = "curl -q -i -g --http1.1 --noproxy '*' --path-as-is"
 """No ~/.curlrc, the answer's head shown, no globbing; and as hookd does: HTTP/1.1, no proxy, the path as it is."""

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from hookd import config
-from hookd.cases import Case, Difference, judge, read_cases
-from hookd.cases.comparing import same_json
 from hookd.config.generation import Generation
 from hookd.domain.definitions import Config
+from hookd.dryrun import Case, Difference, judge, read_cases
+from hookd.dryrun.compare import same_json
 
 CONFIG = """
 types:

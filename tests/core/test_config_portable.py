@@ -10,7 +10,7 @@ from hookd.config import Loaded
 from hookd.config.generation import Generation
 from hookd.domain.definitions import Config, Tls
 from hookd.domain.events import Event
-from hookd.explain import explain
+from hookd.dryrun.explain import explain
 
 CONFIG = """
 daemon:

@@ -24,7 +24,7 @@ from hookd.domain.definitions import (
 )
 from hookd.domain.events import Event, EventObject
 from hookd.domain.tracing import Trace
-from hookd.explain import (
+from hookd.dryrun.explain import (
     DELIVERY_ID,
     MOST_MISSES,
     SIGNATURE,

@@ -21,7 +21,7 @@ from hookd.config.generation import Generation
 from hookd.delivery.http import Sender
 from hookd.domain.definitions import Config, DaemonDef, EventDef, Method, Secret, TaskDef, Tls, WebhookDef
 from hookd.domain.events import Event
-from hookd.explain import DELIVERY_ID, SPAN_ID, ExplainedRequest, explain
+from hookd.dryrun.explain import DELIVERY_ID, SPAN_ID, ExplainedRequest, explain
 from hookd.rules.templates import compile_message
 from tests.service.receivers import Receiver
 from tests.service.tls import Authority, server_context

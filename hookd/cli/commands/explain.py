@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hookd.domain.definitions import Config
     from hookd.domain.errors import EventRejected
     from hookd.domain.events import Event, EventObject
-    from hookd.explain import Explained, ExplainedRequest
+    from hookd.dryrun.explain import Explained, ExplainedRequest
 
 DESCRIPTION = """Tell what an event leads to, from the config alone: the rules that match, each request as it would
 go out (secrets masked) and as a line for curl, and, of the rules that come near, why they do not match.
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
 
     from hookd.config.generation import Generation
     from hookd.domain.clock import Clock
-    from hookd.explain import explain_each
+    from hookd.dryrun.explain import explain_each
 
     config = read_config(options)
     if config is None:
@@ -73,7 +73,7 @@ def read_events(path: str, config: "Config") -> "list[Event]":
     """
     from hookd import intake
     from hookd.domain.errors import EventRejected
-    from hookd.explain import EVENT_ID
+    from hookd.dryrun.explain import EVENT_ID
 
     raw = _read(path, config.daemon.event_size)
     try:
@@ -266,7 +266,7 @@ def _advice(explained: "Explained", config: "Config") -> Iterator[str]:
 
 
 def _named_lines(config: "Config") -> Iterator[str]:
-    from hookd.explain import named_by_rules
+    from hookd.dryrun.explain import named_by_rules
 
     named = named_by_rules(config)
     if not named:

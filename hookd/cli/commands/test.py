@@ -16,9 +16,9 @@ from hookd.cli.options import add_json
 from hookd.cli.screen import as_json, shortened, visible
 
 if TYPE_CHECKING:
-    from hookd.cases import Difference, Verdict
     from hookd.config.yaml.files import Listing
     from hookd.config.yaml.findings import Finding
+    from hookd.dryrun import Difference, Verdict
 
 DESCRIPTION = """Tell whether the config sends what its tests say: every *.test.yaml below PATH is run.
 
@@ -48,8 +48,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the tests; 0 where every case passed."""
-    from hookd.cases import judge, read_cases
     from hookd.config.generation import Generation
+    from hookd.dryrun import judge, read_cases
 
     options.config = config_path(options.path, options.config)
     config = read_config(options, portable=True)

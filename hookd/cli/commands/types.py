@@ -89,7 +89,7 @@ def _types(config: "Config") -> "list[TypeDef]":
     """The types that are the operator's."""
     from hookd.domain.definitions import TypeDef
     from hookd.domain.operator_events import OWN
-    from hookd.explain import named_by_rules
+    from hookd.dryrun.explain import named_by_rules
 
     if config.types is not None:
         return list(config.types.values())

@@ -4,8 +4,8 @@ Must never: talk to the daemon, send anything, or match and render by itself; th
 Called by: `cli`.
 """
 
-from hookd.cases.case import Case, Difference, Expected, Verdict
-from hookd.cases.comparing import judge
-from hookd.cases.reading import read_cases
+from hookd.dryrun.case import Case, Difference, Expected, Verdict
+from hookd.dryrun.case_files import read_cases
+from hookd.dryrun.compare import judge
 
 __all__ = ["Case", "Difference", "Expected", "Verdict", "judge", "read_cases"]

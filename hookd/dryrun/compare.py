@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hookd import intake
-from hookd.cases.case import RANDOM, Case, Difference, Expected, Verdict
 from hookd.config.generation import Generation
 from hookd.domain.definitions import Config, kept_elsewhere
 from hookd.domain.errors import EventRejected
-from hookd.explain import Explained, ExplainedRequest, Shown, explain
+from hookd.dryrun.case import RANDOM, Case, Difference, Expected, Verdict
+from hookd.dryrun.explain import Explained, ExplainedRequest, Shown, explain
 
 _LEAST_LINES = 2
 

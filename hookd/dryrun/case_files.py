@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from hookd import intake
-from hookd.cases.case import DEFAULT_AT, Case, Expected
 from hookd.config.build.rules import Known, check_name
 from hookd.config.schema import TESTS, Validators
 from hookd.config.yaml.cursor import Document, Scope, Spot, View
@@ -23,7 +22,8 @@ from hookd.config.yaml.tree import Node, parse
 from hookd.domain.definitions import Config
 from hookd.domain.errors import EventRejected
 from hookd.domain.events import Event
-from hookd.explain import EVENT_ID
+from hookd.dryrun.case import DEFAULT_AT, Case, Expected
+from hookd.dryrun.explain import EVENT_ID
 from hookd.intake.rfc3339 import is_date_time
 
 _END = 253_370_764_800
