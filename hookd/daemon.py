@@ -21,8 +21,8 @@ import uvloop
 
 from hookd import __version__
 from hookd import config as configuration
+from hookd.api.admin import OperatorRoutes
 from hookd.api.events import EventRoutes
-from hookd.api.operate import OperatorRoutes
 from hookd.api.services import Services
 from hookd.api.tail import TailRoutes
 from hookd.config import Loaded

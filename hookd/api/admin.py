@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 from hookd import __version__
-from hookd.api import filters, lookup, openapi, views
-from hookd.api.byhand import ByHandRoutes, expect_no_fields
+from hookd.api import filters, openapi, queries, views
+from hookd.api.actions import ByHandRoutes, expect_no_fields
 from hookd.api.services import Services
 from hookd.delivery.circuit_breaker import BreakerState
 from hookd.delivery.lane import LaneState
@@ -71,7 +71,7 @@ class OperatorRoutes:
 
     async def delivery(self, _request: Request, variables: Mapping[str, str]) -> Answer:
         """One delivery with its attempts."""
-        return answer(await lookup.delivery(self._services, variables["id"]))
+        return answer(await queries.delivery(self._services, variables["id"]))
 
     async def events(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """List kept events, newest first."""
@@ -92,7 +92,7 @@ class OperatorRoutes:
 
     async def webhooks(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Every webhook with the state of its lane."""
-        return answer({"webhooks": await lookup.lanes(self._services)})
+        return answer({"webhooks": await queries.lanes(self._services)})
 
     async def config(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """The configuration in force."""
@@ -140,7 +140,7 @@ class OperatorRoutes:
                 "last_died_at": views.instant(await services.store.last_died()),
                 "schedules": {"error": services.schedule_fault()},
                 "limits": {"pending": generation.config.daemon.pending},
-                "webhooks": await lookup.lanes(services),
+                "webhooks": await queries.lanes(services),
                 "spent": views.spent(await services.store.spent(), generation.config),
             }
         )
@@ -189,7 +189,7 @@ class OperatorRoutes:
         """The Prometheus exposition."""
         services = self._services
         stats, now = await services.store.lanes(), services.clock.now()
-        lanes = lookup.lane_states(services, stats)
+        lanes = queries.lane_states(services, stats)
         gauges = {name: _gauges(state, stats.get(name), now) for name, state in lanes.items()}
         return Answer(200, await services.metrics.exposition(gauges), CONTENT_TYPE)
 

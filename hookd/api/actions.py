@@ -6,7 +6,7 @@ Must never: make a request to a receiver, or answer before the store has committ
 from collections.abc import Mapping
 
 from hookd import intake
-from hookd.api import lookup, views
+from hookd.api import queries, views
 from hookd.api.events import optional_json, trace_of, unknown
 from hookd.api.filters import decode_retry
 from hookd.api.services import Services
@@ -46,12 +46,12 @@ class ByHandRoutes:
         services, delivery_id = self._services, variables["id"]
         before = await services.store.retry(delivery_id, now=services.clock.now())
         if before is None:
-            raise lookup.no_delivery(delivery_id)
+            raise queries.no_delivery(delivery_id)
         if before is State.SENDING:
             raise Problem(
                 409, f"an attempt of the delivery {delivery_id!r} is under way; its end decides what is next"
             )
-        retried = await lookup.delivery(services, delivery_id)
+        retried = await queries.delivery(services, delivery_id)
         log.info("delivery.retried", **_about(retried), before=before)
         return answer(retried)
 
@@ -61,10 +61,10 @@ class ByHandRoutes:
         services, delivery_id = self._services, variables["id"]
         before = await services.store.cancel(delivery_id, now=services.clock.now())
         if before is None:
-            raise lookup.no_delivery(delivery_id)
+            raise queries.no_delivery(delivery_id)
         if before is not State.PENDING:
             raise Problem(409, _not_cancelled(delivery_id, before))
-        cancelled = await lookup.delivery(services, delivery_id)
+        cancelled = await queries.delivery(services, delivery_id)
         services.metrics.lane(cancelled["webhook"]).delivery(State.CANCELLED)
         log.info("delivery.cancelled", **_about(cancelled))
         return answer(cancelled)
@@ -95,7 +95,7 @@ class ByHandRoutes:
         if name not in services.store.paused():
             await services.store.pause(name, now=services.clock.now())
             log.info("webhook.paused", webhook=name)
-        return answer(await lookup.lane(services, name))
+        return answer(await queries.lane(services, name))
 
     async def resume(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """End a pause, also of a webhook that has left the configuration meanwhile."""
@@ -104,7 +104,7 @@ class ByHandRoutes:
         await self._require_webhook(name)
         if await services.store.resume(name):
             log.info("webhook.unpaused", webhook=name)
-        return answer(await lookup.lane(services, name))
+        return answer(await queries.lane(services, name))
 
     async def send(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """Send a message to a webhook, without a task: a test through the real path."""
