@@ -7,10 +7,10 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from hookd.cli.client import Client
-from hookd.cli.failure import Failure
-from hookd.cli.moments import parse_moment
+from hookd.cli.client.client import Client
+from hookd.cli.errors import Failure
 from hookd.cli.options import text
+from hookd.cli.output.times import parse_moment
 
 FILTERS = ("state", "webhook", "task", "event", "since", "until")
 NAMED = {"webhook": "webhooks", "task": "tasks"}

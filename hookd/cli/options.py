@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Any, NoReturn
 
-from hookd.cli.screen import visible
+from hookd.cli.output.terminal import visible
 
 
 class Parser(argparse.ArgumentParser):

@@ -6,11 +6,11 @@ Must never: print, or fail; the deliveries are stored, so that not knowing is no
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hookd.cli.byid import path_of
-from hookd.cli.client import Client
-from hookd.cli.failure import Failure
-from hookd.cli.health import parked_remedy
-from hookd.cli.screen import visible
+from hookd.cli.client.client import Client
+from hookd.cli.client.delivery_ids import path_of
+from hookd.cli.errors import Failure
+from hookd.cli.output.health import parked_remedy
+from hookd.cli.output.terminal import visible
 
 
 def parked_lines(client: Client, answer: Mapping[str, Any]) -> Iterator[str]:

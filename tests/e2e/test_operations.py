@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from hookd.cli import main
+from hookd.cli.main import main
 from tests.e2e.conftest import DAEMON, Running
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, Reply, status

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from hookd.cli import main
+from hookd.cli.main import main
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hookd import __version__
-from hookd.cli import COMMANDS, main
-from hookd.cli.screen import Table, as_json, columns_of, fitted, pretty_body, visible, visible_block
+from hookd.cli.main import COMMANDS, main
+from hookd.cli.output.terminal import Table, as_json, columns_of, fitted, pretty_body, visible, visible_block
 
 HOOKD = [sys.executable, "-m", "hookd"]
 

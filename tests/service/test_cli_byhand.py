@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hookd.cli import main
+from hookd.cli.main import main
 from tests.service.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
 
 ID = "dlv_0198f2c76f0e7c1b9d550a8e5b7f3c21"

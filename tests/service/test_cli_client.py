@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from hookd.cli import address, main, spooling
-from hookd.cli.address import DEFAULT_SOCKET, from_options
-from hookd.cli.client import unreachable
+from hookd.cli.client import address, spool
+from hookd.cli.client.address import DEFAULT_SOCKET, from_options
+from hookd.cli.client.client import unreachable
+from hookd.cli.client.exchange import NoAnswer, Request, over_unix, parse_answer
+from hookd.cli.main import main
 from hookd.cli.options import Parser
-from hookd.cli.wire import NoAnswer, Request, over_unix, parse_answer
 from tests.service.fake_daemon import Canned, FakeDaemon, problem, serving
 
 RECEIPT = {"id": "e1", "duplicate": False, "deliveries": []}
@@ -155,7 +156,7 @@ class TestUnreachable:
 
 def test_an_answer_that_drips_is_over_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("hookd.cli.wire.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("hookd.cli.client.exchange.time.monotonic", lambda: now[0])
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
         listener.listen()
@@ -337,12 +338,12 @@ class TestConfigsThatCannotBeRead:
         monkeypatch.delenv("HOOKD_SPOOL", raising=False)
         path = tmp_path / "hookd.yaml"
         path.write_text("daemon: {spool: mine}\n")
-        assert spooling.directory("", str(path)) == (str(tmp_path / "mine"), "")
+        assert spool.directory("", str(path)) == (str(tmp_path / "mine"), "")
         path.chmod(0o666)
-        where, doubt = spooling.directory("", str(path))
+        where, doubt = spool.directory("", str(path))
         assert where == "/var/spool/hookd"
         assert doubt.startswith(f"{path} is world-writable")
-        assert spooling.directory("", "nowhere.yaml") == (where, "nowhere.yaml: no such config")
+        assert spool.directory("", "nowhere.yaml") == (where, "nowhere.yaml: no such config")
 
 
 class TestOtherServers:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookd.cli import COMMANDS, main, parser_of
 from hookd.cli.bashline import parse
 from hookd.cli.commands.deliveries import STATES
-from hookd.cli.completing import Offer, offer
+from hookd.cli.completion import Offer, offer
+from hookd.cli.main import COMMANDS, main, parser_of
 from hookd.config import names_at
 from tests.service.fake_daemon import Canned, problem, serving
 

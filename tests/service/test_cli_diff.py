@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hookd.cli import main
+from hookd.cli.main import main
 from tests.service.fake_daemon import Canned, FakeDaemon, serving
 
 IN_FORCE = {"number": 3, "hash": "0123456789ab", "commit": "c" * 40, "dirty": False}

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from hookd.cli import main
-from hookd.cli.batches import batches
-from hookd.cli.spooling import with_id
+from hookd.cli.client.batches import batches
+from hookd.cli.client.spool import with_id
+from hookd.cli.main import main
 from tests.service.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
 
 DELIVERIES = [
@@ -328,7 +328,7 @@ def test_waiting_asks_ever_more_seldom(daemon: FakeDaemon, monkeypatch: pytest.M
 
     daemon.answers["POST /v1/events"] = Canned(202, RECEIPT)
     daemon.answers["GET /v1/deliveries/d1"] = daemon.answers["GET /v1/deliveries/d2"] = answer
-    monkeypatch.setattr("hookd.cli.endings.time.sleep", pauses.append)
+    monkeypatch.setattr("hookd.cli.client.client.wait.time.sleep", pauses.append)
     assert main(["emit", "vm", "on", "--wait"]) == 0
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (0.02, 1.0)

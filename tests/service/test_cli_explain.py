@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from hookd.cli.commands import explain as command
-from hookd.cli.curl import curl_line, quoted
-from hookd.cli.failure import Failure
+from hookd.cli.errors import Failure
 from hookd.cli.options import Parser
+from hookd.cli.output.curl import curl_line, quoted
 from hookd.config.generation import Generation
 from hookd.delivery.http import Sender
 from hookd.domain.definitions import Config, DaemonDef, EventDef, Method, Secret, TaskDef, Tls, WebhookDef

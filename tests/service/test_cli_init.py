@@ -12,8 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hookd import config
-from hookd.cli import main
 from hookd.cli.commands.init import FILES
+from hookd.cli.main import main
 from hookd.config.yaml.tree import parse
 from hookd.domain.definitions import Config
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from hookd.cli import main
-from hookd.cli.health import Kind, concerns, notes
-from hookd.cli.moments import parse_duration, parse_moment, span
-from hookd.cli.screen import columns_of, rows_of
+from hookd.cli.main import main
+from hookd.cli.output.health import Kind, concerns, notes
+from hookd.cli.output.terminal import columns_of, rows_of
+from hookd.cli.output.times import parse_duration, parse_moment, span
 from tests.service.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

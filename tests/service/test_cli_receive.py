@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hookd.cli import main
+from hookd.cli.main import main
 from hookd.domain import signatures
 from hookd.domain.definitions import Secret, Signing, SigningStyle
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hookd.cli import main
-from hookd.cli.facts import key_of, line_of, of_history
+from hookd.cli.main import main
+from hookd.cli.output.tail_lines import key_of, line_of, of_history
 from tests.service.fake_daemon import Canned, FakeDaemon, problem, serving
 from tests.service.test_cli_listing import delivery
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hookd.cli import main
+from hookd.cli.main import main
 
 CONFIG = """
 webhooks: {w: {url: {env: UNSET_URL}, headers: {X-Route: a}}}

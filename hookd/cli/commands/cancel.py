@@ -5,8 +5,8 @@ Must never: decide which may be cancelled; the daemon does. Called by: `hookd.cl
 
 import argparse
 
-from hookd.cli import address
-from hookd.cli.byid import Delivery, act
+from hookd.cli.client import address
+from hookd.cli.client.delivery_ids import Delivery, act
 from hookd.cli.options import add_json, text
 
 DESCRIPTION = """Cancel deliveries that wait: they are not attempted any more.

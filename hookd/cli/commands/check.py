@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hookd.cli.screen import as_json, visible
+from hookd.cli.output.terminal import as_json, visible
 
 if TYPE_CHECKING:
     from hookd.config.yaml.findings import Finding

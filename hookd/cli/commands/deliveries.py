@@ -6,15 +6,14 @@ Must never: hold more than a page in memory, so that a backlog of a million can 
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from hookd.cli import address
-from hookd.cli.client import Client
+from hookd.cli.client import address
+from hookd.cli.client.listing import Delivery, pages
 from hookd.cli.filters import add_filters, chosen, require_known
-from hookd.cli.moments import to_the_second
 from hookd.cli.options import add_json, whole_number
-from hookd.cli.screen import Table, as_json_line, terminal_width
+from hookd.cli.output.terminal import Table, as_json_line, terminal_width
+from hookd.cli.output.times import to_the_second
 
 DESCRIPTION = """List deliveries, newest first.
 
@@ -23,11 +22,8 @@ duration back from now (10m, 2h, 7d)."""
 EXAMPLE = "hookd deliveries --state dead --webhook ops-slack --since 2h"
 
 STATES = ("pending", "sending", "delivered", "dead", "cancelled")
-MOST_PER_PAGE = 200
 TITLES = ("ID", "STATE", "WEBHOOK", "TASK", "ATTEMPTS", "CREATED", "NEXT OR LAST")
 SHRINKABLE = (2, 3, 6)
-
-Delivery = Mapping[str, Any]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,18 +44,6 @@ def run(options: argparse.Namespace) -> int:
     if not any_listed:
         require_known(client, given)
     return 0
-
-
-def pages(client: Client, given: Mapping[str, str], *, limit: int) -> Iterator[tuple[list[Delivery], bool]]:
-    """The matching deliveries page by page, up to `limit` (0: all), each page with whether there are more."""
-    left = limit or sys.maxsize
-    cursor: str | None = ""
-    while left and cursor is not None:
-        query = {**given, "limit": str(min(left, MOST_PER_PAGE)), **({"cursor": cursor} if cursor else {})}
-        answer = client.get("/v1/deliveries", query)
-        page, cursor = answer["deliveries"][:left], answer["cursor"]
-        left -= len(page)
-        yield page, cursor is not None
 
 
 def _print_json(listing: Iterator[tuple[list[Delivery], bool]]) -> bool:

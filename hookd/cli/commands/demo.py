@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hookd.cli.commands.deliveries import SHRINKABLE, TITLES, table_row
-from hookd.cli.failure import REFUSED, Failure
-from hookd.cli.screen import Table, terminal_width, visible
+from hookd.cli.errors import REFUSED, Failure
+from hookd.cli.output.terminal import Table, terminal_width, visible
 
 if TYPE_CHECKING:
-    from hookd.cli.receiver import Received
-    from hookd.cli.stage import Stage
+    from hookd.cli.testbench.demo_stage import Stage
+    from hookd.cli.testbench.receiver import Received
 
 DESCRIPTION = """Show the whole thing working, in less than ten seconds.
 
@@ -96,8 +96,8 @@ def run(options: argparse.Namespace) -> int:  # noqa: ARG001 - every command is 
 
 
 async def _play() -> None:
-    from hookd.cli.receiver import Behaviour, Receiver
-    from hookd.cli.stage import set_up
+    from hookd.cli.testbench.demo_stage import set_up
+    from hookd.cli.testbench.receiver import Behaviour, Receiver
 
     playing = asyncio.current_task()
     assert playing

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from hookd.cli import address
+from hookd.cli.client import address
 from hookd.cli.commands.reload import SIGNS, restart_lines, section_head
-from hookd.cli.failure import REFUSED
-from hookd.cli.generations import generation_words
+from hookd.cli.errors import REFUSED
 from hookd.cli.options import add_json
-from hookd.cli.screen import as_json, shortened, visible
+from hookd.cli.output.generations import generation_words
+from hookd.cli.output.terminal import as_json, shortened, visible
 
 DESCRIPTION = """Compare the config on disk with the one in force: by name and field, and how many deliveries wait for
 each webhook that differs. Of a secret is told that it changed. Nothing is changed by it.

@@ -9,16 +9,16 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from hookd.cli import address
-from hookd.cli.failure import Failure
+from hookd.cli.client import address
+from hookd.cli.errors import Failure
 from hookd.cli.options import Parser, add_json, add_occurrence, occurrence, text
-from hookd.cli.receipts import receipt_lines
-from hookd.cli.screen import as_json, visible
+from hookd.cli.output.receipts import receipt_lines
+from hookd.cli.output.terminal import as_json, visible
 
 if TYPE_CHECKING:
-    from hookd.cli.batches import Taken
-    from hookd.cli.client import Client
-    from hookd.cli.spooling import Spool
+    from hookd.cli.client.batches import Taken
+    from hookd.cli.client.client import Client
+    from hookd.cli.client.spool import Spool
 
 DESCRIPTION = """Post an event and wait until it is safely stored. Prints its id and the deliveries it made.
 
@@ -79,7 +79,7 @@ def _add_endings(parser: Parser) -> None:
 
 
 def _duration(given: str) -> float:
-    from hookd.cli.moments import parse_duration
+    from hookd.cli.output.times import parse_duration
 
     try:
         return parse_duration(given)
@@ -113,7 +113,7 @@ def _single(options: argparse.Namespace) -> int:
     client, spool = _ways(options)
     event_id = options.id
     if spool and not event_id:
-        from hookd.cli.spooling import fresh_id
+        from hookd.cli.client.spool import fresh_id
 
         event_id = fresh_id()
     body = occurrence(options, type=options.type, event=options.event, id=event_id)
@@ -124,7 +124,7 @@ def _single(options: argparse.Namespace) -> int:
         print(as_json(kept) if options.json else f"{visible(event_id)}  (spooled)")
         return 0
     if options.wait is not None:
-        from hookd.cli.endings import follow
+        from hookd.cli.client.wait import follow
 
         if not options.json:
             print("\n".join(receipt_lines(answer)), flush=True)
@@ -134,7 +134,7 @@ def _single(options: argparse.Namespace) -> int:
 
 
 def _file(options: argparse.Namespace) -> int:
-    from hookd.cli.batches import Taken, post_file
+    from hookd.cli.client.batches import Taken, post_file
 
     client, spool = _ways(options)
     waits = options.wait is not None
@@ -156,7 +156,7 @@ def _file(options: argparse.Namespace) -> int:
             _say_spooled(spool, taken.spooled)
     if not waits:
         return 0
-    from hookd.cli.endings import follow
+    from hookd.cli.client.wait import follow
 
     whole = {"events": taken.answers} if options.json else None
     return follow(client, taken.answers, options.wait, as_answer=whole)
@@ -169,7 +169,7 @@ def _counted(taken: "Taken", spool: "Spool | None") -> str:
 def _ways(options: argparse.Namespace) -> "tuple[Client, Spool | None]":
     if options.spool is None:
         return address.from_options(options), None
-    from hookd.cli.spooling import Spool
+    from hookd.cli.client.spool import Spool
 
     client = address.from_options(options, or_default=True)
     return client, Spool(client, options.spool, options.config)

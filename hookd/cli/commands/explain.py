@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hookd.cli.failure import REFUSED, Failure
-from hookd.cli.offline import add_config, read_config
+from hookd.cli.config_option import add_config, read_config
+from hookd.cli.errors import REFUSED, Failure
 from hookd.cli.options import add_json
-from hookd.cli.screen import as_json, visible, visible_block
+from hookd.cli.output.terminal import as_json, visible, visible_block
 
 if TYPE_CHECKING:
     from hookd.domain.definitions import Config
@@ -195,7 +195,7 @@ def _named(path: str) -> str:
 
 
 def _request_object(request: "ExplainedRequest") -> dict[str, Any]:
-    from hookd.cli.curl import curl_line
+    from hookd.cli.output.curl import curl_line
 
     return {
         "task": request.task,
@@ -214,7 +214,7 @@ def _request_object(request: "ExplainedRequest") -> dict[str, Any]:
 
 
 def _request_lines(request: "ExplainedRequest") -> list[str]:
-    from hookd.cli.curl import curl_line
+    from hookd.cli.output.curl import curl_line
 
     method, body = request.request.method, request.request.body
     return [

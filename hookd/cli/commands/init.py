@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 
-from hookd.cli.failure import Failure
-from hookd.cli.screen import visible
+from hookd.cli.errors import Failure
+from hookd.cli.output.terminal import visible
 
 DESCRIPTION = """Write a commented hookd.yaml and hookd.test.yaml into DIR, which is made if need be.
 

@@ -6,10 +6,10 @@ Must never: change the config. Called by: `hookd.cli`.
 import argparse
 import shlex
 
-from hookd.cli import address
-from hookd.cli.batches import counted
+from hookd.cli.client import address
+from hookd.cli.client.batches import counted
 from hookd.cli.options import add_json, text
-from hookd.cli.screen import as_json, visible
+from hookd.cli.output.terminal import as_json, visible
 
 DESCRIPTION = """Pause a webhook: what is for it is taken in and waits, across restarts, until `hookd resume`.
 

@@ -5,9 +5,9 @@ Must never: run it. Called by: `hookd.cli`.
 
 import argparse
 
-from hookd.cli import address
+from hookd.cli.client import address
 from hookd.cli.options import add_json, text
-from hookd.cli.screen import as_json, visible
+from hookd.cli.output.terminal import as_json, visible
 
 DESCRIPTION = """Let a spent task (`delete_after_running: true`, and it has run) run once more, when it is fired next.
 

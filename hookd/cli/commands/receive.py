@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from hookd.cli.failure import USAGE, Failure
-from hookd.cli.moments import parse_duration, rfc3339
+from hookd.cli.errors import USAGE, Failure
 from hookd.cli.options import add_json, text, whole_number
-from hookd.cli.screen import as_json_line, pretty_body, visible, visible_block
+from hookd.cli.output.terminal import as_json_line, pretty_body, visible, visible_block
+from hookd.cli.output.times import parse_duration, rfc3339
 
 if TYPE_CHECKING:
-    from hookd.cli.receiver import Behaviour, Received, Receiver
+    from hookd.cli.testbench.receiver import Behaviour, Received, Receiver
 
 DESCRIPTION = """A receiver to try things out with: prints requests, checks signatures, answers as told.
 
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _receive(options: argparse.Namespace, secrets: tuple[str, ...]) -> None:
-    from hookd.cli.receiver import Receiver
+    from hookd.cli.testbench.receiver import Receiver
 
     receiver = Receiver(default=_behaviour(options), secrets=secrets)
     host, port = options.listen
@@ -179,7 +179,7 @@ def _time(received: "Received") -> str:
 
 
 def _behaviour(options: argparse.Namespace) -> "Behaviour":
-    from hookd.cli.receiver import Behaviour
+    from hookd.cli.testbench.receiver import Behaviour
 
     return Behaviour(
         statuses=options.status,

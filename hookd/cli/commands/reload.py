@@ -7,10 +7,10 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hookd.cli import address
-from hookd.cli.generations import generation_words
+from hookd.cli.client import address
 from hookd.cli.options import add_json
-from hookd.cli.screen import as_json, visible
+from hookd.cli.output.generations import generation_words
+from hookd.cli.output.terminal import as_json, visible
 
 DESCRIPTION = """Make the daemon read its config again, and wait for the verdict. Prints what changed.
 

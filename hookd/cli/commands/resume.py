@@ -7,11 +7,11 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from hookd.cli import address
-from hookd.cli.batches import counted
-from hookd.cli.health import parked_remedy
+from hookd.cli.client import address
+from hookd.cli.client.batches import counted
 from hookd.cli.options import add_json, text
-from hookd.cli.screen import as_json, visible
+from hookd.cli.output.health import parked_remedy
+from hookd.cli.output.terminal import as_json, visible
 
 DESCRIPTION = "End the pause of a webhook: what waits for it is sent."
 EXAMPLE = "hookd resume ops-slack"

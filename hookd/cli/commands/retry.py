@@ -7,12 +7,12 @@ import argparse
 import json
 import sys
 
-from hookd.cli import address
-from hookd.cli.byid import Delivery, act
+from hookd.cli.client import address
+from hookd.cli.client.delivery_ids import Delivery, act
 from hookd.cli.filters import add_filters, chosen, notes
-from hookd.cli.health import parked_remedy
 from hookd.cli.options import add_json, text
-from hookd.cli.screen import as_json, visible
+from hookd.cli.output.health import parked_remedy
+from hookd.cli.output.terminal import as_json, visible
 
 DESCRIPTION = """Send deliveries once more: those with these ids, or all that match a filter.
 

@@ -7,7 +7,7 @@ import argparse
 import os
 import signal
 
-from hookd.cli.offline import add_config
+from hookd.cli.config_option import add_config
 
 DESCRIPTION = """Run the daemon in the foreground until SIGTERM or Ctrl-C.
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from hookd.cli.failure import REFUSED
-from hookd.cli.moments import to_the_second
-from hookd.cli.offline import add_config, read_config
+from hookd.cli.config_option import add_config, read_config
+from hookd.cli.errors import REFUSED
 from hookd.cli.options import add_json, whole_number
-from hookd.cli.screen import Table, as_json, terminal_width, visible
+from hookd.cli.output.terminal import Table, as_json, terminal_width, visible
+from hookd.cli.output.times import to_the_second
 
 if TYPE_CHECKING:
     from hookd.domain.definitions import Config, ScheduleDef

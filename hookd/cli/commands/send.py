@@ -6,10 +6,10 @@ Must never: make the request itself; it goes the way of every delivery. Called b
 import argparse
 import json
 
-from hookd.cli import address
+from hookd.cli.client import address
 from hookd.cli.options import add_json, text
-from hookd.cli.receipts import receipt_lines
-from hookd.cli.screen import as_json
+from hookd.cli.output.receipts import receipt_lines
+from hookd.cli.output.terminal import as_json
 from hookd.cli.waiting import parked_lines
 
 DESCRIPTION = """Send a message to a webhook through the real path: stored, signed, retried. Prints its delivery.

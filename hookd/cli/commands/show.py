@@ -7,13 +7,13 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from hookd.cli import address
-from hookd.cli.byid import RecentIds, path_of
-from hookd.cli.client import Refusal
-from hookd.cli.generations import generation_words
-from hookd.cli.moments import to_the_second
+from hookd.cli.client import address
+from hookd.cli.client.client import Refusal
+from hookd.cli.client.delivery_ids import RecentIds, path_of
 from hookd.cli.options import add_json, text
-from hookd.cli.screen import as_json, pretty_body, visible, visible_block
+from hookd.cli.output.generations import generation_words
+from hookd.cli.output.terminal import as_json, pretty_body, visible, visible_block
+from hookd.cli.output.times import to_the_second
 
 DESCRIPTION = (
     "Show a delivery: what caused it, how it stands, each attempt and what was answered, and its body."

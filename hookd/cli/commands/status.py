@@ -8,9 +8,10 @@ import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hookd.cli import address
-from hookd.cli.generations import generation_words
-from hookd.cli.health import (
+from hookd.cli.client import address
+from hookd.cli.options import add_json
+from hookd.cli.output.generations import generation_words
+from hookd.cli.output.health import (
     Kind,
     Lane,
     Status,
@@ -21,9 +22,8 @@ from hookd.cli.health import (
     last_result,
     notes,
 )
-from hookd.cli.moments import span, to_the_second
-from hookd.cli.options import add_json
-from hookd.cli.screen import Table, as_json, cut, rows_of, shortened, terminal_width, visible
+from hookd.cli.output.terminal import Table, as_json, cut, rows_of, shortened, terminal_width, visible
+from hookd.cli.output.times import span, to_the_second
 
 DESCRIPTION = """Tell how the daemon is: whether everything is all right, and if not, what to do about it.
 

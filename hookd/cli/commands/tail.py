@@ -11,12 +11,13 @@ import sys
 import threading
 from datetime import UTC, datetime
 
-from hookd.cli import PIPE_CLOSED, address
-from hookd.cli.facts import line_of
+from hookd.cli.client import address
+from hookd.cli.client.follow import STATES, Following
 from hookd.cli.filters import add_names, moment, require_known
-from hookd.cli.following import STATES, Following
+from hookd.cli.main import PIPE_CLOSED
 from hookd.cli.options import add_json
-from hookd.cli.screen import as_json_line, visible
+from hookd.cli.output.tail_lines import line_of
+from hookd.cli.output.terminal import as_json_line, visible
 
 DESCRIPTION = """Print what happens as it happens, one line per fact: events accepted, deliveries made, attempts that
 failed, deliveries that ended, webhooks parked and resumed, configs reloaded or rejected.

@@ -10,10 +10,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hookd.cli.failure import REFUSED, Failure
-from hookd.cli.offline import add_config, read_config
+from hookd.cli.config_option import add_config, read_config
+from hookd.cli.errors import REFUSED, Failure
 from hookd.cli.options import add_json
-from hookd.cli.screen import as_json, shortened, visible
+from hookd.cli.output.terminal import as_json, shortened, visible
 
 if TYPE_CHECKING:
     from hookd.config.yaml.files import Listing

@@ -6,12 +6,12 @@ Must never: decide what the task sends. Called by: `hookd.cli`.
 import argparse
 import shlex
 
-from hookd.cli import address
-from hookd.cli.client import Refusal
-from hookd.cli.failure import Failure
+from hookd.cli.client import address
+from hookd.cli.client.client import Refusal
+from hookd.cli.errors import Failure
 from hookd.cli.options import add_json, add_occurrence, occurrence, text
-from hookd.cli.receipts import receipt_lines
-from hookd.cli.screen import as_json
+from hookd.cli.output.receipts import receipt_lines
+from hookd.cli.output.terminal import as_json
 from hookd.cli.waiting import parked_lines
 
 DESCRIPTION = (

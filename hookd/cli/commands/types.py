@@ -7,10 +7,10 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from hookd.cli.failure import REFUSED
-from hookd.cli.offline import add_config, read_config
+from hookd.cli.config_option import add_config, read_config
+from hookd.cli.errors import REFUSED
 from hookd.cli.options import add_json
-from hookd.cli.screen import as_json, visible
+from hookd.cli.output.terminal import as_json, visible
 
 if TYPE_CHECKING:
     from hookd.domain.definitions import Config, EventDef, TypeDef

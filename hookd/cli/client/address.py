@@ -11,8 +11,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from hookd.cli.client import Client
-from hookd.cli.failure import USAGE, Failure
+from hookd.cli.client.client import Client
+from hookd.cli.errors import USAGE, Failure
 
 if TYPE_CHECKING:
     from pathlib import Path

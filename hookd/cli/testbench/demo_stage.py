@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hookd.cli.client import Client
-from hookd.cli.failure import Failure
-from hookd.cli.receiver import Received, Receiver
+from hookd.cli.client.client import Client
+from hookd.cli.errors import Failure
+from hookd.cli.testbench.receiver import Received, Receiver
 
 PATIENCE_S = 10.0
 """How long the demo waits for any one thing, in seconds."""

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from hookd.cli.options import Parser
-from hookd.cli.screen import shortened
+from hookd.cli.output.terminal import shortened
 
 DAEMON_S = 0.3
 """The longest wait for the daemon; then names come from the config."""
@@ -189,7 +189,7 @@ class Names:
         """`webhooks` and `tasks`, and the events of each of `types`."""
         from pathlib import Path
 
-        from hookd.cli.failure import Failure
+        from hookd.cli.errors import Failure
 
         try:
             names: Mapping[str, Any] = self._ask("/v1/names")
@@ -209,7 +209,7 @@ class Names:
             )
 
     def _ask(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        from hookd.cli import address
+        from hookd.cli.client import address
 
         return address.from_options(self._options).get(path, query, timeout_s=DAEMON_S)
 

@@ -6,9 +6,9 @@ Must never: stop at an id that is refused. Called by: `retry`, `cancel`, `show`.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hookd.cli.client import Client, Refusal
-from hookd.cli.failure import Failure
-from hookd.cli.screen import as_json, visible
+from hookd.cli.client.client import Client, Refusal
+from hookd.cli.errors import Failure
+from hookd.cli.output.terminal import as_json, visible
 
 RECENT = 200
 """How many of the latest deliveries an unknown id is compared with."""

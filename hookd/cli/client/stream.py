@@ -1,13 +1,13 @@
 """An endless answer: its lines as they come, over a Unix socket or a URL.
 
-Must never: interpret a line, connect again, or be imported before somebody follows. Called by: `hookd.cli.client`.
+Must never: interpret a line, connect again, or be imported before somebody follows.
 """
 
 import http.client
 import socket
 from collections.abc import Iterator
 
-from hookd.cli import wire
+from hookd.cli.client import exchange
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -24,7 +24,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def opened(address: str, request: wire.Request, silent_s: float) -> wire.Answer | Iterator[bytes]:
+def opened(address: str, request: exchange.Request, silent_s: float) -> exchange.Answer | Iterator[bytes]:
     """Ask; the lines of a 200, each without its end, else the whole answer.
 
     Args:
@@ -36,21 +36,21 @@ def opened(address: str, request: wire.Request, silent_s: float) -> wire.Answer 
         OSError, NoAnswer: as `wire.over_url`; also while lines are read.
     """
     connection, base = (
-        wire.connected(address, silent_s)
-        if wire.is_url(address)
+        exchange.connected(address, silent_s)
+        if exchange.is_url(address)
         else (_UnixConnection(address, silent_s), "")
     )
     try:
         connection.request(request.method, base + request.path, headers=request.headers)
         answer = connection.getresponse()
         headers = {name.lower(): value for name, value in answer.getheaders()}
-        if headers.get("content-type") != wire.NDJSON:
-            whole = wire.Answer(answer.status, headers, answer.read())
+        if headers.get("content-type") != exchange.NDJSON:
+            whole = exchange.Answer(answer.status, headers, answer.read())
             connection.close()
             return whole
     except http.client.HTTPException as error:
         connection.close()
-        raise wire.NoAnswer(f"the answer is not a whole HTTP answer ({type(error).__name__})") from error
+        raise exchange.NoAnswer(f"the answer is not a whole HTTP answer ({type(error).__name__})") from error
     except BaseException:
         connection.close()
         raise
@@ -63,7 +63,7 @@ def _lines(connection: http.client.HTTPConnection, answer: http.client.HTTPRespo
         while (line := answer.readline()).endswith(b"\n"):
             yield line.rstrip(b"\n")
     except http.client.HTTPException as error:
-        raise wire.NoAnswer(f"the connection broke ({type(error).__name__})") from error
+        raise exchange.NoAnswer(f"the connection broke ({type(error).__name__})") from error
     finally:
         answer.close()
         connection.close()

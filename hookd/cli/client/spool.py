@@ -13,8 +13,8 @@ import os
 import time
 from typing import Any
 
-from hookd.cli.client import NOBODY_THERE, Client, Foreign, Refusal, permission_remedy
-from hookd.cli.failure import UNREACHABLE, Failure
+from hookd.cli.client.client import NOBODY_THERE, Client, Foreign, Refusal, permission_remedy
+from hookd.cli.errors import UNREACHABLE, Failure
 from hookd.domain import spool_layout
 from hookd.domain.ids import new_id
 
@@ -56,7 +56,7 @@ def directory(given: str, config: str | None) -> tuple[str, str]:
     named = given or os.environ.get("HOOKD_SPOOL")
     if named:
         return named, ""
-    from hookd.cli.address import config_path
+    from hookd.cli.client.address import config_path
     from hookd.config import spool_directory, why_unread
 
     try:

@@ -1,7 +1,7 @@
 """The commands' client: asks the daemon, and turns every refusal into a `Failure` (spec 8).
 
 Must never: print, or import aiohttp. Called by: every command that talks to the daemon, with what
-`hookd.cli.address` found out.
+`hookd.cli.client.client.address` found out.
 """
 
 import contextlib
@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from hookd.cli import wire
-from hookd.cli.failure import REFUSED, UNREACHABLE, Failure
+from hookd.cli.client import exchange
+from hookd.cli.errors import REFUSED, UNREACHABLE, Failure
 
 TIMEOUT_S = 30.0
 
@@ -65,10 +65,10 @@ class Client(NamedTuple):
     def get(self, path: str, query: Mapping[str, str] | None = None, *, timeout_s: float = TIMEOUT_S) -> Any:
         """Read what is at `path`; raises as `send` does."""
         if not query:
-            return self._ask(wire.Request("GET", path, {}), timeout_s)
+            return self._ask(exchange.Request("GET", path, {}), timeout_s)
         from urllib.parse import urlencode
 
-        return self._ask(wire.Request("GET", f"{path}?{urlencode(query)}", {}), timeout_s)
+        return self._ask(exchange.Request("GET", f"{path}?{urlencode(query)}", {}), timeout_s)
 
     def send(
         self, path: str, body: bytes = b"{}", *, media: str = "application/json", timeout_s: float = TIMEOUT_S
@@ -80,7 +80,7 @@ class Client(NamedTuple):
             Foreign: what answers is not hookd (exit code 1).
             Failure: it cannot be reached (exit code 3).
         """
-        return self._ask(wire.Request("POST", path, {"Content-Type": media}, body), timeout_s)
+        return self._ask(exchange.Request("POST", path, {"Content-Type": media}, body), timeout_s)
 
     def post_event(
         self, body: bytes, *, media: str = "application/json", timeout_s: float = TIMEOUT_S
@@ -112,21 +112,21 @@ class Client(NamedTuple):
         """
         from urllib.parse import urlencode
 
-        from hookd.cli import stream
+        from hookd.cli.client import stream
 
-        headers = {**self._headers(), "Accept": wire.NDJSON}
-        request = wire.Request("GET", f"{path}?{urlencode(query)}", headers)
+        headers = {**self._headers(), "Accept": exchange.NDJSON}
+        request = exchange.Request("GET", f"{path}?{urlencode(query)}", headers)
         with self._told(request, silent_s):
             opened = stream.opened(self.address, request, silent_s)
-            if isinstance(opened, wire.Answer):
+            if isinstance(opened, exchange.Answer):
                 judged(opened, self.address)
                 raise Foreign(self.address, opened.status)
             yield from opened
 
-    def _ask(self, request: wire.Request, timeout_s: float) -> Any:
+    def _ask(self, request: exchange.Request, timeout_s: float) -> Any:
         headers = {**self._headers(), **request.headers}
         with self._told(request, timeout_s):
-            over = wire.over_url if wire.is_url(self.address) else wire.over_unix
+            over = exchange.over_url if exchange.is_url(self.address) else exchange.over_unix
             answer = over(self.address, request._replace(headers=headers), timeout_s)
         return judged(answer, self.address)
 
@@ -135,7 +135,7 @@ class Client(NamedTuple):
         return {"Accept": "application/json", **token}
 
     @contextlib.contextmanager
-    def _told(self, request: wire.Request, timeout_s: float) -> Iterator[None]:
+    def _told(self, request: exchange.Request, timeout_s: float) -> Iterator[None]:
         """Turn what goes wrong on the wire into a `Failure`."""
         try:
             yield
@@ -143,13 +143,13 @@ class Client(NamedTuple):
             raise Failure(
                 f"no answer from {self.address} within {timeout_s:g} s", *_doubt(request), code=UNREACHABLE
             ) from None
-        except wire.NoAnswer as error:
+        except exchange.NoAnswer as error:
             raise Failure(f"{self.address}: {error}", *_doubt(request), code=UNREACHABLE) from None
         except OSError as error:
             raise unreachable(self.address, error, self.doubt) from None
 
 
-def _doubt(request: wire.Request) -> tuple[str, ...]:
+def _doubt(request: exchange.Request) -> tuple[str, ...]:
     if request.method == "GET":
         return ()
     return (
@@ -157,7 +157,7 @@ def _doubt(request: wire.Request) -> tuple[str, ...]:
     )
 
 
-def judged(answer: wire.Answer, address: str) -> Any:
+def judged(answer: exchange.Answer, address: str) -> Any:
     """The JSON of an answer that says yes.
 
     Raises:
@@ -175,7 +175,7 @@ def judged(answer: wire.Answer, address: str) -> Any:
     raise Foreign(address, answer.status)
 
 
-def _lines(answer: wire.Answer, problem: dict[str, Any]) -> list[str]:
+def _lines(answer: exchange.Answer, problem: dict[str, Any]) -> list[str]:
     detail = str(problem["detail"])
     faults = (fault_line(fault) for fault in problem.get("errors") or ())
     lines = [detail, *(line for line in faults if line != detail)]

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hookd.cli.moments import to_the_second
-from hookd.cli.screen import visible
+from hookd.cli.output.terminal import visible
+from hookd.cli.output.times import to_the_second
 
 Fact = Mapping[str, Any]
 

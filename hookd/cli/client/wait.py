@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hookd.cli.byid import path_of
-from hookd.cli.client import NOBODY_THERE, Client, Foreign, Refusal
-from hookd.cli.failure import REFUSED, UNREACHABLE, WAITING, Failure
-from hookd.cli.health import parked_remedy
-from hookd.cli.screen import as_json, visible
+from hookd.cli.client.client import NOBODY_THERE, Client, Foreign, Refusal
+from hookd.cli.client.delivery_ids import path_of
+from hookd.cli.errors import REFUSED, UNREACHABLE, WAITING, Failure
+from hookd.cli.output.health import parked_remedy
+from hookd.cli.output.terminal import as_json, visible
 
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 1.0

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hookd.cli.screen import visible
+from hookd.cli.output.terminal import visible
 
 if TYPE_CHECKING:
     from hookd.domain.definitions import Config

@@ -6,7 +6,7 @@ Must never: print. Called by: `emit`, `trigger`, `send`.
 from collections.abc import Mapping
 from typing import Any
 
-from hookd.cli.screen import visible
+from hookd.cli.output.terminal import visible
 
 
 def receipt_lines(answer: Mapping[str, Any]) -> list[str]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hookd.cli.moments import span, to_the_second
-from hookd.cli.screen import shortened
+from hookd.cli.output.terminal import shortened
+from hookd.cli.output.times import span, to_the_second
 
 Status = Mapping[str, Any]
 Lane = Mapping[str, Any]

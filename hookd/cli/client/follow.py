@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from hookd.cli.client import Client, Refusal
-from hookd.cli.commands.deliveries import pages
-from hookd.cli.facts import Fact, key_of, of_history
-from hookd.cli.failure import UNREACHABLE, Failure
+from hookd.cli.client.client import Client, Refusal
+from hookd.cli.client.listing import pages
+from hookd.cli.errors import UNREACHABLE, Failure
+from hookd.cli.output.tail_lines import Fact, key_of, of_history
 
 STATES = ("pending", "delivered", "dead", "cancelled")
 _STATE = {"delivery.made": "pending"} | {f"delivery.{state}": state for state in STATES[1:]}

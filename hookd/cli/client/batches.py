@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from hookd.cli.client import Refusal, fault_line
-from hookd.cli.failure import Failure
-from hookd.cli.wire import NDJSON
+from hookd.cli.client.client import Refusal, fault_line
+from hookd.cli.client.exchange import NDJSON
+from hookd.cli.errors import Failure
 
 MOST_BYTES = 512 << 10
 MOST_EVENTS = 500
@@ -70,7 +70,7 @@ def post_file(send: Send, path: str, taken: Taken, *, fix_ids: bool = False) -> 
 
 
 def _identified(batch: list[Line]) -> list[Line]:
-    from hookd.cli.spooling import with_id
+    from hookd.cli.client.spool import with_id
 
     made = []
     for number, content in batch:

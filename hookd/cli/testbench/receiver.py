@@ -17,7 +17,7 @@ from typing import Any
 
 from aiohttp import web
 
-from hookd.cli.screen import visible
+from hookd.cli.output.terminal import visible
 from hookd.domain import signatures
 
 LARGEST_BODY = 64 << 20

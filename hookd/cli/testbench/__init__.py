@@ -1,0 +1,1 @@
+"""Things to try hookd with: the receiver of `hookd receive`, and the stage of `hookd demo`."""
