@@ -4,7 +4,7 @@ Start: configuration, store, sender, worker, listeners, READY. Stop: no new work
 results are recorded, listeners, client and store are closed. A stop waits for nothing that may not end: not for a disk
 that hangs, nor for a thread that looks a name up or loads a configuration.
 
-Must never: hold logic of intake or delivery. Called by: the `run` command.
+Must never: hold logic of intake or delivery.
 """
 
 import asyncio

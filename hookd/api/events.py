@@ -1,6 +1,6 @@
 """The routes that take events in (spec 2).
 
-Must never: answer before the store has committed, or hold a rule about what an event is (`decode` does).
+Must never: answer before the store has committed, or hold a rule about what an event is (`intake` does).
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Which deliveries a request means: told by a listing's query, or by the body of `POST /v1/deliveries/retry` (spec 9).
 
-Must never: ask the store. Called by: `app` (names of parameters), `operate`, `byhand`, `tail`.
+Must never: ask the store.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """What several routes look up for their answers: a delivery, the webhooks' lanes.
 
-Must never: change anything. Called by: `operate`, `byhand`.
+Must never: change anything.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,6 @@
 """What the API needs from the rest of the daemon, handed in by `daemon` so that no route reaches for a neighbour.
 
-Must never: hold logic. Called by: `daemon` (builds it), every route.
+Must never: hold logic.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -6,7 +6,7 @@ remembers. The stream has a fact a line, until the client goes or hookd stops; l
 while), `tail.ended` (hookd stops; without it the connection broke). Only who asks for it by name gets an answer that
 does not end.
 
-Must never: keep anything for a reader but how far it has come. Called by: `daemon` registers it.
+Must never: keep anything for a reader but how far it has come.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """How records look in JSON (spec 9). Instants are RFC 3339 in UTC.
 
-Must never: decide anything, or show a secret. Called by: the routes.
+Must never: decide anything, or show a secret.
 """
 
 from collections.abc import Iterable, Mapping

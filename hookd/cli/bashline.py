@@ -3,7 +3,7 @@
 Readline replaces only what follows the last quote, or the last character of `COMP_WORDBREAKS`, of the word under the
 cursor; and what a completion inserts is not quoted by bash.
 
-Must never: expand anything. Called by: `completing`.
+Must never: expand anything.
 """
 
 import re

@@ -4,8 +4,7 @@ Found out from the commands' own parsers, so that it cannot drift from them; nam
 config. `hookd __complete SHELL …` prints it for the scripts of `hookd completion`: a line `words` or `files`, then
 one candidate a line, a tab, what it is.
 
-Must never: take long, change anything, or complain: whoever presses a key has asked for nothing else. Called by:
-`hookd.cli`, for the shells.
+Must never: take long, change anything, or complain: whoever presses a key has asked for nothing else.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Which config a command reads, and what is said where it is invalid (spec 8).
 
-Must never: talk to the daemon. Called by: `explain`, `run`, `schedules`, `test`, `types`.
+Must never: talk to the daemon.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The options that choose deliveries from the history, and what is said where a name in them is not known.
 
-Must never: print. Called by: `deliveries`, `retry`, `tail`.
+Must never: print.
 """
 
 import argparse

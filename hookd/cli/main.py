@@ -4,7 +4,7 @@ A new command is a module in `hookd.cli.commands` and a line in `COMMANDS`. Such
 `DESCRIPTION`, `EXAMPLE`, `arguments(parser)` and `run(options) -> exit code`.
 
 Must never: import what a command needs before it is that command's turn; `hookd emit` starts through
-here. Called by: `hookd.__main__`.
+here.
 """
 
 import importlib

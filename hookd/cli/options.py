@@ -2,8 +2,7 @@
 
 A value that does not fit ends with argparse's message and exit code 2 (spec 8).
 
-Must never: import more than the start of `hookd emit` can bear. Called by: the commands, while their
-parser is built.
+Must never: import more than the start of `hookd emit` can bear.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """What keeps deliveries that were just made from being sent: their webhook is parked.
 
-Must never: print, or fail; the deliveries are stored, so that not knowing is no failure. Called by: `send`, `trigger`.
+Must never: print, or fail; the deliveries are stored, so that not knowing is no failure.
 """
 
 from collections.abc import Iterator, Mapping

@@ -4,7 +4,7 @@ Importing this package is cheap; the validator and TLS are imported by whoever l
 a child process (`load_aside`), so that a hostile or merely huge file can neither stop the intake nor kill the
 daemon (spec 7).
 
-Must never: fetch anything, or show the value of a secret. Called by: `cli`, `daemon`, `reload`.
+Must never: fetch anything, or show the value of a secret.
 """
 
 import importlib

@@ -2,7 +2,7 @@
 
 A value that may be a secret is never told, only that it changed, and by which reference.
 
-Must never: load anything, or decide what is done about a difference. Called by: `reload`; `api` shows what it returns.
+Must never: load anything, or decide what is done about a difference.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

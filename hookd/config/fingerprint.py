@@ -1,7 +1,6 @@
 """Tells whether a configuration changed, and which directories would say so.
 
 Must never: block on what is not a regular file, read a huge one, or raise because a file vanished meanwhile.
-Used by `loading` and by the daemon's reload.
 """
 
 import hashlib

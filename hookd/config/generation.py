@@ -3,8 +3,7 @@
 Whoever acts on the configuration takes `holder.current` once, at the start of an event or an attempt, and passes it
 down.
 
-Must never: load anything, or change a generation that is in force. Called by: `daemon`, `reload` (swap), `intake`,
-`worker`, `api` (read).
+Must never: load anything, or change a generation that is in force.
 """
 
 from collections.abc import Callable

@@ -5,7 +5,7 @@ only names the commit and lists its tree; what is on disk is compared with that 
 anything that a repository's own settings can name: no hook, no filter, no file system monitor, no transport.
 
 Must never: block the event loop (run it in a thread), write to the repository, or fail: what git cannot tell is not
-known. Called by: `daemon`, `reload`, through `config.revision_of`.
+known.
 """
 
 import hashlib

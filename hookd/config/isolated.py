@@ -1,7 +1,7 @@
 """Loads a configuration in a child process, so that no file can stop or kill the one that asked (spec 7).
 
 Must never: block the event loop (run it in a thread), wait longer than it was told to, or pass on what the
-child writes to its standard error. Called by: `daemon`, `reload`, `cli`, through `config.load_aside`.
+child writes to its standard error.
 """
 
 import os

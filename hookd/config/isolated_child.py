@@ -4,7 +4,7 @@ It writes pickled frames to its standard output, each a kind and its content, an
 never holds the interpreter lock for long. What it works on is announced first, so that its death can be
 explained.
 
-Must never: write a secret anywhere but into that pipe, or outlive its bounds. Started by: `aside`.
+Must never: write a secret anywhere but into that pipe, or outlive its bounds.
 """
 
 import gc

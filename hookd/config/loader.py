@@ -1,7 +1,6 @@
 """A load from beginning to end: files, YAML, schema, meaning; every problem of every file at once (spec 1).
 
-Must never: stop at the first problem, keep state between loads, or write anything. Called by: `config.load`,
-and `child` on behalf of `config.load_aside`.
+Must never: stop at the first problem, keep state between loads, or write anything.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

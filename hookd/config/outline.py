@@ -3,7 +3,7 @@
 Where the whole cannot be parsed, block-style text is taken apart by its lines: first its sections, and of a section
 that cannot be parsed either, its entries. What is left of a broken entry is its name.
 
-Must never: check anything, or raise for bad input. Used by `peek`, for the shells' completion.
+Must never: check anything, or raise for bad input.
 """
 
 import re

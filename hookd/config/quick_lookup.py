@@ -2,8 +2,7 @@
 
 For `hookd emit` and the shells' completion, which are quick (spec 8).
 
-Must never: import the validator, read secrets, or fail; where anything is odd, nothing is found. Used by
-`cli`.
+Must never: import the validator, read secrets, or fail; where anything is odd, nothing is found.
 """
 
 import os

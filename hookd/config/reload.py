@@ -4,7 +4,6 @@ A reload is all or nothing. Directories are watched, never single files; the eve
 the content. Half-written files that are valid YAML are told from final ones by the quiet time and the second look.
 
 Must never: touch deliveries, or apply a tree that is still changing.
-Called by: `daemon` (run, ask), `api` (request, compare_with_disk).
 """
 
 import asyncio

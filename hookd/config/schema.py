@@ -1,7 +1,7 @@
 """The JSON Schemas of the configuration and its tests, and the validators built from them, one for each definition.
 
 Must never: fetch a `$ref`; every reference is local and is replaced by what it names before it validates
-anything. Used by `loading`, by `hookd.cases`, and by the command line for `hookd schema`.
+anything.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The validator's errors in hookd's own words: what is wrong, what is allowed, and what was probably meant.
 
-Must never: show a value where the schema says `writeOnly` (a secret may stand there). Used by `schema`.
+Must never: show a value where the schema says `writeOnly` (a secret may stand there).
 """
 
 import re

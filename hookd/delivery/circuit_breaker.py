@@ -5,7 +5,6 @@ After ten attempts in a row that found nobody (no answer, 5xx or 429) the lane i
 attempted while the breaker is open costs no retries.
 
 Pure bookkeeping: instants come in as arguments. Must never: do I/O, read a clock, or know a delivery.
-Called by: `lane`.
 """
 
 from enum import StrEnum

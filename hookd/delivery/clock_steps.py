@@ -2,7 +2,7 @@
 
 Where it is set forward, what waits is simply due sooner.
 
-Must never: claim or settle. Called by: `worker`.
+Must never: claim or settle.
 """
 
 import asyncio

@@ -3,7 +3,6 @@
 Also which lanes are parked, and why. Pure bookkeeping: instants come in as arguments.
 
 Must never: do I/O or read a clock.
-Called by: `worker`.
 """
 
 from collections.abc import Container, Mapping

@@ -1,7 +1,7 @@
 """The leases of attempts under way, and the wall clock they end by: how far it was set, and which leases end too soon.
 
 Pure bookkeeping: instants come in as arguments (`now`: seconds since the epoch; `mono`: of the monotonic clock). Must
-never: do I/O, read a clock, or know the store. Called by: `worker`.
+never: do I/O, read a clock, or know the store.
 """
 
 from dataclasses import dataclass, field, replace

@@ -1,6 +1,6 @@
 """What is recorded, logged and counted of an attempt that has ended.
 
-Must never: decide anything. Called by: `worker`.
+Must never: decide anything.
 """
 
 from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Outcome, Settlement, State

@@ -1,9 +1,9 @@
 """The HTTP request of one attempt, exactly as it goes out: method, URL, headers in order, body (spec 5).
 
-Here and nowhere else it is decided what a receiver sees, so that `send` and `explain` can never differ.
-`Host` and `Content-Length` belong to the connection and are added by `send`.
+Here and nowhere else it is decided what a receiver sees, so that `http` and `explain` can never differ.
+`Host` and `Content-Length` belong to the connection and are added by `http`.
 
-Must never: show a secret in `repr()`, or change a byte of the URL or the body. Called by: `send`, `cli`.
+Must never: show a secret in `repr()`, or change a byte of the URL or the body.
 
 - GET sends no body, hence no `Content-Type`, and its signature is over nothing; every other method sends the
   body.
@@ -12,7 +12,7 @@ Must never: show a secret in `repr()`, or change a byte of the URL or the body. 
 - Then the webhook's headers, then `webhook-id`, `webhook-timestamp` and the signature.
 - Last, where the event came with a trace, `traceparent` with a new span and `tracestate` (spec 10). A `traceparent` of
   the webhook's own is a trace of its own: then neither is added; its own `tracestate` replaces that of the event.
-- Header values are text; `send` writes them as UTF-8.
+- Header values are text; `http` writes them as UTF-8.
 """
 
 from dataclasses import dataclass, field

@@ -3,7 +3,7 @@
 A wall clock that is wrong, as after a start without a battery, must not cost the history: after it has jumped ahead by
 more than a day, or hookd was down so long, nothing is deleted for an hour.
 
-Must never: decide what is past its time (the configuration and the store do). Called by: `daemon`.
+Must never: decide what is past its time (the configuration and the store do).
 """
 
 import asyncio

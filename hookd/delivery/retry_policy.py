@@ -1,7 +1,7 @@
 """What follows from an attempt's outcome: delivered, again later, or dead (spec 5).
 
 Pure: the instant and the randomness come in, a `Settlement` goes out. Must never: be asked about anything but
-one delivery; lanes, seats and holds are the worker's. Called by: `worker` (decide), `send` (retry_after).
+one delivery; lanes, seats and holds are the worker's.
 """
 
 import re

@@ -1,6 +1,6 @@
 """A store that cannot write, as the worker meets it: told once with each of its faults, and once when it is over.
 
-Must never: ask the store anything. Called by: `worker`.
+Must never: ask the store anything.
 """
 
 from hookd.domain.clock import Clock

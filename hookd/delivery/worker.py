@@ -1,12 +1,11 @@
 """The loop that empties the queue: claim, send, decide, settle; one lane per webhook.
 
-It carries values from one step to the next and decides nothing itself: seats are `lane`'s, retries `retry`'s, the order
-of deliveries the store's. Between two steps it lets `walltime` follow the clock and renew the leases of attempts that
-are still under way.
+It carries values from one step to the next and decides nothing itself: seats are `lane`'s, retries
+`retry_policy`'s, the order of deliveries the store's. Between two steps it lets `clock_steps` follow the clock and
+renew the leases of attempts that are still under way.
 
 Must never: open a connection before its claim is durable, call a receiver that is parked, or drop a result that is not
 recorded yet.
-Called by: `daemon` (run, drain), `api` (lane states).
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 Private and loopback addresses are called; hookd is a local daemon.
 
-Must never: resolve a name. Called by: `send`, for every connection it is about to open, and `config`, to warn early.
+Must never: resolve a name.
 """
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network

@@ -20,7 +20,7 @@ class Secret:
     """A value that must never be logged, stored, listed or printed (spec 1, Secrets); `masked` shows it.
 
     Attributes:
-        value: the secret itself; only `request`, `sign` and the listener's token check read it.
+        value: the secret itself; only `delivery.request`, `signatures` and the listener's token check read it.
         reference: what may be shown instead: `env NAME`, `file PATH`, `credential NAME`, `auth` for a literal
             credential of `auth:`, or `plain` for any other literal.
     """

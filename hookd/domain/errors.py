@@ -1,6 +1,6 @@
 """The exceptions that are our own fault or our caller's; what a remote does is a value (`Outcome`), never one of these.
 
-Must never: import anything of hookd. Used by every layer.
+Must never: import anything of hookd.
 """
 
 from dataclasses import dataclass

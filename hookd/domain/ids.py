@@ -1,6 +1,6 @@
 """Ids of events and deliveries: a prefix and an RFC 9562 UUID version 7, which sorts by the time it was made.
 
-Must never: read a clock or draw entropy; both are passed in. Called by: `intake`.
+Must never: read a clock or draw entropy; both are passed in.
 """
 
 _VERSION = 7 << 76

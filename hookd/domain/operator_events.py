@@ -1,9 +1,9 @@
 """What hookd says about itself: its own types of events, and what each fact becomes as an event (spec 10).
 
-Facts are noticed where they happen, told as the values below, and taken in by `reporting` like any other event.
+Facts are noticed where they happen, told as the values below, and taken in by `sources.operator_events` like any
+other event.
 
 Must never: do I/O, read a clock, or put a secret into a report.
-Called by: `worker`, `scheduler`, `daemon` (make facts), `reporting`, `decode`, `config`, `cli` (the types).
 """
 
 import re

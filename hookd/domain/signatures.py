@@ -4,8 +4,7 @@ Two styles: Standard Webhooks 1.0
 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md) and GitHub's
 `X-Hub-Signature-256` (spec 5).
 
-Must never: put a secret or a correct signature into an error text. Called by: `request`, `config` (checks
-secrets at load), `cli` (`receive`).
+Must never: put a secret or a correct signature into an error text.
 """
 
 import base64

@@ -3,7 +3,7 @@
 A file in it holds what `POST /v1/events` takes as a body: JSON, or NDJSON for a batch. Names sort by time. What begins
 with a dot is not finished.
 
-Must never: touch a disk; it is loaded on the way of `hookd emit`. Called by: `spool`, `cli.spooling`, `config.daemon`.
+Must never: touch a disk; it is loaded on the way of `hookd emit`.
 """
 
 from typing import NamedTuple

@@ -3,7 +3,7 @@
 What users put into a name, key or variable ends up in logs and on terminals through these sentences, and must
 not forge a line or drive a terminal there (spec 12).
 
-Must never: import anything of hookd. Called by: `render`, `decode`, `schedule`, `condition`, `api`.
+Must never: import anything of hookd.
 """
 
 from collections.abc import Iterable

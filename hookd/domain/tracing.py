@@ -3,7 +3,6 @@
 By W3C Trace Context, level 1: https://www.w3.org/TR/trace-context-1/.
 
 Must never: draw randomness (ids of spans are passed in), or raise for what a client sent.
-Called by: `api` and `decode` (taking in), `request` (sending), `store` (keeping).
 """
 
 import re

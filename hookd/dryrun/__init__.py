@@ -1,7 +1,6 @@
 """Cases of `hookd test`: read from files, and compared with what the configuration would send (spec 8).
 
 Must never: talk to the daemon, send anything, or match and render by itself; that is asked of `hookd.explain`.
-Called by: `cli`.
 """
 
 from hookd.dryrun.case import Case, Difference, Expected, Verdict

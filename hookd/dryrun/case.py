@@ -1,6 +1,6 @@
 """A case of `hookd test`, and what came of it, as frozen values (spec 8).
 
-Must never: read files or a clock. Used by: `reading`, `comparing`, `cli`.
+Must never: read files or a clock.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 The YAML is read as the configuration's is, and an event is decoded as a posted one, against the same catalogue.
 
-Must never: raise for what is in a file, or read anything but the file. Called by: `cli`.
+Must never: raise for what is in a file, or read anything but the file.
 """
 
 import json

@@ -4,7 +4,7 @@ The order of requests does not count. An expected request stands for one that is
 names one, else one of its webhook, else any; of several the one that fits. What is left on either side is a
 difference.
 
-Must never: decide what is sent, or put a secret into a difference. Called by: `cli`.
+Must never: decide what is sent, or put a secret into a difference.
 """
 
 import difflib

@@ -1,9 +1,9 @@
 """What an event leads to, and what it just misses: its requests with their secrets masked, its near misses (spec 8).
 
-What matches, what is rendered and what goes out is asked of `match`, `render` and `request`, as the daemon does, so
+What matches, what is rendered and what goes out is asked of `rules` and `delivery.request`, as the daemon does, so
 that what is explained and what is sent can never differ.
 
-Must never: do I/O, read a clock, or put a secret into anything but a `Request`. Called by: `cases`, `cli`.
+Must never: do I/O, read a clock, or put a secret into anything but a `Request`.
 """
 
 import json
@@ -158,7 +158,7 @@ def explain(
     """Tell what an event leads to.
 
     Args:
-        event: as `decode` made it.
+        event: as `intake` made it.
         generation: the configuration.
         now: seconds since the epoch; `${DATE}`, `${TIMESTAMP}` and `webhook-timestamp`.
         random: what `${RANDOM}` is in every message, 0 to 2147483647.

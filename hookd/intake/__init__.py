@@ -3,7 +3,7 @@
 Everything refused is an `EventRejected` with every fault at its JSON pointer; nothing a client sends can
 raise anything else.
 
-Must never: do I/O, or accept in part. Called by: `api`, `spool`.
+Must never: do I/O, or accept in part.
 """
 
 from hookd.intake.cloudevents import (

@@ -6,7 +6,7 @@ CloudEvents and then left out.
 
 Rules: CloudEvents 1.0.2, its JSON event format and its HTTP protocol binding.
 
-Must never: stop at the first fault, or accept in part. Called by: `api`, `cli`.
+Must never: stop at the first fault, or accept in part.
 """
 
 import re

@@ -2,8 +2,7 @@
 
 Match, render, one `enqueue`.
 
-Must never: speak HTTP, send anything, or answer before the store has committed. Called by: `api`, `scheduler`,
-`reporting`, `spool`.
+Must never: speak HTTP, send anything, or answer before the store has committed.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Dates with times as RFC 3339, section 5.6, writes them.
 
-Must never: be more lenient than the grammar. Called by: `events`.
+Must never: be more lenient than the grammar.
 """
 
 import re

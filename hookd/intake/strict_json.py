@@ -3,7 +3,7 @@
 The standard library's parser takes NaN, duplicate keys, lone surrogates and other encodings than UTF-8, and
 answers deep nesting and long integers with exceptions of other kinds; all of it is one kind of refusal here.
 
-Must never: raise anything but `EventRejected`. Called by: `api`, `cloudevents`.
+Must never: raise anything but `EventRejected`.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Collects what is wrong with a request, each fault at its JSON pointer, and checks values by their kind.
 
-Must never: stop at the first fault. Called by: `events`, `cloudevents`.
+Must never: stop at the first fault.
 """
 
 from collections.abc import Collection, Mapping

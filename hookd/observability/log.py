@@ -6,7 +6,7 @@ raw.
 
 Whoever follows (`follow`) is told every fact from the same call, whatever the level that is written.
 
-Must never: know anything of hookd. Called by: `daemon` (set-up), every module that has something to say.
+Must never: know anything of hookd.
 """
 
 import asyncio

@@ -3,8 +3,7 @@
 A ring of fixed size, shared by all readers: each remembers only how far it has come. One that is too slow misses what
 has been overwritten, and is told how much; it costs neither time nor memory.
 
-Must never: write anything, wait for a reader, or know what a fact means. Called by: `log` (puts every fact, through
-`daemon`), `api` (reads).
+Must never: write anything, wait for a reader, or know what a fact means.
 """
 
 import asyncio

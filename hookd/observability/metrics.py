@@ -4,7 +4,7 @@ What has left the configuration is forgotten with the next one that comes into f
 counted, because attempts under way end and waiting deliveries are cancelled. What there is for each webhook is written
 as text here: the client library takes 30 times as long for a line, and a scrape of many webhooks would stop the loop.
 
-Must never: know anything of hookd's other modules. Called by: `daemon` (builds it), whoever counts, `api` (exposes it).
+Must never: know anything of hookd's other modules.
 """
 
 import asyncio

@@ -7,7 +7,7 @@ in minute or hour, every minute that the clock really shows counts, as often as 
 The calendar is cronsim's, asked without a zone. The zone is applied here: cronsim itself is off where the clocks move
 by half an hour (Lord Howe) or at midnight, and when it searches backwards.
 
-Must never: read a clock. Called by: `config` (checks), `scheduler`, `cli` (previews).
+Must never: read a clock.
 """
 
 import hashlib

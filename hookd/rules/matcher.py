@@ -1,7 +1,6 @@
 """Which rules an event matches (spec 3). The cost depends on the rules that match, not on how many there are.
 
 Must never: do I/O, or look at anything but the event and the rules it was built from.
-Called by: `generation` (builds), `intake`, `reporting`, `explain`.
 """
 
 from collections.abc import Iterable

@@ -4,7 +4,7 @@ uvloop's own server keeps one descriptor in reserve for that case; once it has l
 at the wrong moment) it asks the kernel again and again without a pause, and until then it drops every newcomer. Here a
 newcomer waits in the kernel's queue until there is a descriptor again.
 
-Must never: know HTTP. Called by: `listen`.
+Must never: know HTTP.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 A web page in somebody's browser can send requests to localhost; it cannot forge the Host or hide the Origin.
 
-Must never: read a body. Called by: `app`, before any route.
+Must never: read a body.
 """
 
 import hmac

@@ -4,7 +4,7 @@ A passed socket of an entry's family and address is used in its place. A Unix so
 since its file's mode, which the unit sets, decides who may connect; a TCP socket without one is an error, since tokens,
 certificate and hosts stand in the entry.
 
-Must never: bind, accept or unlink. Called by: `daemon`, which opens what is planned here.
+Must never: bind, accept or unlink.
 """
 
 import os

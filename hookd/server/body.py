@@ -1,6 +1,6 @@
 """Reading a request's body: content type, size and time are checked before its bytes are believed (spec 2, 14).
 
-Must never: parse. Called by: the routes that take a body.
+Must never: parse.
 """
 
 import asyncio

@@ -4,7 +4,7 @@ aiohttp's server bounds neither heads, bodies nor idle time, echoes bad bytes, a
 request (spec 14 gives the bounds). Requests of one connection are served in order, one at a time; each answer is one
 write, but for an endless one (`Answer.pieces`): there each piece is, and the next waits until the client has read it.
 
-Must never: look at what a request asks for, or know of other connections. Called by: `listener`.
+Must never: look at what a request asks for, or know of other connections.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """What clients of the listener may take: times, sizes and numbers (spec 14).
 
-Must never: hold anything but figures. Called by: `connection`, `listener`, `listen`, `openapi`.
+Must never: hold anything but figures.
 """
 
 from dataclasses import dataclass

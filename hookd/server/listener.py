@@ -2,7 +2,7 @@
 
 One sweep a second looks at every connection, so that a connection costs no timer of its own.
 
-Must never: look at what a connection carries. Called by: `listen`.
+Must never: look at what a connection carries.
 """
 
 import asyncio

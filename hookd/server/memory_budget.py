@@ -3,8 +3,7 @@
 The number of connections alone bounds nothing: a thousand bodies of 1 MiB are a GiB, and parsed many times that. What
 finds no room is refused (503 with Retry-After); among bodies that still come, the slowest makes room.
 
-Must never: count what a client only announced; a large Content-Length costs nobody anything. Called by: `connection`
-(makes shares and releases them), `body`, the routes.
+Must never: count what a client only announced; a large Content-Length costs nobody anything.
 """
 
 from collections.abc import Callable

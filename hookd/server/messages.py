@@ -1,6 +1,6 @@
 """Requests and answers as the routes see them, and an answer's bytes.
 
-Must never: decide anything. Called by: `connection` (makes requests, writes answers), every route.
+Must never: decide anything.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -30,8 +30,8 @@ class Request:
         send_now: writes bytes before the answer (for 100 Continue).
         share: the memory it takes.
         arrived_at: when its head had come, and as much of its body as came along (monotonic seconds).
-        parameters: the query's, once `app` has found the route and knows which it takes.
-        guarded: whether the listener asks for a token; `app` says so.
+        parameters: the query's, once `router` has found the route and knows which it takes.
+        guarded: whether the listener asks for a token; `router` says so.
     """
 
     method: str

@@ -1,6 +1,6 @@
 """What the parser refuses, in words of our own: the bound that was passed, or what cannot be twice.
 
-Must never: repeat what a client sent, as most of the parser's own texts do. Called by: `connection`.
+Must never: repeat what a client sent, as most of the parser's own texts do.
 """
 
 import re

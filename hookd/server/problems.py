@@ -1,7 +1,6 @@
 """Answers: JSON bodies, and refusals as RFC 9457 problems.
 
 Must never: put anything into an answer that the caller did not hand in (no exception texts of libraries).
-Called by: every route, `guard`, `connection`.
 """
 
 import json

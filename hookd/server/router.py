@@ -1,7 +1,6 @@
 """The application: guard, routing, and the one place where every failure becomes an answer.
 
 Must never: let an exception through as a 500 of the framework's making, or know what a route does.
-Called by: `daemon` through `listen`.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence

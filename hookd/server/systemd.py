@@ -3,7 +3,6 @@
 See sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3).
 
 Must never: block, raise for systemd's sake, or know anything of hookd. Outside systemd every call is a no-op.
-Called by: `daemon`.
 """
 
 import os

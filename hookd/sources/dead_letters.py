@@ -3,7 +3,7 @@
 An earlier run had reported all but what died shortly before its end, after the webhook's last report: reports are at
 most a minute late. So only that is looked at, and never more than a few thousand rows, however long the history is.
 
-Must never: write, or read a clock. Called by: `reporting`.
+Must never: write, or read a clock.
 """
 
 from collections import Counter

@@ -7,7 +7,7 @@ deliveries alone are counted anew, from the history.
 What a delivery of such an event brings about is not reported: neither that it is dead, nor that a webhook is parked
 for which nothing else waits. So no report ever leads to another.
 
-Must never: hold up who tells a fact, or store one that no rule asks for. Called by: `daemon`.
+Must never: hold up who tells a fact, or store one that no rule asks for.
 """
 
 import asyncio

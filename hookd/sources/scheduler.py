@@ -4,7 +4,7 @@ It survives what clocks do. Moments that passed unnoticed (hookd was down or fro
 store could not write) are missed ones: at most one run for all of a schedule's. Moments that come again (the clock was
 set back, hookd was killed before it noted them) have the event id they had, so the store sends nothing twice.
 
-Must never: render or store anything itself, or know which moments a schedule has. Called by: `daemon`.
+Must never: render or store anything itself, or know which moments a schedule has.
 """
 
 import asyncio

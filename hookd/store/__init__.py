@@ -1,1 +1,1 @@
-"""Durable storage of events, deliveries and attempts: the contract (`base`) and its engines."""
+"""Durable storage of events, deliveries and attempts: the contract (`contract`) and its engines."""

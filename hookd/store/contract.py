@@ -2,9 +2,7 @@
 
 The store is the queue: first attempts, retries, recovery and replay all come out of it by the same `claim`.
 Every method that changes something returns only after the change is durable; methods called together may
-share one commit.
-
-Called by: `intake` (enqueue), `worker` (claim, settle, release), `prune`, `api` (the readers). Must never:
+share one commit. Must never:
 know HTTP, the configuration, or retry rules.
 """
 

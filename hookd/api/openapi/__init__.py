@@ -4,7 +4,7 @@
 them together. A test walks the router's routes, and another one looks at what the routes really answer, so that
 neither can drift.
 
-Must never: decide what a route does. Called by: `operate`.
+Must never: decide what a route does.
 """
 
 from hookd.api.openapi.document import document

@@ -1,6 +1,6 @@
 """Puts the document together from `operations` and `schemas`, with what all of them share.
 
-Must never: name a route. Called by: `operate` through the package, tests.
+Must never: name a route.
 """
 
 import re

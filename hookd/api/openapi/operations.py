@@ -3,7 +3,7 @@
 A new route gets its entry here, its shapes in `schemas`, and parameters that no route had yet in `document`.
 What every route may answer (a refusal at the door, a 503) and what every body brings along (413, 415) is added there.
 
-Must never: hold an entry for what is not routed. Called by: `document`.
+Must never: hold an entry for what is not routed.
 """
 
 from collections.abc import Mapping

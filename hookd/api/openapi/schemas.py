@@ -1,6 +1,6 @@
 """Everything that is named in the description, as JSON Schema: what `views` makes, and what is taken.
 
-Must never: be stricter or laxer than the routes. Called by: `document`, tests.
+Must never: be stricter or laxer than the routes.
 """
 
 from collections.abc import Mapping

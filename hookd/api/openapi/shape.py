@@ -1,6 +1,6 @@
 """How a schema is put together: JSON Schema's words for what hookd takes and answers.
 
-Must never: know a route, or a field. Called by: the modules beside it.
+Must never: know a route, or a field.
 """
 
 from collections.abc import Iterable, Mapping

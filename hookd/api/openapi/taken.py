@@ -1,6 +1,6 @@
-"""The bodies of requests, as JSON Schema; what `decode` and `filters` read, in their words.
+"""The bodies of requests, as JSON Schema; what `intake` and `filters` read, in their words.
 
-Must never: be stricter or laxer than they are. Called by: `schemas`.
+Must never: be stricter or laxer than they are.
 """
 
 from collections.abc import Mapping

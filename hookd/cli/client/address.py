@@ -3,8 +3,7 @@
 The address is `--socket` or `--url`, else `$HOOKD_SOCKET`, else the configuration's first Unix socket,
 else `/run/hookd/hookd.sock`.
 
-Must never: import anything of the configuration unless it is needed for that. Called by: every command
-that talks to the daemon.
+Must never: import anything of the configuration unless it is needed for that.
 """
 
 import argparse

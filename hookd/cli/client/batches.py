@@ -1,6 +1,6 @@
 """Posts a file of events in parts (spec 2: a batch is taken whole or refused whole).
 
-Must never: look into an event; a line is sent as it is. Called by: `emit --file`.
+Must never: look into an event; a line is sent as it is.
 """
 
 import contextlib

@@ -1,7 +1,6 @@
 """The commands' client: asks the daemon, and turns every refusal into a `Failure` (spec 8).
 
-Must never: print, or import aiohttp. Called by: every command that talks to the daemon, with what
-`hookd.cli.client.client.address` found out.
+Must never: print, or import aiohttp.
 """
 
 import contextlib

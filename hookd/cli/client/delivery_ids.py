@@ -1,6 +1,6 @@
 """Deliveries named by their ids: asking for each in turn, and what was probably meant by an id that is not there.
 
-Must never: stop at an id that is refused. Called by: `retry`, `cancel`, `show`.
+Must never: stop at an id that is refused.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -4,7 +4,7 @@ The exchange is written out by hand, because `http.client` alone takes longer to
 `hookd emit` does, and bounds each wait instead of the whole. It speaks HTTP/1.0 (RFC 1945): one request a
 connection, no chunks, the end of the answer is the end of the connection.
 
-Must never: interpret an answer, retry, follow a redirect or use a proxy. Called by: `hookd.cli.client.client`.
+Must never: interpret an answer, retry, follow a redirect or use a proxy.
 """
 
 import contextlib

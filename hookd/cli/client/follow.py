@@ -3,7 +3,7 @@
 Within one run of the daemon a cursor loses nothing. After a restart the new run is followed from its first fact, and
 the deliveries made between the last line and that start come from the history.
 
-Must never: print, or give up once it has reached the daemon. Called by: `tail`.
+Must never: print, or give up once it has reached the daemon.
 """
 
 import json

@@ -3,8 +3,7 @@
 The event's id is fixed before the first try, so that what the daemon took after all is no second event when it finds it
 in the spool.
 
-Must never: keep what the daemon refused, or leave half a file under a name that the daemon reads. Called by: `emit`,
-`batches`.
+Must never: keep what the daemon refused, or leave half a file under a name that the daemon reads.
 """
 
 import contextlib

@@ -33,7 +33,7 @@ def opened(address: str, request: exchange.Request, silent_s: float) -> exchange
         silent_s: the longest wait for anything, in seconds.
 
     Raises:
-        OSError, NoAnswer: as `wire.over_url`; also while lines are read.
+        OSError, NoAnswer: as `exchange.over_url`; also while lines are read.
     """
     connection, base = (
         exchange.connected(address, silent_s)

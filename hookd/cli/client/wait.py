@@ -3,7 +3,7 @@
 The daemon is asked again and again, one delivery at a time and ever more seldom. A daemon that is started again
 meanwhile still has the deliveries, so that one that does not answer is no reason to end.
 
-Must never: ask more often than once in `FIRST_PAUSE_S`, or take silence for an end. Called by: `emit`.
+Must never: ask more often than once in `FIRST_PAUSE_S`, or take silence for an end.
 """
 
 import time

@@ -1,1 +1,1 @@
-"""One module a command; what each offers is said in `hookd.cli`."""
+"""One module a command; what each offers is said in `hookd.cli.main`."""

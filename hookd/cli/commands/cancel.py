@@ -1,6 +1,6 @@
 """`hookd cancel`: ends deliveries that wait.
 
-Must never: decide which may be cancelled; the daemon does. Called by: `hookd.cli`.
+Must never: decide which may be cancelled; the daemon does.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`hookd check`: finds what is wrong with a configuration, and with a store.
 
-Must never: talk to the daemon, or change anything. Called by: `hookd.cli`.
+Must never: talk to the daemon, or change anything.
 """
 
 import argparse

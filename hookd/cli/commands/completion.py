@@ -1,6 +1,6 @@
 """`hookd completion`: a script by which a shell completes hookd's commands.
 
-Must never: hold what the scripts offer: they ask `hookd __complete`. Called by: `hookd.cli`.
+Must never: hold what the scripts offer: they ask `hookd __complete`.
 """
 
 import argparse

@@ -1,7 +1,6 @@
 """`hookd deliveries`: lists deliveries, newest first.
 
-Must never: hold more than a page in memory, so that a backlog of a million can be listed. Called by:
-`hookd.cli`.
+Must never: hold more than a page in memory, so that a backlog of a million can be listed.
 """
 
 import argparse

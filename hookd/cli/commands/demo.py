@@ -1,7 +1,6 @@
 """`hookd demo`: the whole thing at work within seconds: daemon, receiver, events, a retry, a crash (spec 8).
 
 Must never: claim what it has not seen; what is said about a request is checked before it is printed.
-Called by: `hookd.cli`.
 """
 
 import argparse

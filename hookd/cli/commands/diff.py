@@ -2,7 +2,7 @@
 
 The daemon compares: it alone has the environment, files and credentials that the config refers to.
 
-Must never: show the value of a secret, or change anything. Called by: `hookd.cli`.
+Must never: show the value of a secret, or change anything.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 Made for scripts and cron: its start-up time matters (spec 8).
 
-Must never: import more than it needs, or judge an event; the daemon does. Called by: `hookd.cli`.
+Must never: import more than it needs, or judge an event; the daemon does.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`hookd explain`: what an event leads to by the config alone, and which rules it just misses (spec 8).
 
-Must never: talk to the daemon, send anything, or print a secret. Called by: `hookd.cli`.
+Must never: talk to the daemon, send anything, or print a secret.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`hookd init`: writes a configuration to start from, and its tests (spec 8).
 
-Must never: write over a file, or write one of the two without the other. Called by: `hookd.cli`.
+Must never: write over a file, or write one of the two without the other.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`hookd pause`: parks a webhook until it is resumed.
 
-Must never: change the config. Called by: `hookd.cli`.
+Must never: change the config.
 """
 
 import argparse

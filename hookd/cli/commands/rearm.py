@@ -1,6 +1,6 @@
 """`hookd rearm`: lets a task that runs once only run once more.
 
-Must never: run it. Called by: `hookd.cli`.
+Must never: run it.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`hookd receive`: a test receiver (spec 8).
 
-Must never: be used for anything but tests; it trusts whoever connects. Called by: `hookd.cli`.
+Must never: be used for anything but tests; it trusts whoever connects.
 """
 
 import argparse

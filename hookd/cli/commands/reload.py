@@ -1,6 +1,6 @@
 """`hookd reload`: makes the daemon read its configuration again and waits for the verdict (spec 7).
 
-Must never: read the configuration itself. Called by: `hookd.cli`, and a unit's `ExecReload`.
+Must never: read the configuration itself.
 """
 
 import argparse

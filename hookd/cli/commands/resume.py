@@ -1,6 +1,6 @@
 """`hookd resume`: ends the pause of a webhook.
 
-Must never: change the config. Called by: `hookd.cli`.
+Must never: change the config.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`hookd retry`: makes deliveries due now, one by one or by a filter.
 
-Must never: decide which may be retried; the daemon does. Called by: `hookd.cli`.
+Must never: decide which may be retried; the daemon does.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`hookd run`: the daemon itself.
 
-Must never: do anything of the daemon's; it hands over, and until then answers the signals. Called by: `hookd.cli`.
+Must never: do anything of the daemon's; it hands over, and until then answers the signals.
 """
 
 import argparse

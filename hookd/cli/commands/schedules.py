@@ -1,6 +1,6 @@
 """`hookd schedules`: the schedules of the config, and when each runs next (spec 8).
 
-Must never: talk to the daemon; what has run, it alone knows. Called by: `hookd.cli`.
+Must never: talk to the daemon; what has run, it alone knows.
 """
 
 import argparse

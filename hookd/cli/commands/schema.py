@@ -1,6 +1,6 @@
 """`hookd schema`: the JSON Schemas of the configuration and of its tests, for editors and other tools.
 
-Must never: talk to the daemon. Called by: `hookd.cli`.
+Must never: talk to the daemon.
 """
 
 import argparse

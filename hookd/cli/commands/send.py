@@ -1,6 +1,6 @@
 """`hookd send`: sends a message to a webhook, to try it out.
 
-Must never: make the request itself; it goes the way of every delivery. Called by: `hookd.cli`.
+Must never: make the request itself; it goes the way of every delivery.
 """
 
 import argparse

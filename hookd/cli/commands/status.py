@@ -1,7 +1,7 @@
 """`hookd status`: one page that answers "is everything all right, and if not, what do I do" (spec 8).
 
 Must never: take more than 40 rows of the terminal, however many webhooks and troubles there are, or let one kind of
-trouble hide another. Called by: `hookd.cli`.
+trouble hide another.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`hookd tail`: what happens, one line per fact, until Ctrl-C (spec 8).
 
-Must never: tell a fact twice, or hide that some were missed. Called by: `hookd.cli`.
+Must never: tell a fact twice, or hide that some were missed.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`hookd test`: whether the config sends what its test files say, offline (spec 8).
 
-Must never: talk to the daemon, send anything, or read a secret. Called by: `hookd.cli`.
+Must never: talk to the daemon, send anything, or read a secret.
 """
 
 import argparse

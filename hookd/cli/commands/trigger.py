@@ -1,6 +1,6 @@
 """`hookd trigger`: runs a task on demand.
 
-Must never: decide what the task sends. Called by: `hookd.cli`.
+Must never: decide what the task sends.
 """
 
 import argparse

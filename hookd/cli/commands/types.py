@@ -1,6 +1,6 @@
 """`hookd types`: the catalogue of events, and which rules are about each (spec 8).
 
-Must never: talk to the daemon. Called by: `hookd.cli`.
+Must never: talk to the daemon.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`hookd version`.
 
-Must never: import anything but the version. Called by: `hookd.cli`.
+Must never: import anything but the version.
 """
 
 import argparse

@@ -3,7 +3,7 @@ r"""A request as a line for curl that sends the same bytes (spec 8, `explain`).
 Everything stands in quotes; what is not printable is written as `\ooo`, so that the line can be copied from a
 terminal and cannot drive one. The quoting `$'…'` that this takes is that of bash, zsh, ksh and POSIX 2024.
 
-Must never: write a secret; it is the shell's variable where it comes from one, else `***`. Called by: `explain`.
+Must never: write a secret; it is the shell's variable where it comes from one, else `***`.
 """
 
 import re

@@ -1,6 +1,6 @@
 """A generation of the config in a few words, as `status`, `show`, `reload` and `diff` tell it.
 
-Must never: print, or ask the daemon. Called by: those commands.
+Must never: print, or ask the daemon.
 """
 
 from collections.abc import Mapping

@@ -3,8 +3,7 @@
 Not all right is what loses time, or will, unless somebody looks: those are concerns, and `status --check` fails. What
 is meant to be as it is, or mends itself, is worth a note.
 
-Must never: ask the daemon or print; values in, sentences out. Called by: `status`; `retry`, `resume` and
-`waiting` for what to do about a parked webhook.
+Must never: ask the daemon or print; values in, sentences out.
 """
 
 import shlex

@@ -1,6 +1,6 @@
 """How the answer to a taken event is shown.
 
-Must never: print. Called by: `emit`, `trigger`, `send`.
+Must never: print.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Facts of `GET /v1/tail` as lines for people, and as they are found in the history.
 
-Must never: print or ask the daemon. Called by: `tail`, `following`.
+Must never: print or ask the daemon.
 """
 
 import json

@@ -3,8 +3,7 @@
 Everything that came from data (names, answers, bodies, errors) goes through `visible` or `as_json` on
 its way out, so that it can neither forge a line nor drive a terminal (spec 12).
 
-Must never: print by itself, or import more than the start of `hookd emit` can bear. Called by: every
-command.
+Must never: print by itself, or import more than the start of `hookd emit` can bear.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,6 +1,6 @@
 """Durations and instants as people write and read them on the command line.
 
-Must never: read a clock; callers pass `now`. Called by: `filters`, `deliveries`, `status`, `show`, `receive`.
+Must never: read a clock; callers pass `now`.
 """
 
 import re

@@ -1,6 +1,6 @@
 """`auth:` of a webhook to the one header that carries it (spec 1).
 
-Must never: put a credential into a finding. Used by `webhooks`.
+Must never: put a credential into a finding.
 """
 
 from base64 import b64encode

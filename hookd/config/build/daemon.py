@@ -1,6 +1,6 @@
 """`daemon:` to a `DaemonDef`, with the defaults that the environment decides (spec 1, 8).
 
-Must never: bind, create or open what it names; certificates apart, which are proven. Used by `loading`.
+Must never: bind, create or open what it names; certificates apart, which are proven.
 """
 
 import grp

@@ -1,7 +1,6 @@
 """A webhook's headers: what the user wrote, the default Content-Type, the authorization (spec 1, 5).
 
-Must never: let CR, LF, NUL or another control character pass, or repeat a value in a message. Used by
-`webhooks`.
+Must never: let CR, LF, NUL or another control character pass, or repeat a value in a message.
 """
 
 import re

@@ -1,6 +1,6 @@
 """`types:`, `tasks:`, `events:` and `schedules:` to their definitions, the references between them checked (spec 1).
 
-Must never: compile a message itself; that is `render`'s. Used by `loading`, and by `hookd.cases` for names.
+Must never: compile a message itself; that is `rules.templates`'.
 """
 
 import hashlib

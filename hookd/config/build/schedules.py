@@ -1,6 +1,6 @@
 """The timing of a schedule, under `schedules:` or on a task, to a `ScheduleDef` (spec 1, `schedules`).
 
-Must never: read a clock, or raise for what is in the files. Used by `rules`.
+Must never: read a clock, or raise for what is in the files.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,6 @@
 """Secrets: plain, from the environment, from a file, or from a systemd credential (spec 1, Secrets).
 
-Must never: put a value into a finding; what is missing is named by its reference. Used by all that read
-secrets.
+Must never: put a value into a finding; what is missing is named by its reference.
 """
 
 from pathlib import Path

@@ -1,7 +1,6 @@
 """Certificates and keys the configuration refers to: readable, and proven by building a TLS context of them.
 
-Must never: ask for a passphrase on the terminal, or put key material into a finding. Used by `webhooks`,
-`daemon`.
+Must never: ask for a passphrase on the terminal, or put key material into a finding.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Durations, sizes and rates as they are written in the configuration (spec 1).
 
-Must never: accept a truth value as a number. Used by `webhooks`, `rules`, `schedules`, `daemon`.
+Must never: accept a truth value as a number.
 """
 
 import math

@@ -1,6 +1,6 @@
 """What a webhook's URL must be: http or https, a host, nothing that cannot be called byte for byte (spec 1).
 
-Must never: change the URL, or repeat it in a message (it may hold a token). Used by `webhooks`.
+Must never: change the URL, or repeat it in a message (it may hold a token).
 """
 
 import ipaddress

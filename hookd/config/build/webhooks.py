@@ -1,6 +1,6 @@
 """`webhooks:` to `WebhookDef`s (spec 1).
 
-Must never: put a URL or a secret into a finding. Used by `loading`.
+Must never: put a URL or a secret into a finding.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """Time zones by their IANA names (spec 1).
 
-Must never: raise for a name that is none. Used by `daemon` and `schedules`.
+Must never: raise for a name that is none.
 """
 
 import zoneinfo

@@ -1,7 +1,6 @@
 """A way to walk the YAML tree that knows its place, so that who reads a value can say what is wrong with it.
 
-Must never: raise for what is in the files; a value with a finding is simply not there any more. Used by every
-module of `config` that turns YAML into definitions.
+Must never: raise for what is in the files; a value with a finding is simply not there any more.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Which files a configuration consists of, and how one is read without being caught by what is no plain file.
 
 Must never: open what is not a regular file, block, read past the size limit, or read what anybody may write
-to. Used by `loading`, `revision`, `secret`, `tls`, `view` and `watching`.
+to.
 """
 
 import grp

@@ -1,7 +1,6 @@
 """What a load has to say: findings with their places, and the result of a load.
 
-Must never: hold the value of a secret, or text that could forge a line or drive a terminal. Used by all of
-`config`.
+Must never: hold the value of a secret, or text that could forge a line or drive a terminal.
 """
 
 import json

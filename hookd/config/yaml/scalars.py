@@ -1,6 +1,6 @@
 """What a plain YAML scalar means: text, number, truth value or nothing, by the rules of YAML 1.1.
 
-Must never: build any other object; dates stay text. Used by `nodes`.
+Must never: build any other object; dates stay text.
 """
 
 import math

@@ -5,7 +5,7 @@ depth, aliases and tags are bounded, and duplicate keys, keys that are not text 
 refused (spec 1). Merge keys (`<<`) are supported.
 
 Must never: recurse over the input, expand an alias bomb, build an object of any other kind, or raise for bad
-input. Used by `loading` and `peek`.
+input.
 """
 
 import re

@@ -3,7 +3,7 @@
 `sender` makes the attempt, `http_client` is the one module that speaks to aiohttp, `tls` builds contexts,
 `failures` turns what went wrong into a reason and a sentence, `redaction` keeps secrets out of both.
 
-Must never: know that retries exist, follow a redirect, or raise for the remote's sake. Called by: `worker`.
+Must never: know that retries exist, follow a redirect, or raise for the remote's sake.
 """
 
 from hookd.delivery.http.sender import Sender

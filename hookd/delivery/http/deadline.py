@@ -6,7 +6,7 @@ is such overhead.
 An event loop that was frozen runs its timers before it looks at its sockets, so a time that was up meanwhile is not
 over before the sockets have been read.
 
-Must never: hide a cancellation that came from elsewhere. Called by: `sender`.
+Must never: hide a cancellation that came from elsewhere.
 """
 
 import asyncio

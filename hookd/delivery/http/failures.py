@@ -3,7 +3,7 @@
 Nothing here prints an exception as aiohttp words it: those texts may hold the URL, or bytes of the receiver's
 choice.
 
-Must never: hold a secret, a control character, or a judgement about retries. Called by: `sender`.
+Must never: hold a secret, a control character, or a judgement about retries.
 """
 
 import errno

@@ -6,7 +6,7 @@ the rest of an attempt. The few names used here that aiohttp does not document a
 `set_response_params`, and the connector's `_factory`; nothing else in hookd touches them.
 
 Must never: know webhooks, retries or secrets; send one message twice, except where a kept-alive connection
-turns out to have been closed before. Called by: `sender`.
+turns out to have been closed before.
 """
 
 import asyncio
@@ -109,7 +109,7 @@ class Wire:
             keep: bytes of the answer's body to keep.
 
         Raises:
-            aiohttp.ClientError, HttpProcessingError, OSError: see `faults.explain`.
+            aiohttp.ClientError, HttpProcessingError, OSError: see `failures.explain`.
         """
         connection = await _connect(self._pool, peer, answer)
         protocol = _protocol(connection)

@@ -3,7 +3,7 @@
 Receivers echo what they got, and in other spellings than they got it: escaped for JSON, percent-encoded, only
 the token without its scheme, in capitals. Every such form is masked.
 
-Must never: show what it masks. Called by: `sender`.
+Must never: show what it masks.
 """
 
 import base64

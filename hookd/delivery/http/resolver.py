@@ -5,8 +5,7 @@ has its own thread, and all who ask for it meanwhile wait for the same answer (s
 blocks the loop nor lets a dead name server for one host delay others). The threads are daemons: a lookup that
 hangs never delays the exit.
 
-Must never: block the event loop. Called by: `send`, through aiohttp's connector, which asks for names only,
-never for literal addresses, and keeps answers for a few seconds.
+Must never: block the event loop.
 """
 
 import asyncio

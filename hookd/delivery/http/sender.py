@@ -1,7 +1,6 @@
 """Makes one attempt: builds the request, sends it within its time, and says what came of it.
 
 Must never: know that retries exist, raise for the remote's sake, or let a secret into an `Outcome`.
-Called by: `worker` (attempt), `daemon` and `reload` (open, prepare, close).
 """
 
 import asyncio

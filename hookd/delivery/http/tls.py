@@ -3,7 +3,7 @@
 TLS 1.2 or newer, always (spec 1). A context is part of aiohttp's key for pooled connections, so webhooks with
 different settings never share one (spec 5).
 
-Must never: read a file on the event loop. Called by: `sender`.
+Must never: read a file on the event loop.
 """
 
 import asyncio

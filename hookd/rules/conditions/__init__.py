@@ -1,6 +1,6 @@
 """`where`: CEL expressions over an event (spec 3; the language: https://github.com/google/cel-spec).
 
-Must never: do I/O or read a clock. Called by: `config` (checks), `match`, `explain`.
+Must never: do I/O or read a clock.
 """
 
 from hookd.rules.conditions.cel import LONGEST, MOST_BUILT, Condition, Facts, compile_condition

@@ -1,6 +1,6 @@
 """The library's errors in hookd's own words.
 
-Must never: compile or evaluate. Used by `expression`.
+Must never: compile or evaluate.
 """
 
 import re

@@ -1,6 +1,6 @@
 """What may be wrong with an expression, and the names that one may use.
 
-Must never: import anything of hookd. Used by the other modules of this package.
+Must never: import anything of hookd.
 """
 
 VARIABLES = ("type", "event", "object", "data", "time")

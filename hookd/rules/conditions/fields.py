@@ -1,6 +1,6 @@
 """The fields that an expression asks of `object`: there are three, and CEL's checker does not know them.
 
-Must never: judge what is within texts or comments. Used by `expression`.
+Must never: judge what is within texts or comments.
 """
 
 import re

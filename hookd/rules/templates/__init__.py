@@ -4,7 +4,6 @@ A JSON message is compiled into literal JSON with slots between; a value can onl
 JSON string or one whole JSON value. So no value can break or inject JSON, and none is scanned for `${` again.
 
 Must never: do I/O, read a clock or draw a random number; they come in as `Values`.
-Called by: `config` (`compile_message`), `intake` (`fill`).
 """
 
 from hookd.rules.templates.compiler import advice, compile_message

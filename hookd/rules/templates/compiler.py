@@ -1,6 +1,6 @@
 """The first half: a task's message into a template.
 
-Must never: accept what could not be sent later; whatever is wrong is a `TemplateError`. Called by: `config`, `api`.
+Must never: accept what could not be sent later; whatever is wrong is a `TemplateError`.
 """
 
 import json

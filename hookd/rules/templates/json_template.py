@@ -1,6 +1,6 @@
 """A message written as JSON text: variables inside its strings, and variables in place of whole values.
 
-Must never: change a byte of the author's text between the variables. Called by: `compiling`.
+Must never: change a byte of the author's text between the variables.
 """
 
 import json

@@ -1,7 +1,6 @@
 """The second half: values into a compiled message. The hot path; every event passes once per delivery.
 
-Must never: search for variables, or fail on values that came through `decode` and `config`.
-Called by: `intake`; `compiling` for the same escapes.
+Must never: search for variables, or fail on values that came through `intake` and `config`.
 """
 
 import json
@@ -47,7 +46,7 @@ class Values:
 
 
 def fill(template: Template, values: Values) -> bytes:
-    """The message's bytes. Never fails on values that came through `decode` and `config`."""
+    """The message's bytes. Never fails on values that came through `intake` and `config`."""
     return "".join(
         [part if isinstance(part, str) else _write(part, values) for part in template.parts]
     ).encode()

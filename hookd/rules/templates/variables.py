@@ -1,6 +1,6 @@
 """One string of a message: finding its variables, and saying where it is wrong.
 
-Must never: know JSON. Called by: `compiling`, `jsontext`.
+Must never: know JSON.
 """
 
 import re

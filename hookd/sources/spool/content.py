@@ -1,6 +1,6 @@
 """From the content of a spooled file to its events, or to why it holds none, told to somebody who looks at the file.
 
-Must never: do I/O, or accept in part. Called by: `hookd.spool`.
+Must never: do I/O, or accept in part.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ def events_of(
         raw: its content.
         limit: the most bytes that a line of NDJSON may have.
         types: the catalogue.
-        make_id: as `decode.decode_event` wants it.
+        make_id: as `intake.decode_event` wants it.
 
     Raises:
         Refused: it is not that.

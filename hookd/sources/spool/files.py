@@ -1,10 +1,9 @@
 """The files of the spool: which there are, what is in one, and what becomes of it. Everything here blocks.
 
 Other users write into the directory, so nothing is followed (symlinks), waited for (FIFOs) or read past its limit, and
-files are named by their directory's descriptor, which `claim` has opened.
+files are named by their directory's descriptor, which `lock` has opened.
 
-Must never: raise for what a single file is like; or replace or drop a file that may hold events. Called
-by: `hookd.spool`, in threads.
+Must never: raise for what a single file is like; or replace or drop a file that may hold events. Runs in threads.
 """
 
 import os

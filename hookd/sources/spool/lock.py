@@ -3,7 +3,7 @@
 The lock is the kernel's, on the opened directory: it needs no right to write, and ends with the process. The directory
 may be replaced by another at any time; then that one is opened and locked.
 
-Must never: wait for the lock. Called by: `hookd.spool`, in threads, one call at a time.
+Must never: wait for the lock.
 """
 
 import os

@@ -6,7 +6,7 @@ an id, and the store takes an id once.
 A file that can be neither removed nor moved is tried again every few seconds; its events are not taken in again.
 
 Must never: stop or hold up the daemon, whatever lies in the spool; or drop a file: what cannot be taken in is moved to
-`rejected/` with the reason beside it. Called by: `daemon`.
+`rejected/` with the reason beside it.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The record of attempts, and the token that names one: what claiming and settling share.
 
-Must never: begin or end a transaction. Called by: `claim` and `settle`.
+Must never: begin or end a transaction.
 """
 
 from typing import Any

@@ -3,8 +3,7 @@
 The picture is never the truth: it is read from the file at open and follows each commit, so that counts and
 the earliest due instants cost no query. Instants here are the microseconds that are stored.
 
-Must never: touch the database. Called by: the writer's thread fills a `Change`, the event loop applies it
-to its `Picture`.
+Must never: touch the database. Runs on the writer's thread.
 """
 
 from collections import Counter

@@ -2,7 +2,7 @@
 
 Only what never changes is kept here; what may be claimed is decided by the database alone.
 
-Must never: grow past its bound. Called by: `enqueue` (put) and `claim` (take), on the writer's thread.
+Must never: grow past its bound. Runs on the writer's thread.
 """
 
 from typing import NamedTuple

@@ -4,7 +4,7 @@ A claim is the write-ahead record of an attempt: number and lease end are in the
 is opened. The number rises with every claim and is never given twice, so it is also what fences the
 settling.
 
-Must never: begin or end a transaction. Called by: `Engine`, on the writer's thread.
+Must never: begin or end a transaction. Runs on the writer's thread.
 """
 
 import json

@@ -1,7 +1,6 @@
 """Keeping instants right where the wall clock, or hookd itself, did not go on as expected.
 
-Must never: begin or end a transaction, or touch a finished delivery. Called by: `SqliteStore` through `Write`, on the
-writer's thread.
+Must never: begin or end a transaction, or touch a finished delivery. Runs on the writer's thread.
 """
 
 import sqlite3

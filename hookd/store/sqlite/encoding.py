@@ -3,7 +3,7 @@
 Every step of a statement gives up the interpreter's lock and waits to get it back, so the statements here
 carry many rows each, in a few fixed sizes that the connection keeps prepared.
 
-Must never: decide anything about deliveries. Called by: the other modules of this package.
+Must never: decide anything about deliveries.
 """
 
 import json

@@ -1,7 +1,6 @@
 """One open database and the transactions over it: a batch of operations becomes one commit, or nothing.
 
 Must never: run on two threads, or keep using a connection whose commit or sync has failed.
-Called by: `Writer`, on its thread.
 """
 
 import contextlib

@@ -4,7 +4,7 @@ Every call is planned against what is kept and against the calls before it in th
 refused call leaves nothing behind and does not touch its neighbours. So races are decided here, too: of an
 event with one id, and of a task that runs once (spec 13).
 
-Must never: begin or end a transaction. Called by: `Engine`, on the writer's thread.
+Must never: begin or end a transaction. Runs on the writer's thread.
 """
 
 import sqlite3

@@ -1,6 +1,6 @@
 """The deliveries of an event: they have neighbouring keys, so the event's row leads to them without an index.
 
-Must never: write. Called by: `enqueue` for duplicates, `reading` for records.
+Must never: write.
 """
 
 import sqlite3

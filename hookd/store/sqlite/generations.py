@@ -2,7 +2,7 @@
 
 Each generation has one row, which counts the attempts that name it and goes with the last of them.
 
-Must never: begin or end a transaction. Called by: `claim`, `settle`, `prune` and `reading`, on the writer's thread.
+Must never: begin or end a transaction. Runs on the writer's thread.
 """
 
 import sqlite3

@@ -3,7 +3,6 @@
 A POSIX record lock, because a child process does not inherit it and the kernel drops it with the process.
 
 Must never: be removed from the file system; a lock on a removed file excludes nobody.
-Called by: `Writer` for a store's whole life, `deep_check` for the time of the check.
 """
 
 import contextlib

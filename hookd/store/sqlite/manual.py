@@ -3,8 +3,7 @@
 Each function runs inside the shared transaction, before the enqueues and claims of its batch: what is made due can be
 claimed at once, what is cancelled cannot any more.
 
-Must never: begin or end a transaction, or touch a delivery whose attempt is under way. Called by: `SqliteStore` through
-`Write` and `Read`, on the writer's thread.
+Must never: begin or end a transaction, or touch a delivery whose attempt is under way. Runs on the writer's thread.
 """
 
 import sqlite3

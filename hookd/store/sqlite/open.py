@@ -1,7 +1,6 @@
 """Opening a database file: what is looked at first, how it is set up, and bringing its schema forward.
 
 Must never: replace, truncate or repair a file that is not as expected; a file that is refused stays as it is.
-Called by: `Engine` at start and after an I/O error, `hookd check --store` (`deep_check`).
 """
 
 import errno

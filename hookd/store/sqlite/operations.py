@@ -1,6 +1,6 @@
 """What callers ask of the writer's thread: one object per call, with the future its caller awaits.
 
-Must never: touch the database. Called by: `SqliteStore` makes them, the writer's thread fills in results.
+Must never: touch the database. Runs on the writer's thread.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """Deleting what retention no longer keeps, in small steps, and giving the space back.
 
-Must never: delete an unfinished delivery, or an event that has deliveries left. Called by: `Engine`, on the
-writer's thread.
+Must never: delete an unfinished delivery, or an event that has deliveries left. Runs on the writer's thread.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 A listing looks at a few thousand rows in a step; its caller asks for step after step.
 
-Must never: write, or put a value into SQL text. Called by: `SqliteStore`, on the writer's thread.
+Must never: write, or put a value into SQL text. Runs on the writer's thread.
 """
 
 import json

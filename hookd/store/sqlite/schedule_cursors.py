@@ -1,7 +1,6 @@
 """Which schedules are watched, and up to when their moments are dealt with (spec 1, `missed`).
 
-Must never: begin or end a transaction, or know what a schedule is beyond its key. Called by: `SqliteStore` through
-`Write`, on the writer's thread.
+Must never: begin or end a transaction, or know what a schedule is beyond its key. Runs on the writer's thread.
 """
 
 import json

@@ -3,7 +3,7 @@
 A settle changes its delivery only while the lease's token is the row's: the state is sending and the
 attempt's number is still the lease's. Otherwise the lease was lost, and nothing at all is changed.
 
-Must never: begin or end a transaction. Called by: `Engine`, on the writer's thread.
+Must never: begin or end a transaction. Runs on the writer's thread.
 """
 
 import json

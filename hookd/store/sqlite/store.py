@@ -1,7 +1,6 @@
 """The SQLite store as callers see it: coroutines of the event loop over the writer's thread.
 
-Must never: touch the database itself, or block the loop. Called by: `daemon` opens it; intake, worker, api
-and prune use it.
+Must never: touch the database itself, or block the loop.
 """
 
 import asyncio

@@ -4,7 +4,7 @@ SQLite is right where the break is a transaction cut off in the middle: nobody w
 transaction is synced before the next one is written, so that whatever another one follows was promised to somebody.
 The format: https://www.sqlite.org/fileformat2.html#walformat
 
-Must never: change anything, or refuse what a crash leaves behind. Called by: `opening`.
+Must never: change anything, or refuse what a crash leaves behind.
 """
 
 from collections.abc import Iterator

@@ -6,7 +6,7 @@ write, and nothing is half done. After any failure but a full disk the connectio
 opened and checked anew before the next use. A file that seems damaged is left alone for longer and longer: what is not
 written to it can still be mended, and where only the disk failed to read it, it is used again.
 
-Must never: die silently, or run user code. Called by: `SqliteStore`.
+Must never: die silently, or run user code.
 """
 
 import asyncio
