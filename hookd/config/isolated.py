@@ -20,7 +20,7 @@ from typing import Any
 from hookd.config.fingerprint import tree_hash
 from hookd.config.yaml.findings import OUT_OF_MEMORY, PORTABLE, Finding, Loaded, Severity, counted, shown_path
 
-_CODE = "import sys; sys.path.append(sys.argv.pop()); from hookd.config.child import main; main()"
+_CODE = "import sys; sys.path.append(sys.argv.pop()); from hookd.config.isolated_child import main; main()"
 _PACKAGES = str(Path(__file__).parents[2])
 LONGEST_S = 7.5
 """A load is given up after this long: the verdict on a hostile file takes less than ten seconds in all."""

@@ -3,7 +3,7 @@
 A mutant is a copy of the program with a few lines replaced. The soak runs on it until a violation shows of the
 kind that this fault must lead to; `sign` says which.
 
-Must never: touch the program itself. Called by: `tests.chaos`.
+Must never: touch the program itself.
 """
 
 import re
@@ -51,7 +51,7 @@ class Mutant:
 
 _COMMIT = """            self._run(_sort(batch), change, check_all=check_all)
 """
-_NO_RENEWAL = Patch("leases.py", "        if now < self._renew_at:\n", "        if now >= 0:\n")
+_NO_RENEWAL = Patch("delivery/leases.py", "        if now < self._renew_at:\n", "        if now >= 0:\n")
 
 MUTANTS = (
     Mutant(
@@ -72,13 +72,13 @@ MUTANTS = (
     ),
     Mutant(
         "does not wait for the disk (synchronous=OFF)",
-        (Patch("store/sqlite/opening.py", '"synchronous=FULL"', '"synchronous=OFF"'),),
+        (Patch("store/sqlite/open.py", '"synchronous=FULL"', '"synchronous=OFF"'),),
         ("power cut",),
         "does not start|knows nothing of it|was answered .*, then",
     ),
     Mutant(
         "does not wait for the disk (synchronous=NORMAL)",
-        (Patch("store/sqlite/opening.py", '"synchronous=FULL"', '"synchronous=NORMAL"'),),
+        (Patch("store/sqlite/open.py", '"synchronous=FULL"', '"synchronous=NORMAL"'),),
         ("power cut",),
         "does not start|knows nothing of it|was answered .*, then",
         short=False,
@@ -113,7 +113,7 @@ MUTANTS = (
         "drops what waits when it reloads",
         (
             Patch(
-                "worker/__init__.py",
+                "delivery/worker.py",
                 "        holder.on_swap(self._wake.set)\n",
                 """        holder.on_swap(lambda: asyncio.ensure_future(self._drop()) and self._wake.set())
 
@@ -129,7 +129,7 @@ MUTANTS = (
         "cancels attempts when it reloads",
         (
             Patch(
-                "worker/__init__.py",
+                "delivery/worker.py",
                 "        holder.on_swap(self._wake.set)\n",
                 "        holder.on_swap(lambda: [task.cancel() for task in self._tasks.values()])\n",
             ),
@@ -142,10 +142,10 @@ MUTANTS = (
         "settles before it sends",
         (
             Patch(
-                "worker/__init__.py",
+                "delivery/worker.py",
                 "                outcome = await self._attempt(",
                 """                await self._store.settle(
-                    lease, told.attempt_row(lease, Outcome(Reason.OK, 200), generation.ref),
+                    lease, outcome_log.attempt_row(lease, Outcome(Reason.OK, 200), generation.ref),
                     Settlement(State.DELIVERED, counted=False), now=self._clock.now(),
                 )
                 outcome = await self._attempt(""",
@@ -158,12 +158,12 @@ MUTANTS = (
         "has no idempotency",
         (
             Patch(
-                "decode/events.py",
+                "intake/event_format.py",
                 "            id=self.make_id() if given_id is None else given_id,\n",
                 "            id=self.make_id(),\n",
             ),
             Patch(
-                "decode/events.py",
+                "intake/event_format.py",
                 "            digest=None if given_id is None else",
                 "            digest=None if True else",
             ),
@@ -175,10 +175,10 @@ MUTANTS = (
         "answers 202 when the commit fails",
         (
             Patch(
-                "intake.py",
+                "intake/pipeline.py",
                 "        except (PendingLimitReached, StoreUnavailable):\n",
                 """        except StoreUnavailable:
-            from hookd.model import DeliveryRef
+            from hookd.domain.events import DeliveryRef
             return tuple(
                 Receipt(s.event.id, False, tuple(DeliveryRef(d.id, d.task, d.webhook) for d in s.deliveries))
                 for s in batch
@@ -208,7 +208,7 @@ MUTANTS = (
         "gives each attempt an id of its own",
         (
             Patch(
-                "worker/__init__.py",
+                "delivery/worker.py",
                 "=lease.delivery_id,\n                body=lease.body,\n",
                 '=f"{lease.delivery_id}-{lease.attempt}",\n                body=lease.body,\n',
             ),

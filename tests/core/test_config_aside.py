@@ -164,7 +164,7 @@ def test_a_failure_inside_is_told_without_its_text(tmp_path: Path, monkeypatch: 
     broken = tmp_path / "hookd-broken"
     broken.mkdir()
     (broken / "sitecustomize.py").write_text(
-        "import hookd.config.loading as l\ndef f(*a, **k): raise KeyError('s3cret')\nl.parse = f\n"
+        "import hookd.config.loader as l\ndef f(*a, **k): raise KeyError('s3cret')\nl.parse = f\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(broken))
     (tmp_path / "x.yaml").touch()
@@ -193,7 +193,7 @@ def test_importing_the_package_does_not_import_the_validator() -> None:
 
 def test_the_child_does_not_import_the_daemon() -> None:
     code = (
-        "import sys, hookd.config.child\n"
+        "import sys, hookd.config.isolated_child\n"
         "print([n for n in ('aiohttp', 'asyncio', 'sqlite3') if n in sys.modules])"
     )
     assert (

@@ -16,7 +16,7 @@ from hookd.cli.output.terminal import Table, as_json, columns_of, fitted, pretty
 HOOKD = [sys.executable, "-m", "hookd"]
 
 HEAVY = {
-    "aiohttp", "asyncio", "dataclasses", "email", "hookd.config", "hookd.defs", "http.client", "inspect",
+    "aiohttp", "asyncio", "dataclasses", "email", "hookd.config", "hookd.domain.definitions", "http.client", "inspect",
     "jsonschema", "ssl", "structlog", "unicodedata", "urllib.parse", "uvloop", "yaml",
 }  # fmt: skip
 
@@ -171,7 +171,7 @@ def test_a_table_fits_its_width_by_cutting_what_may_be_cut() -> None:
 
 def test_emit_imports_nothing_heavy(tmp_path: Path) -> None:
     script = (
-        "import sys; from hookd.cli import main; "
+        "import sys; from hookd.cli.main import main; "
         f"code = main(['emit', 'a', 'b', '--socket', {str(tmp_path / 'none')!r}]); "
         "print(code, *sys.modules)"
     )
