@@ -26,7 +26,7 @@ from hookd.api.events import EventRoutes
 from hookd.api.services import Services
 from hookd.api.tail import TailRoutes
 from hookd.config import Loaded
-from hookd.config.generation import Generation, Holder
+from hookd.config.generation import CurrentConfig, Generation
 from hookd.config.reload import Reloader
 from hookd.delivery import retention
 from hookd.delivery.http import Sender
@@ -35,18 +35,18 @@ from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, Revision, UnixListen
 from hookd.domain.errors import ListenFailed, SocketsUnfit, StoreUnavailable, StoreUnusable
 from hookd.domain.operator_events import ConfigApplied, ConfigRejected, DaemonStarted
-from hookd.domain.reload_result import Verdict
+from hookd.domain.reload_result import ReloadResult
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
-from hookd.observability.log_tail import Feed
+from hookd.observability.log_tail import LogTail
 from hookd.observability.metrics import Metrics
-from hookd.server.activation import Place, adopt, places
+from hookd.server.activation import ListenTarget, adopt, listen_targets
 from hookd.server.router import Router
 from hookd.server.sockets import Listeners
 from hookd.server.systemd import Notifier, passed_descriptors, passed_to_another
-from hookd.sources.operator_events import Reporter
+from hookd.sources.operator_events import OperatorEventPublisher
 from hookd.sources.scheduler import Scheduler
-from hookd.sources.spool.reader import Spool
+from hookd.sources.spool.reader import SpoolReader
 from hookd.store.sqlite import SqliteStore
 
 GC_THRESHOLD = 20_000
@@ -120,12 +120,14 @@ class Daemon:
         self._clock = Clock()
         self._path = path
         self._metrics = Metrics(__version__)
-        self._holder = Holder(Generation.of(config, number=1, now=self._clock.now(), revision=revision))
+        self._holder = CurrentConfig(
+            Generation.of(config, number=1, now=self._clock.now(), revision=revision)
+        )
         self._notify = Notifier(env)
         self._stop = asyncio.Event()
         self._serving = False
         self._reloader: Reloader | None = None
-        self._reporter: Reporter | None = None
+        self._reporter: OperatorEventPublisher | None = None
         self._config = config
         self._told_number = self._holder.current.number
         self._told_rejected = False
@@ -172,11 +174,11 @@ class Daemon:
             await sender.close()
             await store.close()
 
-    async def _serve(self, store: SqliteStore, sender: Sender, listening: Sequence[Place]) -> None:
-        trust = retention.Trust(await store.clock_seen())
+    async def _serve(self, store: SqliteStore, sender: Sender, listening: Sequence[ListenTarget]) -> None:
+        trust = retention.ClockGuard(await store.clock_seen())
         intake = Intake(store, self._clock, self._metrics)
-        reporter = self._reporter = Reporter(store, intake, self._holder, self._clock)
-        worker = Worker(store, sender, self._holder, self._clock, self._metrics, say=reporter.tell)
+        reporter = self._reporter = OperatorEventPublisher(store, intake, self._holder, self._clock)
+        worker = Worker(store, sender, self._holder, self._clock, self._metrics, emit=reporter.tell)
         reloader = Reloader(
             self._path,
             self._holder,
@@ -186,9 +188,9 @@ class Daemon:
             began=self._notify.reloading,
             ended=self._reloaded,
         )
-        scheduler = Scheduler(store, intake, self._holder, self._clock, say=reporter.tell)
-        spool = Spool(intake, self._holder, self._clock, self._metrics)
-        feed = Feed(self._clock)
+        scheduler = Scheduler(store, intake, self._holder, self._clock, emit=reporter.tell)
+        spool = SpoolReader(intake, self._holder, self._clock, self._metrics)
+        feed = LogTail(self._clock)
         log.follow(feed.put)
         services = Services(
             intake=intake,
@@ -246,13 +248,13 @@ class Daemon:
             await listeners.close()
             await working
 
-    def _places(self) -> list[Place]:
+    def _places(self) -> list[ListenTarget]:
         """Where to listen: the configuration's entries, and what systemd has passed."""
         if (pid := passed_to_another(self._env)) is not None:
             log.warning("listener.ignored", detail="sockets were passed to another process", pid=pid)
-        return places(self._config.daemon.listen, adopt(passed_descriptors(self._env)))
+        return listen_targets(self._config.daemon.listen, adopt(passed_descriptors(self._env)))
 
-    async def _open_listeners(self, listeners: Listeners, listening: Sequence[Place]) -> None:
+    async def _open_listeners(self, listeners: Listeners, listening: Sequence[ListenTarget]) -> None:
         try:
             for place in listening:
                 if isinstance(place.listen, UnixListen) and place.passed is None:
@@ -304,7 +306,7 @@ class Daemon:
         config = self._holder.current.config
         return DaemonStarted(socket.gethostname(), __version__, config.path, config.hash)
 
-    def _reloaded(self, verdict: Verdict) -> None:
+    def _reloaded(self, verdict: ReloadResult) -> None:
         current = self._holder.current
         if self._reporter is not None:
             if not verdict.ok:
@@ -328,7 +330,7 @@ class Daemon:
             await asyncio.sleep(interval_s)
 
 
-def _applied(generation: Generation, verdict: Verdict) -> ConfigApplied:
+def _applied(generation: Generation, verdict: ReloadResult) -> ConfigApplied:
     config = generation.config
     return ConfigApplied(config.path, generation.number, config.hash, verdict.changes, verdict.restart_needed)
 

@@ -16,7 +16,7 @@ from hookd.domain.errors import EventRejected, Fault, StoreUnavailable
 from hookd.intake.validation import escaped
 from hookd.observability import log
 from hookd.rules import templates
-from hookd.server.messages import Answer, Request
+from hookd.server.messages import Request, Response
 from hookd.server.problems import Problem, answer, unavailable
 from hookd.server.router import Router
 
@@ -40,7 +40,7 @@ class ByHandRoutes:
         }.items():
             router.add("POST", pattern, route)
 
-    async def retry(self, request: Request, variables: Mapping[str, str]) -> Answer:
+    async def retry(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Make one delivery due now, whatever has become of it."""
         await expect_no_fields(request, self._size_limit)
         services, delivery_id = self._services, variables["id"]
@@ -55,7 +55,7 @@ class ByHandRoutes:
         log.info("delivery.retried", **_about(retried), before=before)
         return answer(retried)
 
-    async def cancel(self, request: Request, variables: Mapping[str, str]) -> Answer:
+    async def cancel(self, request: Request, variables: Mapping[str, str]) -> Response:
         """End one delivery that waits."""
         await expect_no_fields(request, self._size_limit)
         services, delivery_id = self._services, variables["id"]
@@ -69,7 +69,7 @@ class ByHandRoutes:
         log.info("delivery.cancelled", **_about(cancelled))
         return answer(cancelled)
 
-    async def retry_matching(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def retry_matching(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """Make every delivery due that matches a filter, or count them."""
         services = self._services
         order = decode_retry(await optional_json(request, self._size_limit))
@@ -87,7 +87,7 @@ class ByHandRoutes:
             log.info("deliveries.retried", matched=matched, retried=retried, state=order.where.state)
         return answer({"matched": matched, "retried": retried})
 
-    async def pause(self, request: Request, variables: Mapping[str, str]) -> Answer:
+    async def pause(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Park a webhook until it is resumed."""
         await expect_no_fields(request, self._size_limit)
         services, name = self._services, variables["name"]
@@ -97,7 +97,7 @@ class ByHandRoutes:
             log.info("webhook.paused", webhook=name)
         return answer(await queries.lane(services, name))
 
-    async def resume(self, request: Request, variables: Mapping[str, str]) -> Answer:
+    async def resume(self, request: Request, variables: Mapping[str, str]) -> Response:
         """End a pause, also of a webhook that has left the configuration meanwhile."""
         await expect_no_fields(request, self._size_limit)
         services, name = self._services, variables["name"]
@@ -106,7 +106,7 @@ class ByHandRoutes:
             log.info("webhook.unpaused", webhook=name)
         return answer(await queries.lane(services, name))
 
-    async def send(self, request: Request, variables: Mapping[str, str]) -> Answer:
+    async def send(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Send a message to a webhook, without a task: a test through the real path."""
         services, name = self._services, variables["name"]
         if services.stopping:
@@ -119,7 +119,7 @@ class ByHandRoutes:
         receipt = await services.intake.send(webhook, template, generation, trace_of(request))
         return answer(views.receipt(receipt), 202)
 
-    async def rearm(self, request: Request, variables: Mapping[str, str]) -> Answer:
+    async def rearm(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Let a task that has run once and for all run once more: the definition in force (spec 13)."""
         await expect_no_fields(request, self._size_limit)
         name, tasks = variables["name"], self._services.holder.current.config.tasks

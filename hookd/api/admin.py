@@ -19,10 +19,10 @@ from hookd.domain.deliveries import State
 from hookd.domain.errors import Fault, StoreUnavailable
 from hookd.domain.history import LaneStats
 from hookd.observability.metrics import CONTENT_TYPE, LaneGauges
-from hookd.server.messages import Answer, Request
+from hookd.server.messages import Request, Response
 from hookd.server.problems import Problem, answer, unavailable
 from hookd.server.query import bad_query
-from hookd.server.router import Route, Router
+from hookd.server.router import RouteHandler, Router
 
 
 class OperatorRoutes:
@@ -44,7 +44,7 @@ class OperatorRoutes:
             "/v1/status": self.status,
         }.items():
             router.add("GET", pattern, route)
-        for_monitors: dict[str, Route] = {  # which add parameters of their own
+        for_monitors: dict[str, RouteHandler] = {  # which add parameters of their own
             "/healthz": self.healthz,
             "/readyz": self.readyz,
             "/metrics": self.metrics,
@@ -56,7 +56,7 @@ class OperatorRoutes:
         router.add("POST", "/v1/config/diff", self.diff)
         ByHandRoutes(self._services).register(router)
 
-    async def deliveries(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def deliveries(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """List deliveries, newest first."""
         query = request.parameters
         where, limit = filters.queried(query), filters.queried_limit(query)
@@ -69,11 +69,11 @@ class OperatorRoutes:
         listed = [views.delivery(record, lanes) for record in page.items]
         return answer({"deliveries": listed, "cursor": page.cursor})
 
-    async def delivery(self, _request: Request, variables: Mapping[str, str]) -> Answer:
+    async def delivery(self, _request: Request, variables: Mapping[str, str]) -> Response:
         """One delivery with its attempts."""
         return answer(await queries.delivery(self._services, variables["id"]))
 
-    async def events(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def events(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """List kept events, newest first."""
         query = request.parameters
         limit = filters.queried_limit(query)
@@ -83,22 +83,22 @@ class OperatorRoutes:
             raise _foreign_cursor() from None
         return answer({"events": [views.event(r) for r in page.items], "cursor": page.cursor})
 
-    async def event(self, _request: Request, variables: Mapping[str, str]) -> Answer:
+    async def event(self, _request: Request, variables: Mapping[str, str]) -> Response:
         """One kept event."""
         record = await self._services.store.event(variables["id"])
         if record is None:
             raise Problem(404, f"there is no event {variables['id']!r}")
         return answer(views.event(record))
 
-    async def webhooks(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def webhooks(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """Every webhook with the state of its lane."""
         return answer({"webhooks": await queries.lanes(self._services)})
 
-    async def config(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def config(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The configuration in force."""
         return answer(views.configuration(self._services.holder.current))
 
-    async def names(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def names(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The names of the configuration in force alone: what a shell completes while somebody types."""
         config = self._services.holder.current.config
         return answer(
@@ -109,7 +109,7 @@ class OperatorRoutes:
             }
         )
 
-    async def status(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def status(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """Everything an operator asks first."""
         services = self._services
         generation, last, now = services.holder.current, services.reload.last, services.clock.now()
@@ -145,7 +145,7 @@ class OperatorRoutes:
             }
         )
 
-    async def reload(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def reload(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """Reload and wait for the verdict (spec 14)."""
         await expect_no_fields(request, self._services.holder.current.config.daemon.event_size)
         verdict = await self._services.reload.request()
@@ -165,17 +165,17 @@ class OperatorRoutes:
             }
         )
 
-    async def diff(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def diff(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """Compare the configuration on disk with the one in force; nothing is changed (spec 8)."""
         await expect_no_fields(request, self._services.holder.current.config.daemon.event_size)
         comparison = await self._services.reload.compare_with_disk()
         return answer(views.comparison(comparison, await self._services.store.lanes()))
 
-    async def healthz(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def healthz(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """Whether the process serves requests at all."""
         return answer({"status": "ok"})
 
-    async def readyz(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def readyz(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """Whether events would be taken in now."""
         if self._services.stopping:
             raise unavailable("hookd is stopping")
@@ -185,21 +185,21 @@ class OperatorRoutes:
             raise unavailable(f"the store cannot write now: {exc}") from None
         return answer({"status": "ok"})
 
-    async def metrics(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def metrics(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The Prometheus exposition."""
         services = self._services
         stats, now = await services.store.lanes(), services.clock.now()
         lanes = queries.lane_states(services, stats)
         gauges = {name: _gauges(state, stats.get(name), now) for name, state in lanes.items()}
-        return Answer(200, await services.metrics.exposition(gauges), CONTENT_TYPE)
+        return Response(200, await services.metrics.exposition(gauges), CONTENT_TYPE)
 
-    async def openapi(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def openapi(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """The description of this API, as the listener serves it."""
         return _described(request.guarded)
 
 
 @cache
-def _described(guarded: bool) -> Answer:
+def _described(guarded: bool) -> Response:
     return answer(openapi.document(guarded=guarded))
 
 

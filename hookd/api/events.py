@@ -15,8 +15,8 @@ from hookd.domain.errors import EventRejected, Fault, IdConflict
 from hookd.domain.events import Event
 from hookd.domain.tracing import Trace, read_trace
 from hookd.server import body
-from hookd.server.memory_budget import PER_EVENT, NoRoom
-from hookd.server.messages import Answer, Request
+from hookd.server.memory_budget import PER_EVENT, BudgetExceeded
+from hookd.server.messages import Request, Response
 from hookd.server.problems import Problem, answer, unavailable
 from hookd.server.router import Router
 
@@ -37,7 +37,7 @@ class EventRoutes:
         router.add("POST", "/v1/events", self.post)
         router.add("POST", "/v1/tasks/{name}/trigger", self.trigger)
 
-    async def post(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def post(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """Take one event or a batch in."""
         services = self._services
         if services.stopping:
@@ -49,7 +49,7 @@ class EventRoutes:
         except (EventRejected, Problem) as exc:
             (self._unavailable if exc.status == 503 else self._rejected).inc()
             raise
-        except NoRoom:
+        except BudgetExceeded:
             self._unavailable.inc()
             raise
         try:
@@ -90,7 +90,7 @@ class EventRoutes:
             return intake.decode_batch(value, types=types, default_id=key, make_id=make_id), True
         return [intake.decode_event(value, index=None, types=types, default_id=key, make_id=make_id)], False
 
-    async def trigger(self, request: Request, variables: Mapping[str, str]) -> Answer:
+    async def trigger(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Run a task on demand."""
         services = self._services
         if services.stopping:

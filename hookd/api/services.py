@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hookd.config.diff import Comparison
-from hookd.config.generation import Holder
+from hookd.config.generation import CurrentConfig
 from hookd.delivery.lane import LaneState
 from hookd.domain.clock import Clock
-from hookd.domain.reload_result import Verdict
+from hookd.domain.reload_result import ReloadResult
 from hookd.domain.spool_layout import SpoolState
 from hookd.intake.pipeline import Intake
-from hookd.observability.log_tail import Feed
+from hookd.observability.log_tail import LogTail
 from hookd.observability.metrics import Metrics
 from hookd.store.contract import Store
 
@@ -23,11 +23,11 @@ class ReloadService(Protocol):
     """The part of the reloader that the API uses."""
 
     @property
-    def last(self) -> Verdict:
+    def last(self) -> ReloadResult:
         """The latest verdict."""
         ...
 
-    async def request(self) -> Verdict:
+    async def request(self) -> ReloadResult:
         """Reload now and wait for the verdict."""
         ...
 
@@ -48,11 +48,11 @@ class Services:
 
     intake: Intake
     store: Store
-    holder: Holder
+    holder: CurrentConfig
     reload: ReloadService
     clock: Clock
     metrics: Metrics
-    feed: Feed
+    feed: LogTail
     lane_states: Callable[[], Mapping[str, LaneState]]
     schedule_fault: Callable[[], str | None]
     restart_needed: Callable[[], Sequence[str]]

@@ -20,9 +20,9 @@ from typing import Any
 from hookd.api import filters, views
 from hookd.api.services import Services
 from hookd.domain.deliveries import State
-from hookd.observability.log_tail import Fact, Feed
+from hookd.observability.log_tail import LogRecord, LogTail
 from hookd.server.body import NDJSON
-from hookd.server.messages import Answer, Request
+from hookd.server.messages import Request, Response
 from hookd.server.problems import unavailable
 from hookd.server.query import bad_query
 from hookd.server.router import Router
@@ -61,7 +61,7 @@ class Wanted:
     task: str | None = None
     state: str | None = None
 
-    def has(self, fact: Fact) -> bool:
+    def has(self, fact: LogRecord) -> bool:
         """Whether the fact is one of them."""
         return (
             self.webhook in (None, fact.facts.get("webhook"))
@@ -70,7 +70,7 @@ class Wanted:
         )
 
 
-def _state_after(fact: Fact) -> str | None:
+def _state_after(fact: LogRecord) -> str | None:
     return fact.facts.get("state") if fact.name == "attempt.failed" else STATES.get(fact.name)
 
 
@@ -84,7 +84,7 @@ class TailRoutes:
         """Add the route."""
         router.add("GET", "/v1/tail", self.tail, frozenset({"after", "webhook", "task", "state"}))
 
-    async def tail(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def tail(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """The next facts behind a cursor, or the latest; or all of them from there, or from now, on.
 
         A cursor of an earlier run goes on with this one's first fact.
@@ -97,15 +97,15 @@ class TailRoutes:
             return _page(feed, after if "after" in query else max(0, feed.latest - MOST_FACTS), wanted)
         return self._stream(feed, after, wanted)
 
-    def _stream(self, feed: Feed, after: int, wanted: Wanted) -> Answer:
+    def _stream(self, feed: LogTail, after: int, wanted: Wanted) -> Response:
         if feed.readers >= MOST_READERS or feed.closed:
             raise unavailable("hookd is stopping" if feed.closed else f"{MOST_READERS} are following already")
         began = {"started_at": views.instant(self._services.started_at)}
         lines = _lines(feed, after, began, wanted)
-        return Answer(200, content_type=NDJSON, headers=_FRESH, pieces=lines)
+        return Response(200, content_type=NDJSON, headers=_FRESH, pieces=lines)
 
 
-def _after(cursor: str | None, feed: Feed) -> int:
+def _after(cursor: str | None, feed: LogTail) -> int:
     """The number behind which to go on. Raises Problem (400)."""
     if cursor is None:
         return feed.latest
@@ -116,18 +116,18 @@ def _after(cursor: str | None, feed: Feed) -> int:
     return min(int(number), feed.latest) if run == feed.run else 0
 
 
-def _page(feed: Feed, after: int, wanted: Wanted) -> Answer:
+def _page(feed: LogTail, after: int, wanted: Wanted) -> Response:
     """At most `MOST_FACTS` facts behind a number, as one JSON document."""
     missed, facts = feed.after(after, MOST_FACTS)
     lines = b",".join(_line(feed, fact).rstrip() for fact in facts if wanted.has(fact))
     cursor = _cursor(feed, facts[-1].number if facts else after)
-    return Answer(
+    return Response(
         200, b'{"facts":[%b],"cursor":"%b","missed":%d}' % (lines, cursor.encode(), missed), headers=_FRESH
     )
 
 
 async def _lines(
-    feed: Feed, after: int, began: Mapping[str, Any], wanted: Wanted, *, alive_s: float = ALIVE_S
+    feed: LogTail, after: int, began: Mapping[str, Any], wanted: Wanted, *, alive_s: float = ALIVE_S
 ) -> AsyncGenerator[bytes, None]:
     loop = asyncio.get_running_loop()
     with feed.reading() as bell:
@@ -161,20 +161,20 @@ async def _rung(bell: asyncio.Event, until: float) -> None:
     bell.clear()
 
 
-def _line(feed: Feed, fact: Fact) -> bytes:
+def _line(feed: LogTail, fact: LogRecord) -> bytes:
     if fact.line is None:
         fact.line = _encoded(feed, fact)
     return fact.line
 
 
-def _about(feed: Feed, number: int, name: str, **facts: Any) -> bytes:
-    return _encoded(feed, Fact(number, feed.now(), "info", name, facts))
+def _about(feed: LogTail, number: int, name: str, **facts: Any) -> bytes:
+    return _encoded(feed, LogRecord(number, feed.now(), "info", name, facts))
 
 
-def _encoded(feed: Feed, fact: Fact) -> bytes:
+def _encoded(feed: LogTail, fact: LogRecord) -> bytes:
     head = {"timestamp": views.instant(fact.at), "level": fact.level, "event": fact.name}
     return _encode({**head, **fact.facts, "cursor": _cursor(feed, fact.number)}).encode() + b"\n"
 
 
-def _cursor(feed: Feed, number: int) -> str:
+def _cursor(feed: LogTail, number: int) -> str:
     return f"{feed.run}-{number}"

@@ -8,14 +8,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from hookd.config.diff import Comparison, Difference
+from hookd.config.diff import Comparison, DefinitionChange
 from hookd.config.generation import Generation
 from hookd.delivery.lane import LaneState, Parked
 from hookd.domain.definitions import Config, EventDef, ScheduleDef, TaskDef, masked
 from hookd.domain.deliveries import Attempt
 from hookd.domain.events import DeliveryRef, EventObject, Receipt, SpentMark
 from hookd.domain.history import DeliveryRecord, EventRecord, LaneStats
-from hookd.domain.reload_result import Changes, Verdict
+from hookd.domain.reload_result import Changes, ReloadResult
 
 JsonObject = dict[str, Any]
 
@@ -159,7 +159,7 @@ def spent(marks: Iterable[SpentMark], config: Config) -> list[JsonObject]:
     ]
 
 
-def verdict(given: Verdict) -> JsonObject:
+def verdict(given: ReloadResult) -> JsonObject:
     """How the last reload ended."""
     return {"ok": given.ok, "at": instant(given.at), "faults": list(given.faults)}
 
@@ -228,7 +228,7 @@ def comparison(given: Comparison, waiting: Mapping[str, LaneStats]) -> JsonObjec
     }
 
 
-def _difference(given: Difference, waiting: Mapping[str, LaneStats]) -> JsonObject:
+def _difference(given: DefinitionChange, waiting: Mapping[str, LaneStats]) -> JsonObject:
     shown = asdict(given)
     if given.section == "webhooks":
         stats = waiting.get(given.name)

@@ -15,7 +15,7 @@ _PLAIN = re.compile(r"[\w@%+,./-]", re.UNICODE)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CommandLine:
     """A line up to the cursor.
 
     Attributes:
@@ -38,7 +38,7 @@ class Line:
         return "".join(char if _PLAIN.match(char) else f"\\{char}" for char in rest)
 
 
-def parse(line: str, breaks: str) -> Line:
+def parse(line: str, breaks: str) -> CommandLine:
     """Take a line apart; `breaks` is bash's COMP_WORDBREAKS."""
     words, word, started = [], "", False
     quote, kept = "", 0
@@ -65,7 +65,7 @@ def parse(line: str, breaks: str) -> Line:
             word += char
             kept = len(word) if char in breaks else kept
         started = True
-    return Line(_after_program([*words, word]), kept, quote)
+    return CommandLine(_after_program([*words, word]), kept, quote)
 
 
 def _after_program(words: list[str]) -> list[str]:

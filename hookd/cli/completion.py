@@ -71,7 +71,7 @@ def offer(words: Sequence[str], commands: Mapping[str, str], parser_of: Callable
         return Offer()
     parser = parser_of(before[0])
     typed = _typed(parser, before[1:])
-    names = Names(typed.values)
+    names = CompletionNames(typed.values)
     if typed.waiting is not None:
         return _no_option(_values(typed.waiting, names, before[0]))
     if current.startswith("-") and not typed.only_positional:
@@ -123,7 +123,7 @@ def _positional(parser: Parser, position: int) -> argparse.Action | None:
     return actions[-1] if actions and actions[-1].nargs in {"*", "+"} else None
 
 
-def _options(parser: Parser, typed: Typed, current: str, names: "Names", command: str) -> Offer:
+def _options(parser: Parser, typed: Typed, current: str, names: "CompletionNames", command: str) -> Offer:
     """The options that may still come, or the values of one that is written with `=`."""
     name, equals, _ = current.partition("=")
     if equals:
@@ -150,7 +150,7 @@ def _purpose(formatter: argparse.HelpFormatter, action: argparse.Action) -> str:
     return shortened(" ".join(told.split()), _LONGEST_PURPOSE)
 
 
-def _values(action: argparse.Action, names: "Names", command: str) -> Offer:
+def _values(action: argparse.Action, names: "CompletionNames", command: str) -> Offer:
     if action.choices is not None:
         return Offer([Candidate(str(choice)) for choice in action.choices])
     if action.metavar in _PATHS:
@@ -158,7 +158,7 @@ def _values(action: argparse.Action, names: "Names", command: str) -> Offer:
     return Offer(list(_named(action, names, command)))
 
 
-def _named(action: argparse.Action, names: "Names", command: str) -> Iterator[Candidate]:
+def _named(action: argparse.Action, names: "CompletionNames", command: str) -> Iterator[Candidate]:
     match action.dest, bool(action.option_strings):
         case "webhook", _:
             yield from (Candidate(name, "webhook") for name in names.found["webhooks"])
@@ -175,7 +175,7 @@ def _named(action: argparse.Action, names: "Names", command: str) -> Iterator[Ca
             yield from (Candidate(name, "environment variable") for name in sorted(os.environ))
 
 
-class Names:
+class CompletionNames:
     """The names that the daemon, or the config, knows; asked for when they are needed, and at most once."""
 
     def __init__(self, typed: Mapping[str, str]) -> None:

@@ -31,9 +31,9 @@ def read_config(options: argparse.Namespace, *, portable: bool = False) -> "Conf
     With `--json` they go to standard error, so that standard output is JSON or nothing. `portable` is as `load` takes
     it.
     """
-    from hookd.config import default_path, load_aside
+    from hookd.config import default_path, isolated_load
 
-    loaded = load_aside(options.config or default_path(), portable=portable)
+    loaded = isolated_load(options.config or default_path(), portable=portable)
     if loaded.config is None:
         for finding in loaded.findings:
             print(visible(str(finding)), file=sys.stderr if options.json else sys.stdout)

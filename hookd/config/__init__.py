@@ -1,7 +1,7 @@
 """The configuration: YAML files to a frozen, compiled `Config`, or to findings with their places (spec 1).
 
 Importing this package is cheap; the validator and TLS are imported by whoever loads, and the daemon loads in
-a child process (`load_aside`), so that a hostile or merely huge file can neither stop the intake nor kill the
+a child process (`isolated_load`), so that a hostile or merely huge file can neither stop the intake nor kill the
 daemon (spec 7).
 
 Must never: fetch anything, or show the value of a secret.
@@ -18,18 +18,18 @@ from hookd.config.yaml.files import default_path
 if TYPE_CHECKING:
     from hookd.config.fingerprint import tree_hash, watch_dirs
     from hookd.config.git import revision_of
-    from hookd.config.isolated import load_aside
-    from hookd.config.yaml.findings import Finding, Loaded, Severity
+    from hookd.config.isolated import isolated_load
+    from hookd.config.yaml.findings import Diagnostic, Loaded, Severity
     from hookd.domain.definitions import Config
 
 __all__ = [
-    "Finding",
+    "Diagnostic",
     "Loaded",
     "Severity",
     "default_path",
     "first_unix_socket",
+    "isolated_load",
     "load",
-    "load_aside",
     "names_at",
     "revision_of",
     "schema_text",
@@ -42,10 +42,10 @@ __all__ = [
 
 
 _LATER = {
-    "Finding": "yaml.findings",
+    "Diagnostic": "yaml.findings",
     "Loaded": "yaml.findings",
     "Severity": "yaml.findings",
-    "load_aside": "isolated",
+    "isolated_load": "isolated",
     "revision_of": "git",
     "tree_hash": "fingerprint",
     "watch_dirs": "fingerprint",

@@ -10,16 +10,16 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
-from hookd.config.yaml.findings import Finding
+from hookd.config.yaml.findings import Diagnostic
 from hookd.domain.definitions import (
     Config,
     DaemonDef,
     EventDef,
     HttpListen,
+    Placeholder,
     RateLimit,
     ScheduleDef,
     Secret,
-    Slot,
     TaskDef,
     Template,
     Timing,
@@ -58,7 +58,7 @@ class FieldChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class DefinitionChange:
     """One definition that differs.
 
     Attributes:
@@ -92,9 +92,9 @@ class Comparison:
     hash: str
     commit: str | None
     dirty: bool | None
-    findings: tuple[Finding, ...]
+    findings: tuple[Diagnostic, ...]
     valid: bool = False
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[DefinitionChange, ...] = ()
     restart_needed: tuple[str, ...] = ()
 
 
@@ -106,11 +106,13 @@ def compare(old: Config, new: Config) -> Mapping[str, Changes]:
     }
 
 
-def differences(old: Config, new: Config) -> tuple[Difference, ...]:
+def differences(old: Config, new: Config) -> tuple[DefinitionChange, ...]:
     """What differs between two configurations, by section, name and field."""
     found = [difference for section in _sections(old, new) for difference in _in_section(*section)]
     if old.daemon != new.daemon:
-        found.append(Difference(DAEMON, DAEMON, "changed", tuple(changed_fields(old.daemon, new.daemon))))
+        found.append(
+            DefinitionChange(DAEMON, DAEMON, "changed", tuple(changed_fields(old.daemon, new.daemon)))
+        )
     return tuple(found)
 
 
@@ -124,12 +126,12 @@ def _sections(old: Config, new: Config) -> Iterator[tuple[str, Mapping[str, Any]
         yield section, getattr(old, section) or {}, getattr(new, section) or {}
 
 
-def _in_section(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
+def _in_section(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[DefinitionChange]:
     changes = _compare(old, new)
-    yield from (Difference(section, name, "added") for name in changes.added)
+    yield from (DefinitionChange(section, name, "added") for name in changes.added)
     for name in changes.changed:
-        yield Difference(section, name, "changed", tuple(changed_fields(old[name], new[name])))
-    yield from (Difference(section, name, "removed") for name in changes.removed)
+        yield DefinitionChange(section, name, "changed", tuple(changed_fields(old[name], new[name])))
+    yield from (DefinitionChange(section, name, "removed") for name in changes.removed)
 
 
 def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
@@ -229,11 +231,12 @@ def _rate(limit: RateLimit) -> str:
 def _message(template: Template) -> str:
     """The message's text with its variables."""
     return "".join(
-        _variable(part) if isinstance(part, Slot) else part.replace("${", "$${") for part in template.parts
+        _variable(part) if isinstance(part, Placeholder) else part.replace("${", "$${")
+        for part in template.parts
     )
 
 
-def _variable(slot: Slot) -> str:
+def _variable(slot: Placeholder) -> str:
     default = "" if slot.default is None else f":-{slot.default}"
     return "${" + ".".join((slot.name, *slot.path)) + default + "}"
 

@@ -65,7 +65,7 @@ def _ref(number: int, content: str, revision: Revision | None) -> GenerationRef:
 
 
 @dataclass(slots=True)
-class Holder:
+class CurrentConfig:
     """Holds the generation in force and tells listeners when it is swapped."""
 
     current: Generation
@@ -81,7 +81,7 @@ class Holder:
         for listener in self._listeners:
             listener()
 
-    def name_anew(self, revision: Revision | None) -> None:
+    def set_commit(self, revision: Revision | None) -> None:
         """Put another commit to the generation in force: what it does stays, so nobody is told."""
         ref = self.current.ref
         self.current = replace(self.current, ref=_ref(ref.number, ref.hash, revision))

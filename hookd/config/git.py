@@ -109,14 +109,14 @@ def _work_tree(path: Path) -> Path | None:
 
 def _is_dirty(path: Path, contents: Sequence[tuple[Path, bytes]], top: Path, commit: str) -> bool:
     """Whether the commit does not hold exactly these files with these contents."""
-    names = _Names(top)
+    names = _WorkTreeNames(top)
     on_disk = {names.of(file): _blob(content, len(commit)) for file, content in contents}
     held = _tree(top, commit, _asked(path, on_disk, top))
     changed = any(held.get(name) != blob for name, blob in on_disk.items())
     return changed or _lacks(path, [file for file, _ in contents], held.keys() - on_disk.keys(), top)
 
 
-class _Names:
+class _WorkTreeNames:
     """What files are called from the top of the work tree, links resolved; each directory is looked at once."""
 
     def __init__(self, top: Path) -> None:

@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from hookd.config.fingerprint import tree_hash
-from hookd.config.yaml.findings import OUT_OF_MEMORY, PORTABLE, Finding, Loaded, Severity, counted, shown_path
+from hookd.config.yaml.findings import (
+    OUT_OF_MEMORY,
+    PORTABLE,
+    Diagnostic,
+    Loaded,
+    Severity,
+    counted,
+    shown_path,
+)
 
 _CODE = "import sys; sys.path.append(sys.argv.pop()); from hookd.config.isolated_child import main; main()"
 _PACKAGES = str(Path(__file__).parents[2])
@@ -28,7 +36,7 @@ _CHUNK = 1 << 16
 _HEAD = struct.Struct("!I")
 
 
-def load_aside(
+def isolated_load(
     path: Path,
     *,
     wall_s: float = LONGEST_S,
@@ -49,7 +57,7 @@ def load_aside(
         What `load` returns; where the child dies, or cannot be started for want of descriptors or memory, no
         configuration and one finding that says why.
     """
-    received = _Received()
+    received = _ChildOutput()
     try:
         words = [*([] if now is None else [repr(now)]), *([PORTABLE] if portable else [])]
         return _load(path, received, wall_s=wall_s, memory_bytes=memory_bytes, words=words)
@@ -57,7 +65,9 @@ def load_aside(
         return _dead(path, received, f"loading cannot begin: {exc.strerror or exc}")
 
 
-def _load(path: Path, received: "_Received", *, wall_s: float, memory_bytes: int, words: list[str]) -> Loaded:
+def _load(
+    path: Path, received: "_ChildOutput", *, wall_s: float, memory_bytes: int, words: list[str]
+) -> Loaded:
     cpu_s = max(1, int(wall_s))
     # -P: a module in the current directory must not stand in for one of ours.
     command = [sys.executable, "-P", "-c", _CODE, os.fspath(path), str(cpu_s), str(memory_bytes)]
@@ -82,12 +92,12 @@ def _load(path: Path, received: "_Received", *, wall_s: float, memory_bytes: int
 
 
 @dataclass(slots=True)
-class _Received:
+class _ChildOutput:
     """What the child has sent so far."""
 
     reading: str = ""
     failure: str = ""
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Diagnostic] = field(default_factory=list)
     mappings: dict[str, dict[str, Any]] = field(default_factory=dict)
     end: Loaded | None = None
 
@@ -121,7 +131,7 @@ class _Received:
         return replace(end, config=config, findings=findings)
 
 
-def _receive(child: "subprocess.Popen[bytes]", received: _Received, deadline: float) -> None:
+def _receive(child: "subprocess.Popen[bytes]", received: _ChildOutput, deadline: float) -> None:
     """Takes frames until the child closes its end or says that it is done.
 
     Raises:
@@ -160,9 +170,9 @@ def chunks(pipe: int, deadline: float) -> Iterator[bytes]:
         yield chunk
 
 
-def _dead(path: Path, received: _Received, message: str) -> Loaded:
+def _dead(path: Path, received: _ChildOutput, message: str) -> Loaded:
     place = received.reading or shown_path(path)
-    finding = Finding(place, 1, 1, "file", Severity.ERROR, message)
+    finding = Diagnostic(place, 1, 1, "file", Severity.ERROR, message)
     return Loaded(None, (finding,), (), tree_hash(path))
 
 

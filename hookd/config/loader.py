@@ -11,7 +11,7 @@ from typing import Any
 from hookd.config.build.daemon import build_daemon
 from hookd.config.build.rules import (
     Known,
-    Names,
+    KnownNames,
     build_event,
     build_named_schedule,
     build_task,
@@ -23,17 +23,17 @@ from hookd.config.build.schedules import Calendar
 from hookd.config.build.webhooks import Built, build_webhook
 from hookd.config.fingerprint import digest
 from hookd.config.schema import Validators
-from hookd.config.yaml.cursor import Document, Scope, Spot, View
+from hookd.config.yaml.cursor import Cursor, Document, Location, Scope
 from hookd.config.yaml.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
-from hookd.config.yaml.findings import Finding, Loaded, Severity, listed, shown_path
+from hookd.config.yaml.findings import Diagnostic, Loaded, Severity, listed, shown_path
 from hookd.config.yaml.tree import Node, parse, read_as
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import (
     Config,
     DaemonDef,
     EventDef,
-    Place,
     ScheduleDef,
+    SourcePosition,
     TaskDef,
     TypeDef,
     WebhookDef,
@@ -75,8 +75,10 @@ def load(
 class _Parts:
     """The definitions as they are found in the files, by section and name."""
 
-    daemon: View | None = None
-    sections: dict[str, dict[str, View]] = field(default_factory=lambda: {section: {} for section in _KINDS})
+    daemon: Cursor | None = None
+    sections: dict[str, dict[str, Cursor]] = field(
+        default_factory=lambda: {section: {} for section in _KINDS}
+    )
 
 
 class _Load:
@@ -124,10 +126,10 @@ class _Load:
         self._find(file, error.reason)
 
     def _find(self, file: Path, message: str) -> None:
-        self._scope.findings.append(Finding(shown_path(file), 1, 1, "file", Severity.ERROR, message))
+        self._scope.findings.append(Diagnostic(shown_path(file), 1, 1, "file", Severity.ERROR, message))
 
     def _report_yaml(self, document: Document) -> None:
-        top = View(self._scope, document, Spot(Node({}, 1, 1), ("yaml",), (1, 1)))
+        top = Cursor(self._scope, document, Location(Node({}, 1, 1), ("yaml",), (1, 1)))
         for line, column, steps, message in document.tree.problems:
             top.report(line, column, steps or ("yaml",), message)
         self._complete = self._complete and document.tree.complete
@@ -136,7 +138,7 @@ class _Load:
         root = document.tree.root
         if root is None or root.broken or root.value is None:
             return
-        top = View(self._scope, document, Spot(root, (), (root.line, root.column)))
+        top = Cursor(self._scope, document, Location(root, (), (root.line, root.column)))
         if not isinstance(root.value, dict):
             top.report(root.line, root.column, ("file",), f"must be a mapping with the keys {listed(_KNOWN)}")
             return
@@ -149,7 +151,7 @@ class _Load:
                 near = self._scope.meant(name, _KNOWN)
                 view.error_at_key(f"unknown key{near} (known here: {listed(_KNOWN)})")
 
-    def _gather_daemon(self, view: View) -> None:
+    def _gather_daemon(self, view: Cursor) -> None:
         if self._parts.daemon is not None:
             view.error_at_key(
                 f"stands in one file only; it already stands at {_shown_place(self._parts.daemon)}"
@@ -157,7 +159,7 @@ class _Load:
         elif view.value is not None:
             self._parts.daemon = view
 
-    def _gather_section(self, section: str, view: View) -> None:
+    def _gather_section(self, section: str, view: Cursor) -> None:
         if view.value is None:
             return
         if not isinstance(view.value, dict):
@@ -176,7 +178,7 @@ class _Load:
             else:
                 names[name] = definition
 
-    def _said_of(self, view: View) -> bool:
+    def _said_of(self, view: Cursor) -> bool:
         """Whether the YAML of a section has a finding, such as a key that was dropped for it."""
         return any(steps[:1] == view.steps for _, _, steps, _ in view.document.tree.problems)
 
@@ -195,7 +197,7 @@ class _Load:
         }
         types: dict[str, TypeDef | None] = dict.fromkeys(sections["types"])
         types |= {name: build_type(name, view) for name, view in self._sound("types")}
-        names = Names(
+        names = KnownNames(
             calendar=calendar,
             pending=pending,
             webhooks=Known(sections["webhooks"], "webhooks") if self._complete else None,
@@ -213,14 +215,14 @@ class _Load:
             },
         }
 
-    def _sound(self, section: str) -> Iterator[tuple[str, View]]:
+    def _sound(self, section: str) -> Iterator[tuple[str, Cursor]]:
         """The definitions of a section that are at least mappings."""
         names = self._parts.sections[section]
         for name, view in zip(names, self._noted(names.values()), strict=True):
             if not view.node.broken:
                 yield name, view
 
-    def _noted(self, views: Iterable[View]) -> Iterator[View]:
+    def _noted(self, views: Iterable[Cursor]) -> Iterator[Cursor]:
         file = ""
         for view in views:
             if view.document.shown != file:
@@ -254,7 +256,7 @@ class _Load:
         )
         return Loaded(config, findings, sources, whole)
 
-    def _places(self) -> Iterator[tuple[str, Place]]:
+    def _places(self) -> Iterator[tuple[str, SourcePosition]]:
         # A task may be called "a.triggers[0]": where two places have one name, the last one counts, and is the task's.
         for name, view in self._parts.sections["tasks"].items():
             for trigger in triggers_of(view):
@@ -264,26 +266,26 @@ class _Load:
                 yield f"{section}.{name}", _place(view)
 
 
-def _validate(validators: Validators, kind: str, view: View) -> None:
+def _validate(validators: Validators, kind: str, view: Cursor) -> None:
     validators.check(kind, view.spot, view.report)
 
 
-def _check_name(section: str, name: str, view: View) -> None:
+def _check_name(section: str, name: str, view: Cursor) -> None:
     most = _LONGEST_NAME[section]
     if not 1 <= len(name) <= most or not name.isprintable() or name != name.strip():
         view.error_at_key(f"a name has 1 to {most} printable characters and no space at either end")
 
 
-def _place(view: View) -> Place:
-    return Place(str(view.document.absolute), *view.home)
+def _place(view: Cursor) -> SourcePosition:
+    return SourcePosition(str(view.document.absolute), *view.home)
 
 
-def _shown_place(view: View) -> str:
+def _shown_place(view: Cursor) -> str:
     line, column = view.home
     return f"{view.document.shown}:{line}:{column}"
 
 
-def _bounded(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def _bounded(findings: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     """The first of very many findings, errors before warnings where some are left out, and how many more there are."""
     if len(findings) <= MOST_FINDINGS:
         return tuple(findings)
@@ -294,5 +296,5 @@ def _bounded(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return (*told, replace(last, where="file", message=message))
 
 
-def _order(finding: Finding) -> tuple[str, int, int, str, str]:
+def _order(finding: Diagnostic) -> tuple[str, int, int, str, str]:
     return finding.path, finding.line, finding.column, finding.where, finding.message

@@ -17,10 +17,10 @@ from watchfiles import Change, awatch
 from hookd import config as configuration
 from hookd.config import Loaded, Severity
 from hookd.config.diff import Comparison, compare, differences
-from hookd.config.generation import Generation, Holder
+from hookd.config.generation import CurrentConfig, Generation
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, DaemonDef, Revision
-from hookd.domain.reload_result import Verdict
+from hookd.domain.reload_result import ReloadResult
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 
@@ -51,13 +51,13 @@ class Reloader:
     def __init__(
         self,
         path: Path,
-        holder: Holder,
+        holder: CurrentConfig,
         clock: Clock,
         metrics: Metrics,
         *,
         prepare: Callable[[Config], None],
         began: Callable[[], None],
-        ended: Callable[[Verdict], None],
+        ended: Callable[[ReloadResult], None],
     ) -> None:
         """Watch `path` on behalf of `holder`.
 
@@ -79,9 +79,9 @@ class Reloader:
         self._ended = ended
         self._asked = False
         self._blind = False
-        self._next: asyncio.Task[Verdict] | None = None
+        self._next: asyncio.Task[ReloadResult] | None = None
         self._started_with = holder.current.config.daemon
-        self._last = Verdict(at=holder.current.loaded_at)
+        self._last = ReloadResult(at=holder.current.loaded_at)
         self._seen = holder.current.config.hash
         self._sources = holder.current.config.sources
         self._bell = asyncio.Event()
@@ -90,7 +90,7 @@ class Reloader:
         self._measure(holder.current.config, holder.current.loaded_at)
 
     @property
-    def last(self) -> Verdict:
+    def last(self) -> ReloadResult:
         """The latest verdict; at first, that of the start."""
         return self._last
 
@@ -105,13 +105,13 @@ class Reloader:
         self._asked = True
         self._bell.set()
 
-    async def request(self) -> Verdict:
+    async def request(self) -> ReloadResult:
         """Reload now and return the verdict; requests made while a reload goes on share the next one."""
         if self._next is None:
             self._next = asyncio.create_task(self._requested())
         return await asyncio.shield(self._next)
 
-    async def _requested(self) -> Verdict:
+    async def _requested(self) -> ReloadResult:
         async with self._one_at_a_time:
             self._next = None
             return await self._reload(self._clock.monotonic())
@@ -119,7 +119,7 @@ class Reloader:
     async def compare_with_disk(self) -> Comparison:
         """What is on disk beside what is in force; nothing is changed. One at a time."""
         async with self._comparing:
-            loaded = await asyncio.to_thread(configuration.load_aside, self._path)
+            loaded = await asyncio.to_thread(configuration.isolated_load, self._path)
             return await asyncio.to_thread(self._compared, loaded, self._holder.current)
 
     def _compared(self, loaded: Loaded, generation: Generation) -> Comparison:
@@ -212,7 +212,7 @@ class Reloader:
     async def _hash(self) -> str:
         return await asyncio.to_thread(configuration.tree_hash, self._path, self._sources)
 
-    async def _reload(self, begun_at: float) -> Verdict:
+    async def _reload(self, begun_at: float) -> ReloadResult:
         """Load aside, judge, and tell.
 
         Args:
@@ -232,7 +232,7 @@ class Reloader:
         while True:
             looked_at = self._clock.monotonic()
             wall_s = max(give_up_at - looked_at - 2 * QUIET_S, SHORTEST_LOAD_S)
-            loaded = await asyncio.to_thread(configuration.load_aside, self._path, wall_s=wall_s)
+            loaded = await asyncio.to_thread(configuration.isolated_load, self._path, wall_s=wall_s)
             await asyncio.sleep(QUIET_S)
             again = await asyncio.to_thread(configuration.tree_hash, self._path, loaded.sources)
             if again == loaded.hash:
@@ -241,7 +241,7 @@ class Reloader:
             if now + (now - looked_at) > give_up_at:
                 return None
 
-    async def _judge(self, loaded: Loaded | None) -> Verdict:
+    async def _judge(self, loaded: Loaded | None) -> ReloadResult:
         if loaded is None:
             self._seen = ""
             return self._refuse([f"{self._path}: the files keep changing; reload when they are whole"])
@@ -250,14 +250,14 @@ class Reloader:
             return self._refuse(faults_of(loaded))
         return await self._apply(loaded.config)
 
-    def _refuse(self, faults: Sequence[str]) -> Verdict:
+    def _refuse(self, faults: Sequence[str]) -> ReloadResult:
         now = self._clock.now()
         self._metrics.reloads.labels("rejected").inc()
         self._metrics.config_rejected(now)
         log.error("config.rejected", path=str(self._path), faults=list(faults))
-        return Verdict(at=now, faults=tuple(faults))
+        return ReloadResult(at=now, faults=tuple(faults))
 
-    async def _apply(self, config: Config) -> Verdict:
+    async def _apply(self, config: Config) -> ReloadResult:
         old = self._holder.current
         number = old.number + 1
         known = old.revision if config.hash == old.config.hash else None
@@ -282,7 +282,7 @@ class Reloader:
             log.warning("config.warning", finding=warning)
         if restart:
             log.warning("config.restart_needed", keys=list(restart))
-        return Verdict(at=now, changes=changes, restart_needed=restart)
+        return ReloadResult(at=now, changes=changes, restart_needed=restart)
 
     def _measure(self, config: Config, at: float) -> None:
         rules = (rule.place for rule in config.event_rules() if rule.where is not None)
@@ -302,7 +302,7 @@ class Reloader:
 
     def _take_note(self, revision: Revision | None) -> None:
         if revision != self._holder.current.revision:
-            self._holder.name_anew(revision)
+            self._holder.set_commit(revision)
             log.info("config.committed", **asdict(self._holder.current.ref))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError, validators
 
-from hookd.config.schema_errors import Report, word_errors
-from hookd.config.yaml.cursor import Spot
+from hookd.config.schema_errors import ReportDiagnostic, word_errors
+from hookd.config.yaml.cursor import Location
 
 Schema = dict[str, Any]
 
@@ -43,7 +43,7 @@ class Validators:
             for name, definition in schema["$defs"].items()
         }
 
-    def check(self, kind: str, spot: Spot, report: Report) -> None:
+    def check(self, kind: str, spot: Location, report: ReportDiagnostic) -> None:
         """Reports what the schema finds wrong with a definition, and marks the places as broken.
 
         Args:

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, cast
 
 from jsonschema.exceptions import ValidationError
 
-from hookd.config.yaml.cursor import Spot, meant
+from hookd.config.yaml.cursor import Location, meant
 from hookd.config.yaml.findings import Steps, listed, quoted
 from hookd.config.yaml.tree import Node, read_as
 
-Report = Callable[[int, int, Steps, str], None]
+ReportDiagnostic = Callable[[int, int, Steps, str], None]
 """Takes a finding: line, column, place, message."""
 
 
@@ -41,7 +41,7 @@ _ONE_DURATION = "90m"
 _SEVERAL_DURATIONS = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?\s?(?:ms|s|m|h|d)\s?){2,30}")
 
 
-def word_errors(errors: Iterable[ValidationError], top: Spot, report: Report) -> None:
+def word_errors(errors: Iterable[ValidationError], top: Location, report: ReportDiagnostic) -> None:
     """Reports each error of a definition at its place in the file, one for each value at most."""
     said: set[tuple[Any, ...]] = set()
     for error in sorted(errors, key=lambda error: error.validator != "type"):
@@ -58,8 +58,8 @@ def word_errors(errors: Iterable[ValidationError], top: Spot, report: Report) ->
 
 
 Schema = Mapping[str, Any]
-_Place = tuple[int, int]
-_Said = Iterator[tuple[_Place, Steps, str]]
+_LineColumn = tuple[int, int]
+_Located = Iterator[tuple[_LineColumn, Steps, str]]
 
 
 class _Breach(NamedTuple):
@@ -70,7 +70,7 @@ class _Breach(NamedTuple):
     given: Any
 
 
-def _find(top: Node, path: Iterable[str | int], home: _Place) -> tuple[Node, _Place]:
+def _find(top: Node, path: Iterable[str | int], home: _LineColumn) -> tuple[Node, _LineColumn]:
     """The value at this way below `top`, and the place of the key (or item) that holds it."""
     at = top
     for step in path:
@@ -80,7 +80,7 @@ def _find(top: Node, path: Iterable[str | int], home: _Place) -> tuple[Node, _Pl
     return at, home
 
 
-def _wrong_value(breach: _Breach, at: Node, _home: _Place) -> _Said:
+def _wrong_value(breach: _Breach, at: Node, _home: _LineColumn) -> _Located:
     at.broken = True
     yield (at.line, at.column), (), _word_value(breach.schema, at)
 
@@ -141,7 +141,7 @@ def _quote_hint(schema: Schema, at: Node) -> str:
     return f"; {read_as(at)}, so quote it: {quoted(at.text)}"
 
 
-def _unknown_keys(breach: _Breach, at: Node, _home: _Place) -> _Said:
+def _unknown_keys(breach: _Breach, at: Node, _home: _LineColumn) -> _Located:
     known = sorted(breach.schema.get("properties", {}))
     misplaced = breach.schema.get("x-misplaced", {})
     for number, key in enumerate(breach.given):
@@ -157,13 +157,13 @@ def _unknown_keys(breach: _Breach, at: Node, _home: _Place) -> _Said:
         yield at.keys[key], more, f"unknown key{near} (known here: {listed(known)})"
 
 
-def _missing_keys(breach: _Breach, at: Node, home: _Place) -> _Said:
+def _missing_keys(breach: _Breach, at: Node, home: _LineColumn) -> _Located:
     for key in breach.wanted:
         if key not in at.value and not at.broken:
             yield home, (), f"{key} is missing"
 
 
-def _either(breach: _Breach, at: Node, home: _Place) -> _Said:
+def _either(breach: _Breach, at: Node, home: _LineColumn) -> _Located:
     if at.broken:
         return
     # Which of its keys are wrong cannot be said before it is known which form it is to have.
@@ -199,14 +199,14 @@ def _first_meant(given: Iterable[str], keys: Sequence[str]) -> str:
     return next((near for key in given if (near := meant(key, keys))), "")
 
 
-def _one_property(breach: _Breach, at: Node, home: _Place) -> _Said:
+def _one_property(breach: _Breach, at: Node, home: _LineColumn) -> _Located:
     if not at.broken:
         at.broken = True
         choices = ", ".join(breach.schema["properties"])
         yield home, (), f"takes exactly one of {choices}"
 
 
-def _lonely_keys(breach: _Breach, at: Node, _home: _Place) -> _Said:
+def _lonely_keys(breach: _Breach, at: Node, _home: _LineColumn) -> _Located:
     for key, needed in breach.wanted.items():
         missing = [other for other in needed if other not in at.value]
         if key in at.value and missing:
@@ -214,7 +214,7 @@ def _lonely_keys(breach: _Breach, at: Node, _home: _Place) -> _Said:
             yield at.keys[key], (key,), f"stands only together with {listed(missing)}"
 
 
-def _excluded(breach: _Breach, at: Node, _home: _Place) -> _Said:
+def _excluded(breach: _Breach, at: Node, _home: _LineColumn) -> _Located:
     if not isinstance(
         at.value, dict
     ):  # what is no mapping lacks no key either, so the schema's `not` objects to it
@@ -224,7 +224,7 @@ def _excluded(breach: _Breach, at: Node, _home: _Place) -> _Said:
     yield at.keys[second], (second,), f"{first} and {second} exclude each other; give one of them, or neither"
 
 
-def _twice(_breach: _Breach, at: Node, _home: _Place) -> _Said:
+def _twice(_breach: _Breach, at: Node, _home: _LineColumn) -> _Located:
     seen: set[str] = set()
     for index, item in enumerate(at.value):
         if not isinstance(item.value, str):
@@ -234,7 +234,7 @@ def _twice(_breach: _Breach, at: Node, _home: _Place) -> _Said:
         seen.add(item.value)
 
 
-_RULES: Mapping[str, Callable[[_Breach, Node, _Place], _Said]] = {
+_RULES: Mapping[str, Callable[[_Breach, Node, _LineColumn], _Located]] = {
     "additionalProperties": _unknown_keys,
     "required": _missing_keys,
     "oneOf": _either,

@@ -40,7 +40,7 @@ class Breaker:
         self._probe_at = 0.0
         self._again = False
 
-    def seats(self, room: int, mono: float) -> int:
+    def slots(self, room: int, mono: float) -> int:
         """How many of `room` seats may be used now."""
         match self.state:
             case BreakerState.CLOSED:

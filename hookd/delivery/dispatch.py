@@ -5,13 +5,13 @@ Must never: claim, or read a clock.
 
 from dataclasses import dataclass
 
-from hookd.domain.deliveries import Want
+from hookd.domain.deliveries import ClaimRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class DispatchPlan:
     """What the lanes want now, which of them want it as a probe, and when to look again at the latest (seconds)."""
 
-    wants: tuple[Want, ...]
-    nap_s: float
+    wants: tuple[ClaimRequest, ...]
+    sleep_s: float
     probing: frozenset[str] = frozenset()

@@ -105,7 +105,7 @@ class Lane:
             return None
         return max(self.breaker.wait_s(mono), self.hold_until - now)
 
-    def seats(self, webhook: WebhookDef, *, free: int, mono: float) -> int:
+    def slots(self, webhook: WebhookDef, *, free: int, mono: float) -> int:
         """How many deliveries the lane may claim now, with `free` seats left in the daemon (spec 14, Seats).
 
         As many as if they were claimed one after the other, each from what the one before left free. A lane without any
@@ -115,7 +115,7 @@ class Lane:
         room = min(webhook.concurrency - self.in_flight, max(share, 0 if self.in_flight else 1))
         if webhook.rate_limit is not None:
             room = min(room, int(self._refill(webhook.rate_limit, mono)))
-        return self.breaker.seats(max(room, 0), mono)
+        return self.breaker.slots(max(room, 0), mono)
 
     def rate_wait_s(self, limit: RateLimit, mono: float) -> float:
         """Seconds until the rate admits one more attempt; 0 when it does now."""
@@ -151,7 +151,7 @@ def parked(
     return None if breaker is BreakerState.CLOSED else Parked.BREAKER
 
 
-class Parking:
+class ParkedLanes:
     """Which lanes that something waits for are parked. Costs little for each look, however many there are.
 
     Attributes:

@@ -4,7 +4,7 @@ Must never: decide anything.
 """
 
 from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Outcome, Settlement, State
-from hookd.domain.operator_events import DeliveryDead, Tell
+from hookd.domain.operator_events import DeliveryDead, Emit
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 
@@ -24,7 +24,7 @@ def attempt_row(lease: Lease, outcome: Outcome, generation: GenerationRef) -> At
     )
 
 
-def ended(lease: Lease, outcome: Outcome, settlement: Settlement, metrics: Metrics, say: Tell) -> None:
+def ended(lease: Lease, outcome: Outcome, settlement: Settlement, metrics: Metrics, emit: Emit) -> None:
     """Log and count what is recorded; a death is told as hookd's own fact, too."""
     lane = metrics.lane(lease.webhook)
     lane.attempt(outcome.reason, outcome.duration_s)
@@ -44,7 +44,7 @@ def ended(lease: Lease, outcome: Outcome, settlement: Settlement, metrics: Metri
     if settlement.state is State.DEAD:
         lane.delivery("dead")
         log.error("delivery.dead", **about, detail=settlement.detail, **traced)
-        say(_death(lease, outcome, settlement))
+        emit(_death(lease, outcome, settlement))
 
 
 def _death(lease: Lease, outcome: Outcome, settlement: Settlement) -> DeliveryDead:

@@ -28,7 +28,7 @@ TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class OutgoingRequest:
     """One request; `headers` are (name, value) pairs as on the wire. `repr()` shows the method alone."""
 
     method: Method
@@ -58,7 +58,7 @@ class Draft:
 
     def fill(
         self, *, delivery_id: str, body: bytes, now: float, trace: Trace | None = None, span_id: str = ""
-    ) -> Request:
+    ) -> OutgoingRequest:
         """Make the request of one attempt.
 
         Args:
@@ -79,7 +79,7 @@ class Draft:
         headers = (*self.headers, *own, *signature)
         if trace is not None:
             headers += self._trace_headers(trace, span_id)
-        return Request(self.method, self.url, headers, sent)
+        return OutgoingRequest(self.method, self.url, headers, sent)
 
     def _trace_headers(self, trace: Trace, span_id: str) -> tuple[tuple[str, str], ...]:
         both = (("traceparent", trace.parent(span_id)), ("tracestate", trace.state))
@@ -106,6 +106,6 @@ def build(
     now: float,
     trace: Trace | None = None,
     span_id: str = "",
-) -> Request:
+) -> OutgoingRequest:
     """Make the request of one attempt; see `Draft.fill`."""
     return draft(webhook).fill(delivery_id=delivery_id, body=body, now=now, trace=trace, span_id=span_id)

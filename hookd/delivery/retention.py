@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from math import inf
 
-from hookd.config.generation import Holder
+from hookd.config.generation import CurrentConfig
 from hookd.domain.clock import Clock
 from hookd.domain.errors import StoreUnavailable
 from hookd.observability import log
@@ -31,7 +31,7 @@ DOUBT_S = 3600.0
 
 
 @dataclass(slots=True)
-class Trust:
+class ClockGuard:
     """Whether the wall clock may be believed when history is deleted by it. Pure; instants come in.
 
     Attributes:
@@ -44,7 +44,7 @@ class Trust:
     seen_mono: float | None = None
     doubted_until: float = -inf
 
-    def believes(self, *, now: float, mono: float) -> bool:
+    def is_plausible(self, *, now: float, mono: float) -> bool:
         """Take note of both clocks; false where the wall clock jumped ahead a short while ago and did not come back."""
         if self.seen_at is not None:
             jump_s = now - self.seen_at - (0.0 if self.seen_mono is None else mono - self.seen_mono)
@@ -57,7 +57,7 @@ class Trust:
         return mono >= self.doubted_until
 
 
-async def run(store: Store, holder: Holder, clock: Clock, trust: Trust) -> None:
+async def run(store: Store, holder: CurrentConfig, clock: Clock, trust: ClockGuard) -> None:
     """Prune at start and then every minute, until cancelled."""
     while True:
         try:
@@ -68,13 +68,13 @@ async def run(store: Store, holder: Holder, clock: Clock, trust: Trust) -> None:
             log.info("history.pruned", rows=deleted)
         for _ in range(int(EVERY_S / LOOK_S)):
             await asyncio.sleep(LOOK_S)
-            trust.believes(now=clock.now(), mono=clock.monotonic())
+            trust.is_plausible(now=clock.now(), mono=clock.monotonic())
 
 
-async def prune(store: Store, holder: Holder, clock: Clock, trust: Trust) -> int:
+async def prune(store: Store, holder: CurrentConfig, clock: Clock, trust: ClockGuard) -> int:
     """Delete everything past its time, while the clock is believed; the number of rows. Raises StoreUnavailable."""
     total = 0
-    while trust.believes(now=(now := clock.now()), mono=clock.monotonic()):
+    while trust.is_plausible(now=(now := clock.now()), mono=clock.monotonic()):
         daemon = holder.current.config.daemon
         deleted = await store.prune(
             delivered_before=now - daemon.keep_delivered_s,

@@ -5,18 +5,18 @@ Must never: ask the store anything.
 
 from hookd.domain.clock import Clock
 from hookd.domain.errors import StoreUnavailable
-from hookd.domain.operator_events import StoreRecovered, Tell
+from hookd.domain.operator_events import Emit, StoreRecovered
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 
 
-class Outage:
+class StoreOutage:
     """Whether the store is taken to be unable to write, and since when."""
 
-    def __init__(self, clock: Clock, metrics: Metrics, say: Tell, store_path: str) -> None:
+    def __init__(self, clock: Clock, metrics: Metrics, emit: Emit, store_path: str) -> None:
         self._clock = clock
         self._metrics = metrics
-        self._say = say
+        self._emit = emit
         self._store_path = store_path
         self._faults: set[str] = set()
         self._began_mono = 0.0
@@ -42,4 +42,4 @@ class Outage:
         self._metrics.store_writable.set(1)
         log.info("store.recovered")
         lasted_s = self._clock.monotonic() - self._began_mono
-        self._say(StoreRecovered(self._store_path, faults, lasted_s))
+        self._emit(StoreRecovered(self._store_path, faults, lasted_s))

@@ -16,20 +16,20 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 
-from hookd.config.generation import Holder
+from hookd.config.generation import CurrentConfig
 from hookd.delivery import outcome_log, retry_policy
 from hookd.delivery.circuit_breaker import BreakerState
 from hookd.delivery.clock_steps import WallTime
-from hookd.delivery.dispatch import Survey
+from hookd.delivery.dispatch import DispatchPlan
 from hookd.delivery.http import Sender
-from hookd.delivery.lane import Lane, LaneState, LastResult, Parking, parked
+from hookd.delivery.lane import Lane, LaneState, LastResult, ParkedLanes, parked
 from hookd.delivery.leases import Leases
-from hookd.delivery.store_outage import Outage
+from hookd.delivery.store_outage import StoreOutage
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, WebhookDef
-from hookd.domain.deliveries import Attempt, Lease, Outcome, Reason, Settlement, State, Want
+from hookd.domain.deliveries import Attempt, ClaimRequest, Lease, Outcome, Reason, Settlement, State
 from hookd.domain.errors import StoreUnavailable
-from hookd.domain.operator_events import Tell, WebhookParked, WebhookResumed, unheard
+from hookd.domain.operator_events import Emit, WebhookParked, WebhookResumed, discard
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 from hookd.store.contract import Store
@@ -51,18 +51,18 @@ class Worker:
         self,
         store: Store,
         sender: Sender,
-        holder: Holder,
+        holder: CurrentConfig,
         clock: Clock,
         metrics: Metrics,
         *,
-        say: Tell = unheard,
+        emit: Emit = discard,
     ) -> None:
         self._store = store
         self._sender = sender
         self._holder = holder
         self._clock = clock
         self._metrics = metrics
-        self._say = say
+        self._emit = emit
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leases = Leases()
@@ -70,11 +70,11 @@ class Worker:
         self._wall = WallTime(store, clock, self._lanes, self._leases)
         self._in_flight = 0
         self._down: set[str] = set()
-        self._parking = Parking()
+        self._parking = ParkedLanes()
         self._looked = False
         self._nothing_to_hasten: set[str] = set()
         self._unrecorded = 0
-        self._outage = Outage(clock, metrics, say, holder.current.config.daemon.store)
+        self._outage = StoreOutage(clock, metrics, emit, holder.current.config.daemon.store)
         self._stopping = False
         self._first_lane = 0
         self._lack_until = 0.0
@@ -149,7 +149,7 @@ class Worker:
                 if survey.wants:
                     await self._claim(survey, now)
             if not survey.wants:
-                await self._nap(survey.nap_s)
+                await self._nap(survey.sleep_s)
         except StoreUnavailable as exc:
             self._outage.began(exc)
             await asyncio.sleep(STORE_RETRY_S)  # whatever wakes it: where only some writes fail, each would
@@ -162,14 +162,14 @@ class Worker:
             await self._store.probe()
             self._outage.ended()
 
-    def _after_lack(self, survey: Survey) -> Survey:
+    def _after_lack(self, survey: DispatchPlan) -> DispatchPlan:
         """Ask for one delivery a second while hookd itself lacks descriptors: all the others would fail alike."""
         if not self._lack_until:
             return survey
         rest_s = self._lack_until - self._clock.monotonic()
         if rest_s > 0:
-            return Survey((), min(rest_s, survey.nap_s))
-        return replace(survey, wants=tuple(replace(want, seats=1) for want in survey.wants[:1]))
+            return DispatchPlan((), min(rest_s, survey.sleep_s))
+        return replace(survey, wants=tuple(replace(want, slots=1) for want in survey.wants[:1]))
 
     async def _nap(self, seconds: float) -> None:
         try:
@@ -178,10 +178,10 @@ class Worker:
         except TimeoutError:
             return
 
-    async def _survey(self, now: float) -> Survey:
+    async def _survey(self, now: float) -> DispatchPlan:
         due = dict(await self._store.earliest_due())
         if self._unrecorded:
-            return Survey((), STORE_RETRY_S)
+            return DispatchPlan((), STORE_RETRY_S)
         config, mono = self._holder.current.config, self._clock.monotonic()
         if config is not self._surveyed:
             self._surveyed = config
@@ -189,28 +189,28 @@ class Worker:
         self._note_parked(due.keys(), config)
         await self._hasten_probes(due, config, now, mono)
         free = config.daemon.in_flight - self._in_flight
-        wants: list[Want] = []
+        wants: list[ClaimRequest] = []
         probing: set[str] = set()
-        nap_s = LONGEST_NAP_S
+        sleep_s = LONGEST_NAP_S
         for name, due_at in self._in_turn(due):
             if name in self._parking.still:
                 continue
             lane = self._lane(name)
             wait_s = max(due_at, lane.hold_until) - now
             if wait_s > 0:
-                nap_s = min(nap_s, wait_s, lane.breaker.wait_s(mono) or wait_s)
+                sleep_s = min(sleep_s, wait_s, lane.breaker.wait_s(mono) or wait_s)
                 continue
             webhook = config.webhooks[name]
             lane.follow(webhook)
-            seats = lane.seats(webhook, free=free, mono=mono)
-            if seats > 0:
-                wants.append(Want(name, seats, webhook.timeout_s + LEASE_MARGIN_S))
-                free = max(0, free - seats)
+            slots = lane.slots(webhook, free=free, mono=mono)
+            if slots > 0:
+                wants.append(ClaimRequest(name, slots, webhook.timeout_s + LEASE_MARGIN_S))
+                free = max(0, free - slots)
                 if lane.breaker.state is BreakerState.OPEN:
                     probing.add(name)
             else:
-                nap_s = min(nap_s, lane.wait_s(webhook, mono=mono) or nap_s)
-        return Survey(tuple(wants), nap_s, frozenset(probing))
+                sleep_s = min(sleep_s, lane.wait_s(webhook, mono=mono) or sleep_s)
+        return DispatchPlan(tuple(wants), sleep_s, frozenset(probing))
 
     async def _hasten_probes(self, due: dict[str, float], config: Config, now: float, mono: float) -> None:
         """Make something due for each probe that may go out now; all at once, as many may have opened together."""
@@ -221,7 +221,7 @@ class Worker:
             wants_probe = due[name] > now and lane.wants_probe(now=now, mono=mono)
             if wants_probe and name not in self._nothing_to_hasten:
                 early.append(name)
-        hastened = await asyncio.gather(*(self._store.hasten(name, now=now) for name in early))
+        hastened = await asyncio.gather(*(self._store.make_due(name, now=now) for name in early))
         for name, done in zip(early, hastened, strict=True):
             if done:
                 due[name] = now
@@ -251,13 +251,13 @@ class Worker:
         for name in began:
             log.warning("webhook.parked", webhook=name, reason=self._parking.why[name])
             if self._looked:  # what is parked at a start is no news
-                self._say(WebhookParked(name, self._parking.why[name]))
+                self._emit(WebhookParked(name, self._parking.why[name]))
         for name in ended:
             log.info("webhook.resumed", webhook=name)
-            self._say(WebhookResumed(name, before[name]))
+            self._emit(WebhookResumed(name, before[name]))
         self._looked = True
 
-    async def _claim(self, survey: Survey, now: float) -> None:
+    async def _claim(self, survey: DispatchPlan, now: float) -> None:
         leases = await self._store.claim(survey.wants, now=now, generation=self._holder.current.ref)
         loop = asyncio.get_running_loop()
         for lease in leases:
@@ -294,7 +294,7 @@ class Worker:
             if await self._record(
                 outcome_log.attempt_row(lease, outcome, generation.ref), lease, settlement, now
             ):
-                outcome_log.ended(lease, outcome, settlement, self._metrics, self._say)
+                outcome_log.ended(lease, outcome, settlement, self._metrics, self._emit)
         finally:
             self._nothing_to_hasten.discard(lease.webhook)
             del self._tasks[lease.delivery_id]

@@ -147,7 +147,7 @@ class WebhookDef:
     enabled: bool = True
 
 
-class Fill(StrEnum):
+class Escaping(StrEnum):
     """How a variable's value is written into a message (spec 4)."""
 
     TEXT = "text"  # as text, byte for byte (a message that is not JSON)
@@ -156,7 +156,7 @@ class Fill(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class Placeholder:
     """One `${…}` of a message.
 
     Attributes:
@@ -167,7 +167,7 @@ class Slot:
     """
 
     name: str
-    fill: Fill
+    fill: Escaping
     path: tuple[str, ...] = ()
     default: str | None = None
 
@@ -176,7 +176,7 @@ class Slot:
 class Template:
     """A compiled message: literal text and slots in any order; joined and encoded as UTF-8 they are the body."""
 
-    parts: tuple[str | Slot, ...]
+    parts: tuple[str | Placeholder, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +333,7 @@ class DaemonDef:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SourcePosition:
     """Where something stands: file, line and column, both from 1."""
 
     path: str
@@ -374,7 +374,7 @@ class Config:
     tasks: Mapping[str, TaskDef] = field(default_factory=dict)
     events: Mapping[str, EventDef] = field(default_factory=dict)
     schedules: Mapping[str, ScheduleDef] = field(default_factory=dict)
-    places: Mapping[str, Place] = field(default_factory=dict)
+    places: Mapping[str, SourcePosition] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 

@@ -49,11 +49,11 @@ class GenerationRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class ClaimRequest:
     """A lane's wish to claim: so many deliveries of this webhook, each leased for so long (seconds)."""
 
     webhook: str
-    seats: int
+    slots: int
     lease_s: float
 
 

@@ -159,7 +159,7 @@ class DaemonStarted:
     hash: str
 
 
-Single: TypeAlias = (
+UnmergedEvent: TypeAlias = (
     WebhookParked
     | WebhookResumed
     | ConfigRejected
@@ -170,18 +170,18 @@ Single: TypeAlias = (
 )
 """Facts that are reported one by one."""
 
-Fact: TypeAlias = DeliveryDead | Single
+OperatorEvent: TypeAlias = DeliveryDead | UnmergedEvent
 """What may be told."""
 
-Tell: TypeAlias = Callable[[Fact], None]
+Emit: TypeAlias = Callable[[OperatorEvent], None]
 """Takes note of a fact; returns at once and never raises."""
 
 
-def unheard(_fact: Fact) -> None:
+def discard(_fact: OperatorEvent) -> None:
     """Tell nobody."""
 
 
-class Report(NamedTuple):
+class EventDraft(NamedTuple):
     """A fact as an event: `object` is the object's name."""
 
     type: str
@@ -190,26 +190,28 @@ class Report(NamedTuple):
     data: Mapping[str, Any]
 
 
-def report(fact: DeliveriesDead | Single) -> Report:
+def event_draft(fact: DeliveriesDead | UnmergedEvent) -> EventDraft:
     """The event that a fact becomes. `data.summary` is always a sentence for people."""
     match fact:
         case DeliveriesDead():
-            made = Report("hookd.delivery", "dead", fact.last.webhook, _dead(fact))
+            made = EventDraft("hookd.delivery", "dead", fact.last.webhook, _dead(fact))
         case WebhookParked():
-            made = Report("hookd.webhook", "parked", fact.webhook, _parked(fact))
+            made = EventDraft("hookd.webhook", "parked", fact.webhook, _parked(fact))
         case WebhookResumed(webhook, reason):
             summary = f"deliveries to {webhook} go out again"
-            made = Report("hookd.webhook", "resumed", webhook, {"summary": summary, "reason": str(reason)})
+            made = EventDraft(
+                "hookd.webhook", "resumed", webhook, {"summary": summary, "reason": str(reason)}
+            )
         case ConfigRejected():
-            made = Report("hookd.config", "rejected", fact.path, _rejected(fact))
+            made = EventDraft("hookd.config", "rejected", fact.path, _rejected(fact))
         case ConfigApplied():
-            made = Report("hookd.config", "applied", fact.path, _applied(fact))
+            made = EventDraft("hookd.config", "applied", fact.path, _applied(fact))
         case ScheduleMissed():
-            made = Report("hookd.schedule", "missed", fact.schedule, _missed(fact))
+            made = EventDraft("hookd.schedule", "missed", fact.schedule, _missed(fact))
         case StoreRecovered():
-            made = Report("hookd.store", "recovered", fact.path, _recovered(fact))
+            made = EventDraft("hookd.store", "recovered", fact.path, _recovered(fact))
         case DaemonStarted():
-            made = Report("hookd.daemon", "started", fact.host, _started(fact))
+            made = EventDraft("hookd.daemon", "started", fact.host, _started(fact))
         case _:
             assert_never(fact)
     return made

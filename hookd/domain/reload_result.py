@@ -36,7 +36,7 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ReloadResult:
     """How a reload ended.
 
     Attributes:

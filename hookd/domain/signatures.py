@@ -62,7 +62,7 @@ def signature_headers(
             assert_never(signing.style)
 
 
-class Verdict(StrEnum):
+class SignatureCheck(StrEnum):
     """What checking a signature found."""
 
     VALID = "valid"
@@ -74,7 +74,7 @@ class Verdict(StrEnum):
 class Verification:
     """The result of `verify`; without a signature `style` is None, with a valid one `reason` is empty."""
 
-    verdict: Verdict
+    verdict: SignatureCheck
     style: SigningStyle | None = None
     reason: str = ""
 
@@ -106,11 +106,11 @@ def verify(
     if "x-hub-signature-256" in lowered:
         reason = _github_fault(lowered["x-hub-signature-256"], body, secrets)
         return _verification(SigningStyle.GITHUB, reason)
-    return Verification(Verdict.ABSENT, reason="the request carries no signature")
+    return Verification(SignatureCheck.ABSENT, reason="the request carries no signature")
 
 
 def _verification(style: SigningStyle, fault: str) -> Verification:
-    return Verification(Verdict.INVALID if fault else Verdict.VALID, style, fault)
+    return Verification(SignatureCheck.INVALID if fault else SignatureCheck.VALID, style, fault)
 
 
 def _standard_fault(

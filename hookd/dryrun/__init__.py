@@ -3,8 +3,8 @@
 Must never: talk to the daemon, send anything, or match and render by itself; that is asked of `hookd.explain`.
 """
 
-from hookd.dryrun.case import Case, Difference, Expected, Verdict
+from hookd.dryrun.case import Case, CaseResult, Expected, Mismatch
 from hookd.dryrun.case_files import read_cases
 from hookd.dryrun.compare import judge
 
-__all__ = ["Case", "Difference", "Expected", "Verdict", "judge", "read_cases"]
+__all__ = ["Case", "CaseResult", "Expected", "Mismatch", "judge", "read_cases"]

@@ -52,7 +52,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Mismatch:
     """One thing in which a case and the configuration differ.
 
     Attributes:
@@ -75,11 +75,11 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CaseResult:
     """What came of a case; it passed where there is no difference."""
 
     case: Case
-    differences: tuple[Difference, ...]
+    differences: tuple[Mismatch, ...]
 
     @property
     def passed(self) -> bool:

@@ -15,9 +15,9 @@ from typing import Any
 from hookd import intake
 from hookd.config.build.rules import Known, check_name
 from hookd.config.schema import TESTS, Validators
-from hookd.config.yaml.cursor import Document, Scope, Spot, View
+from hookd.config.yaml.cursor import Cursor, Document, Location, Scope
 from hookd.config.yaml.files import MAX_CONFIG_BYTES, Unreadable, read_regular
-from hookd.config.yaml.findings import Finding, Severity, Steps, quoted, shown_path
+from hookd.config.yaml.findings import Diagnostic, Severity, Steps, quoted, shown_path
 from hookd.config.yaml.tree import Node, parse
 from hookd.domain.definitions import Config
 from hookd.domain.errors import EventRejected
@@ -30,19 +30,19 @@ _END = 253_370_764_800
 """9999-01-01T00:00:00Z: an instant before it has a date in every time zone."""
 
 
-def read_cases(paths: Sequence[Path], config: Config) -> tuple[list[Case], list[Finding]]:
+def read_cases(paths: Sequence[Path], config: Config) -> tuple[list[Case], list[Diagnostic]]:
     """The cases of test files, in order, and what is wrong with the files; a case with a finding is left out.
 
     Args:
         paths: the files.
         config: the configuration that is tested: names are looked up in it, events are held against its catalogue.
     """
-    reader = _Reader(config)
+    reader = _CaseReader(config)
     cases = [case for path in paths for case in reader.file(path)]
     return cases, reader.findings
 
 
-class _Reader:
+class _CaseReader:
     """Reads test files, one after the other."""
 
     def __init__(self, config: Config) -> None:
@@ -53,7 +53,7 @@ class _Reader:
             "webhook": Known(config.webhooks, "webhooks"),
             "rule": Known((rule.place for rule in config.event_rules()), "rules"),
         }
-        self.findings: list[Finding] = []
+        self.findings: list[Diagnostic] = []
 
     def file(self, path: Path) -> list[Case]:
         """The sound cases of a file."""
@@ -61,7 +61,7 @@ class _Reader:
         try:
             document = Document(path, parse(read_regular(path, MAX_CONFIG_BYTES)))
         except Unreadable as error:
-            self.findings.append(Finding(shown_path(path), 1, 1, "file", Severity.ERROR, error.reason))
+            self.findings.append(Diagnostic(shown_path(path), 1, 1, "file", Severity.ERROR, error.reason))
             return []
         cases = self._cases(scope, document)
         self.findings += sorted(set(scope.findings), key=_order)
@@ -70,7 +70,7 @@ class _Reader:
     def _cases(self, scope: Scope, document: Document) -> list[Case]:
         root = document.tree.root
         root = Node({}, 1, 1) if root is None else root
-        top = View(scope, document, Spot(root, (), (root.line, root.column)))
+        top = Cursor(scope, document, Location(root, (), (root.line, root.column)))
         faulty = _Faulty(top)
         for line, column, steps, message in document.tree.problems:
             faulty.report(line, column, steps or ("yaml",), message)
@@ -79,7 +79,7 @@ class _Reader:
         cases = None if root.broken or not isinstance(root.value, dict) else top.get("cases")
         return [] if cases is None else list(self._sound(cases, faulty))
 
-    def _sound(self, cases: View, faulty: "_Faulty") -> Iterator[Case]:
+    def _sound(self, cases: Cursor, faulty: "_Faulty") -> Iterator[Case]:
         names: dict[str, int] = {}
         for view in cases.items():
             if not isinstance(view.value, dict):
@@ -88,7 +88,7 @@ class _Reader:
             if unique and view.steps[1] not in faulty.cases and (case := self._case(view)) is not None:
                 yield case
 
-    def _case(self, view: View) -> Case | None:
+    def _case(self, view: Cursor) -> Case | None:
         """A case without a finding so far; None where it has one now."""
         before = len(view.scope.findings)
         name, given, expect = view.get("name"), view.get("event"), view.get("expect")
@@ -103,7 +103,7 @@ class _Reader:
             return None
         return Case(view.document.shown, view.node.line, name.value, event, expected, at)
 
-    def _event(self, view: View) -> Event | None:
+    def _event(self, view: Cursor) -> Event | None:
         """The event, by the rules of `POST /v1/events`."""
         try:
             value = intake.parse_json(json.dumps(view.node.plain()).encode())
@@ -122,7 +122,7 @@ class _Reader:
                 view.error(rejected.detail)
         return None
 
-    def _expected(self, view: View) -> Expected:
+    def _expected(self, view: Cursor) -> Expected:
         for noun, known in self._known.items():
             if (named := view.get(noun)) is not None:
                 check_name(named, known, noun)
@@ -138,7 +138,7 @@ class _Reader:
 class _Faulty:
     """Takes findings about a file, and notes which cases they are in."""
 
-    def __init__(self, top: View) -> None:
+    def __init__(self, top: Cursor) -> None:
         self._top = top
         self.cases: set[str | int] = set()
 
@@ -148,11 +148,11 @@ class _Faulty:
         self._top.report(line, column, steps or ("file",), message)
 
 
-def _order(finding: Finding) -> tuple[int, int, str, str]:
+def _order(finding: Diagnostic) -> tuple[int, int, str, str]:
     return finding.line, finding.column, finding.where, finding.message
 
 
-def _is_unique(name: View | None, names: dict[str, int]) -> bool:
+def _is_unique(name: Cursor | None, names: dict[str, int]) -> bool:
     """Whether a name is the first of its kind, which it then is; if not, that is reported."""
     if name is None:
         return True
@@ -163,7 +163,7 @@ def _is_unique(name: View | None, names: dict[str, int]) -> bool:
     return True
 
 
-def _check_once(expect: View) -> None:
+def _check_once(expect: Cursor) -> None:
     seen: dict[str, int] = {}
     for index, item in enumerate(expect.items()):
         task = item.get("task")
@@ -174,7 +174,7 @@ def _check_once(expect: View) -> None:
             task.error(f"expect[{first}] names this task already, and an event fires a task once")
 
 
-def _read_at(view: View | None) -> float:
+def _read_at(view: Cursor | None) -> float:
     if view is None:
         return DEFAULT_AT
     with suppress(ValueError, OverflowError):
@@ -187,13 +187,13 @@ def _read_at(view: View | None) -> float:
     return DEFAULT_AT
 
 
-def _headers(view: View) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _headers(view: Cursor) -> Iterator[tuple[str, tuple[str, ...]]]:
     for name, value in view.entries():
         given: Any = value.node.plain()
         yield name, () if given is None else tuple(given) if isinstance(given, list) else (given,)
 
 
-def _pointed(view: View, pointer: str) -> View:
+def _pointed(view: Cursor, pointer: str) -> Cursor:
     """The value at a JSON pointer below, or the nearest above it that is there."""
     for step in pointer.split("/")[1:]:
         key = step.replace("~1", "/").replace("~0", "~")

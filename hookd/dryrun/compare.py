@@ -16,13 +16,13 @@ from hookd import intake
 from hookd.config.generation import Generation
 from hookd.domain.definitions import Config, kept_elsewhere
 from hookd.domain.errors import EventRejected
-from hookd.dryrun.case import RANDOM, Case, Difference, Expected, Verdict
+from hookd.dryrun.case import RANDOM, Case, CaseResult, Expected, Mismatch
 from hookd.dryrun.explain import Explained, ExplainedRequest, Shown, explain
 
 _LEAST_LINES = 2
 
 
-def judge(case: Case, generation: Generation) -> Verdict:
+def judge(case: Case, generation: Generation) -> CaseResult:
     """Compare what the configuration would send for the case's event with what the case expects.
 
     Args:
@@ -30,7 +30,7 @@ def judge(case: Case, generation: Generation) -> Verdict:
         generation: of a configuration that was loaded as portable, so that no secret is in it but a literal one.
     """
     explained = explain(case.event, generation, now=case.at, random=RANDOM)
-    return Verdict(case, tuple(_differences(case.expect, explained, generation.config)))
+    return CaseResult(case, tuple(_differences(case.expect, explained, generation.config)))
 
 
 def same_json(one: Any, other: Any) -> bool:
@@ -44,7 +44,7 @@ def same_json(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _differences(expect: Sequence[Expected], explained: Explained, config: Config) -> Iterator[Difference]:
+def _differences(expect: Sequence[Expected], explained: Explained, config: Config) -> Iterator[Mismatch]:
     sent = [request for request in explained.requests if not request.withheld]
     pairs = _paired(expect, sent)
     for index, expected in enumerate(expect):
@@ -53,10 +53,10 @@ def _differences(expect: Sequence[Expected], explained: Explained, config: Confi
             yield from _compared(where, expected, sent[pairs[index]])
         else:
             reasons = _withheld(expected, explained) or _near(expected, explained, config)
-            yield Difference(where, _wanted(expected), reasons=tuple(reasons))
+            yield Mismatch(where, _wanted(expected), reasons=tuple(reasons))
     for number, request in enumerate(sent):
         if number not in pairs.values():
-            yield Difference("", _about(request), got=f"by the rule {request.rule}")
+            yield Mismatch("", _about(request), got=f"by the rule {request.rule}")
 
 
 def _paired(expect: Sequence[Expected], sent: Sequence[ExplainedRequest]) -> dict[int, int]:
@@ -113,7 +113,7 @@ def _meant(expected: Expected, request: ExplainedRequest) -> bool:
     return expected.webhook in {None, request.webhook}
 
 
-def _compared(where: str, expected: Expected, request: ExplainedRequest) -> Iterator[Difference]:
+def _compared(where: str, expected: Expected, request: ExplainedRequest) -> Iterator[Mismatch]:
     about = _about(request)
     for name, wanted, got in (
         ("webhook", expected.webhook, request.webhook),
@@ -122,7 +122,7 @@ def _compared(where: str, expected: Expected, request: ExplainedRequest) -> Iter
         ("url", expected.url, request.request.url),
     ):
         if wanted is not None and wanted != got:
-            yield Difference(where, about, name, _quoted(wanted), _quoted(got))
+            yield Mismatch(where, about, name, _quoted(wanted), _quoted(got))
     for name, values in expected.headers:
         yield from _header(where, about, name, values, request)
     if expected.body is not None:
@@ -131,7 +131,7 @@ def _compared(where: str, expected: Expected, request: ExplainedRequest) -> Iter
 
 def _header(
     where: str, about: str, name: str, wanted: tuple[str, ...], request: ExplainedRequest
-) -> Iterator[Difference]:
+) -> Iterator[Mismatch]:
     found = [
         (_value(shown, real), shown)
         for (key, shown), (_, real) in zip(request.headers, request.request.headers, strict=True)
@@ -140,7 +140,7 @@ def _header(
     if tuple(value for value, _ in found) != wanted:
         got = ", ".join(_told(value, shown) for value, shown in found) or "not sent"
         expected = ", ".join(map(_quoted, wanted)) or "not sent"
-        yield Difference(where, about, f"headers.{name}", expected, got)
+        yield Mismatch(where, about, f"headers.{name}", expected, got)
 
 
 def _value(shown: Shown, real: str) -> str:
@@ -155,7 +155,7 @@ def _told(value: str, shown: Shown) -> str:
     return f"{shown.text} (a literal credential, which is not shown)"
 
 
-def _body(where: str, about: str, wanted: Any, body: bytes) -> Iterator[Difference]:
+def _body(where: str, about: str, wanted: Any, body: bytes) -> Iterator[Mismatch]:
     text = body.decode()
     if isinstance(wanted, str):
         if wanted != text:
@@ -165,18 +165,18 @@ def _body(where: str, about: str, wanted: Any, body: bytes) -> Iterator[Differen
         value = intake.parse_json(body)
     except EventRejected:
         got = "no body" if not body else f"not JSON: {_quoted(text)}"
-        yield Difference(where, about, "body", _compact(wanted), got)
+        yield Mismatch(where, about, "body", _compact(wanted), got)
         return
     if not same_json(wanted, value):
-        yield Difference(where, about, "body", lines=_diff(_pretty(wanted), _pretty(value)))
+        yield Mismatch(where, about, "body", lines=_diff(_pretty(wanted), _pretty(value)))
 
 
-def _unlike(where: str, about: str, wanted: str, text: str) -> Difference:
+def _unlike(where: str, about: str, wanted: str, text: str) -> Mismatch:
     """Two texts that are not the same: line by line where there are several."""
     lines = wanted.split("\n"), text.split("\n")
     if max(map(len, lines)) < _LEAST_LINES:
-        return Difference(where, about, "body", _quoted(wanted), _quoted(text) if text else "no body")
-    return Difference(where, about, "body", lines=_diff(*lines))
+        return Mismatch(where, about, "body", _quoted(wanted), _quoted(text) if text else "no body")
+    return Mismatch(where, about, "body", lines=_diff(*lines))
 
 
 def _diff(wanted: list[str], got: list[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 What matches, what is rendered and what goes out is asked of `rules` and `delivery.request`, as the daemon does, so
 that what is explained and what is sent can never differ.
 
-Must never: do I/O, read a clock, or put a secret into anything but a `Request`.
+Must never: do I/O, read a clock, or put a secret into anything but a `OutgoingRequest`.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from hookd.config.generation import Generation
-from hookd.delivery.request import TRACE_HEADERS, Request, build
+from hookd.delivery.request import TRACE_HEADERS, OutgoingRequest, build
 from hookd.domain.definitions import Config, EventDef, Secret, Tls, WebhookDef, names_credential
 from hookd.domain.events import Event, EventObject
 from hookd.domain.text import shown
@@ -84,7 +84,7 @@ class ExplainedRequest:
     task: str
     webhook: str
     rule: str
-    request: Request
+    request: OutgoingRequest
     url: Shown
     headers: tuple[tuple[str, Shown], ...]
     tls: Tls
@@ -265,7 +265,7 @@ def _split(url: str) -> SplitResult:
     return urlsplit("")
 
 
-def _shown_headers(webhook: WebhookDef, request: Request, now: float) -> Iterator[tuple[str, Shown]]:
+def _shown_headers(webhook: WebhookDef, request: OutgoingRequest, now: float) -> Iterator[tuple[str, Shown]]:
     """The request's headers, in order; which of them are secret, a request with numbers for values tells."""
     numbers = tuple((name, Secret(f"\0{number}")) for number, (name, _) in enumerate(webhook.headers))
     numbered = replace(webhook, headers=numbers, signing=None)

@@ -79,7 +79,7 @@ def decode_cloudevent(value: Any, *, types: Types) -> Event:
     Raises:
         EventRejected: 422, with every fault.
     """
-    reader = _Reader(types)
+    reader = _CloudEventReader(types)
     if isinstance(value, list):
         reader.faults.add(
             "", "a CloudEvent must be an object; application/cloudevents-batch+json takes an array"
@@ -91,7 +91,7 @@ def decode_cloudevent(value: Any, *, types: Types) -> Event:
 
 def decode_cloudevents(values: Any, *, types: Types) -> list[Event]:
     """Every event of the JSON batch format, in order; there may be none (section 4). Raises as `decode_cloudevent`."""
-    reader = _Reader(types)
+    reader = _CloudEventReader(types)
     events = []
     if not isinstance(values, list):
         reader.faults.add("", f"a batch must be an array of CloudEvents, not {kind(values)}")
@@ -118,7 +118,7 @@ def decode_binary(
     Raises:
         EventRejected: 400, the data is said to be JSON, or looks like it, and is not; 422, with every fault.
     """
-    reader = _Reader(types)
+    reader = _CloudEventReader(types)
     attributes = _attributes(headers, reader.faults)
     reader.faults.raise_any()
     data = {} if not body else _data_of_body(body, content_type)
@@ -133,7 +133,7 @@ def is_json(content_type: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _CloudEventReader:
     """Reads the events of one request."""
 
     types: Types

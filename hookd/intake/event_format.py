@@ -57,7 +57,7 @@ def decode_event(
     Raises:
         EventRejected: 422, with every fault.
     """
-    reader = _Reader(types, make_id, own)
+    reader = _EventReader(types, make_id, own)
     event = reader.event(value, "" if index is None else f"/{index}", default_id)
     reader.faults.raise_any()
     return event
@@ -78,7 +78,7 @@ def decode_batch(
     Raises:
         EventRejected: 422, with every fault of every event; the batch is empty.
     """
-    reader = _Reader(types, make_id, own)
+    reader = _EventReader(types, make_id, own)
     if not values:
         reader.faults.add("", "there is no event in the batch")
     events = []
@@ -135,7 +135,7 @@ def decode_send(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _EventReader:
     """Reads the events of one request."""
 
     types: Types

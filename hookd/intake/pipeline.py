@@ -17,7 +17,7 @@ from hookd.domain.definitions import ScheduleDef, TaskDef, Template, WebhookDef
 from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailable, TaskSpent
 from hookd.domain.events import Event, EventObject, Kind, NewDelivery, Receipt, Submission
 from hookd.domain.ids import new_id
-from hookd.domain.operator_events import ID_PREFIX, Report
+from hookd.domain.operator_events import ID_PREFIX, EventDraft
 from hookd.domain.tracing import Trace
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
@@ -123,7 +123,7 @@ class Intake:
         fired = self._fire(event, ((task, schedule.place) for task in tasks), generation, now)
         return (await self._enqueue((Submission(event, tuple(fired)),), generation, now))[0]
 
-    async def report(self, fact: Report, at: float, generation: Generation) -> Receipt | None:
+    async def report(self, fact: EventDraft, at: float, generation: Generation) -> Receipt | None:
         """Take in what hookd says about itself, by the same rules as any event (spec 10).
 
         Args:

@@ -21,7 +21,7 @@ KEPT = 4096
 
 
 @dataclass(slots=True)
-class Fact:
+class LogRecord:
     """One fact.
 
     Attributes:
@@ -40,7 +40,7 @@ class Fact:
     line: bytes | None = None
 
 
-class Feed:
+class LogTail:
     """The facts of one run of the daemon. Made, and read, in the event loop.
 
     Attributes:
@@ -54,7 +54,7 @@ class Feed:
         self.latest = 0
         self.closed = False
         self._clock = clock
-        self._ring: list[Fact | None] = [None] * kept
+        self._ring: list[LogRecord | None] = [None] * kept
         self._bells: set[asyncio.Event] = set()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -75,10 +75,12 @@ class Feed:
                 self._loop.call_soon_threadsafe(self.put, level, name, facts)
             return
         self.latest += 1
-        self._ring[self.latest % len(self._ring)] = Fact(self.latest, self._clock.now(), level, name, facts)
+        self._ring[self.latest % len(self._ring)] = LogRecord(
+            self.latest, self._clock.now(), level, name, facts
+        )
         self._ring_bells()
 
-    def after(self, number: int, most: int) -> tuple[int, list[Fact]]:
+    def after(self, number: int, most: int) -> tuple[int, list[LogRecord]]:
         """The facts that follow `number`, `most` at the most, and how many before them are kept no more."""
         first = max(number + 1, self.latest - len(self._ring) + 1)
         kept = (self._ring[n % len(self._ring)] for n in range(first, min(first + most, self.latest + 1)))

@@ -40,7 +40,7 @@ class _Bucket:
             yield from self.tags.get(tag, ())
 
 
-class Found(NamedTuple):
+class Matches(NamedTuple):
     """What an event matches.
 
     Attributes:
@@ -69,7 +69,7 @@ class Matcher:
         """Whether any rule is about this type and event."""
         return (type_name, event_name) in self._buckets
 
-    def match(self, event: Event, now: float) -> Found:
+    def match(self, event: Event, now: float) -> Matches:
         """The rules that match; `now` (seconds since the epoch) is the time of an event that has none."""
         facts = Facts(event, now)
         rules: list[EventDef] = []
@@ -81,7 +81,7 @@ class Matcher:
                     rules.append(rule)
             except EvaluationError as error:
                 failures.append((rule.place, str(error)))
-        return Found(tuple(rules), tuple(failures))
+        return Matches(tuple(rules), tuple(failures))
 
     def _indexed(self, event: Event) -> _Rules:
         """The rules of the event's type, event and object, in order; `where` apart."""

@@ -15,7 +15,7 @@ from hookd.server.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AccessPolicy:
     """What one listener demands.
 
     Attributes:
@@ -33,7 +33,7 @@ class Door:
     own: str = ""
 
     @classmethod
-    def of(cls, listen: UnixListen | HttpListen) -> "Door":
+    def of(cls, listen: UnixListen | HttpListen) -> "AccessPolicy":
         """The demands of a configured listener."""
         if isinstance(listen, UnixListen):
             return cls(any_host=True)

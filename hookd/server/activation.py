@@ -20,7 +20,7 @@ _NO_STREAM = "a socket unit needs ListenStream= and Accept=no"
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class PassedSocket:
     """A listening socket that was passed.
 
     Attributes:
@@ -49,14 +49,14 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListenTarget:
     """Where hookd listens: an entry and the socket that stands in for it; without one, it is to be bound."""
 
     listen: UnixListen | HttpListen
-    passed: Passed | None = None
+    passed: PassedSocket | None = None
 
 
-def adopt(descriptors: Iterable[PassedDescriptor]) -> list[Passed]:
+def adopt(descriptors: Iterable[PassedDescriptor]) -> list[PassedSocket]:
     """The sockets behind the descriptors, not blocking, and not for child processes.
 
     Raises:
@@ -65,7 +65,7 @@ def adopt(descriptors: Iterable[PassedDescriptor]) -> list[Passed]:
     return [_adopt(each) for each in descriptors]
 
 
-def _adopt(descriptor: PassedDescriptor) -> Passed:
+def _adopt(descriptor: PassedDescriptor) -> PassedSocket:
     shown = f"descriptor {descriptor.fd} ({descriptor.name}), passed by systemd,"
     try:
         os.set_inheritable(descriptor.fd, False)
@@ -76,7 +76,7 @@ def _adopt(descriptor: PassedDescriptor) -> Passed:
         sock.close()
         raise SocketsUnfit(f"{shown} is not a listening Unix or TCP socket: {_NO_STREAM}")
     sock.setblocking(False)
-    return Passed(sock, descriptor.name)
+    return PassedSocket(sock, descriptor.name)
 
 
 def _listens(sock: socket.socket) -> bool:
@@ -87,7 +87,9 @@ def _listens(sock: socket.socket) -> bool:
     )
 
 
-def places(listen: Sequence[UnixListen | HttpListen], passed: Iterable[Passed]) -> list[Place]:
+def listen_targets(
+    listen: Sequence[UnixListen | HttpListen], passed: Iterable[PassedSocket]
+) -> list[ListenTarget]:
     """Every place to listen at: the entries in order, then passed Unix sockets that have none.
 
     Raises:
@@ -99,11 +101,11 @@ def places(listen: Sequence[UnixListen | HttpListen], passed: Iterable[Passed]) 
         fits = next((each for each in left if _stands_for(each, entry)), None)
         if fits is not None:
             left.remove(fits)
-        found.append(Place(entry, fits))
+        found.append(ListenTarget(entry, fits))
     return found + [_without_entry(each, listen) for each in left]
 
 
-def _stands_for(passed: Passed, entry: UnixListen | HttpListen) -> bool:
+def _stands_for(passed: PassedSocket, entry: UnixListen | HttpListen) -> bool:
     path = passed.unix_path
     if isinstance(entry, UnixListen):
         return path is not None and os.path.realpath(path) == os.path.realpath(entry.path)
@@ -124,10 +126,10 @@ def _addresses(entry: HttpListen) -> list[tuple[int, tuple[str, int]]]:
     return [(family, (str(address[0]), entry.port)) for family, _, _, _, address in found]
 
 
-def _without_entry(passed: Passed, listen: Sequence[UnixListen | HttpListen]) -> Place:
+def _without_entry(passed: PassedSocket, listen: Sequence[UnixListen | HttpListen]) -> ListenTarget:
     path = passed.unix_path
     if path is not None:
-        return Place(UnixListen(path), passed)
+        return ListenTarget(UnixListen(path), passed)
     shown = passed.shown()
     entries = ", ".join(_shown(each) for each in listen if isinstance(each, HttpListen)) or "none"
     raise SocketsUnfit(

@@ -9,7 +9,7 @@ import time
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
-from hookd.server.memory_budget import weight
+from hookd.server.memory_budget import estimated_size
 from hookd.server.messages import JSON_TYPE, Request
 from hookd.server.problems import Problem, busy
 
@@ -83,7 +83,7 @@ async def read(request: Request, limit: int, within_s: float = BODY_S) -> bytes:
         raise Problem(400, "the body's framing is broken", close=True) from None
     if len(raw) > limit:
         raise _too_large(limit)
-    request.share.enter(weight(raw), since=since, now=time.monotonic())
+    request.share.enter(estimated_size(raw), since=since, now=time.monotonic())
     return raw
 
 
@@ -92,7 +92,7 @@ async def _read_up_to(request: Request, limit: int, within_s: float) -> bytes:
     raw = bytearray()
     share = request.share
     async with asyncio.timeout(within_s) as deadline:
-        share.crowd_out = lambda: deadline.reschedule(0)
+        share.evict = lambda: deadline.reschedule(0)
         while chunk := await request.content.readany():
             raw += chunk
             share.grow(len(chunk))

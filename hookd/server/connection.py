@@ -2,7 +2,7 @@
 
 aiohttp's server bounds neither heads, bodies nor idle time, echoes bad bytes, and costs three times as much for a
 request (spec 14 gives the bounds). Requests of one connection are served in order, one at a time; each answer is one
-write, but for an endless one (`Answer.pieces`): there each piece is, and the next waits until the client has read it.
+write, but for an endless one (`Response.pieces`): there each piece is, and the next waits until the client has read it.
 
 Must never: look at what a request asks for, or know of other connections.
 """
@@ -21,13 +21,13 @@ from aiohttp.web_protocol import RequestPayloadError
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from hookd.domain.clock import Clock
-from hookd.server.limits import Bounds
-from hookd.server.memory_budget import Room
-from hookd.server.messages import Answer, Request
+from hookd.server.limits import Limits
+from hookd.server.memory_budget import MemoryBudget
+from hookd.server.messages import Request, Response
 from hookd.server.parse_errors import refusal
 from hookd.server.problems import Problem, unavailable
 
-Serve = Callable[[Request], Awaitable[Answer]]
+Serve = Callable[[Request], Awaitable[Response]]
 """Answers a request; must not raise."""
 
 READ_BYTES = 64 * 1024
@@ -41,8 +41,8 @@ class Keeper(Protocol):
 
     serve: Serve
     clock: Clock
-    bounds: Bounds
-    room: Room
+    bounds: Limits
+    room: MemoryBudget
 
     def enter(self, connection: "Connection") -> None:
         """Take a new connection in, or turn it away."""
@@ -242,7 +242,7 @@ class Connection(BaseProtocol):
         if close:
             self._close(linger=unread_body or bool(self._queue) or self._buffer_paused)
 
-    async def _stream(self, answer: Answer, pieces: AsyncGenerator[bytes, None], *, chunked: bool) -> None:
+    async def _stream(self, answer: Response, pieces: AsyncGenerator[bytes, None], *, chunked: bool) -> None:
         """Write an answer that comes in pieces (RFC 9112, 7.1; plain for HTTP/1.0), then close."""
         if chunked:
             answer.headers += (("Transfer-Encoding", "chunked"),)
@@ -289,7 +289,7 @@ class Connection(BaseProtocol):
         if not self.going and self.transport is not None:
             self.transport.write(data)
 
-    def _write(self, answer: Answer, connection: str, *, head_only: bool = False) -> None:
+    def _write(self, answer: Response, connection: str, *, head_only: bool = False) -> None:
         transport = self.transport
         if transport is not None and not transport.is_closing():
             now = self._listener.clock.now()

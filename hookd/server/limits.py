@@ -9,7 +9,7 @@ from hookd.server.body import BODY_S
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class Limits:
     """What a client may take (spec 14). Seconds, bytes and numbers.
 
     Attributes:

@@ -11,8 +11,8 @@ from heapq import nlargest
 
 from hookd.domain.clock import Clock
 from hookd.server.connection import Connection, Serve
-from hookd.server.limits import Bounds
-from hookd.server.memory_budget import Room
+from hookd.server.limits import Limits
+from hookd.server.memory_budget import MemoryBudget
 
 AT_ONCE = 64
 """Slow clients that are let go together where descriptors lack."""
@@ -27,7 +27,7 @@ LOOK_AGAIN_S = 0.02
 class Listener:
     """Makes the connections of one socket and keeps their number and patience within bounds."""
 
-    def __init__(self, serve: Serve, clock: Clock, bounds: Bounds, room: Room) -> None:
+    def __init__(self, serve: Serve, clock: Clock, bounds: Limits, room: MemoryBudget) -> None:
         self.serve = serve
         self.clock = clock
         self.bounds = bounds

@@ -18,12 +18,12 @@ PER_EVENT = 1024
 """Bytes that an event with its deliveries takes until it is stored, about."""
 
 
-class NoRoom(HookdError):
+class BudgetExceeded(HookdError):
     """More is being taken in than memory is meant for; nothing was stored. Answered 503."""
 
 
 @dataclass(slots=True)
-class Room:
+class MemoryBudget:
     """What all requests of a daemon share.
 
     Attributes:
@@ -38,14 +38,14 @@ class Room:
     waiting: int = 64 * 1024 * 1024
     patience_s: float = 3.0
     crowd: int = 100
-    _holding: dict["Share", float] = field(default_factory=dict)
-    _shares: dict["Share", None] = field(default_factory=dict)
+    _holding: dict["Reservation", float] = field(default_factory=dict)
+    _shares: dict["Reservation", None] = field(default_factory=dict)
     _come: int = 0
     _held: int = 0
 
-    def share(self) -> "Share":
+    def share(self) -> "Reservation":
         """The share of one request; it is to be released."""
-        return Share(self)
+        return Reservation(self)
 
 
 def _nothing() -> None:
@@ -53,7 +53,7 @@ def _nothing() -> None:
 
 
 @dataclass(slots=True, eq=False)
-class Share:
+class Reservation:
     """What one request takes.
 
     Attributes:
@@ -61,9 +61,9 @@ class Share:
         crowd_out: ends the reading of its body.
     """
 
-    room: Room
+    room: MemoryBudget
     crowded: bool = False
-    crowd_out: Callable[[], None] = _nothing
+    evict: Callable[[], None] = _nothing
     _coming: int = 0
     _held: int = 0
 
@@ -77,7 +77,7 @@ class Share:
             slowest = next(iter(room._shares))  # noqa: SLF001
             slowest.crowded = True
             slowest.arrived()
-            slowest.crowd_out()
+            slowest.evict()
 
     def arrived(self) -> None:
         """Nothing of the body is still to come."""
@@ -90,11 +90,11 @@ class Share:
         """Take so many bytes until the request is answered.
 
         Raises:
-            NoRoom: others take too much already.
+            BudgetExceeded: others take too much already.
         """
         room = self.room
         if room._held + size > room.waiting and room._held > self._held:  # noqa: SLF001
-            raise NoRoom
+            raise BudgetExceeded
         self._held += size
         room._held += size  # noqa: SLF001
 
@@ -102,13 +102,13 @@ class Share:
         """As `hold`, for a request that is complete `since` then (both instants by the monotonic clock).
 
         Raises:
-            NoRoom: others take too much, or have been waiting too long.
+            BudgetExceeded: others take too much, or have been waiting too long.
         """
         room = self.room
         holding = room._holding  # noqa: SLF001
         late = len(holding) >= room.crowd and now - next(iter(holding.values())) > room.patience_s
         if late or now - since > room.patience_s:
-            raise NoRoom
+            raise BudgetExceeded
         self.hold(size)
         holding[self] = since
 
@@ -120,6 +120,6 @@ class Share:
         self._held = 0
 
 
-def weight(raw: bytes) -> int:
+def estimated_size(raw: bytes) -> int:
     """About how many bytes a JSON text takes while it is served."""
     return len(raw) + PER_VALUE * (raw.count(b",") + raw.count(b"[") + raw.count(b"{"))

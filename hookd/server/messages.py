@@ -14,7 +14,7 @@ from aiohttp import StreamReader
 from multidict import CIMultiDictProxy
 
 from hookd import __version__
-from hookd.server.memory_budget import Share
+from hookd.server.memory_budget import Reservation
 
 JSON_TYPE = "application/json"
 
@@ -41,7 +41,7 @@ class Request:
     content: StreamReader
     own_host: Callable[[], str]
     send_now: Callable[[bytes], None]
-    share: Share
+    share: Reservation
     arrived_at: float
     parameters: Mapping[str, str] = field(default_factory=dict)
     guarded: bool = False
@@ -57,7 +57,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Answer:
+class Response:
     """What goes back. `close` ends the connection after it.
 
     Attributes:

@@ -7,7 +7,7 @@ import re
 
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 
-from hookd.server.limits import Bounds
+from hookd.server.limits import Limits
 from hookd.server.problems import Problem
 
 _MANY = "Too many headers received"
@@ -16,12 +16,12 @@ _TWICE = re.compile(r"Duplicate '([A-Za-z-]+)' header found\.")
 """The name is one of the few that the parser looks for, as it spells them."""
 
 
-def refusal(problem: HttpProcessingError, bounds: Bounds) -> Problem:
+def refusal(problem: HttpProcessingError, bounds: Limits) -> Problem:
     """The answer to a request that the parser could not read."""
     return Problem(400, _detail(problem, bounds))
 
 
-def _detail(problem: HttpProcessingError, bounds: Bounds) -> str:
+def _detail(problem: HttpProcessingError, bounds: Limits) -> str:
     if isinstance(problem, LineTooLong):
         return f"a header, or the target, is longer than {bounds.head_line} bytes"
     if type(problem) is BadHttpMessage:  # what derives from it holds what was sent

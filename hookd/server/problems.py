@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from hookd.domain.errors import Fault
-from hookd.server.messages import Answer
+from hookd.server.messages import Response
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -42,14 +42,14 @@ class Problem(Exception):
         self.headers = headers
         self.close = close
 
-    def answer(self) -> Answer:
+    def answer(self) -> Response:
         """The `application/problem+json` response."""
         body: dict[str, Any] = {"title": self.title, "status": self.status, "detail": self.detail}
         body["errors"] = [{"pointer": fault.pointer, "message": fault.message} for fault in self.faults]
         if self.near:
             body["near"] = list(self.near)
         raw = _encode(body).encode("utf-8", "backslashreplace")
-        return Answer(self.status, raw, PROBLEM_TYPE, self.headers, self.close)
+        return Response(self.status, raw, PROBLEM_TYPE, self.headers, self.close)
 
 
 def unavailable(detail: str, *, close: bool = False) -> Problem:
@@ -62,6 +62,6 @@ def busy(*, close: bool = False) -> Problem:
     return unavailable("more is being taken in than can be stored now; nothing was stored", close=close)
 
 
-def answer(value: Any, status: int = 200) -> Answer:
+def answer(value: Any, status: int = 200) -> Response:
     """A JSON answer."""
-    return Answer(status, _encode(value).encode())
+    return Response(status, _encode(value).encode())

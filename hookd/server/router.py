@@ -10,20 +10,20 @@ from urllib.parse import unquote
 
 from hookd.domain.errors import EventRejected, PendingLimitReached, StoreUnavailable, TaskSpent
 from hookd.observability import log
-from hookd.server.access import Door
-from hookd.server.memory_budget import NoRoom
-from hookd.server.messages import Answer, Request
+from hookd.server.access import AccessPolicy
+from hookd.server.memory_budget import BudgetExceeded
+from hookd.server.messages import Request, Response
 from hookd.server.problems import Problem, busy, unavailable
 from hookd.server.query import query_of
 
-Route = Callable[[Request, Mapping[str, str]], Awaitable[Answer]]
+RouteHandler = Callable[[Request, Mapping[str, str]], Awaitable[Response]]
 """A route: the request and the path's variables in, the answer out. May raise what `_refusal` knows."""
 
 
 class Routed(NamedTuple):
     """A route, and the names of the query's parameters that it takes; None: whatever comes is ignored."""
 
-    route: Route
+    route: RouteHandler
     query: frozenset[str] | None
 
 
@@ -35,7 +35,7 @@ class Router:
     _patterns: list[tuple[tuple[str, ...], dict[str, Routed]]] = field(default_factory=list)
 
     def add(
-        self, method: str, pattern: str, route: Route, query: frozenset[str] | None = frozenset()
+        self, method: str, pattern: str, route: RouteHandler, query: frozenset[str] | None = frozenset()
     ) -> None:
         """Register a route, with the query that it takes (`Routed`)."""
         routed = Routed(route, query)
@@ -96,11 +96,11 @@ def _fit(steps: Sequence[str], given: Sequence[str]) -> Mapping[str, str] | None
 class App:
     """Serves requests of one listener: its door, then the routes."""
 
-    def __init__(self, router: Router, door: Door) -> None:
+    def __init__(self, router: Router, door: AccessPolicy) -> None:
         self._router = router
         self._door = door
 
-    async def serve(self, request: Request) -> Answer:
+    async def serve(self, request: Request) -> Response:
         """Answer one request, whatever happens."""
         try:
             self._door.check(request)
@@ -121,17 +121,17 @@ def _refusal(exc: Exception) -> Problem:
             return Problem(exc.status, exc.detail, title=exc.title, faults=exc.faults)
         case TaskSpent():
             return Problem(409, str(exc), title="Task is spent")
-        case NoRoom() | PendingLimitReached() | StoreUnavailable():
+        case BudgetExceeded() | PendingLimitReached() | StoreUnavailable():
             return _later(exc)
         case _:
             log.error("request.failed", exc_info=exc)
             return unavailable("hookd failed to serve this request; its log says more")
 
 
-def _later(exc: NoRoom | PendingLimitReached | StoreUnavailable) -> Problem:
+def _later(exc: BudgetExceeded | PendingLimitReached | StoreUnavailable) -> Problem:
     """The refusal of what may succeed when it is asked again."""
     match exc:
-        case NoRoom():
+        case BudgetExceeded():
             return busy()
         case PendingLimitReached():
             return unavailable("too many deliveries are waiting (daemon.limits.pending); nothing was stored")

@@ -21,11 +21,11 @@ from hookd.domain.clock import Clock
 from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.domain.errors import ListenFailed
 from hookd.server.acceptor import Acceptor
-from hookd.server.access import Door
-from hookd.server.activation import Place
-from hookd.server.limits import Bounds
+from hookd.server.access import AccessPolicy
+from hookd.server.activation import ListenTarget
+from hookd.server.limits import Limits
 from hookd.server.listener import Listener
-from hookd.server.memory_budget import Room
+from hookd.server.memory_budget import MemoryBudget
 from hookd.server.router import App, Router
 
 BACKLOG = 1024
@@ -47,8 +47,8 @@ class Listeners:
 
     router: Router
     clock: Clock
-    bounds: Bounds = field(default_factory=Bounds)
-    room: Room = field(default_factory=Room)
+    bounds: Limits = field(default_factory=Limits)
+    room: MemoryBudget = field(default_factory=MemoryBudget)
     addresses: list[str] = field(default_factory=list)
     _bound: list[Acceptor] = field(default_factory=list)
     _passed: list[Acceptor] = field(default_factory=list)
@@ -60,14 +60,16 @@ class Listeners:
         """Whether a socket here was passed, so that clients may count on it while hookd is restarted."""
         return bool(self._passed)
 
-    async def open(self, place: Place) -> None:
+    async def open(self, place: ListenTarget) -> None:
         """Begin to serve at one place; where no socket was passed for it, its address is bound.
 
         Raises:
             ListenFailed: the address cannot be bound; the message says why and what to do.
         """
         listen = place.listen
-        listener = Listener(App(self.router, Door.of(listen)).serve, self.clock, self.bounds, self.room)
+        listener = Listener(
+            App(self.router, AccessPolicy.of(listen)).serve, self.clock, self.bounds, self.room
+        )
         self._listeners.append(listener)
         tls = _tls(listen) if isinstance(listen, HttpListen) else None
         sock = self._bind(listen) if place.passed is None else place.passed.sock

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 
-from hookd.config.generation import Holder
+from hookd.config.generation import CurrentConfig
 from hookd.domain.clock import Clock
 from hookd.domain.deliveries import State
 from hookd.domain.errors import PendingLimitReached, StoreUnavailable
@@ -26,13 +26,13 @@ from hookd.domain.operator_events import (
     OWN_TYPES,
     DeliveriesDead,
     DeliveryDead,
-    Fact,
-    Single,
+    OperatorEvent,
     StoreRecovered,
+    UnmergedEvent,
     WebhookParked,
     WebhookResumed,
+    event_draft,
     is_own_id,
-    report,
 )
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
@@ -63,13 +63,13 @@ class _Waiting:
     """A fact and when it was told, seconds since the epoch."""
 
     at: float
-    fact: Single
+    fact: UnmergedEvent
 
 
-class Reporter:
+class OperatorEventPublisher:
     """Reports facts. One instance for a daemon."""
 
-    def __init__(self, store: Store, intake: Intake, holder: Holder, clock: Clock) -> None:
+    def __init__(self, store: Store, intake: Intake, holder: CurrentConfig, clock: Clock) -> None:
         self._store = store
         self._intake = intake
         self._holder = holder
@@ -86,7 +86,7 @@ class Reporter:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
 
-    def tell(self, fact: Fact) -> None:
+    def tell(self, fact: OperatorEvent) -> None:
         """Take note of a fact; returns at once and never raises."""
         now = self._clock.now()
         if isinstance(fact, DeliveryDead):
@@ -184,14 +184,14 @@ class Reporter:
             deaths.go_on(newer)
         self._deaths[webhook] = deaths
 
-    async def _report(self, fact: Single | DeliveriesDead, at: float) -> Receipt | None:
+    async def _report(self, fact: UnmergedEvent | DeliveriesDead, at: float) -> Receipt | None:
         if not self._is_asked_for(fact):
             return None
-        return await self._intake.report(report(fact), at, self._holder.current)
+        return await self._intake.report(event_draft(fact), at, self._holder.current)
 
-    def _is_asked_for(self, fact: Single | DeliveriesDead) -> bool:
+    def _is_asked_for(self, fact: UnmergedEvent | DeliveriesDead) -> bool:
         """Whether any rule is about such facts; most configurations have none about most of them."""
-        told = report(fact)
+        told = event_draft(fact)
         return self._holder.current.matcher.knows(told.type, told.event)
 
     def _asks_for_webhooks(self) -> bool:
@@ -205,7 +205,7 @@ class Reporter:
             return False
         return await self._is_of_reports(webhook)
 
-    def _note_said(self, fact: Single) -> None:
+    def _note_said(self, fact: UnmergedEvent) -> None:
         if isinstance(fact, WebhookParked):
             self._said_parked.add(fact.webhook)
         elif isinstance(fact, WebhookResumed):
@@ -254,6 +254,6 @@ class Reporter:
                 _say_dropped(deaths.told(), str(exc))
 
 
-def _say_dropped(fact: Single | DeliveriesDead, why: str) -> None:
-    told = report(fact)
+def _say_dropped(fact: UnmergedEvent | DeliveriesDead, why: str) -> None:
+    told = event_draft(fact)
     log.warning("operator_event.dropped", type=told.type, event=told.event, object=told.object, error=why)

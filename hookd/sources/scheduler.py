@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from math import inf
 
-from hookd.config.generation import Generation, Holder
+from hookd.config.generation import CurrentConfig, Generation
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Missed, ScheduleDef
 from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailable
 from hookd.domain.events import Receipt
-from hookd.domain.operator_events import ScheduleMissed, Tell, unheard
+from hookd.domain.operator_events import Emit, ScheduleMissed, discard
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.rules.calendar import firing_id, last_moment, moment_text, moments, next_moment, signature
@@ -65,7 +65,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class DueMoments:
     """What became due for a schedule.
 
     Attributes:
@@ -83,13 +83,13 @@ class Scheduler:
     """Fires the schedules of the configuration in force. One instance for a daemon."""
 
     def __init__(
-        self, store: Store, intake: Intake, holder: Holder, clock: Clock, *, say: Tell = unheard
+        self, store: Store, intake: Intake, holder: CurrentConfig, clock: Clock, *, emit: Emit = discard
     ) -> None:
         self._store = store
         self._intake = intake
         self._holder = holder
         self._clock = clock
-        self._say = say
+        self._emit = emit
         self._generation = holder.current
         self._adopted = False
         self._watches: dict[str, Watch] = {}
@@ -219,7 +219,7 @@ class Scheduler:
             missed = receipt is not None and not receipt.duplicate
         if missed:
             log.warning("schedule.missed", schedule=watch.schedule.place, last=moment_text(last), missed=did)
-            self._say(ScheduleMissed(watch.schedule.place, moment_text(last), did))
+            self._emit(ScheduleMissed(watch.schedule.place, moment_text(last), did))
 
     async def _fire(self, watch: Watch, moment: float) -> Receipt | None:
         schedule, receipt = watch.schedule, None
@@ -230,8 +230,8 @@ class Scheduler:
             log.error("schedule.conflict", **facts, event_id=exc.event_id)
         watch.dealt_until = moment
         if receipt is not None:
-            say = log.info if receipt.deliveries and not receipt.duplicate else log.debug
-            say("schedule.fired", **facts, event_id=receipt.event_id, deliveries=len(receipt.deliveries))
+            emit = log.info if receipt.deliveries and not receipt.duplicate else log.debug
+            emit("schedule.fired", **facts, event_id=receipt.event_id, deliveries=len(receipt.deliveries))
         return receipt
 
     async def _note_alive(self, now: float) -> None:
@@ -275,7 +275,7 @@ def keyed_schedules(schedules: Iterable[ScheduleDef]) -> dict[str, ScheduleDef]:
     return keyed
 
 
-def what_passed(watch: Watch, now: float, *, late_until: float) -> Passed:
+def what_passed(watch: Watch, now: float, *, late_until: float) -> DueMoments:
     """What became due up to now; moments up to `late_until` are too late to be fired each."""
     schedule, after, missed = watch.schedule, watch.dealt_until, None
     late_until = min(late_until, now)
@@ -285,9 +285,9 @@ def what_passed(watch: Watch, now: float, *, late_until: float) -> Passed:
     on_time: list[float] = []
     for moment in moments(schedule, after):
         if moment > now:
-            return Passed(missed, tuple(on_time), moment)
+            return DueMoments(missed, tuple(on_time), moment)
         on_time.append(moment)
-    return Passed(missed, tuple(on_time), None)
+    return DueMoments(missed, tuple(on_time), None)
 
 
 def _watch(

@@ -9,7 +9,7 @@ know HTTP, the configuration, or retry rules.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Settlement, State, Want
+from hookd.domain.deliveries import Attempt, ClaimRequest, GenerationRef, Lease, Settlement, State
 from hookd.domain.events import Receipt, SpentMark, Submission
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
 
@@ -45,9 +45,9 @@ class Store(Protocol):
         ...
 
     async def claim(
-        self, wants: Sequence[Want], *, now: float, generation: GenerationRef | None = None
+        self, wants: Sequence[ClaimRequest], *, now: float, generation: GenerationRef | None = None
     ) -> tuple[Lease, ...]:
-        """Lease due deliveries, oldest due first, at most `seats` for each want; at most 1,000 in one call.
+        """Lease due deliveries, oldest due first, at most `slots` for each want; at most 1,000 in one call.
 
         Due is: pending with `due_at` not after `now`, or sending with a lease that ended by `now` (that
         attempt is then recorded as interrupted, not counted). Number, token and lease are durable when this
@@ -86,7 +86,7 @@ class Store(Protocol):
         """
         ...
 
-    async def hasten(self, webhook: str, *, now: float) -> bool:
+    async def make_due(self, webhook: str, *, now: float) -> bool:
         """Make the pending delivery of a webhook that is due first due now: to probe a receiver that is down.
 
         Returns:

@@ -21,17 +21,17 @@ INTERRUPTED = Outcome(Reason.INTERRUPTED)
 def opened(mono: float = 0.0) -> Breaker:
     breaker = Breaker()
     for _ in range(OPENS_AFTER):
-        assert breaker.seats(5, mono) == 5
+        assert breaker.slots(5, mono) == 5
         assert not breaker.began()
         breaker.ended(DOWN, probe=False, mono=mono)
     return breaker
 
 
 def probe(breaker: Breaker, outcome: Outcome, mono: float) -> None:
-    assert breaker.seats(5, mono) == 1
+    assert breaker.slots(5, mono) == 1
     assert breaker.began()
     assert breaker.state is BreakerState.HALF_OPEN
-    assert breaker.seats(5, mono) == 0
+    assert breaker.slots(5, mono) == 0
     breaker.ended(outcome, probe=True, mono=mono)
 
 
@@ -65,10 +65,10 @@ def test_opens_after_ten_in_a_row() -> None:
     breaker = Breaker()
     for _ in range(OPENS_AFTER - 1):
         breaker.ended(DOWN, probe=False, mono=0)
-    assert breaker.seats(5, 0) == 5
+    assert breaker.slots(5, 0) == 5
     breaker.ended(DOWN, probe=False, mono=0)
     assert breaker.state is BreakerState.OPEN
-    assert breaker.seats(5, 0) == 0
+    assert breaker.slots(5, 0) == 0
 
 
 @pytest.mark.parametrize("sign", [UP, REFUSED])
@@ -87,16 +87,16 @@ def test_our_own_lack_neither_counts_nor_clears() -> None:
         breaker.ended(DOWN, probe=False, mono=0)
     for _ in range(100):
         breaker.ended(INTERRUPTED, probe=False, mono=0)
-    assert breaker.seats(5, 0) == 5
+    assert breaker.slots(5, 0) == 5
     breaker.ended(DOWN, probe=False, mono=0)
-    assert breaker.seats(5, 0) == 0
+    assert breaker.slots(5, 0) == 0
 
 
 def test_pauses_double_up_to_the_longest() -> None:
     breaker, mono, pause_s = opened(), 0.0, FIRST_PAUSE_S
     for _ in range(8):
         assert breaker.wait_s(mono) == pause_s
-        assert breaker.seats(5, mono + pause_s - 0.001) == 0
+        assert breaker.slots(5, mono + pause_s - 0.001) == 0
         mono += pause_s
         assert breaker.wait_s(mono) == 0
         probe(breaker, DOWN, mono)
@@ -132,11 +132,11 @@ def test_attempts_begun_before_it_opened_change_nothing_by_failing() -> None:
 def test_attempts_begun_before_it_opened_close_it_by_an_answer(half_open: bool) -> None:
     breaker = opened()
     if half_open:
-        assert breaker.seats(5, FIRST_PAUSE_S) == 1
+        assert breaker.slots(5, FIRST_PAUSE_S) == 1
         assert breaker.began()
     breaker.ended(UP, probe=False, mono=FIRST_PAUSE_S)
     assert breaker.state is BreakerState.CLOSED
-    assert breaker.seats(5, FIRST_PAUSE_S) == 5
+    assert breaker.slots(5, FIRST_PAUSE_S) == 5
 
 
 def test_what_was_corrected_while_a_probe_was_under_way_is_probed_again_at_once() -> None:
@@ -151,5 +151,5 @@ def test_what_was_corrected_while_a_probe_was_under_way_is_probed_again_at_once(
 
 def test_no_room_is_no_room() -> None:
     breaker = opened()
-    assert breaker.seats(0, FIRST_PAUSE_S) == 0
-    assert Breaker().seats(0, 0) == 0
+    assert breaker.slots(0, FIRST_PAUSE_S) == 0
+    assert Breaker().slots(0, 0) == 0

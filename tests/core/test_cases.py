@@ -8,7 +8,7 @@ import pytest
 from hookd import config
 from hookd.config.generation import Generation
 from hookd.domain.definitions import Config
-from hookd.dryrun import Case, Difference, judge, read_cases
+from hookd.dryrun import Case, Mismatch, judge, read_cases
 from hookd.dryrun.compare import same_json
 
 CONFIG = """
@@ -59,7 +59,7 @@ def read(text: str, loaded: Config) -> tuple[list[Case], list[str]]:
     return cases, [str(finding).removeprefix("x.test.yaml:") for finding in findings]
 
 
-def differences(expect: str, loaded: Config, event: str = PRODUCTION, **fields: str) -> list[Difference]:
+def differences(expect: str, loaded: Config, event: str = PRODUCTION, **fields: str) -> list[Mismatch]:
     more = "".join(f"\n    {name}: {value}" for name, value in fields.items())
     cases, findings = read(f"cases:\n  - name: n{more}\n    {event}\n    expect: {expect}\n", loaded)
     assert findings == []

@@ -556,7 +556,7 @@ def test_every_variable_is_declared_and_nothing_else() -> None:
 
 def test_the_library_is_loaded_only_by_those_who_use_where() -> None:
     code = (
-        "import sys, hookd.generation, hookd.condition as c\n"
+        "import sys, hookd.config.generation, hookd.rules.conditions as c\n"
         "assert 'cel_expr_python.cel' not in sys.modules and 'cel_expr_python' not in sys.modules\n"
         "c.compile_condition('true')\n"
         "assert any(name.startswith('cel_expr_python') for name in sys.modules)"

@@ -67,7 +67,7 @@ def test_what_this_machine_has_makes_no_difference(
     assert portable(tmp_path / "hookd.yaml", **env).config == loaded
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    assert config.load_aside(tmp_path / "hookd.yaml", portable=True).config == loaded
+    assert config.isolated_load(tmp_path / "hookd.yaml", portable=True).config == loaded
     assert loaded.daemon.timezone == "UTC"
 
 

@@ -182,14 +182,14 @@ def test_the_clock_decides_what_is_past(tmp_path: Path) -> None:
     )
     by_the_systems_clock = config.load(file, env={}).findings
     assert [finding.where for finding in by_the_systems_clock] == ["schedules.a.at"]
-    assert config.load_aside(file).findings == by_the_systems_clock
-    assert not config.load_aside(file, now=at("2019-01-01T00:00:00")).findings
-    assert len(config.load_aside(file, now=at("3000-01-01T00:00:00")).findings) == 2
+    assert config.isolated_load(file).findings == by_the_systems_clock
+    assert not config.isolated_load(file, now=at("2019-01-01T00:00:00")).findings
+    assert len(config.isolated_load(file, now=at("3000-01-01T00:00:00")).findings) == 2
 
 
 def test_rules_come_across_from_the_child() -> None:
     path = GOOD / "rules.yaml"
-    aside = config.load_aside(path, now=NOW).config
+    aside = config.isolated_load(path, now=NOW).config
     assert aside is not None
     assert aside == config.load(path, env=os.environ, now=NOW).config
     assert pickle.loads(pickle.dumps(aside)) == aside
@@ -206,7 +206,7 @@ def test_many_schedules_come_in_small_frames(tmp_path: Path) -> None:
     file = tmp_path / "hookd.yaml"
     lines = "".join(f"  s{number}: {{every: {number + 1}s, task: note}}\n" for number in range(1050))
     file.write_text(f"{TASK}schedules:\n{lines}")
-    found = config.load_aside(file, now=NOW).config
+    found = config.isolated_load(file, now=NOW).config
     assert found is not None
     assert found == config.load(file, env=os.environ, now=NOW).config
     assert config.summary(found) == "2 webhooks, 1 task, 0 events, 1050 schedules"

@@ -16,7 +16,7 @@ from hookd.config.build.units import parse_duration, parse_rate, parse_size
 from hookd.config.build.url import url_fault
 from hookd.config.schema import Validators
 from hookd.config.yaml.files import Unreadable, read_regular
-from hookd.config.yaml.findings import Finding, Severity, dotted, listed, printable, quoted, shown_path
+from hookd.config.yaml.findings import Diagnostic, Severity, dotted, listed, printable, quoted, shown_path
 from hookd.config.yaml.tree import parse
 from hookd.domain.definitions import RateLimit, Secret
 
@@ -263,9 +263,9 @@ def test_places() -> None:
 
 
 def test_findings_as_lines() -> None:
-    finding = Finding("x.yaml", 3, 5, "webhooks.a", Severity.ERROR, "url is missing")
+    finding = Diagnostic("x.yaml", 3, 5, "webhooks.a", Severity.ERROR, "url is missing")
     assert str(finding) == "x.yaml:3:5: webhooks.a: url is missing"
-    warning = Finding("x.yaml", 3, 5, "webhooks.a", Severity.WARNING, "beware")
+    warning = Diagnostic("x.yaml", 3, 5, "webhooks.a", Severity.WARNING, "beware")
     assert str(warning) == "x.yaml:3:5: warning: webhooks.a: beware"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hookd import config as configuration
-from hookd.config.diff import Difference, FieldChange, compare, differences, duration
+from hookd.config.diff import DefinitionChange, FieldChange, compare, differences, duration
 from hookd.domain.definitions import (
     Config,
     DaemonDef,
@@ -107,7 +107,7 @@ def secret(reference: str) -> dict[str, str]:
 def test_a_webhooks_fields(tmp_path: Path, old: str, new: str, changes: list[tuple[str, Any, Any]]) -> None:
     before, after = loaded(tmp_path, BASE), loaded(tmp_path, BASE.replace(old, new))
     (difference,) = differences(before, after)
-    assert difference == Difference(
+    assert difference == DefinitionChange(
         "webhooks", "ops", "changed", tuple(FieldChange(*change) for change in changes)
     )
     assert "sekret" not in repr(difference)
@@ -149,7 +149,7 @@ def test_the_fields_of_everything_else(
     before, after = loaded(tmp_path, BASE), loaded(tmp_path, BASE.replace(old, new, 1))
     section, name = where.split(".")
     (difference,) = differences(before, after)
-    assert difference == Difference(
+    assert difference == DefinitionChange(
         section, name, "changed", tuple(FieldChange(*change) for change in changes)
     )
     assert "sekret" not in repr(difference)
@@ -184,10 +184,10 @@ def test_added_and_removed_in_the_order_of_sections(tmp_path: Path) -> None:
         "types: {vm: {events: [x]}}\nwebhooks: {c: {url: http://x}, b: {url: http://x}}\ntasks: {t: {webhook: c}}\n",
     )
     assert differences(old, new) == (
-        Difference("webhooks", "c", "added"),
-        Difference("webhooks", "a", "removed"),
-        Difference("tasks", "t", "added"),
-        Difference("types", "vm", "added"),
+        DefinitionChange("webhooks", "c", "added"),
+        DefinitionChange("webhooks", "a", "removed"),
+        DefinitionChange("tasks", "t", "added"),
+        DefinitionChange("types", "vm", "added"),
     )
     assert differences(new, new) == ()
 

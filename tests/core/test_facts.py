@@ -19,13 +19,13 @@ from hookd.domain.operator_events import (
     DeliveriesDead,
     DeliveryDead,
     ScheduleMissed,
-    Single,
     StoreRecovered,
+    UnmergedEvent,
     WebhookParked,
     WebhookResumed,
+    discard,
+    event_draft,
     is_own_id,
-    report,
-    unheard,
 )
 from hookd.domain.reload_result import Changes
 
@@ -39,7 +39,7 @@ CHANGES = {
     "events": Changes(),
 }
 
-REPORTS: list[tuple[DeliveriesDead | Single, str, str, dict[str, Any]]] = [
+REPORTS: list[tuple[DeliveriesDead | UnmergedEvent, str, str, dict[str, Any]]] = [
     (
         DeliveriesDead(LAST, 1, SINCE, {"page": 1}),
         "hookd.delivery dead",
@@ -135,9 +135,9 @@ REPORTS: list[tuple[DeliveriesDead | Single, str, str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("fact", "kind", "name", "data"), REPORTS, ids=[kind for _, kind, _, _ in REPORTS])
 def test_each_fact_as_an_event(
-    fact: DeliveriesDead | Single, kind: str, name: str, data: dict[str, Any]
+    fact: DeliveriesDead | UnmergedEvent, kind: str, name: str, data: dict[str, Any]
 ) -> None:
-    told = report(fact)
+    told = event_draft(fact)
     assert (f"{told.type} {told.event}", told.object, told.data) == (kind, name, data)
     assert _is_plain(told.data), "an expression judges types"
 
@@ -157,7 +157,7 @@ def test_every_event_of_the_catalogue_is_reported_by_some_fact() -> None:
 
 def test_several_dead_deliveries_in_one_report() -> None:
     tasks = {f"t{number}": number + 1 for number in range(MOST_NAMES + 1)}
-    data = report(DeliveriesDead(LAST, 1234, SINCE, tasks)).data
+    data = event_draft(DeliveriesDead(LAST, 1234, SINCE, tasks)).data
     assert data["summary"] == "1,234 deliveries to ops are dead; the last of task page: " + LAST.detail
     assert data["count"] == 1234
     assert list(data["tasks"].items()) == [(f"t{n}", n + 1) for n in range(MOST_NAMES, 0, -1)]
@@ -165,27 +165,27 @@ def test_several_dead_deliveries_in_one_report() -> None:
 
 def test_a_dead_test_message_has_no_task() -> None:
     sent = DeliveryDead("ops", "", "dlv_9", "evt_9", 1, Reason.DNS, None, "1 attempt failed")
-    one = report(DeliveriesDead(sent, 1, SINCE, {"": 1})).data["summary"]
-    many = report(DeliveriesDead(sent, 2, SINCE, {"": 2})).data["summary"]
+    one = event_draft(DeliveriesDead(sent, 1, SINCE, {"": 1})).data["summary"]
+    many = event_draft(DeliveriesDead(sent, 2, SINCE, {"": 2})).data["summary"]
     assert one == "a delivery to ops is dead: 1 attempt failed"
     assert many == "2 deliveries to ops are dead; the last: 1 attempt failed"
 
 
 def test_of_many_faults_the_first_is_the_summary() -> None:
-    data = report(ConfigRejected("c", ["one", "two"])).data
+    data = event_draft(ConfigRejected("c", ["one", "two"])).data
     assert data["summary"].endswith(" in force: one (the first of 2 faults)")
     assert data["faults"] == ["one", "two"]
 
 
 def test_a_reload_of_comments_alone_changes_no_definition() -> None:
-    data = report(ConfigApplied("c", 2, "h", {"tasks": Changes()}, ())).data
+    data = event_draft(ConfigApplied("c", 2, "h", {"tasks": Changes()}, ())).data
     assert data["summary"] == "configuration 2 is in force: no definition has changed"
     assert data["changes"] == {}
 
 
 @pytest.mark.parametrize("why", list(Parked))
 def test_each_reason_for_parking_has_its_words(why: Parked) -> None:
-    data = report(WebhookParked("w", why)).data
+    data = event_draft(WebhookParked("w", why)).data
     assert data["reason"] == why.value
     assert not data["summary"].endswith(f"wait: {why.value}")
 
@@ -199,4 +199,4 @@ def test_own_ids_are_known_by_their_form() -> None:
 
 
 def test_nobody_need_listen() -> None:
-    unheard(WebhookParked("w", Parked.GONE))
+    discard(WebhookParked("w", Parked.GONE))

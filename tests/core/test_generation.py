@@ -1,6 +1,6 @@
 import pytest
 
-from hookd.config.generation import Generation, Holder
+from hookd.config.generation import CurrentConfig, Generation
 from hookd.domain.definitions import Config, DaemonDef, EventDef, ScheduleDef, TaskDef, Template, Timing
 from hookd.domain.events import Event
 from hookd.rules.conditions import ConditionError
@@ -34,7 +34,7 @@ def test_a_condition_that_does_not_compile_makes_no_generation() -> None:
 
 def test_a_swap_is_told_to_listeners_after_it() -> None:
     first, second = (Generation.of(config(), number=number, now=0.0) for number in (1, 2))
-    holder = Holder(first)
+    holder = CurrentConfig(first)
     seen: list[int] = []
     holder.on_swap(lambda: seen.append(holder.current.number))
     holder.swap(second)

@@ -5,20 +5,20 @@ from typing import Any
 import pytest
 
 from hookd.delivery.circuit_breaker import BreakerState
-from hookd.delivery.lane import Lane, Parked, Parking, parked
+from hookd.delivery.lane import Lane, Parked, ParkedLanes, parked
 from hookd.domain.definitions import RateLimit, Secret, WebhookDef
 
 WEBHOOK = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=1000)
 
 
-def taking_all(lanes: int, seats: int) -> list[int]:
+def taking_all(lanes: int, slots: int) -> list[int]:
     """Let lanes whose attempts all hang take what they can, one seat at a time, until nobody can."""
     taken = [Lane(str(n)) for n in range(lanes)]
     while True:
         progress = False
         for lane in taken:
-            free = max(0, seats - sum(each.in_flight for each in taken))
-            if lane.seats(WEBHOOK, free=free, mono=0.0):
+            free = max(0, slots - sum(each.in_flight for each in taken))
+            if lane.slots(WEBHOOK, free=free, mono=0.0):
                 lane.began(1)
                 progress = True
         if not progress:
@@ -29,10 +29,10 @@ def test_one_hanging_lane_leaves_a_third_of_the_seats() -> None:
     assert taking_all(1, 200) == [134]
 
 
-@pytest.mark.parametrize(("concurrency", "seats"), [(1000, 134), (134, 134), (10, 10)])
-def test_seats_taken_at_once_are_no_more_than_one_after_the_other(concurrency: int, seats: int) -> None:
+@pytest.mark.parametrize(("concurrency", "slots"), [(1000, 134), (134, 134), (10, 10)])
+def test_seats_taken_at_once_are_no_more_than_one_after_the_other(concurrency: int, slots: int) -> None:
     webhook = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=concurrency)
-    assert Lane("w").seats(webhook, free=200, mono=0.0) == seats
+    assert Lane("w").slots(webhook, free=200, mono=0.0) == slots
 
 
 @pytest.mark.parametrize("lanes", [2, 5, 20, 100])
@@ -43,18 +43,18 @@ def test_hanging_lanes_share_evenly(lanes: int) -> None:
 
 
 def test_a_lane_without_an_attempt_gets_a_seat_where_none_is_free() -> None:
-    assert Lane("w").seats(WEBHOOK, free=0, mono=0.0) == 1
+    assert Lane("w").slots(WEBHOOK, free=0, mono=0.0) == 1
     assert taking_all(300, 200) == [1] * 300
 
 
 def test_concurrency_is_never_passed() -> None:
     webhook = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=3)
     lane = Lane("w")
-    assert lane.seats(webhook, free=200, mono=0.0) == 3
+    assert lane.slots(webhook, free=200, mono=0.0) == 3
     lane.began(3)
-    assert lane.seats(webhook, free=200, mono=0.0) == 0
+    assert lane.slots(webhook, free=200, mono=0.0) == 0
     lane.in_flight -= 1
-    assert lane.seats(webhook, free=200, mono=0.0) == 1
+    assert lane.slots(webhook, free=200, mono=0.0) == 1
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_rate_is_kept_in_every_window(limit: RateLimit, seconds: int) -> None:
     step_s = limit.period_s / limit.count / 10
     for tick in range(int(seconds / step_s)):
         mono = tick * step_s
-        count = lane.seats(webhook, free=200, mono=mono)
+        count = lane.slots(webhook, free=200, mono=mono)
         begun += [mono] * count
         lane.began(count)
         lane.in_flight = 0
@@ -80,7 +80,7 @@ def test_rate_wait_is_the_time_to_the_next_attempt() -> None:
     webhook = WebhookDef("w", Secret("http://127.0.0.1/"), rate_limit=limit)
     lane = Lane("w")
     assert lane.rate_wait_s(limit, 0.0) == 0.0
-    lane.began(lane.seats(webhook, free=9, mono=0.0))
+    lane.began(lane.slots(webhook, free=9, mono=0.0))
     assert lane.rate_wait_s(limit, 0.04) == pytest.approx(0.06)
     assert lane.wait_s(webhook, mono=0.04) == pytest.approx(0.06)
 
@@ -105,14 +105,14 @@ def test_parked() -> None:
     assert parked(WEBHOOK, paused=True, breaker=BreakerState.OPEN) is Parked.PAUSED
 
 
-def looked(parking: Parking, waiting: set[str], **facts: Any) -> tuple[set[str], set[str]]:
+def looked(parking: ParkedLanes, waiting: set[str], **facts: Any) -> tuple[set[str], set[str]]:
     began, ended = parking.look(waiting, **{"webhooks": {}, "paused": (), "down": set(), **facts})
     return set(began), set(ended)
 
 
 def test_parking_tells_what_changed() -> None:
     webhooks = {"a": WEBHOOK, "b": WEBHOOK, "off": WebhookDef("off", Secret("http://x/"), enabled=False)}
-    parking = Parking()
+    parking = ParkedLanes()
     assert looked(parking, {"a", "off"}, webhooks=webhooks) == ({"off"}, set())
     assert looked(parking, {"a", "b"}, webhooks=webhooks) == (set(), set())
     assert looked(parking, {"a", "gone"}, webhooks=webhooks) == ({"gone"}, set())
@@ -125,7 +125,7 @@ def test_parking_tells_what_changed() -> None:
 
 
 def test_parking_tells_a_lane_again_that_is_parked_for_another_reason() -> None:
-    off, parking = WebhookDef("w", Secret("http://x/"), enabled=False), Parking()
+    off, parking = WebhookDef("w", Secret("http://x/"), enabled=False), ParkedLanes()
     paused = {"w": 1.0}
     assert looked(parking, {"w"}, webhooks={"w": WEBHOOK}, paused=paused) == ({"w"}, set())
     assert looked(parking, {"w"}, webhooks={"w": off}, paused=paused) == ({"w"}, set())
@@ -136,7 +136,7 @@ def test_parking_tells_a_lane_again_that_is_parked_for_another_reason() -> None:
 
 
 def test_parking_follows_a_set_of_breakers_that_is_changed_in_place() -> None:
-    webhooks, down, parking = {"a": WEBHOOK}, {"a"}, Parking()
+    webhooks, down, parking = {"a": WEBHOOK}, {"a"}, ParkedLanes()
     paused: dict[str, float] = {}
     assert parking.look({"a"}, webhooks=webhooks, paused=paused, down=down) == ({"a"}, set())
     assert parking.look({"a"}, webhooks=webhooks, paused=paused, down=down) == (set(), set())

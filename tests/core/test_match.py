@@ -6,7 +6,7 @@ from hookd.domain.definitions import EventDef
 from hookd.domain.events import Event, EventObject
 from hookd.rules import matcher
 from hookd.rules.conditions import ConditionError
-from hookd.rules.matcher import Found, Matcher, firings
+from hookd.rules.matcher import Matcher, Matches, firings
 
 
 def rule(
@@ -159,7 +159,7 @@ def test_a_where_without_a_value_is_a_failure_of_its_rule_alone() -> None:
         rule("wrong", tag="edge", where='data.x.startsWith("a")'),
         rule("off", where="data.y > 1", enabled=False),
     )
-    assert Matcher(rules).match(ON_WEB, NOW) == Found(
+    assert Matcher(rules).match(ON_WEB, NOW) == Matches(
         rules=(rules[0], rules[3]),
         failures=(
             ("events.missing", 'there is no "y"'),
@@ -192,14 +192,14 @@ def test_where_is_not_asked_of_rules_that_do_not_match_otherwise(monkeypatch: py
     )
     compiled = Matcher(rules)
     assert asked == []
-    assert compiled.match(ON_WEB, NOW) == Found(rules[:3])
+    assert compiled.match(ON_WEB, NOW) == Matches(rules[:3])
     assert asked == ["any", "object", "tag"]
 
 
 def test_a_where_is_compiled_once_for_enabled_rules() -> None:
     with pytest.raises(ConditionError, match='column 1: unknown name "dta"'):
         Matcher([rule("bad", where="dta.x")])
-    assert Matcher([rule("bad", where="dta.x", enabled=False)]).match(ON_WEB, NOW) == Found(())
+    assert Matcher([rule("bad", where="dta.x", enabled=False)]).match(ON_WEB, NOW) == Matches(())
 
 
 def test_a_type_and_event_are_known_where_an_enabled_rule_is_about_them() -> None:

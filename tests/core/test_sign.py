@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from hookd.domain.definitions import Secret, Signing, SigningStyle
-from hookd.domain.signatures import Verdict, Verification, signature_headers, signing_key, verify
+from hookd.domain.signatures import SignatureCheck, Verification, signature_headers, signing_key, verify
 
 ENCODED = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -77,9 +77,9 @@ def test_a_whsec_secret_that_is_not_base64_is_refused_without_naming_it(secret: 
 @given(st.binary(max_size=200), st.sampled_from([ENCODED, "plain", OTHER]), st.sampled_from(SigningStyle))
 def test_what_is_signed_verifies(body: bytes, secret: str, style: SigningStyle) -> None:
     headers = signed(Signing((Secret(secret),), style), body=body)
-    expected = Verification(Verdict.VALID, style)
+    expected = Verification(SignatureCheck.VALID, style)
     assert verify(headers, body, ["wrong", secret], now=NOW) == expected
-    assert verify(headers, body + b"x", [secret], now=NOW).verdict is Verdict.INVALID
+    assert verify(headers, body + b"x", [secret], now=NOW).verdict is SignatureCheck.INVALID
 
 
 STANDARD = signed(standard(ENCODED))
@@ -91,28 +91,38 @@ GITHUB = dict(
 @pytest.mark.parametrize(
     ("headers", "later_s", "verdict", "reason"),
     [
-        (STANDARD, 300, Verdict.VALID, ""),
-        (STANDARD, -300, Verdict.VALID, ""),
-        ({name.upper(): value for name, value in STANDARD.items()}, 0, Verdict.VALID, ""),
-        (STANDARD | {"webhook-signature": f"v2,x {STANDARD['webhook-signature']}"}, 0, Verdict.VALID, ""),
-        (STANDARD, 301, Verdict.INVALID, "more than 300 seconds"),
-        (STANDARD, -301, Verdict.INVALID, "more than 300 seconds"),
-        (STANDARD | {"webhook-timestamp": "soon"}, 0, Verdict.INVALID, "not a number"),
-        (STANDARD | {"webhook-timestamp": "9" * 5000}, 0, Verdict.INVALID, "not a number"),
-        (STANDARD | {"webhook-timestamp": ""}, 0, Verdict.INVALID, "webhook-timestamp is missing"),
-        (STANDARD | {"webhook-id": ""}, 0, Verdict.INVALID, "webhook-id is missing"),
-        (STANDARD | {"webhook-id": "other"}, 0, Verdict.INVALID, "no signature matches"),
-        (STANDARD | {"webhook-signature": ""}, 0, Verdict.INVALID, "no signature matches"),
-        (STANDARD | {"webhook-signature": "v1,ü"}, 0, Verdict.INVALID, "no signature matches"),
-        (GITHUB, 0, Verdict.VALID, ""),
-        ({"x-hub-signature-256": GITHUB["X-Hub-Signature-256"].upper()}, 0, Verdict.INVALID, "sha256="),
-        ({"x-hub-signature-256": "sha256=00"}, 0, Verdict.INVALID, "matches no secret"),
-        ({"x-hub-signature-256": "sha1=00"}, 0, Verdict.INVALID, "does not begin with sha256="),
-        ({"content-type": "text/plain"}, 0, Verdict.ABSENT, "no signature"),
+        (STANDARD, 300, SignatureCheck.VALID, ""),
+        (STANDARD, -300, SignatureCheck.VALID, ""),
+        ({name.upper(): value for name, value in STANDARD.items()}, 0, SignatureCheck.VALID, ""),
+        (
+            STANDARD | {"webhook-signature": f"v2,x {STANDARD['webhook-signature']}"},
+            0,
+            SignatureCheck.VALID,
+            "",
+        ),
+        (STANDARD, 301, SignatureCheck.INVALID, "more than 300 seconds"),
+        (STANDARD, -301, SignatureCheck.INVALID, "more than 300 seconds"),
+        (STANDARD | {"webhook-timestamp": "soon"}, 0, SignatureCheck.INVALID, "not a number"),
+        (STANDARD | {"webhook-timestamp": "9" * 5000}, 0, SignatureCheck.INVALID, "not a number"),
+        (STANDARD | {"webhook-timestamp": ""}, 0, SignatureCheck.INVALID, "webhook-timestamp is missing"),
+        (STANDARD | {"webhook-id": ""}, 0, SignatureCheck.INVALID, "webhook-id is missing"),
+        (STANDARD | {"webhook-id": "other"}, 0, SignatureCheck.INVALID, "no signature matches"),
+        (STANDARD | {"webhook-signature": ""}, 0, SignatureCheck.INVALID, "no signature matches"),
+        (STANDARD | {"webhook-signature": "v1,ü"}, 0, SignatureCheck.INVALID, "no signature matches"),
+        (GITHUB, 0, SignatureCheck.VALID, ""),
+        (
+            {"x-hub-signature-256": GITHUB["X-Hub-Signature-256"].upper()},
+            0,
+            SignatureCheck.INVALID,
+            "sha256=",
+        ),
+        ({"x-hub-signature-256": "sha256=00"}, 0, SignatureCheck.INVALID, "matches no secret"),
+        ({"x-hub-signature-256": "sha1=00"}, 0, SignatureCheck.INVALID, "does not begin with sha256="),
+        ({"content-type": "text/plain"}, 0, SignatureCheck.ABSENT, "no signature"),
     ],
 )
-def test_verdicts(headers: dict[str, str], later_s: int, verdict: Verdict, reason: str) -> None:
+def test_verdicts(headers: dict[str, str], later_s: int, verdict: SignatureCheck, reason: str) -> None:
     found = verify(headers, BODY, ["s", ENCODED], now=NOW + later_s)
     assert found.verdict is verdict
     assert reason in found.reason
-    assert bool(found.reason) is (verdict is not Verdict.VALID)
+    assert bool(found.reason) is (verdict is not SignatureCheck.VALID)

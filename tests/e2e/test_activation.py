@@ -15,7 +15,7 @@ import pytest
 
 from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.domain.errors import SocketsUnfit
-from hookd.server.activation import Passed, adopt, places
+from hookd.server.activation import PassedSocket, adopt, listen_targets
 from hookd.server.systemd import PassedDescriptor, passed_descriptors, passed_to_another
 from tests.e2e.activated import Activated, Posters, post_once, tcp_socket, unix_socket
 from tests.e2e.recorder import Received, Recorder, status
@@ -300,20 +300,20 @@ def test_what_cannot_be_listened_on(kind: str, why: str) -> None:
 def test_the_entry_of_a_tcp_socket(passed: str, entry: str) -> None:
     with tcp_socket(passed) as sock:
         listen = HttpListen(entry, sock.getsockname()[1])
-        assert places([listen], [Passed(sock, "x")])[0].passed is not None
+        assert listen_targets([listen], [PassedSocket(sock, "x")])[0].passed is not None
         other = HttpListen("127.0.0.2", listen.port)
         with pytest.raises(SocketsUnfit, match=r"which daemon\.listen does not have"):
-            places([other, UnixListen("/run/x")], [Passed(sock, "x")])
+            listen_targets([other, UnixListen("/run/x")], [PassedSocket(sock, "x")])
 
 
 def test_the_entry_of_a_unix_socket(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     with unix_socket(tmp_path / "h.sock") as sock:
         entry = UnixListen(str(tmp_path / "link" / "h.sock"))
-        [place] = places([entry], [Passed(sock, "x")])
+        [place] = listen_targets([entry], [PassedSocket(sock, "x")])
         assert place.listen is entry
         assert place.passed is not None
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(f"\0hookd-{os.getpid()}")
-        [place] = places([], [Passed(sock, "x")])
+        [place] = listen_targets([], [PassedSocket(sock, "x")])
         assert place.listen == UnixListen(f"@hookd-{os.getpid()}")

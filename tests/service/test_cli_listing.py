@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hookd.cli.main import main
-from hookd.cli.output.health import Kind, concerns, notes
+from hookd.cli.output.health import Concern, concerns, notes
 from hookd.cli.output.terminal import columns_of, rows_of
 from hookd.cli.output.times import parse_duration, parse_moment, span
 from tests.service.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
@@ -109,7 +109,7 @@ def status(**changes: Any) -> dict[str, Any]:
     return whole
 
 
-def lines_of(kinds: Sequence[Kind]) -> list[str]:
+def lines_of(kinds: Sequence[Concern]) -> list[str]:
     return [line for kind in kinds for line in kind.told(3)]
 
 

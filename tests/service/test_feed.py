@@ -10,22 +10,22 @@ import pytest
 from hookd.api.tail import Wanted, _lines
 from hookd.domain.clock import Clock
 from hookd.observability import log
-from hookd.observability.log_tail import Feed
+from hookd.observability.log_tail import LogTail
 
 
 @pytest.fixture
-async def feed() -> Feed:
-    return Feed(Clock(), kept=4)
+async def feed() -> LogTail:
+    return LogTail(Clock(), kept=4)
 
 
 @pytest.fixture
-def followed(feed: Feed) -> Iterator[Feed]:
+def followed(feed: LogTail) -> Iterator[LogTail]:
     log.follow(feed.put)
     yield feed
     log.follow(None)
 
 
-def put(feed: Feed, count: int) -> None:
+def put(feed: LogTail, count: int) -> None:
     for number in range(count):
         feed.put("info", f"f{number}", {})
 
@@ -45,7 +45,7 @@ def put(feed: Feed, count: int) -> None:
     ],
 )
 async def test_a_reader_gets_what_is_kept_and_is_told_what_is_not(
-    feed: Feed, count: int, *, after: int, most: int, missed: int, names: list[str]
+    feed: LogTail, count: int, *, after: int, most: int, missed: int, names: list[str]
 ) -> None:
     put(feed, count)
     told, facts = feed.after(after, most)
@@ -53,7 +53,7 @@ async def test_a_reader_gets_what_is_kept_and_is_told_what_is_not(
     assert [fact.number for fact in facts] == list(range(after + missed + 1, after + missed + 1 + len(facts)))
 
 
-async def test_readers_are_woken_and_counted(feed: Feed) -> None:
+async def test_readers_are_woken_and_counted(feed: LogTail) -> None:
     with feed.reading() as one, feed.reading() as other:
         assert feed.readers == 2
         assert not one.is_set()
@@ -67,7 +67,7 @@ async def test_readers_are_woken_and_counted(feed: Feed) -> None:
     assert feed.readers == 0
 
 
-async def test_facts_of_another_thread_come_in_the_loop(feed: Feed) -> None:
+async def test_facts_of_another_thread_come_in_the_loop(feed: LogTail) -> None:
     with feed.reading() as bell:
         thread = threading.Thread(target=put, args=(feed, 2))
         thread.start()
@@ -79,13 +79,13 @@ async def test_facts_of_another_thread_come_in_the_loop(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize("level", list(log.LEVELS))
-async def test_every_fact_is_told_whatever_is_written(followed: Feed, level: str) -> None:
+async def test_every_fact_is_told_whatever_is_written(followed: LogTail, level: str) -> None:
     getattr(log, level)("it.happened", webhook="w", number=3)
     (fact,) = followed.after(0, 9)[1]
     assert (fact.level, fact.name, fact.facts) == (level, "it.happened", {"webhook": "w", "number": 3})
 
 
-async def test_an_exception_is_told_without_its_message(followed: Feed) -> None:
+async def test_an_exception_is_told_without_its_message(followed: LogTail) -> None:
     log.error("it.failed", exc_info=ValueError("hush"))
     (fact,) = followed.after(0, 9)[1]
     assert fact.facts["exception"] == "ValueError"
@@ -95,7 +95,7 @@ async def test_an_exception_is_told_without_its_message(followed: Feed) -> None:
 @pytest.mark.parametrize("busy", [False, True])
 async def test_a_reader_to_whom_nothing_can_be_told_hears_that_hookd_is_there(busy: bool) -> None:
     """Also where much happens that it does not want."""
-    feed = Feed(Clock())
+    feed = LogTail(Clock())
     lines = _lines(feed, 0, {"started_at": None}, Wanted(webhook="w"), alive_s=0.05)
     assert json.loads(await anext(lines))["event"] == "tail.began"
 
@@ -117,7 +117,7 @@ async def test_a_reader_to_whom_nothing_can_be_told_hears_that_hookd_is_there(bu
     assert feed.readers == 0
 
 
-async def test_what_was_missed_is_told_before_what_was_not(feed: Feed) -> None:
+async def test_what_was_missed_is_told_before_what_was_not(feed: LogTail) -> None:
     put(feed, 7)
     lines = _lines(feed, 0, {}, Wanted())
     await anext(lines)

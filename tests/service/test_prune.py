@@ -2,7 +2,7 @@
 
 import pytest
 
-from hookd.delivery.retention import DOUBT_S, JUMP_S, Trust
+from hookd.delivery.retention import DOUBT_S, JUMP_S, ClockGuard
 
 T0 = 1_700_000_000.0
 YEAR_S = 365 * 86_400.0
@@ -10,29 +10,29 @@ YEAR_S = 365 * 86_400.0
 
 @pytest.mark.parametrize("seen_at", [None, T0 - 60, T0 + YEAR_S, T0 - JUMP_S])
 def test_a_clock_that_went_on_is_believed(seen_at: float | None) -> None:
-    trust = Trust(seen_at)
-    assert trust.believes(now=T0, mono=5)
-    assert trust.believes(now=T0 + 2 * JUMP_S, mono=5 + 2 * JUMP_S)
+    trust = ClockGuard(seen_at)
+    assert trust.is_plausible(now=T0, mono=5)
+    assert trust.is_plausible(now=T0 + 2 * JUMP_S, mono=5 + 2 * JUMP_S)
 
 
 def test_a_jump_ahead_while_running_is_doubted_for_an_hour() -> None:
-    trust = Trust(T0)
-    assert trust.believes(now=T0, mono=5)
-    assert not trust.believes(now=T0 + YEAR_S, mono=6)
-    assert not trust.believes(now=T0 + YEAR_S + DOUBT_S - 1, mono=5 + DOUBT_S)
-    assert trust.believes(now=T0 + YEAR_S + DOUBT_S, mono=6 + DOUBT_S)
+    trust = ClockGuard(T0)
+    assert trust.is_plausible(now=T0, mono=5)
+    assert not trust.is_plausible(now=T0 + YEAR_S, mono=6)
+    assert not trust.is_plausible(now=T0 + YEAR_S + DOUBT_S - 1, mono=5 + DOUBT_S)
+    assert trust.is_plausible(now=T0 + YEAR_S + DOUBT_S, mono=6 + DOUBT_S)
 
 
 def test_a_jump_ahead_while_hookd_was_down_is_doubted() -> None:
-    assert not Trust(T0).believes(now=T0 + YEAR_S, mono=5)
+    assert not ClockGuard(T0).is_plausible(now=T0 + YEAR_S, mono=5)
 
 
 def test_a_clock_that_came_back_is_believed_again() -> None:
-    trust = Trust(T0)
-    assert not trust.believes(now=T0 + YEAR_S, mono=5)
-    assert trust.believes(now=T0 + 10, mono=15)
+    trust = ClockGuard(T0)
+    assert not trust.is_plausible(now=T0 + YEAR_S, mono=5)
+    assert trust.is_plausible(now=T0 + 10, mono=15)
 
 
 def test_an_hour_ahead_is_no_reason_for_doubt() -> None:
-    trust = Trust(T0)
-    assert trust.believes(now=T0 + 3600, mono=5)
+    trust = ClockGuard(T0)
+    assert trust.is_plausible(now=T0 + 3600, mono=5)

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from hookd import __version__
-from hookd.config.generation import Generation, Holder
+from hookd.config.generation import CurrentConfig, Generation
 from hookd.domain.definitions import (
     Config,
     DaemonDef,
+    Escaping,
     EventDef,
-    Fill,
+    Placeholder,
     Secret,
-    Slot,
     TaskDef,
     Template,
     WebhookDef,
@@ -29,7 +29,7 @@ from hookd.domain.ids import new_id
 from hookd.domain.operator_events import (
     ID_PREFIX,
     DeliveryDead,
-    Report,
+    EventDraft,
     ScheduleMissed,
     StoreRecovered,
     WebhookParked,
@@ -37,7 +37,7 @@ from hookd.domain.operator_events import (
 )
 from hookd.intake.pipeline import Intake
 from hookd.observability.metrics import Metrics
-from hookd.sources.operator_events import EVERY_S, MOST_WAITING, Reporter
+from hookd.sources.operator_events import EVERY_S, MOST_WAITING, OperatorEventPublisher
 from hookd.store.sqlite import SqliteStore
 from tests.service.worker_stage import AheadClock
 from tests.store.builders import DEAD, claim_one, settle, to
@@ -64,7 +64,7 @@ class RefusingIntake(Intake):
         self.goes_on = asyncio.Event()
         self.goes_on.set()
 
-    async def report(self, fact: Report, at: float, generation: Generation) -> Receipt | None:
+    async def report(self, fact: EventDraft, at: float, generation: Generation) -> Receipt | None:
         self.asked += 1
         await self.goes_on.wait()
         if self.refusal is not None:
@@ -84,12 +84,14 @@ class Desk:
             "h",
             DaemonDef((), "s"),
             webhooks={"ops": WebhookDef("ops", Secret("http://127.0.0.1:9/"))},
-            tasks={"say": TaskDef("say", "ops", Template((Slot("data", Fill.TEXT, ("summary",)),)))},
+            tasks={
+                "say": TaskDef("say", "ops", Template((Placeholder("data", Escaping.TEXT, ("summary",)),)))
+            },
             events={kind: _rule(kind, **rule) for kind in kinds},
         )
         self.intake = RefusingIntake(store, self.clock, Metrics(__version__))
-        holder = Holder(Generation.of(config, number=1, now=self.clock.now()))
-        self.reporter = Reporter(store, self.intake, holder, self.clock)
+        holder = CurrentConfig(Generation.of(config, number=1, now=self.clock.now()))
+        self.reporter = OperatorEventPublisher(store, self.intake, holder, self.clock)
         self._running = asyncio.create_task(self.reporter.run())
 
     def dies(self, webhook: str, count: int = 1, *, task: str = "t", event_id: str = "evt_1") -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hookd import __version__
-from hookd.config.generation import Generation, Holder
+from hookd.config.generation import CurrentConfig, Generation
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import (
     Config,
@@ -28,7 +28,7 @@ from hookd.domain.definitions import (
 )
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Event, Receipt, Submission
-from hookd.domain.operator_events import Fact, ScheduleMissed
+from hookd.domain.operator_events import OperatorEvent, ScheduleMissed
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
@@ -37,7 +37,7 @@ from hookd.sources.scheduler import (
     ALIVE_EVERY_S,
     AT_ONCE,
     RETRY_S,
-    Passed,
+    DueMoments,
     Scheduler,
     Watch,
     keyed_schedules,
@@ -95,10 +95,10 @@ class Life:
     def __init__(self, store: SqliteStore, clock: Clock, config: Config) -> None:
         metrics = Metrics(__version__)
         self.store, self.clock = store, clock
-        self.holder = Holder(Generation.of(config, number=1, now=clock.now()))
+        self.holder = CurrentConfig(Generation.of(config, number=1, now=clock.now()))
         self.intake = NotedIntake(store, clock, metrics)
-        self.facts: list[Fact] = []
-        self.scheduler = Scheduler(store, self.intake, self.holder, clock, say=self.facts.append)
+        self.facts: list[OperatorEvent] = []
+        self.scheduler = Scheduler(store, self.intake, self.holder, clock, emit=self.facts.append)
 
     async def turn(self) -> float:
         return await self.scheduler._turn()
@@ -787,7 +787,7 @@ class TestRunning:
 
 
 def test_no_moment_is_missed_before_it_came() -> None:
-    assert what_passed(Watch(every(1), 0.0, 1.0), 5.0, late_until=100.0) == Passed(5.0, (), 6.0)
+    assert what_passed(Watch(every(1), 0.0, 1.0), 5.0, late_until=100.0) == DueMoments(5.0, (), 6.0)
 
 
 def test_keys_tell_schedules_by_place_and_timing() -> None:

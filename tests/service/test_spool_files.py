@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hookd.sources.spool.files import Verdict, settle
-from hookd.sources.spool.lock import Claim, HeldElsewhere
+from hookd.sources.spool.files import FileResult, settle
+from hookd.sources.spool.lock import HeldElsewhere, SpoolLock
 
 
 def open_files() -> int:
@@ -15,7 +15,7 @@ def open_files() -> int:
 
 def test_a_directory_that_is_replaced_is_taken_anew_and_none_stays_open(tmp_path: Path) -> None:
     spool, other = tmp_path / "spool", tmp_path / "other"
-    before, claim = open_files(), Claim()
+    before, claim = open_files(), SpoolLock()
     for directory in (spool, spool, other):
         directory.mkdir()
         assert claim.take(directory) == claim.take(directory)
@@ -28,7 +28,7 @@ def test_a_directory_that_is_replaced_is_taken_anew_and_none_stays_open(tmp_path
 
 def test_one_of_two_has_it_also_where_nothing_may_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
-    before, first, second = open_files(), Claim(), Claim()
+    before, first, second = open_files(), SpoolLock(), SpoolLock()
     first.take(tmp_path)
     with pytest.raises(HeldElsewhere):
         second.take(tmp_path)
@@ -41,9 +41,9 @@ def test_one_of_two_has_it_also_where_nothing_may_be_written(tmp_path: Path) -> 
 
 def test_a_move_that_fails_leaves_no_reason(tmp_path: Path) -> None:
     (tmp_path / "spool/rejected").mkdir(parents=True)
-    claim = Claim()
+    claim = SpoolLock()
     spool = claim.take(tmp_path / "spool")
-    settled = settle(spool, tmp_path / "spool", [Verdict("gone.json", refused="odd")])
+    settled = settle(spool, tmp_path / "spool", [FileResult("gone.json", refused="odd")])
     os.close(spool)
     assert settled == ({}, {})
     assert not list((tmp_path / "spool/rejected").iterdir())

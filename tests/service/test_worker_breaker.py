@@ -8,7 +8,7 @@ import pytest
 
 from hookd.delivery.circuit_breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerState
 from hookd.delivery.lane import Parked
-from hookd.domain.deliveries import GenerationRef, Lease, State, Want
+from hookd.domain.deliveries import ClaimRequest, GenerationRef, Lease, State
 from tests.e2e.recorder import Received, Recorder, status
 from tests.service.worker_stage import Stage, at_work
 
@@ -183,7 +183,7 @@ async def test_what_was_claimed_while_the_breaker_opened_is_not_sent(
         claim = stage.store.claim
 
         async def slowly(
-            wants: Sequence[Want], *, now: float, generation: GenerationRef | None
+            wants: Sequence[ClaimRequest], *, now: float, generation: GenerationRef | None
         ) -> tuple[Lease, ...]:
             leases = await claim(wants, now=now, generation=generation)
             answer.set()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hookd import __version__
-from hookd.config.generation import Generation, Holder
+from hookd.config.generation import CurrentConfig, Generation
 from hookd.delivery.circuit_breaker import BreakerState
 from hookd.delivery.http import Sender
 from hookd.delivery.lane import LaneState
@@ -17,7 +17,7 @@ from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, DaemonDef, Secret, WebhookDef
 from hookd.domain.deliveries import State
 from hookd.domain.history import DeliveryRecord
-from hookd.domain.operator_events import Fact
+from hookd.domain.operator_events import OperatorEvent
 from hookd.observability.metrics import Metrics
 from hookd.store.sqlite import SqliteStore
 from tests.store.builders import record, to
@@ -46,10 +46,10 @@ class Stage:
         self._names = ("w", *others)
         self._fields = fields
         self._metrics = Metrics(__version__)
-        self.holder = Holder(self._generation(url))
+        self.holder = CurrentConfig(self._generation(url))
         self.sender = Sender(clock)
-        self.said: list[Fact] = []
-        self.worker = Worker(store, self.sender, self.holder, clock, self._metrics, say=self.said.append)
+        self.said: list[OperatorEvent] = []
+        self.worker = Worker(store, self.sender, self.holder, clock, self._metrics, emit=self.said.append)
         self.ids: list[str] = []
         self.commits: list[float] = []
 

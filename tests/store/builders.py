@@ -5,7 +5,7 @@ import hashlib
 import itertools
 from typing import Any
 
-from hookd.domain.deliveries import Attempt, Lease, Outcome, Reason, Settlement, State, Want
+from hookd.domain.deliveries import Attempt, ClaimRequest, Lease, Outcome, Reason, Settlement, State
 from hookd.domain.events import Event, Kind, NewDelivery, Receipt, Submission
 from hookd.domain.history import DeliveryFilter, DeliveryRecord
 from hookd.store.contract import Store
@@ -66,9 +66,9 @@ async def enqueue(
 
 
 async def claim(
-    store: Store, webhook: str = "w", seats: int = 10, *, now: float = T0, lease_s: float = LEASE_S
+    store: Store, webhook: str = "w", slots: int = 10, *, now: float = T0, lease_s: float = LEASE_S
 ) -> tuple[Lease, ...]:
-    return await store.claim([Want(webhook, seats, lease_s)], now=now)
+    return await store.claim([ClaimRequest(webhook, slots, lease_s)], now=now)
 
 
 async def claim_one(store: Store, webhook: str = "w", *, now: float = T0) -> Lease:

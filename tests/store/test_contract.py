@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hookd.domain.deliveries import Lease, Outcome, Reason, Settlement, State, Want
+from hookd.domain.deliveries import ClaimRequest, Lease, Outcome, Reason, Settlement, State
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
 from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelivery, Submission
 from hookd.domain.history import DeliveryFilter, LaneStats
@@ -237,14 +237,14 @@ class TestClaim:
         await enqueue(store, late, now=T0 + 3)
         await enqueue(store, early, now=T0 + 1)
         await enqueue(store, middle, now=T0 + 2)
-        leases = await claim(store, seats=2, now=T0 + 9)
+        leases = await claim(store, slots=2, now=T0 + 9)
         assert ids(leases) == [early.deliveries[0].id, middle.deliveries[0].id]
-        assert ids(await claim(store, seats=2, now=T0 + 9)) == [late.deliveries[0].id]
+        assert ids(await claim(store, slots=2, now=T0 + 9)) == [late.deliveries[0].id]
 
     async def test_what_came_together_leaves_in_order(self, store: Store) -> None:
         batch = [to("w") for _ in range(20)]
         await enqueue(store, *batch)
-        assert ids(await claim(store, seats=20)) == [item.deliveries[0].id for item in batch]
+        assert ids(await claim(store, slots=20)) == [item.deliveries[0].id for item in batch]
 
     async def test_nothing_is_claimed_before_it_is_due(self, store: Store) -> None:
         await enqueue(store, to("w"), now=T0)
@@ -253,31 +253,36 @@ class TestClaim:
 
     async def test_nothing_is_claimed_twice(self, store: Store) -> None:
         await enqueue(store, *(to("w") for _ in range(30)))
-        claimed = await asyncio.gather(*(claim(store, seats=10) for _ in range(5)))
+        claimed = await asyncio.gather(*(claim(store, slots=10) for _ in range(5)))
         found = [delivery_id for leases in claimed for delivery_id in ids(leases)]
         assert len(found) == len(set(found)) == 30
 
     async def test_each_webhook_gets_what_it_wants(self, store: Store) -> None:
         await enqueue(store, *(to("v", "w") for _ in range(5)))
-        wants = [Want("v", 1, 10.0), Want("w", 3, 20.0), Want("none", 3, 20.0), Want("x", 0, 1.0)]
+        wants = [
+            ClaimRequest("v", 1, 10.0),
+            ClaimRequest("w", 3, 20.0),
+            ClaimRequest("none", 3, 20.0),
+            ClaimRequest("x", 0, 1.0),
+        ]
         leases = await store.claim(wants, now=T0)
         assert [lease.webhook for lease in leases] == ["v", "w", "w", "w"]
         assert {lease.webhook: lease.expires_at for lease in leases} == {"v": T0 + 10, "w": T0 + 20}
 
     async def test_two_wants_for_one_webhook_are_refused(self, store: Store) -> None:
         with pytest.raises(ValueError, match="two wants"):
-            await store.claim([Want("w", 1, 1.0), Want("w", 2, 1.0)], now=T0)
+            await store.claim([ClaimRequest("w", 1, 1.0), ClaimRequest("w", 2, 1.0)], now=T0)
 
     async def test_at_most_a_thousand_in_one_call(self, store: Store) -> None:
         await enqueue(store, *(to("v", "w") for _ in range(700)))
-        leases = await store.claim([Want("v", 800, LEASE_S), Want("w", 800, LEASE_S)], now=T0)
+        leases = await store.claim([ClaimRequest("v", 800, LEASE_S), ClaimRequest("w", 800, LEASE_S)], now=T0)
         assert [lease.webhook for lease in leases] == ["v"] * 700 + ["w"] * 300
 
     async def test_bodies_that_no_memory_keeps_are_read_back(self, store: Store) -> None:
         bodies = [bytes([number]) * 1_000_000 for number in range(12)]
         for body in bodies:
             await enqueue(store, to("w", body=body))
-        assert [lease.body for lease in await claim(store, seats=20)] == bodies
+        assert [lease.body for lease in await claim(store, slots=20)] == bodies
 
 
 class TestLostLease:
@@ -404,7 +409,7 @@ class TestSettle:
 
     async def test_many_together(self, store: Store) -> None:
         await enqueue(store, *(to("w") for _ in range(300)))
-        leases = await claim(store, seats=300)
+        leases = await claim(store, slots=300)
         settlements = [DELIVERED, DEAD, retry_at(T0 + 5)] * 100
         held = await asyncio.gather(
             *(settle(store, lease, what) for lease, what in zip(leases, settlements, strict=True))
@@ -455,7 +460,7 @@ class TestWaiting:
 
     async def test_totals(self, store: Store) -> None:
         await enqueue(store, *(to("w") for _ in range(4)))
-        delivered, dead, _ = await claim(store, seats=3)
+        delivered, dead, _ = await claim(store, slots=3)
         await settle(store, delivered)
         await settle(store, dead, DEAD)
         assert await store.totals() == {

@@ -331,7 +331,7 @@ class TestRetryMatching:
 
     async def test_pending_ones_are_due_now(self, store: Store) -> None:
         first, second, third = await many(store, 3)
-        for lease in await claim(store, seats=2):
+        for lease in await claim(store, slots=2):
             await settle(store, lease, retry_at(T0 + 3600))
         await claim_one(store)
         assert await self.retried(store, state=State.PENDING, webhook="w") == (2, 2)
@@ -503,7 +503,7 @@ class TestReopen:
         await hold()
         await store.retry_matching(DeliveryFilter(), now=T0 + 3, dry_run=False)
         await hold()
-        await claim(store, seats=3, now=T0 + 3)
+        await claim(store, slots=3, now=T0 + 3)
         await store.pause("w", now=T0 + 3)
         await hold()
         await asyncio.gather(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hookd.domain.deliveries import GenerationRef, Lease, Settlement, Want
+from hookd.domain.deliveries import ClaimRequest, GenerationRef, Lease, Settlement
 from hookd.store.contract import Store
 from hookd.store.sqlite import SqliteStore
 from tests.store.builders import (
@@ -30,7 +30,7 @@ OUTSIDE = GenerationRef(1, "0123456789ab")
 
 
 async def claimed(store: Store, generation: GenerationRef | None, *, now: float = T0) -> Lease:
-    (lease,) = await store.claim([Want("w", 1, LEASE_S)], now=now, generation=generation)
+    (lease,) = await store.claim([ClaimRequest("w", 1, LEASE_S)], now=now, generation=generation)
     return lease
 
 

@@ -68,7 +68,7 @@ async def test_nothing_is_set_back_before_now(store: Store) -> None:
 
 async def test_leases_are_set_back_and_finished_ones_left_alone(store: Store) -> None:
     await enqueue(store, to("w"), to("w"))
-    done, under_way = await claim(store, "w", seats=2)
+    done, under_way = await claim(store, "w", slots=2)
     await settle(store, done, now=T0)
     await store.set_back(by_s=HOUR_S, now=T0 - HOUR_S)
     assert (await record(store, under_way.delivery_id)).due_at == under_way.expires_at - HOUR_S
@@ -80,7 +80,7 @@ async def test_many_are_set_back_in_steps(store: Store) -> None:
     count = 6_001
     await enqueue(store, *(to("w") for _ in range(count)), now=T0 + HOUR_S)
     await store.set_back(by_s=HOUR_S, now=T0)
-    assert len(await claim(store, "w", seats=1000, now=T0)) == 1000
+    assert len(await claim(store, "w", slots=1000, now=T0)) == 1000
     assert store.pending_count() == count
 
 
@@ -102,20 +102,20 @@ async def test_the_newest_event_is_set_back_too(store: Store) -> None:
 
 async def test_the_first_of_those_that_wait_is_hastened(store: Store) -> None:
     await enqueue(store, to("w"), to("w"), to("other"))
-    first, second = await claim(store, "w", seats=2)
+    first, second = await claim(store, "w", slots=2)
     await settle(store, first, retry_at(T0 + 60), now=T0)
     await settle(store, second, retry_at(T0 + 120), now=T0)
-    assert await store.hasten("w", now=T0 + 1)
+    assert await store.make_due("w", now=T0 + 1)
     assert (await store.earliest_due())["w"] <= T0 + 1
     (lease,) = await claim(store, "w", now=T0 + 1)
     assert lease.delivery_id == first.delivery_id
-    assert not await store.hasten("nobody", now=T0 + 1)
+    assert not await store.make_due("nobody", now=T0 + 1)
 
 
 async def test_an_attempt_under_way_is_not_hastened(store: Store) -> None:
     await enqueue(store, to("w"))
     lease = await claim_one(store)
-    assert not await store.hasten("w", now=T0 + 1)
+    assert not await store.make_due("w", now=T0 + 1)
     assert (await record(store, lease.delivery_id)).due_at == lease.expires_at
 
 

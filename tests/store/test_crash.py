@@ -260,7 +260,7 @@ async def test_a_full_disk_refuses_all_writes_and_recovers(small_disk: Path) -> 
     async with opened(path) as store:
         kept = [to("w", body=b"x" * 1000) for _ in range(20)]
         await enqueue(store, *kept)
-        first, second = await claim(store, seats=2)
+        first, second = await claim(store, slots=2)
         fill(ballast)
         before = await picture(store)
         await store.wait_for_work()
@@ -285,7 +285,7 @@ async def test_a_full_disk_refuses_all_writes_and_recovers(small_disk: Path) -> 
         await asyncio.wait_for(store.wait_for_work(), 5)
         assert await settle(store, first, DELIVERED)
         assert await settle(store, second, retry_at(0.0))
-        assert len(await claim(store, seats=20)) == 19
+        assert len(await claim(store, slots=20)) == 19
         (receipt,) = await enqueue(store, to("v"))
     async with opened(path) as store:
         expected = {item.deliveries[0].id for item in kept} | {receipt.deliveries[0].id}
@@ -297,7 +297,7 @@ async def test_a_full_disk_refuses_what_is_asked_by_hand(small_disk: Path) -> No
     path, ballast = small_disk / "hookd.db", small_disk / "ballast"
     async with opened(path) as store:
         await enqueue(store, *(to("w") for _ in range(20)), once(task="before"))
-        for lease in await claim(store, seats=5):
+        for lease in await claim(store, slots=5):
             await settle(store, lease, DEAD)
         dead, *_ = await listed(store, state=State.DEAD)
         waiting, *_ = await listed(store, state=State.PENDING)

@@ -157,11 +157,11 @@ class StoreHistory(RuleBasedStateMachine):
         elif row.state is not State.SENDING:
             row.state, row.failures, row.due_at = State.PENDING, 0, self.now
 
-    @rule(webhook=st.sampled_from(WEBHOOKS), seats=st.integers(1, 4))
-    def claim(self, webhook: str, seats: int) -> None:
-        leases = self.run(claim(self.store, webhook, seats, now=self.now, lease_s=5.0))
+    @rule(webhook=st.sampled_from(WEBHOOKS), slots=st.integers(1, 4))
+    def claim(self, webhook: str, slots: int) -> None:
+        leases = self.run(claim(self.store, webhook, slots, now=self.now, lease_s=5.0))
         due = sorted(row.due_at for row in self.rows.values() if self.is_due(row, webhook))
-        assert [self.rows[lease.delivery_id].due_at for lease in leases] == due[:seats]
+        assert [self.rows[lease.delivery_id].due_at for lease in leases] == due[:slots]
         for lease in leases:
             row = self.rows[lease.delivery_id]
             assert self.is_due(row, webhook)

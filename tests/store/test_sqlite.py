@@ -19,7 +19,7 @@ from hookd.domain.deliveries import State
 from hookd.domain.errors import StoreUnusable
 from hookd.domain.history import DeliveryFilter, LaneStats
 from hookd.store.sqlite import SqliteStore, deep_check, queries
-from hookd.store.sqlite.body_cache import Fresh, Recent
+from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.claim import NEXT_DUE
 from hookd.store.sqlite.lock import FileLock
 from hookd.store.sqlite.open import _connect, migrate, open_database, packaged_migrations, schema_version
@@ -32,7 +32,7 @@ async def filled(path: Path, events: int = 600) -> None:
     """A closed store with finished and waiting deliveries."""
     store = await SqliteStore.open(path)
     await enqueue(store, *(to("w", "v", body=b"x" * 300) for _ in range(events)))
-    leases = await claim(store, seats=events // 2)
+    leases = await claim(store, slots=events // 2)
     await asyncio.gather(*(settle(store, lease) for lease in leases))
     await store.close()
 
@@ -87,7 +87,7 @@ class TestFile:
     async def test_pruning_gives_space_back(self, path: Path) -> None:
         store = await SqliteStore.open(path)
         await enqueue(store, *(to("w", body=b"x" * 20_000) for _ in range(200)))
-        leases = await claim(store, seats=200)
+        leases = await claim(store, slots=200)
         await asyncio.gather(*(settle(store, lease) for lease in leases))
         assert await store.prune(delivered_before=T0 + 1, dead_before=T0, limit=1000) == 200
         await store.close()
@@ -97,7 +97,7 @@ class TestFile:
         commits: list[float] = []
         store = await SqliteStore.open(path, on_commit=commits.append)
         await enqueue(store, *(to("w", body=b"x" * 20_000) for _ in range(200)))
-        leases = await claim(store, seats=200)
+        leases = await claim(store, slots=200)
         await asyncio.gather(*(settle(store, lease) for lease in leases))
         commits.clear()
         await store.prune(delivered_before=T0 + 1, dead_before=T0, limit=1000)
@@ -430,11 +430,11 @@ class TestVersion1:
 
 class TestRecent:
     def test_the_oldest_give_way(self) -> None:
-        recent = Recent(bound=10_000)
+        recent = BodyCache(bound=10_000)
         for seq in range(100):
-            recent.put(seq, Fresh(f"d{seq}", "e", "t", b"x" * 1500))
+            recent.put(seq, CachedDelivery(f"d{seq}", "e", "t", b"x" * 1500))
         assert [seq for seq in range(100) if recent.take(seq)] == [95, 96, 97, 98, 99]
-        recent.put(1, Fresh("d", "e", "t", b"x" * 20_000))
+        recent.put(1, CachedDelivery("d", "e", "t", b"x" * 20_000))
         assert recent.take(1) is None
 
 

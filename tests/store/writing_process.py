@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from hookd.domain.deliveries import Attempt, Lease, Reason, Settlement, State, Want
+from hookd.domain.deliveries import Attempt, ClaimRequest, Lease, Reason, Settlement, State
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Event, NewDelivery, Submission
 from hookd.store.sqlite import SqliteStore
@@ -60,7 +60,7 @@ async def fire(store: SqliteStore, task: str) -> None:
 async def deliver(store: SqliteStore) -> None:
     while True:
         try:
-            leases = await store.claim([Want("w", 3, 30.0)], now=time.time())
+            leases = await store.claim([ClaimRequest("w", 3, 30.0)], now=time.time())
             await asyncio.gather(*(settle(store, lease) for lease in leases))
         except StoreUnavailable:
             pass

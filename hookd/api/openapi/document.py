@@ -14,10 +14,10 @@ from hookd.api.openapi.schemas import SCHEMAS
 from hookd.api.openapi.shape import Schema, choice, instant, ref, text
 from hookd.domain.deliveries import State
 from hookd.server.body import BODY_S
-from hookd.server.limits import Bounds
+from hookd.server.limits import Limits
 from hookd.server.problems import PROBLEM_TYPE, RETRY_AFTER_S
 
-_BOUNDS = Bounds()
+_BOUNDS = Limits()
 
 _ABOUT = f"""\
 Takes events in, and shows and changes what becomes of them. The same application answers on hookd's Unix sockets and

@@ -19,7 +19,7 @@ MOST_EVENTS = 500
 Send = Callable[[bytes, str], Any]
 """Posts a body of a media type."""
 
-Line = tuple[int, bytes]
+NumberedLine = tuple[int, bytes]
 """A line's number, from 1, and its bytes without the line end."""
 
 
@@ -69,7 +69,7 @@ def post_file(send: Send, path: str, taken: Taken, *, fix_ids: bool = False) -> 
         _post(send, _identified(batch) if fix_ids else batch, taken)
 
 
-def _identified(batch: list[Line]) -> list[Line]:
+def _identified(batch: list[NumberedLine]) -> list[NumberedLine]:
     from hookd.cli.client.spool import with_id
 
     made = []
@@ -82,7 +82,7 @@ def _identified(batch: list[Line]) -> list[Line]:
     return made
 
 
-def numbered_lines(path: str) -> Iterator[Line]:
+def numbered_lines(path: str) -> Iterator[NumberedLine]:
     """The lines of a file that are not blank."""
     try:
         with _opened(path) as stream:
@@ -98,10 +98,10 @@ def _opened(path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
 
 
 def batches(
-    lines: Iterable[Line], *, most_bytes: int = MOST_BYTES, most_events: int = MOST_EVENTS
-) -> Iterator[list[Line]]:
+    lines: Iterable[NumberedLine], *, most_bytes: int = MOST_BYTES, most_events: int = MOST_EVENTS
+) -> Iterator[list[NumberedLine]]:
     """Lines in parts below both bounds; a line longer than the bound is a part of its own."""
-    batch: list[Line] = []
+    batch: list[NumberedLine] = []
     size = 0
     for number, content in lines:
         if batch and (len(batch) == most_events or size + len(content) + 1 > most_bytes):
@@ -113,7 +113,7 @@ def batches(
         yield batch
 
 
-def _post(send: Send, batch: list[Line], taken: Taken) -> None:
+def _post(send: Send, batch: list[NumberedLine], taken: Taken) -> None:
     """Post one part, in halves where it is larger than this daemon's `limits.event_size` allows."""
     try:
         body = b"".join(content + b"\n" for _, content in batch)
@@ -133,7 +133,7 @@ def _post(send: Send, batch: list[Line], taken: Taken) -> None:
         taken.spooled += 0 if answer else len(batch)
 
 
-def _located(refusal: Refusal, batch: list[Line]) -> Failure:
+def _located(refusal: Refusal, batch: list[NumberedLine]) -> Failure:
     """The refusal of a part, told by the lines of the file."""
     headline = f"{_lines(batch)} refused, nothing after them was sent"
     faults = refusal.problem.get("errors") or ()
@@ -144,7 +144,7 @@ def _located(refusal: Refusal, batch: list[Line]) -> Failure:
     return Failure(f"{headline}: {refusal.lines[0]}", *hints, code=refusal.code)
 
 
-def _fault_line(fault: dict[str, Any], batch: list[Line]) -> str:
+def _fault_line(fault: dict[str, Any], batch: list[NumberedLine]) -> str:
     """A fault whose pointer begins with the event's index in its part, told by the line it stands on."""
     index, _, rest = str(fault.get("pointer", "")).removeprefix("/").partition("/")
     if not (index.isdecimal() and int(index) < len(batch)):
@@ -152,7 +152,7 @@ def _fault_line(fault: dict[str, Any], batch: list[Line]) -> str:
     return f"line {batch[int(index)][0]}: " + fault_line({**fault, "pointer": f"/{rest}" if rest else ""})
 
 
-def _lines(batch: list[Line]) -> str:
+def _lines(batch: list[NumberedLine]) -> str:
     first, last = batch[0][0], batch[-1][0]
     return f"line {first}" if first == last else f"lines {first} to {last}"
 

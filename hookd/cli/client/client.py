@@ -64,10 +64,10 @@ class Client(NamedTuple):
     def get(self, path: str, query: Mapping[str, str] | None = None, *, timeout_s: float = TIMEOUT_S) -> Any:
         """Read what is at `path`; raises as `send` does."""
         if not query:
-            return self._ask(exchange.Request("GET", path, {}), timeout_s)
+            return self._ask(exchange.ApiRequest("GET", path, {}), timeout_s)
         from urllib.parse import urlencode
 
-        return self._ask(exchange.Request("GET", f"{path}?{urlencode(query)}", {}), timeout_s)
+        return self._ask(exchange.ApiRequest("GET", f"{path}?{urlencode(query)}", {}), timeout_s)
 
     def send(
         self, path: str, body: bytes = b"{}", *, media: str = "application/json", timeout_s: float = TIMEOUT_S
@@ -79,7 +79,7 @@ class Client(NamedTuple):
             Foreign: what answers is not hookd (exit code 1).
             Failure: it cannot be reached (exit code 3).
         """
-        return self._ask(exchange.Request("POST", path, {"Content-Type": media}, body), timeout_s)
+        return self._ask(exchange.ApiRequest("POST", path, {"Content-Type": media}, body), timeout_s)
 
     def post_event(
         self, body: bytes, *, media: str = "application/json", timeout_s: float = TIMEOUT_S
@@ -114,15 +114,15 @@ class Client(NamedTuple):
         from hookd.cli.client import stream
 
         headers = {**self._headers(), "Accept": exchange.NDJSON}
-        request = exchange.Request("GET", f"{path}?{urlencode(query)}", headers)
+        request = exchange.ApiRequest("GET", f"{path}?{urlencode(query)}", headers)
         with self._told(request, silent_s):
             opened = stream.opened(self.address, request, silent_s)
-            if isinstance(opened, exchange.Answer):
+            if isinstance(opened, exchange.ApiResponse):
                 judged(opened, self.address)
                 raise Foreign(self.address, opened.status)
             yield from opened
 
-    def _ask(self, request: exchange.Request, timeout_s: float) -> Any:
+    def _ask(self, request: exchange.ApiRequest, timeout_s: float) -> Any:
         headers = {**self._headers(), **request.headers}
         with self._told(request, timeout_s):
             over = exchange.over_url if exchange.is_url(self.address) else exchange.over_unix
@@ -134,7 +134,7 @@ class Client(NamedTuple):
         return {"Accept": "application/json", **token}
 
     @contextlib.contextmanager
-    def _told(self, request: exchange.Request, timeout_s: float) -> Iterator[None]:
+    def _told(self, request: exchange.ApiRequest, timeout_s: float) -> Iterator[None]:
         """Turn what goes wrong on the wire into a `Failure`."""
         try:
             yield
@@ -148,7 +148,7 @@ class Client(NamedTuple):
             raise unreachable(self.address, error, self.doubt) from None
 
 
-def _doubt(request: exchange.Request) -> tuple[str, ...]:
+def _doubt(request: exchange.ApiRequest) -> tuple[str, ...]:
     if request.method == "GET":
         return ()
     return (
@@ -156,7 +156,7 @@ def _doubt(request: exchange.Request) -> tuple[str, ...]:
     )
 
 
-def judged(answer: exchange.Answer, address: str) -> Any:
+def judged(answer: exchange.ApiResponse, address: str) -> Any:
     """The JSON of an answer that says yes.
 
     Raises:
@@ -174,7 +174,7 @@ def judged(answer: exchange.Answer, address: str) -> Any:
     raise Foreign(address, answer.status)
 
 
-def _lines(answer: exchange.Answer, problem: dict[str, Any]) -> list[str]:
+def _lines(answer: exchange.ApiResponse, problem: dict[str, Any]) -> list[str]:
     detail = str(problem["detail"])
     faults = (fault_line(fault) for fault in problem.get("errors") or ())
     lines = [detail, *(line for line in faults if line != detail)]

@@ -16,7 +16,7 @@ RECENT = 200
 LONGEST_GUESS = 100
 """Characters; what is longer is no misspelt id."""
 
-Delivery = Mapping[str, Any]
+DeliveryData = Mapping[str, Any]
 
 
 def path_of(delivery_id: str, verb: str = "") -> str:
@@ -27,7 +27,7 @@ def path_of(delivery_id: str, verb: str = "") -> str:
 
 
 def act(
-    client: Client, ids: Iterable[str], verb: str, *, told: Callable[[Delivery], str], as_answer: bool
+    client: Client, ids: Iterable[str], verb: str, *, told: Callable[[DeliveryData], str], as_answer: bool
 ) -> int:
     """Do something to each delivery; `told` says in a line what has become of it.
 
@@ -36,7 +36,7 @@ def act(
             reach.
     """
     recent = RecentIds(client)
-    done: list[Delivery] = []
+    done: list[DeliveryData] = []
     refused: list[str] = []
     try:
         for delivery_id in dict.fromkeys(ids):

@@ -20,7 +20,7 @@ NDJSON = "application/x-ndjson"
 """JSON a line; asked for where an answer has no end."""
 
 
-class Request(NamedTuple):
+class ApiRequest(NamedTuple):
     """What is asked: a method, a path with its query in ASCII, headers, and a body that may be empty."""
 
     method: str
@@ -29,7 +29,7 @@ class Request(NamedTuple):
     body: bytes = b""
 
 
-class Answer(NamedTuple):
+class ApiResponse(NamedTuple):
     """What came back; names of headers are in lower case."""
 
     status: int
@@ -46,7 +46,7 @@ def is_url(address: str) -> bool:
     return address.startswith(("http://", "https://"))
 
 
-def over_unix(path: str, request: Request, timeout_s: float) -> Answer:
+def over_unix(path: str, request: ApiRequest, timeout_s: float) -> ApiResponse:
     """Exchange over the Unix socket at `path`; all of it takes no more than `timeout_s` seconds.
 
     Raises:
@@ -60,7 +60,7 @@ def over_unix(path: str, request: Request, timeout_s: float) -> Answer:
         return _exchanged(connection, request, "localhost", until)
 
 
-def _exchanged(connection: socket.socket, request: Request, host: str, until: float) -> Answer:
+def _exchanged(connection: socket.socket, request: ApiRequest, host: str, until: float) -> ApiResponse:
     _limit(connection, until)
     _send(connection, request, host)
     return parse_answer(_read_all(connection, until))
@@ -74,7 +74,7 @@ def _limit(connection: socket.socket, until: float) -> None:
     connection.settimeout(left_s)
 
 
-def _send(connection: socket.socket, request: Request, host: str) -> None:
+def _send(connection: socket.socket, request: ApiRequest, host: str) -> None:
     headers = {"Host": host, "Content-Length": str(len(request.body)), **request.headers}
     lines = [
         f"{request.method} {request.path} HTTP/1.0",
@@ -96,7 +96,7 @@ def _read_all(connection: socket.socket, until: float) -> bytes:
     return bytes(received)
 
 
-def parse_answer(raw: bytes) -> Answer:
+def parse_answer(raw: bytes) -> ApiResponse:
     """Split a whole answer into its parts.
 
     Raises:
@@ -115,10 +115,10 @@ def parse_answer(raw: bytes) -> Answer:
         raise NoAnswer("the answer is not HTTP")
     if len(body) < int(length):
         raise NoAnswer("the connection was closed in the middle of the answer")
-    return Answer(int(rest[:3]), headers, body)
+    return ApiResponse(int(rest[:3]), headers, body)
 
 
-def over_url(url: str, request: Request, timeout_s: float) -> Answer:
+def over_url(url: str, request: ApiRequest, timeout_s: float) -> ApiResponse:
     """Exchange with the server at `url`, an http or https URL whose path is put before the request's; as `over_unix`.
 
     Raises:

@@ -15,7 +15,7 @@ from typing import Any
 from hookd.cli.client.client import Client, Refusal
 from hookd.cli.client.listing import pages
 from hookd.cli.errors import UNREACHABLE, Failure
-from hookd.cli.output.tail_lines import Fact, key_of, of_history
+from hookd.cli.output.tail_lines import TailRecord, key_of, of_history
 
 STATES = ("pending", "delivered", "dead", "cancelled")
 _STATE = {"delivery.made": "pending"} | {f"delivery.{state}": state for state in STATES[1:]}
@@ -46,7 +46,7 @@ class Following:
         self._up = False
         self._told: dict[tuple[Any, ...], None] = {}
 
-    def facts(self, *, since: str | None) -> Iterator[Fact]:
+    def facts(self, *, since: str | None) -> Iterator[TailRecord]:
         """Every fact, for ever; first those of the history since an instant, if one is given.
 
         Raises:
@@ -68,7 +68,7 @@ class Following:
                 if failure.code != UNREACHABLE:
                     raise
 
-    def _connected(self) -> Iterator[Fact]:
+    def _connected(self) -> Iterator[TailRecord]:
         """The facts of one connection, until it ends; what was missed before it comes first."""
         query = {**self._wanted, **({"after": self._cursor} if self._cursor else {})}
         why = "the connection broke"
@@ -83,7 +83,7 @@ class Following:
         self._up = False
         self._say(f"{why}; waiting for it to come back")
 
-    def _taken(self, fact: dict[str, Any]) -> Iterator[Fact]:
+    def _taken(self, fact: dict[str, Any]) -> Iterator[TailRecord]:
         name, count = fact["event"], fact.get("count")
         if name == "tail.began":
             yield from self._began(fact)
@@ -93,7 +93,7 @@ class Following:
             yield fact
         self._cursor, self._last_at = fact["cursor"], fact["timestamp"]
 
-    def _began(self, began: Fact) -> Iterator[Fact]:
+    def _began(self, began: TailRecord) -> Iterator[TailRecord]:
         again, self._up = self._cursor is not None, True
         restarted = again and str(self._cursor).partition("-")[0] != str(began["cursor"]).partition("-")[0]
         if again:
@@ -104,7 +104,7 @@ class Following:
         elif not again and self._last_at:
             yield from self._from_history(began["timestamp"])
 
-    def _from_history(self, until: str) -> Iterator[Fact]:
+    def _from_history(self, until: str) -> Iterator[TailRecord]:
         """What the history has of deliveries made since the last line, up to an instant; the oldest first."""
         if datetime.fromisoformat(self._last_at) > datetime.fromisoformat(until):
             return
@@ -121,7 +121,7 @@ class Following:
             if state in (None, _STATE[fact["event"]]) and self._is_new(fact):
                 yield fact
 
-    def _is_new(self, fact: Fact) -> bool:
+    def _is_new(self, fact: TailRecord) -> bool:
         """Whether it has not been told yet, as far as that is remembered; from now on it has."""
         key = key_of(fact)
         if key is None:

@@ -12,10 +12,12 @@ from hookd.cli.client.client import Client
 MOST_PER_PAGE = 200
 
 
-Delivery = Mapping[str, Any]
+DeliveryData = Mapping[str, Any]
 
 
-def pages(client: Client, given: Mapping[str, str], *, limit: int) -> Iterator[tuple[list[Delivery], bool]]:
+def pages(
+    client: Client, given: Mapping[str, str], *, limit: int
+) -> Iterator[tuple[list[DeliveryData], bool]]:
     """The matching deliveries page by page, up to `limit` (0: all), each page with whether there are more."""
     left = limit or sys.maxsize
     cursor: str | None = ""

@@ -146,7 +146,7 @@ def _remedy(where: str, error: OSError) -> str:
     return "mend that, or name another directory: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
 
 
-class Spool:
+class SpoolWriter:
     """Posts events whose ids are fixed, and spools them from the first time on that nobody answers.
 
     Attributes:

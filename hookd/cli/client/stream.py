@@ -24,7 +24,9 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def opened(address: str, request: exchange.Request, silent_s: float) -> exchange.Answer | Iterator[bytes]:
+def opened(
+    address: str, request: exchange.ApiRequest, silent_s: float
+) -> exchange.ApiResponse | Iterator[bytes]:
     """Ask; the lines of a 200, each without its end, else the whole answer.
 
     Args:
@@ -45,7 +47,7 @@ def opened(address: str, request: exchange.Request, silent_s: float) -> exchange
         answer = connection.getresponse()
         headers = {name.lower(): value for name, value in answer.getheaders()}
         if headers.get("content-type") != exchange.NDJSON:
-            whole = exchange.Answer(answer.status, headers, answer.read())
+            whole = exchange.ApiResponse(answer.status, headers, answer.read())
             connection.close()
             return whole
     except http.client.HTTPException as error:

@@ -6,7 +6,7 @@ Must never: decide which may be cancelled; the daemon does.
 import argparse
 
 from hookd.cli.client import address
-from hookd.cli.client.delivery_ids import Delivery, act
+from hookd.cli.client.delivery_ids import DeliveryData, act
 from hookd.cli.options import add_json, text
 
 DESCRIPTION = """Cancel deliveries that wait: they are not attempted any more.
@@ -34,5 +34,5 @@ def run(options: argparse.Namespace) -> int:
     return act(client, options.ids, "cancel", told=_told, as_answer=options.json)
 
 
-def _told(delivery: Delivery) -> str:
+def _told(delivery: DeliveryData) -> str:
     return f"{delivery['id']}  cancelled, it was for {delivery['webhook']}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hookd.cli.output.terminal import as_json, visible
 
 if TYPE_CHECKING:
-    from hookd.config.yaml.findings import Finding
+    from hookd.config.yaml.findings import Diagnostic
     from hookd.domain.definitions import Config
 
 DESCRIPTION = """Find everything that is wrong with a config, each with its place.
@@ -46,9 +46,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check; 0 when there is nothing wrong."""
-    from hookd.config import default_path, load_aside
+    from hookd.config import default_path, isolated_load
 
-    loaded = load_aside(options.path or options.config or default_path(), portable=options.portable)
+    loaded = isolated_load(options.path or options.config or default_path(), portable=options.portable)
     in_store = store_findings(loaded.config.daemon.store) if options.store and loaded.config else ()
     found = [*loaded.findings, *in_store]
     config = None if in_store else loaded.config
@@ -59,9 +59,9 @@ def run(options: argparse.Namespace) -> int:
     return 1 if config is None or (options.strict and found) else 0
 
 
-def store_findings(path: str) -> "list[Finding]":
+def store_findings(path: str) -> "list[Diagnostic]":
     """What is wrong with the store, in the form of what is wrong with the config."""
-    from hookd.config.yaml.findings import Finding, Severity
+    from hookd.config.yaml.findings import Diagnostic, Severity
     from hookd.domain.errors import StoreUnusable
     from hookd.store.sqlite import deep_check
 
@@ -69,10 +69,10 @@ def store_findings(path: str) -> "list[Finding]":
         faults = deep_check(Path(path))
     except StoreUnusable as error:
         faults = [str(error)]
-    return [Finding(path, 1, 1, "daemon.store", Severity.ERROR, fault) for fault in faults]
+    return [Diagnostic(path, 1, 1, "daemon.store", Severity.ERROR, fault) for fault in faults]
 
 
-def _print_text(found: "Sequence[Finding]", config: "Config | None", *, store_checked: bool) -> None:
+def _print_text(found: "Sequence[Diagnostic]", config: "Config | None", *, store_checked: bool) -> None:
     from hookd.config import summary
 
     for finding in found:
@@ -84,7 +84,7 @@ def _print_text(found: "Sequence[Finding]", config: "Config | None", *, store_ch
     print(f"ok: {summary(config)}")
 
 
-def finding_object(finding: "Finding") -> dict[str, str | int]:
+def finding_object(finding: "Diagnostic") -> dict[str, str | int]:
     """A finding for tools (spec 8)."""
     return {
         "path": finding.path,

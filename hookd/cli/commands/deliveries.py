@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from hookd.cli.client import address
-from hookd.cli.client.listing import Delivery, pages
+from hookd.cli.client.listing import DeliveryData, pages
 from hookd.cli.filters import add_filters, chosen, require_known
 from hookd.cli.options import add_json, whole_number
 from hookd.cli.output.terminal import Table, as_json_line, terminal_width
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_json(listing: Iterator[tuple[list[Delivery], bool]]) -> bool:
+def _print_json(listing: Iterator[tuple[list[DeliveryData], bool]]) -> bool:
     """Print a JSON array, an element a line; whether there was any."""
     opening = "["
     for page, _ in listing:
@@ -56,7 +56,7 @@ def _print_json(listing: Iterator[tuple[list[Delivery], bool]]) -> bool:
     return opening == ","
 
 
-def _print_table(listing: Iterator[tuple[list[Delivery], bool]]) -> bool:
+def _print_table(listing: Iterator[tuple[list[DeliveryData], bool]]) -> bool:
     """Print a table; whether there was any delivery."""
     table: Table | None = None
     more = False
@@ -79,7 +79,7 @@ def _headed(rows: list[tuple[str, ...]]) -> Table:
     return table
 
 
-def table_row(delivery: Delivery) -> tuple[str, ...]:
+def table_row(delivery: DeliveryData) -> tuple[str, ...]:
     """A delivery as a row under `TITLES`."""
     state = delivery["state"] + (f" ({delivery['parked']})" if delivery["parked"] else "")
     return (
@@ -93,7 +93,7 @@ def table_row(delivery: Delivery) -> tuple[str, ...]:
     )
 
 
-def outlook(delivery: Delivery) -> str:
+def outlook(delivery: DeliveryData) -> str:
     """What comes next for a delivery, or how it ended, with the last answer."""
     last = str(delivery["last_status"] or delivery["last_error"] or "")
     match delivery["state"]:

@@ -18,7 +18,7 @@ from hookd.cli.output.terminal import Table, terminal_width, visible
 
 if TYPE_CHECKING:
     from hookd.cli.testbench.demo_stage import Stage
-    from hookd.cli.testbench.receiver import Received
+    from hookd.cli.testbench.receiver import ReceivedRequest
 
 DESCRIPTION = """Show the whole thing working, in less than ten seconds.
 
@@ -200,7 +200,7 @@ async def _emit(stage: "Stage", event: Mapping[str, Any]) -> str:
     return str(made["id"])
 
 
-async def _arrived(stage: "Stage", path: str, delivery_id: str, *, answer: int) -> "Received":
+async def _arrived(stage: "Stage", path: str, delivery_id: str, *, answer: int) -> "ReceivedRequest":
     """Wait for a request, check that it is the delivery that should come, and tell about it."""
     request = await stage.arrival()
     _expect(request.target == path, f"a request at {path}, not {request.target}")

@@ -61,9 +61,9 @@ def lines_of(answer: Mapping[str, Any]) -> list[str]:
 
 def finding_line(finding: Mapping[str, Any]) -> str:
     """A finding as `hookd check` prints it."""
-    from hookd.config import Finding, Severity
+    from hookd.config import Diagnostic, Severity
 
-    return visible(str(Finding(**{**finding, "severity": Severity(finding["severity"])})))
+    return visible(str(Diagnostic(**{**finding, "severity": Severity(finding["severity"])})))
 
 
 def _section_lines(section: str, changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from hookd.cli.output.terminal import as_json, visible
 if TYPE_CHECKING:
     from hookd.cli.client.batches import Taken
     from hookd.cli.client.client import Client
-    from hookd.cli.client.spool import Spool
+    from hookd.cli.client.spool import SpoolWriter
 
 DESCRIPTION = """Post an event and wait until it is safely stored. Prints its id and the deliveries it made.
 
@@ -162,18 +162,18 @@ def _file(options: argparse.Namespace) -> int:
     return follow(client, taken.answers, options.wait, as_answer=whole)
 
 
-def _counted(taken: "Taken", spool: "Spool | None") -> str:
+def _counted(taken: "Taken", spool: "SpoolWriter | None") -> str:
     return as_json({"events": taken.answers, **({"spooled": spool.kept} if spool else {})})
 
 
-def _ways(options: argparse.Namespace) -> "tuple[Client, Spool | None]":
+def _ways(options: argparse.Namespace) -> "tuple[Client, SpoolWriter | None]":
     if options.spool is None:
         return address.from_options(options), None
-    from hookd.cli.client.spool import Spool
+    from hookd.cli.client.spool import SpoolWriter
 
     client = address.from_options(options, or_default=True)
-    return client, Spool(client, options.spool, options.config)
+    return client, SpoolWriter(client, options.spool, options.config)
 
 
-def _say_spooled(spool: "Spool", events: int = 1) -> None:
+def _say_spooled(spool: "SpoolWriter", events: int = 1) -> None:
     print(f"hookd: {visible(spool.remark(events))}", file=sys.stderr)

@@ -21,7 +21,7 @@ from hookd.cli.output.terminal import as_json_line, pretty_body, visible, visibl
 from hookd.cli.output.times import parse_duration, rfc3339
 
 if TYPE_CHECKING:
-    from hookd.cli.testbench.receiver import Behaviour, Received, Receiver
+    from hookd.cli.testbench.receiver import Behaviour, ReceivedRequest, Receiver
 
 DESCRIPTION = """A receiver to try things out with: prints requests, checks signatures, answers as told.
 
@@ -132,7 +132,7 @@ async def _print_requests(receiver: "Receiver", host: str, port: int, options: a
             return
 
 
-def request_lines(received: "Received") -> list[str]:
+def request_lines(received: "ReceivedRequest") -> list[str]:
     """A request for people. What is ours begins at the margin, what came with the request is behind it."""
     verdict = [f"signature: {_verdict(received)}"] if received.signature else []
     body = received.body.decode("utf-8", "backslashreplace")
@@ -145,13 +145,13 @@ def request_lines(received: "Received") -> list[str]:
     ]
 
 
-def _verdict(received: "Received") -> str:
+def _verdict(received: "ReceivedRequest") -> str:
     assert received.signature
     told = filter(None, (received.signature.style, received.signature.reason))
     return f"{received.signature.verdict} ({', '.join(map(visible, told))})"
 
 
-def json_line(received: "Received") -> str:
+def json_line(received: "ReceivedRequest") -> str:
     """A request as a line of JSON; a body that is not UTF-8 stands under `body_base64`."""
     signature = received.signature
     return as_json_line(
@@ -174,7 +174,7 @@ def _body(body: bytes) -> dict[str, str]:
         return {"body_base64": base64.b64encode(body).decode()}
 
 
-def _time(received: "Received") -> str:
+def _time(received: "ReceivedRequest") -> str:
     return rfc3339(datetime.fromtimestamp(received.at, UTC))
 
 

@@ -8,7 +8,7 @@ import json
 import sys
 
 from hookd.cli.client import address
-from hookd.cli.client.delivery_ids import Delivery, act
+from hookd.cli.client.delivery_ids import DeliveryData, act
 from hookd.cli.filters import add_filters, chosen, notes
 from hookd.cli.options import add_json, text
 from hookd.cli.output.health import parked_remedy
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _told(delivery: Delivery) -> str:
+def _told(delivery: DeliveryData) -> str:
     if delivery["parked"]:
         return f"{delivery['id']}  waits: {parked_remedy(delivery['parked'], delivery['webhook'])}"
     return f"{delivery['id']}  due now, to {delivery['webhook']}"

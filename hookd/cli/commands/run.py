@@ -28,11 +28,11 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGHUP, _pass_over)
     from concurrent.futures import ThreadPoolExecutor
 
-    from hookd.config import default_path, load_aside
+    from hookd.config import default_path, isolated_load
 
     path = options.config or default_path()
     with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(load_aside, path)  # by a child process, while this one imports the daemon
+        loading = pool.submit(isolated_load, path)  # by a child process, while this one imports the daemon
         from hookd.daemon import run as run_daemon
 
         loaded = loading.result()

@@ -12,8 +12,8 @@ from hookd.cli.client import address
 from hookd.cli.options import add_json
 from hookd.cli.output.generations import generation_words
 from hookd.cli.output.health import (
-    Kind,
-    Lane,
+    Concern,
+    LaneData,
     Status,
     by_gravity,
     concerns,
@@ -76,7 +76,7 @@ def page(status: Status, width: int) -> list[str]:
     return [*verdict, *facts, *_fitting(tables, room - rows_of(verdict, width), width)]
 
 
-def _verdict(found: list[Kind], noted: list[Kind], room: int, width: int) -> list[str]:
+def _verdict(found: list[Concern], noted: list[Concern], room: int, width: int) -> list[str]:
     if not found and not noted:
         return ["everything is all right"]
     room_for_found = room - (ROWS_FOR_NOTES if noted else 0)
@@ -85,7 +85,7 @@ def _verdict(found: list[Kind], noted: list[Kind], room: int, width: int) -> lis
     return [*told, *(_bullets(title, noted, room - rows_of(told, width), width) if noted else [])]
 
 
-def _bullets(title: str, kinds: list[Kind], room: int, width: int) -> list[str]:
+def _bullets(title: str, kinds: list[Concern], room: int, width: int) -> list[str]:
     """Every kind, with as many cases of each as there is room for; of all too many kinds the first ones."""
     ways = ([title, *_each_bullet(kinds, most)] for most in range(MOST_EACH, 0, -1))
     told = _fitting(ways, room, width)
@@ -107,7 +107,7 @@ def _fitting(ways: Iterable[list[str]], room: int, width: int) -> list[str]:
     return told
 
 
-def _each_bullet(kinds: list[Kind], most: int) -> Iterator[str]:
+def _each_bullet(kinds: list[Concern], most: int) -> Iterator[str]:
     for kind in kinds:
         for line in kind.told(most):
             yield shortened(visible(line if line.startswith("  ") else f"- {line}"))
@@ -150,7 +150,7 @@ def _spent(marks: Sequence[Mapping[str, Any]], width: int) -> str:
     return cut(visible(", ".join(named)), width - len(end)) + end
 
 
-def _lanes(lanes: list[Lane], most: int, width: int) -> list[str]:
+def _lanes(lanes: list[LaneData], most: int, width: int) -> list[str]:
     if not lanes:
         return []
     worst = by_gravity(lanes)
@@ -159,7 +159,7 @@ def _lanes(lanes: list[Lane], most: int, width: int) -> list[str]:
     return ["", *(cut(line, width) for line in [table.head(), *map(table.row, rows)]), *_summed(worst[most:])]
 
 
-def _summed(lanes: list[Lane]) -> list[str]:
+def _summed(lanes: list[LaneData]) -> list[str]:
     """The webhooks that are not shown one by one, in a line."""
     if not lanes:
         return []
@@ -169,7 +169,7 @@ def _summed(lanes: list[Lane]) -> list[str]:
     return [f"and {len(lanes)} more webhooks, {state}, {waiting} waiting: `hookd status --json` has them all"]
 
 
-def _row(lane: Lane) -> tuple[str, ...]:
+def _row(lane: LaneData) -> tuple[str, ...]:
     return (
         lane["name"],
         lane_state(lane) + (", insecure" if lane["insecure"] else ""),

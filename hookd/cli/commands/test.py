@@ -16,9 +16,9 @@ from hookd.cli.options import add_json
 from hookd.cli.output.terminal import as_json, shortened, visible
 
 if TYPE_CHECKING:
-    from hookd.config.yaml.files import Listing
-    from hookd.config.yaml.findings import Finding
-    from hookd.dryrun import Difference, Verdict
+    from hookd.config.yaml.files import ConfigFiles
+    from hookd.config.yaml.findings import Diagnostic
+    from hookd.dryrun import CaseResult, Mismatch
 
 DESCRIPTION = """Tell whether the config sends what its tests say: every *.test.yaml below PATH is run.
 
@@ -92,7 +92,7 @@ def config_path(tests: Path | None, config: Path | None) -> Path:
     return usual
 
 
-def test_files(tests: Path | None, config: Path) -> "Listing":
+def test_files(tests: Path | None, config: Path) -> "ConfigFiles":
     """The test files, sorted.
 
     Raises:
@@ -111,7 +111,7 @@ def test_files(tests: Path | None, config: Path) -> "Listing":
 
 
 def report_lines(
-    verdicts: "Sequence[Verdict]", findings: "Sequence[Finding]", *, verbose: bool
+    verdicts: "Sequence[CaseResult]", findings: "Sequence[Diagnostic]", *, verbose: bool
 ) -> Iterator[str]:
     """What is wrong with the files, each case that failed (or, `verbose`, each), and how many."""
     from hookd.config.yaml.findings import counted
@@ -129,7 +129,7 @@ def report_lines(
     yield f"{passed} passed, {len(verdicts) - passed} failed{faults}"
 
 
-def as_object(verdicts: "Sequence[Verdict]", findings: "Sequence[Finding]") -> dict[str, Any]:
+def as_object(verdicts: "Sequence[CaseResult]", findings: "Sequence[Diagnostic]") -> dict[str, Any]:
     """The same for tools."""
     from hookd.cli.commands.check import finding_object
 
@@ -151,16 +151,16 @@ def as_object(verdicts: "Sequence[Verdict]", findings: "Sequence[Finding]") -> d
     }
 
 
-def _unreadable(listing: "Listing") -> "list[Finding]":
-    from hookd.config.yaml.findings import Finding, Severity, shown_path
+def _unreadable(listing: "ConfigFiles") -> "list[Diagnostic]":
+    from hookd.config.yaml.findings import Diagnostic, Severity, shown_path
 
     return [
-        Finding(shown_path(place), 1, 1, "file", Severity.ERROR, error.reason)
+        Diagnostic(shown_path(place), 1, 1, "file", Severity.ERROR, error.reason)
         for place, error in listing.refused
     ]
 
 
-def _difference_lines(differences: "Sequence[Difference]") -> Iterator[str]:
+def _difference_lines(differences: "Sequence[Mismatch]") -> Iterator[str]:
     for (where, about), group in groupby(differences, key=lambda one: (one.where, one.about)):
         subject = f"  {where or 'not expected'}" + (f" ({about})" if about else "")
         for number, one in enumerate(group):
@@ -172,7 +172,7 @@ def _difference_lines(differences: "Sequence[Difference]") -> Iterator[str]:
                 yield from (shortened(f"    {reason}", LONGEST_LINE) for reason in one.reasons)
 
 
-def _field_lines(one: "Difference") -> Iterator[str]:
+def _field_lines(one: "Mismatch") -> Iterator[str]:
     if not one.lines:
         yield f"    {one.field}:"
         yield shortened(f"      expected {one.expected}", LONGEST_LINE)
@@ -182,7 +182,7 @@ def _field_lines(one: "Difference") -> Iterator[str]:
     yield from (shortened(f"      {line}", LONGEST_LINE) for line in one.lines)
 
 
-def _difference_object(one: "Difference") -> dict[str, Any]:
+def _difference_object(one: "Mismatch") -> dict[str, Any]:
     return {
         "where": one.where,
         "about": one.about,

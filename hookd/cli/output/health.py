@@ -16,7 +16,7 @@ from hookd.cli.output.terminal import shortened
 from hookd.cli.output.times import span, to_the_second
 
 Status = Mapping[str, Any]
-Lane = Mapping[str, Any]
+LaneData = Mapping[str, Any]
 
 LATE_S = 600.0
 """From this age on, in seconds, a delivery that is still waiting is worth a word."""
@@ -33,7 +33,7 @@ LONGEST_RESULT = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Concern:
     """One kind of what there is to tell. A line that begins with two spaces goes on with the one before.
 
     Attributes:
@@ -52,7 +52,7 @@ class Kind:
         return [*self.lines, *self.each[:most], *([self.more.format(hidden)] if hidden > 0 else [])]
 
 
-def concerns(status: Status) -> list[Kind]:
+def concerns(status: Status) -> list[Concern]:
     """What needs attention, the gravest first; each says what to do. Empty: everything is all right."""
     return [
         *_daemon_concerns(status),
@@ -62,16 +62,16 @@ def concerns(status: Status) -> list[Kind]:
     ]
 
 
-def notes(status: Status) -> list[Kind]:
+def notes(status: Status) -> list[Concern]:
     """What is worth knowing, though all is right: it is meant so, or mends itself."""
     return [*_delivery_notes(status), *_config_notes(status["config"]["warnings"])]
 
 
-def _daemon_concerns(status: Status) -> Iterator[Kind]:
+def _daemon_concerns(status: Status) -> Iterator[Concern]:
     if status["stopping"]:
-        yield Kind(["hookd is stopping: it takes no events until it is started again"])
+        yield Concern(["hookd is stopping: it takes no events until it is started again"])
     if error := status["store"]["error"]:
-        yield Kind(
+        yield Concern(
             [
                 f"the store cannot be written ({error}): no event is taken, nothing is sent",
                 "  make room on its disk, or mend it; hookd recovers by itself",
@@ -79,7 +79,7 @@ def _daemon_concerns(status: Status) -> Iterator[Kind]:
         )
     yield from _limit_concerns(_unfinished(status), status["limits"]["pending"])
     if error := status["schedules"]["error"]:
-        yield Kind(
+        yield Concern(
             [
                 f"schedules are late ({error}): what is due fires as soon as it can",
                 "  `hookd schedules` lists them; the log names each under schedule.delayed",
@@ -87,11 +87,11 @@ def _daemon_concerns(status: Status) -> Iterator[Kind]:
         )
 
 
-def _limit_concerns(unfinished: int, limit: int) -> Iterator[Kind]:
+def _limit_concerns(unfinished: int, limit: int) -> Iterator[Concern]:
     if unfinished < NEAR_LIMIT * limit:
         return
     reached = "events are answered 503, schedules wait"
-    yield Kind(
+    yield Concern(
         [
             f"{unfinished} deliveries wait, the limit is {limit}: "
             + (reached if unfinished >= limit else "past it, events are answered 503"),
@@ -101,16 +101,16 @@ def _limit_concerns(unfinished: int, limit: int) -> Iterator[Kind]:
     )
 
 
-def _spool_concerns(spool: Mapping[str, Any] | None) -> Iterator[Kind]:
+def _spool_concerns(spool: Mapping[str, Any] | None) -> Iterator[Concern]:
     if spool is None:
         return
     path, waiting, rejected = spool["path"], spool["waiting"], spool["rejected"]
     if spool["error"]:
         wait = "file waits" if waiting == 1 else "files wait"
-        yield Kind([f"the spool: {spool['error']}" + (f" ({waiting} {wait})" if waiting else "")])
+        yield Concern([f"the spool: {spool['error']}" + (f" ({waiting} {wait})" if waiting else "")])
     if rejected:
         were = "file of the spool was" if rejected == 1 else "files of the spool were"
-        yield Kind(
+        yield Concern(
             [
                 f"{rejected} {were} rejected: `head {shlex.quote(path)}/rejected/*.reason` says why",
                 f"  mend and move them back into {path}, or remove them",
@@ -124,14 +124,14 @@ def _unfinished(status: Status) -> int:
     return int(deliveries["pending"]) + int(deliveries["sending"])
 
 
-def _config_concerns(config: Mapping[str, Any]) -> Iterator[Kind]:
+def _config_concerns(config: Mapping[str, Any]) -> Iterator[Concern]:
     last = config["last_reload"]
     if last and not last["ok"]:
         faults = last["faults"]
         number = (
             "" if faults[-1].startswith("and ") else "{} "
         )  # the daemon itself tells the first hundred only
-        yield Kind(
+        yield Concern(
             [
                 f"the config on disk was refused at {to_the_second(last['at'])}, the old one is in force",
                 "  mend these; `hookd check` finds them as well:",
@@ -141,22 +141,22 @@ def _config_concerns(config: Mapping[str, Any]) -> Iterator[Kind]:
         )
     if names := config["restart_needed"]:
         takes = "it takes" if len(names) == 1 else "they take"
-        yield Kind([f"{', '.join(names)} changed: {takes} effect after `systemctl restart hookd`"])
+        yield Concern([f"{', '.join(names)} changed: {takes} effect after `systemctl restart hookd`"])
 
 
-def _config_notes(warnings: Sequence[str]) -> Iterator[Kind]:
+def _config_notes(warnings: Sequence[str]) -> Iterator[Concern]:
     if warnings:
-        yield Kind(each=warnings, more="and {} more: `hookd check` lists them")
+        yield Concern(each=warnings, more="and {} more: `hookd check` lists them")
 
 
-def _delivery_concerns(status: Status) -> Iterator[Kind]:
+def _delivery_concerns(status: Status) -> Iterator[Concern]:
     kinds: dict[str, list[str]] = {}
     for lane in by_gravity(status["webhooks"]):
         if trouble := lane_trouble(lane):
             kinds.setdefault(lane["parked"] or "late", []).append(f"{lane['name']}: {trouble}")
     yield from map(_of_webhooks, kinds.values())
     if _died_recently(status):
-        yield Kind(
+        yield Concern(
             [
                 f"{_dead(status)}: `hookd deliveries --state dead` lists them, `hookd show ID` says why",
                 "  `hookd retry --state dead` sends them again; a day after the last, this is but a note",
@@ -164,7 +164,7 @@ def _delivery_concerns(status: Status) -> Iterator[Kind]:
         )
 
 
-def _delivery_notes(status: Status) -> Iterator[Kind]:
+def _delivery_notes(status: Status) -> Iterator[Concern]:
     quiet = "the receiver asked for quiet until"
     held = [
         f"{lane['name']}: {_waiting(lane)}, {quiet} {to_the_second(lane['held_until'])}"
@@ -174,11 +174,11 @@ def _delivery_notes(status: Status) -> Iterator[Kind]:
     if held:
         yield _of_webhooks(held)
     if status["deliveries"]["dead"] and not _died_recently(status):
-        yield Kind([f"{_dead(status)}: `hookd deliveries --state dead` lists them"])
+        yield Concern([f"{_dead(status)}: `hookd deliveries --state dead` lists them"])
 
 
-def _of_webhooks(lines: Sequence[str]) -> Kind:
-    return Kind(each=lines, more="and {} more of these webhooks")
+def _of_webhooks(lines: Sequence[str]) -> Concern:
+    return Concern(each=lines, more="and {} more of these webhooks")
 
 
 def _dead(status: Status) -> str:
@@ -194,7 +194,7 @@ def _died_recently(status: Status) -> bool:
     return age_s < RECENT_S
 
 
-def lane_trouble(lane: Lane) -> str:
+def lane_trouble(lane: LaneData) -> str:
     """What keeps a webhook's deliveries waiting and needs attention, and what helps; empty where nothing does."""
     if lane["parked"] and (lane["pending"] or lane["parked"] == "breaker"):
         remedy = parked_remedy(lane["parked"], lane["name"])
@@ -212,7 +212,7 @@ def lane_trouble(lane: Lane) -> str:
     return ""
 
 
-def _waiting(lane: Lane) -> str:
+def _waiting(lane: LaneData) -> str:
     return f"{lane['pending']} wait" + ("s" if lane["pending"] == 1 else "")
 
 
@@ -231,7 +231,7 @@ def parked_remedy(why: str, webhook: str) -> str:
             return why
 
 
-def last_result(lane: Lane) -> str:
+def last_result(lane: LaneData) -> str:
     """How the webhook's last attempt ended, in a few words."""
     last = lane["last_result"]
     if last is None:
@@ -239,13 +239,13 @@ def last_result(lane: Lane) -> str:
     return str(last["status"] or last["error"] or last["reason"])
 
 
-def lane_state(lane: Lane) -> str:
+def lane_state(lane: LaneData) -> str:
     """One word or two for the table."""
     if lane["parked"]:
         return str(lane["parked"])
     return "held" if lane["held_until"] else "ok"
 
 
-def by_gravity(lanes: list[Lane]) -> list[Lane]:
+def by_gravity(lanes: list[LaneData]) -> list[LaneData]:
     """Webhooks in trouble first, then those with the most waiting, then by name."""
     return sorted(lanes, key=lambda lane: (not lane_trouble(lane), -lane["pending"], lane["name"]))

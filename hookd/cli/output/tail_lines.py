@@ -10,14 +10,14 @@ from typing import Any
 from hookd.cli.output.terminal import visible
 from hookd.cli.output.times import to_the_second
 
-Fact = Mapping[str, Any]
+TailRecord = Mapping[str, Any]
 
 _HEAD = ("timestamp", "level", "event", "cursor")
 _LONGEST_NAME = 18
 _ENDS = ("delivered", "dead", "cancelled")
 
 
-def line_of(fact: Fact) -> str:
+def line_of(fact: TailRecord) -> str:
     """A fact in one line: when, what, and its keys with their values."""
     values = (
         f"{name}={_value(value)}" for name, value in fact.items() if name not in _HEAD and value is not None
@@ -52,7 +52,7 @@ def of_history(delivery: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"timestamp": delivery["finished_at"], "level": level, "event": name, **known, **ending}
 
 
-def key_of(fact: Fact) -> tuple[Any, ...] | None:
+def key_of(fact: TailRecord) -> tuple[Any, ...] | None:
     """By what a fact of the history and the same one told live are known as one; None for any other fact."""
     name = str(fact["event"])
     if name == "delivery.made":

@@ -18,7 +18,7 @@ from typing import Any
 
 from hookd.cli.client.client import Client
 from hookd.cli.errors import Failure
-from hookd.cli.testbench.receiver import Received, Receiver
+from hookd.cli.testbench.receiver import ReceivedRequest, Receiver
 
 PATIENCE_S = 10.0
 """How long the demo waits for any one thing, in seconds."""
@@ -97,7 +97,7 @@ class Stage:
         """Post to the daemon."""
         return await asyncio.to_thread(self.client.send, path, body)
 
-    async def arrival(self) -> Received:
+    async def arrival(self) -> ReceivedRequest:
         """Wait for the receiver's next request."""
         return await asyncio.wait_for(self._receiver.next_request(), PATIENCE_S)
 

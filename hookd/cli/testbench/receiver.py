@@ -49,7 +49,7 @@ class Behaviour:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedRequest:
     """One request as it came in.
 
     Attributes:
@@ -82,7 +82,7 @@ class Receiver:
     default: Behaviour = Behaviour()
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     secrets: Sequence[str] = ()
-    _arrived: asyncio.Queue[Received] = field(default_factory=asyncio.Queue)
+    _arrived: asyncio.Queue[ReceivedRequest] = field(default_factory=asyncio.Queue)
     _turns: dict[str, Iterator[int]] = field(default_factory=dict)
     _runner: web.AppRunner | None = None
     _under_way: int = 0
@@ -106,7 +106,7 @@ class Receiver:
         address = self._runner.addresses[0]
         return address[0], address[1]
 
-    async def next_request(self) -> Received:
+    async def next_request(self) -> ReceivedRequest:
         """Wait for the next request that has not been taken yet."""
         return await self._arrived.get()
 
@@ -168,9 +168,9 @@ class _Complaint(logging.Formatter):
         return visible(f"hookd: {record.getMessage()}" + (f": {kind.__name__}" if kind else ""))
 
 
-def _received(request: web.Request, body: bytes, secrets: Sequence[str]) -> Received:
+def _received(request: web.Request, body: bytes, secrets: Sequence[str]) -> ReceivedRequest:
     headers = tuple((_decoded(name), _decoded(value)) for name, value in request.raw_headers)
-    return Received(
+    return ReceivedRequest(
         at=time.time(),
         method=request.method,
         target=request.raw_path,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from hookd.config.build.headers import CONTENT_TYPE, Header, name_fault, value_fault
 from hookd.config.build.secrets import PLAIN, read_secret, stands_in
-from hookd.config.yaml.cursor import View
+from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Secret
 
 _BEARER = "bearer "
@@ -25,18 +25,18 @@ class Auth:
     written: Mapping[str, Secret | str]
 
 
-def read_auth(view: View | None) -> Auth | None:
+def read_auth(view: Cursor | None) -> Auth | None:
     """What `auth:` says, or None where it asks for nothing; what is wrong is reported."""
     if view is None:
         return None
     return _KINDS[view.plain("type", "none")](view)
 
 
-def _none(_view: View) -> None:
+def _none(_view: Cursor) -> None:
     return None
 
 
-def _bearer(view: View) -> Auth | None:
+def _bearer(view: Cursor) -> Auth | None:
     token = _read(view, "token")
     if token is None:
         return None
@@ -52,7 +52,7 @@ def _bearer(view: View) -> Auth | None:
     return Auth(header, {"type": "bearer", "token": token})
 
 
-def _apikey(view: View) -> Auth | None:
+def _apikey(view: Cursor) -> Auth | None:
     header, prefix = view.plain("header", "X-API-Key"), view.plain("prefix", "")
     name_is_good = _check_header(view, header)
     prefix_view = view.get("prefix")
@@ -67,7 +67,7 @@ def _apikey(view: View) -> Auth | None:
     )
 
 
-def _check_header(view: View, header: str) -> bool:
+def _check_header(view: Cursor, header: str) -> bool:
     fault = name_fault(header)
     if header.lower() == CONTENT_TYPE:
         fault = "Content-Type cannot carry a key"
@@ -76,7 +76,7 @@ def _check_header(view: View, header: str) -> bool:
     return fault is None
 
 
-def _basic(view: View) -> Auth | None:
+def _basic(view: Cursor) -> Auth | None:
     username, password = view.get("username"), _read(view, "password", in_header=False)
     if username is None or password is None:
         return None
@@ -88,7 +88,7 @@ def _basic(view: View) -> Auth | None:
     return Auth(header, {"type": "basic", "username": name, "password": password})
 
 
-def _read(view: View, key: str, *, in_header: bool = True) -> Secret | None:
+def _read(view: Cursor, key: str, *, in_header: bool = True) -> Secret | None:
     child = view.get(key)
     secret = read_secret(child)
     if child is None or secret is None:
@@ -100,7 +100,7 @@ def _read(view: View, key: str, *, in_header: bool = True) -> Secret | None:
     return replace(secret, reference=_REFERENCE) if secret.reference == PLAIN else secret
 
 
-_KINDS: Mapping[str, Callable[[View], Auth | None]] = {
+_KINDS: Mapping[str, Callable[[Cursor], Auth | None]] = {
     "none": _none,
     "bearer": _bearer,
     "apikey": _apikey,

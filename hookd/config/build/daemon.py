@@ -12,9 +12,9 @@ from pathlib import Path
 
 from hookd.config.build.secrets import read_secret, stands_in
 from hookd.config.build.tls import read_chain
-from hookd.config.build.units import Bounds, read_duration, read_size
+from hookd.config.build.units import Range, read_duration, read_size
 from hookd.config.build.zones import is_zone, read_timezone
-from hookd.config.yaml.cursor import View
+from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.findings import quoted
 from hookd.domain.definitions import DaemonDef, HttpListen, Secret, UnixListen
 
@@ -25,13 +25,13 @@ _DEFAULT_HTTP = HttpListen("127.0.0.1", 8420)
 _MAX_SOCKET_PATH = 107  # sun_path of Linux, without its NUL
 _MAX_PORT = 65535
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-_EVENT_SIZE = Bounds(1 << 10, 64 << 20, "a size from 1KiB to 64MiB")
-_KEEP = Bounds(1, 3650 * 86400, "a duration from 1s to 3650d")
-_GRACE = Bounds(0, 3600, "a duration of at most 1h")
+_EVENT_SIZE = Range(1 << 10, 64 << 20, "a size from 1KiB to 64MiB")
+_KEEP = Range(1, 3650 * 86400, "a duration from 1s to 3650d")
+_GRACE = Range(0, 3600, "a duration of at most 1h")
 _ZONEINFO = "zoneinfo/"
 
 
-def build_daemon(view: View | None, env: Mapping[str, str]) -> DaemonDef:
+def build_daemon(view: Cursor | None, env: Mapping[str, str]) -> DaemonDef:
     """The settings of `daemon:`, or all defaults without one; what is wrong is reported."""
     defaults = DaemonDef(
         listen=_default_listen(env), store=_default_store(env), timezone=_system_timezone(env)
@@ -73,12 +73,12 @@ def _first_directory(env: Mapping[str, str], name: str) -> str:
     return env.get(name, "").split(":", 1)[0]
 
 
-def _plain(view: View | None, key: str, default: float | str) -> float | str:
+def _plain(view: Cursor | None, key: str, default: float | str) -> float | str:
     value: float | str = default if view is None else view.plain(key, default)
     return value
 
 
-def _read_store(view: View | None, default: str) -> str:
+def _read_store(view: Cursor | None, default: str) -> str:
     if view is None:
         return default
     if "://" in view.value:
@@ -87,16 +87,16 @@ def _read_store(view: View | None, default: str) -> str:
     return str(view.file_of(view.value))
 
 
-def _read_spool(view: View | None, default: str) -> str:
+def _read_spool(view: Cursor | None, default: str) -> str:
     return default if view is None else str(view.file_of(view.value))
 
 
-def _read_event_size(limits: View | None, default: int) -> int:
+def _read_event_size(limits: Cursor | None, default: int) -> int:
     view = None if limits is None else limits.get("event_size")
     return read_size(view, default, _EVENT_SIZE)
 
 
-def _read_keep(retention: View | None, key: str, default_s: float) -> float:
+def _read_keep(retention: Cursor | None, key: str, default_s: float) -> float:
     view = None if retention is None else retention.get(key)
     return read_duration(view, default_s, _KEEP)
 
@@ -117,7 +117,7 @@ def _localtime_target() -> str:
     return os.path.realpath("/etc/localtime").rpartition(_ZONEINFO)[2]
 
 
-def _read_listen(view: View | None, defaults: DaemonDef) -> tuple[UnixListen | HttpListen, ...]:
+def _read_listen(view: Cursor | None, defaults: DaemonDef) -> tuple[UnixListen | HttpListen, ...]:
     if view is None:
         return defaults.listen
     taken: set[object] = set()
@@ -135,7 +135,7 @@ def _read_listen(view: View | None, defaults: DaemonDef) -> tuple[UnixListen | H
     return tuple(found)
 
 
-def _read_listener(view: View) -> UnixListen | HttpListen | None:
+def _read_listener(view: Cursor) -> UnixListen | HttpListen | None:
     if (unix := view.get("unix")) is not None:
         return _read_unix(view, unix)
     if (http := view.get("http")) is not None:
@@ -143,7 +143,7 @@ def _read_listener(view: View) -> UnixListen | HttpListen | None:
     return None
 
 
-def _read_unix(view: View, unix: View) -> UnixListen:
+def _read_unix(view: Cursor, unix: Cursor) -> UnixListen:
     path = str(unix.file_of(unix.value))
     # Where a relative one will lie on the machine that runs it, a portable load cannot know.
     length = len(os.fsencode(unix.value if view.scope.portable else path))
@@ -163,7 +163,7 @@ def _is_group(name: str) -> bool:
     return True
 
 
-def _read_http(view: View, http: View) -> HttpListen | None:
+def _read_http(view: Cursor, http: Cursor) -> HttpListen | None:
     host, _, port = http.value.strip().rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if host != "localhost" and not _is_address(host):
@@ -181,11 +181,11 @@ def _read_http(view: View, http: View) -> HttpListen | None:
     return HttpListen(host, int(port), tokens, allowed, cert, key)
 
 
-def _read_certificate(view: View | None) -> tuple[str | None, str | None]:
+def _read_certificate(view: Cursor | None) -> tuple[str | None, str | None]:
     return (None, None) if view is None or view.scope.portable else read_chain(view)
 
 
-def _read_tokens(view: View | None) -> tuple[Secret, ...]:
+def _read_tokens(view: Cursor | None) -> tuple[Secret, ...]:
     tokens = []
     for item in () if view is None else view.items():
         token = read_secret(item)

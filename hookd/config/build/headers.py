@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hookd.config.build.secrets import PLAIN, read_secret, stands_in
-from hookd.config.yaml.cursor import View
+from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Secret, names_credential
 
 Header = tuple[str, Secret]
@@ -53,7 +53,7 @@ def sends_json(headers: tuple[Header, ...]) -> bool:
     return False
 
 
-def read_headers(view: View | None) -> Headers:
+def read_headers(view: Cursor | None) -> Headers:
     """The headers of `headers:`, in either form; what is wrong is reported and left out."""
     if view is None:
         return Headers()
@@ -82,7 +82,7 @@ def value_fault(value: str) -> str | None:
     return "holds a control character, which a header cannot carry"
 
 
-def _of_mapping(view: View) -> Iterator[tuple[str, Secret | None]]:
+def _of_mapping(view: Cursor) -> Iterator[tuple[str, Secret | None]]:
     for name, value in view.entries():
         if fault := name_fault(name):
             value.error_at_key(fault)
@@ -92,14 +92,14 @@ def _of_mapping(view: View) -> Iterator[tuple[str, Secret | None]]:
             yield from _values(name, value)
 
 
-def _removal(name: str, view: View) -> Iterator[tuple[str, None]]:
+def _removal(name: str, view: Cursor) -> Iterator[tuple[str, None]]:
     if name.lower() == CONTENT_TYPE:
         yield name, None
     else:
         view.error('has no value; only Content-Type can be removed (an empty value is written "")')
 
 
-def _values(name: str, view: View) -> Iterator[Header]:
+def _values(name: str, view: Cursor) -> Iterator[Header]:
     for item in view.items() if isinstance(view.value, list) else (view,):
         secret = read_secret(item, sensitive=names_credential(name), may_be_empty=True)
         if secret is None:
@@ -110,7 +110,7 @@ def _values(name: str, view: View) -> Iterator[Header]:
             yield name, Secret(secret.value.strip(" \t"), secret.reference)
 
 
-def _of_block(view: View) -> Iterator[tuple[str, Secret | None]]:
+def _of_block(view: Cursor) -> Iterator[tuple[str, Secret | None]]:
     sensitive = False
     for index, line in enumerate(view.value.split("\n")):
         if not line.strip():

@@ -13,7 +13,7 @@ from typing import Any
 
 from hookd.config.build.schedules import Calendar, build_schedule, has_local_times, is_schedule
 from hookd.config.build.units import parse_duration
-from hookd.config.yaml.cursor import View
+from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.findings import Steps, listed, quoted
 from hookd.config.yaml.tree import read_as
 from hookd.domain.definitions import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
@@ -38,7 +38,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class KnownNames:
     """What references may point to. None: not every file could be read, so nothing can be said to be missing.
 
     Attributes:
@@ -56,7 +56,7 @@ class Names:
     types: Mapping[str, TypeDef | None] | None = None
 
 
-def build_type(name: str, view: View) -> TypeDef | None:
+def build_type(name: str, view: Cursor) -> TypeDef | None:
     """One entry of the catalogue, or None where its events are wrong."""
     if name.startswith(OWN):
         view.error_at_key("types that begin with hookd. are hookd's own; choose another prefix")
@@ -71,7 +71,7 @@ def build_type(name: str, view: View) -> TypeDef | None:
     )
 
 
-def build_task(name: str, view: View, names: Names) -> TaskDef | None:
+def build_task(name: str, view: Cursor, names: KnownNames) -> TaskDef | None:
     """One entry of `tasks:`, or None where it cannot be built; what is wrong is reported."""
     webhook = view.get("webhook")
     if webhook is not None:
@@ -95,30 +95,30 @@ def build_task(name: str, view: View, names: Names) -> TaskDef | None:
     )
 
 
-def build_event(name: str, view: View, names: Names) -> EventDef | None:
+def build_event(name: str, view: Cursor, names: KnownNames) -> EventDef | None:
     """One entry of `events:`, or None where it cannot be built; what is wrong is reported."""
     return _build_rule(f"events.{name}", view, _read_tasks(view, names), names)
 
 
-def build_named_schedule(name: str, view: View, names: Names) -> ScheduleDef | None:
+def build_named_schedule(name: str, view: Cursor, names: KnownNames) -> ScheduleDef | None:
     """One entry of `schedules:`, or None where it cannot be built; what is wrong is reported."""
     tasks = _read_tasks(view, names)
     schedule = build_schedule(f"schedules.{name}", view, tasks or (), names.calendar)
     return None if tasks is None else schedule
 
 
-def triggers_of(task: View) -> Iterator[View]:
+def triggers_of(task: Cursor) -> Iterator[Cursor]:
     """The rules written on a task that have no finding as a whole."""
     triggers = task.get("triggers")
     return iter(()) if triggers is None else triggers.items()
 
 
-def trigger_place(task: str, trigger: View) -> str:
+def trigger_place(task: str, trigger: Cursor) -> str:
     """What names a rule written on a task: `tasks.NAME.triggers[N]`."""
     return f"tasks.{task}.triggers[{trigger.steps[-1]}]"
 
 
-def _build_triggers(name: str, view: View, names: Names) -> tuple[EventDef | ScheduleDef, ...] | None:
+def _build_triggers(name: str, view: Cursor, names: KnownNames) -> tuple[EventDef | ScheduleDef, ...] | None:
     """The rules on a task in order, or None where one of them cannot be built."""
     built = [
         build_schedule(trigger_place(name, trigger), trigger, (name,), names.calendar)
@@ -130,7 +130,9 @@ def _build_triggers(name: str, view: View, names: Names) -> tuple[EventDef | Sch
     return sound if len(sound) == len(built) else None
 
 
-def _build_rule(place: str, view: View, tasks: tuple[str, ...] | None, names: Names) -> EventDef | None:
+def _build_rule(
+    place: str, view: Cursor, tasks: tuple[str, ...] | None, names: KnownNames
+) -> EventDef | None:
     kind, event, where = view.get("type"), view.get("event"), view.get("where")
     if kind is not None:
         _check_catalogue(view, kind, event, names.types)
@@ -152,7 +154,7 @@ def _build_rule(place: str, view: View, tasks: tuple[str, ...] | None, names: Na
     )
 
 
-def _read_tasks(view: View, names: Names) -> tuple[str, ...] | None:
+def _read_tasks(view: Cursor, names: KnownNames) -> tuple[str, ...] | None:
     task = view.get("task")
     if task is None:
         return None
@@ -167,7 +169,7 @@ def _read_tasks(view: View, names: Names) -> tuple[str, ...] | None:
     return tuple(item.value for item in tasks)
 
 
-def _check_where(view: View) -> None:
+def _check_where(view: Cursor) -> None:
     try:
         compile_condition(view.value)
     except ConditionError as error:
@@ -178,7 +180,7 @@ def _digest(deed: Any) -> str:
     return hashlib.sha256(json.dumps(deed, separators=(",", ":")).encode()).hexdigest()
 
 
-def _deed(trigger: View) -> str:
+def _deed(trigger: Cursor) -> str:
     """What a rule on a task does, in one text: as it is written, but the same for all that means the same.
 
     The default time zone is not part of it, since that is written elsewhere; nor is one that nothing is read in.
@@ -199,13 +201,13 @@ def _deed(trigger: View) -> str:
     return json.dumps(plain, sort_keys=True)
 
 
-def check_name(view: View, known: Known | None, noun: str) -> None:
+def check_name(view: Cursor, known: Known | None, noun: str) -> None:
     """Report a name that is not among the known ones, with the near one and the valid ones."""
     if missing := _missing(view, known, noun):
         view.error(missing)
 
 
-def _missing(view: View, known: Known | None, noun: str) -> str:
+def _missing(view: Cursor, known: Known | None, noun: str) -> str:
     """What to say of a name that is not among the known ones; empty for one that is."""
     if known is None or view.value in known.names:
         return ""
@@ -213,7 +215,7 @@ def _missing(view: View, known: Known | None, noun: str) -> str:
     return f"there is no {noun} {quoted(view.value)}{near} {known.shown}"
 
 
-def _check_webhook(view: View, kind: View, webhooks: Known | None) -> None:
+def _check_webhook(view: Cursor, kind: Cursor, webhooks: Known | None) -> None:
     """Warn of a rule about a webhook that is not there; it is no error, as facts about one that left are told, too."""
     named = view.get("object") if kind.value in ABOUT_WEBHOOKS else None
     if named is not None and (missing := _missing(named, webhooks, "webhook")):
@@ -221,7 +223,7 @@ def _check_webhook(view: View, kind: View, webhooks: Known | None) -> None:
 
 
 def _check_catalogue(
-    view: View, kind: View, event: View | None, types: Mapping[str, TypeDef | None] | None
+    view: Cursor, kind: Cursor, event: Cursor | None, types: Mapping[str, TypeDef | None] | None
 ) -> None:
     own = kind.value.startswith(OWN)
     types, noun = (OWN_TYPES, "hookd's own types") if own else (types, "types")
@@ -244,7 +246,7 @@ def _check_catalogue(
         view.below(("tag",)).error_at_key("hookd's own events have no tags; name an object, or nothing")
 
 
-def _check_generic(view: View, found: TypeDef) -> None:
+def _check_generic(view: Cursor, found: TypeDef) -> None:
     for key in ("object", "tag"):
         if key in view.node.value:
             view.below((key,)).error_at_key(
@@ -256,7 +258,7 @@ def _shown(names: Sequence[str], noun: str) -> str:
     return f"({noun}: {listed(names)})" if names else f"(there are no {noun})"
 
 
-def _message(view: View) -> Any:
+def _message(view: Cursor) -> Any:
     """The message as it is written; the default where there is none."""
     message = view.get("message")
     if message is None:
@@ -265,7 +267,7 @@ def _message(view: View) -> Any:
     return message.node.plain()
 
 
-def _warn_of_numbers(view: View) -> None:
+def _warn_of_numbers(view: Cursor) -> None:
     """Warns of values that YAML 1.1 does not read as they look (`12:30`, `on`, `012`): they would be sent so."""
     if isinstance(view.value, dict):
         for _, child in view.entries():
@@ -277,7 +279,7 @@ def _warn_of_numbers(view: View) -> None:
         view.warn(f"{read_as(view.node)}; if it is meant as text, quote it: {quoted(view.node.text)}")
 
 
-def _compile(view: View, message: Any, json_type: bool | None) -> Template | None:
+def _compile(view: Cursor, message: Any, json_type: bool | None) -> Template | None:
     """The compiled message. With an unknown Content-Type only the variables of a text can be checked."""
     if json_type is None:
         json_type = not isinstance(message, str)
@@ -288,7 +290,7 @@ def _compile(view: View, message: Any, json_type: bool | None) -> Template | Non
         return None
 
 
-def _report_faults(view: View, message: Any, first: templates.TemplateError) -> None:
+def _report_faults(view: Cursor, message: Any, first: templates.TemplateError) -> None:
     """Reports what stopped the compilation, and every other variable that would stop it."""
     text = first.message + templates.advice(message, first)
     faults = {(first.path, first.line, first.message): (text, first.column)}

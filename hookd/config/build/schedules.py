@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, assert_never
 
-from hookd.config.build.units import Bounds, read_duration
+from hookd.config.build.units import Range, read_duration
 from hookd.config.build.zones import read_timezone
-from hookd.config.yaml.cursor import View
+from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.findings import quoted
 from hookd.domain.definitions import Missed, ScheduleDef, Timing
 from hookd.rules.calendar import CronError, check_cron, local_instant, next_moment
 
 _LONGEST_S = 3650 * 86400
-_EVERY = Bounds(
+_EVERY = Range(
     1, _LONGEST_S, "at least 1s and at most 3650d (seconds as a number, or a duration such as 15m, 2h, 1d)"
 )
 _DATE_LENGTH = len("2026-01-01")
@@ -36,7 +36,7 @@ class Calendar:
     now: float
 
 
-def is_schedule(view: View) -> bool:
+def is_schedule(view: Cursor) -> bool:
     """Whether a trigger is a schedule, not an event rule."""
     return any(timing in view.node.value for timing in Timing)
 
@@ -47,7 +47,9 @@ def has_local_times(written: Mapping[str, Any]) -> bool:
     return Timing.CRON in written or any(datetime.fromisoformat(text).tzinfo is None for text in times)
 
 
-def build_schedule(place: str, view: View, tasks: tuple[str, ...], calendar: Calendar) -> ScheduleDef | None:
+def build_schedule(
+    place: str, view: Cursor, tasks: tuple[str, ...], calendar: Calendar
+) -> ScheduleDef | None:
     """A schedule at a place, or None where it cannot be built; what is wrong is reported."""
     timezone = read_timezone(view.get("timezone"), calendar.timezone)
     written, window = _timing(view), _read_window(view, timezone)
@@ -89,14 +91,14 @@ class _Window:
     ends_at: float | None
 
 
-def _timing(view: View) -> tuple[Timing, View] | None:
+def _timing(view: Cursor) -> tuple[Timing, Cursor] | None:
     """The one key that gives the moments; None where it, or its number, has a finding."""
     given = [timing for timing in Timing if timing in view.node.value]
     what = view.get(given[0]) if len(given) == 1 else None
     return None if what is None else (given[0], what)
 
 
-def _read_timing(timing: Timing, what: View, timezone: str) -> _Timed | None:
+def _read_timing(timing: Timing, what: Cursor, timezone: str) -> _Timed | None:
     match timing:
         case Timing.CRON:
             return _read_cron(what)
@@ -110,7 +112,7 @@ def _read_timing(timing: Timing, what: View, timezone: str) -> _Timed | None:
             assert_never(timing)
 
 
-def _read_cron(view: View) -> _Timed | None:
+def _read_cron(view: Cursor) -> _Timed | None:
     try:
         check_cron(view.value)
     except CronError as error:
@@ -119,7 +121,7 @@ def _read_cron(view: View) -> _Timed | None:
     return _Timed()
 
 
-def _read_window(view: View, timezone: str) -> _Window | None:
+def _read_window(view: Cursor, timezone: str) -> _Window | None:
     """From when and until when; None where no moment can be between them."""
     start, end = view.get("from"), view.get("until")
     starts_at = None if start is None else _read_moment(start, timezone)
@@ -130,7 +132,7 @@ def _read_window(view: View, timezone: str) -> _Window | None:
     return None
 
 
-def _read_moment(view: View, timezone: str, *, to_the_end: bool = False) -> float | None:
+def _read_moment(view: Cursor, timezone: str, *, to_the_end: bool = False) -> float | None:
     try:
         return _instant(view.value, timezone, to_the_end=to_the_end)
     except (ValueError, OverflowError):

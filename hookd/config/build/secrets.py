@@ -5,19 +5,19 @@ Must never: put a value into a finding; what is missing is named by its referenc
 
 from pathlib import Path
 
-from hookd.config.yaml.cursor import View
+from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.files import Unreadable
 from hookd.domain.definitions import Secret, kept_elsewhere
 
 PLAIN = "plain"
 
 
-def stands_in(view: View, secret: Secret) -> bool:
+def stands_in(view: Cursor, secret: Secret) -> bool:
     """Whether a secret is only its reference (`env:NAME`), since the load is portable."""
     return view.scope.portable and kept_elsewhere(secret.reference)
 
 
-def read_secret(view: View | None, *, sensitive: bool = True, may_be_empty: bool = False) -> Secret | None:
+def read_secret(view: Cursor | None, *, sensitive: bool = True, may_be_empty: bool = False) -> Secret | None:
     """The secret at this place, or None where it is missing or wrong; what is wrong is reported.
 
     Args:
@@ -37,7 +37,7 @@ def read_secret(view: View | None, *, sensitive: bool = True, may_be_empty: bool
     return secret
 
 
-def _plain(view: View, *, sensitive: bool) -> Secret:
+def _plain(view: Cursor, *, sensitive: bool) -> Secret:
     if sensitive and view.document.in_work_tree:
         view.warn(
             "a plain secret in a git work tree; write {env: NAME}, {file: PATH} or {credential: NAME} instead"
@@ -45,7 +45,7 @@ def _plain(view: View, *, sensitive: bool) -> Secret:
     return Secret(view.value)
 
 
-def _referred(view: View) -> Secret | None:
+def _referred(view: Cursor) -> Secret | None:
     for kind, read in (("env", _from_env), ("file", _from_file), ("credential", _from_credential)):
         reference = view.get(kind)
         if reference is not None:
@@ -54,7 +54,7 @@ def _referred(view: View) -> Secret | None:
     return None
 
 
-def _from_env(view: View) -> str | None:
+def _from_env(view: Cursor) -> str | None:
     value = view.scope.env.get(view.value)
     if value is None:
         view.error(f"the environment variable {view.value} is not set")
@@ -67,11 +67,11 @@ def _from_env(view: View) -> str | None:
     return value
 
 
-def _from_file(view: View) -> str | None:
+def _from_file(view: Cursor) -> str | None:
     return _content(view, view.file_of(view.value), f"the file {view.value}")
 
 
-def _from_credential(view: View) -> str | None:
+def _from_credential(view: Cursor) -> str | None:
     directory = view.scope.env.get("CREDENTIALS_DIRECTORY")
     if not directory:
         view.error(
@@ -83,11 +83,11 @@ def _from_credential(view: View) -> str | None:
     return _content(view, path, f"the credential {view.value}", remedy=_credential_remedy(view))
 
 
-def _credential_remedy(view: View) -> str:
+def _credential_remedy(view: Cursor) -> str:
     return f"add LoadCredential={view.value}:PATH to the unit, and restart it"
 
 
-def _content(view: View, path: Path, named: str, *, remedy: str = "") -> str | None:
+def _content(view: Cursor, path: Path, named: str, *, remedy: str = "") -> str | None:
     try:
         text = view.scope.read(path).decode()
     except Unreadable as error:

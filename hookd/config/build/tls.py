@@ -7,7 +7,7 @@ import hashlib
 import ssl
 from pathlib import Path
 
-from hookd.config.yaml.cursor import View
+from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.files import Unreadable
 from hookd.domain.definitions import Tls
 
@@ -16,7 +16,7 @@ class _PassphraseWanted(Exception):
     """The key is encrypted."""
 
 
-def read_tls(view: View | None, *, insecure: bool) -> Tls:
+def read_tls(view: Cursor | None, *, insecure: bool) -> Tls:
     """`tls:` of a webhook; what is wrong is reported."""
     if view is None or view.scope.portable:
         return Tls(insecure=insecure)
@@ -28,7 +28,7 @@ def read_tls(view: View | None, *, insecure: bool) -> Tls:
     return Tls(insecure, ca, cert, key, digest.hexdigest())
 
 
-def read_chain(view: View) -> tuple[str | None, str | None]:
+def read_chain(view: Cursor) -> tuple[str | None, str | None]:
     """The absolute paths of `cert` and `key`, proven to belong together; None where missing or wrong."""
     cert_view, key_view = view.get("cert"), view.get("key")
     cert, key = _readable(cert_view), _readable(key_view)
@@ -40,7 +40,7 @@ def read_chain(view: View) -> tuple[str | None, str | None]:
     return cert, key
 
 
-def _read_ca(view: View | None) -> str | None:
+def _read_ca(view: Cursor | None) -> str | None:
     path = _readable(view)
     if view is None or path is None:
         return None
@@ -53,7 +53,7 @@ def _read_ca(view: View | None) -> str | None:
     return path
 
 
-def _readable(view: View | None) -> str | None:
+def _readable(view: Cursor | None) -> str | None:
     if view is None:
         return None
     path = view.file_of(view.value)
@@ -65,7 +65,7 @@ def _readable(view: View | None) -> str | None:
     return str(path)
 
 
-def _content(view: View, path: str | None) -> bytes:
+def _content(view: Cursor, path: str | None) -> bytes:
     return b"" if path is None else view.scope.read(Path(path))
 
 
@@ -77,7 +77,7 @@ def _ca_fault(path: str) -> str | None:
     return None
 
 
-def _chain_fault(view: View, cert: str, key: str | None) -> str | None:
+def _chain_fault(view: Cursor, cert: str, key: str | None) -> str | None:
     proven = view.scope.proven
     if (cert, key) not in proven:
         proven[cert, key] = _try_chain(cert, key)

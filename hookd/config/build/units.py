@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hookd.config.yaml.cursor import View
+from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.findings import quoted
 from hookd.config.yaml.tree import read_as
 from hookd.domain.definitions import RateLimit
@@ -62,7 +62,7 @@ def parse_rate(value: str) -> RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class Range:
     """The least and the greatest value allowed; `expected` names them: `a duration from 3 to 120 seconds`."""
 
     least: float
@@ -70,17 +70,17 @@ class Bounds:
     expected: str
 
 
-def read_duration(view: View | None, default_s: float, bounds: Bounds) -> float:
+def read_duration(view: Cursor | None, default_s: float, bounds: Range) -> float:
     """Seconds of a duration within bounds; reports one that is out of them."""
     return _read(view, default_s, parse_duration, bounds)
 
 
-def read_size(view: View | None, default: int, bounds: Bounds) -> int:
+def read_size(view: Cursor | None, default: int, bounds: Range) -> int:
     """Bytes of a size within bounds; reports one that is out of them."""
     return int(_read(view, default, parse_size, bounds))
 
 
-def _read(view: View | None, default: float, parse: Callable[[Any], float], bounds: Bounds) -> float:
+def _read(view: Cursor | None, default: float, parse: Callable[[Any], float], bounds: Range) -> float:
     if view is None:
         return default
     odd = f"; {read_as(view.node)}" if ":" in view.node.text else ""

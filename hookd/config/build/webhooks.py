@@ -11,15 +11,15 @@ from hookd.config.build.auth import read_auth
 from hookd.config.build.headers import read_headers, sends_json
 from hookd.config.build.secrets import read_secret, stands_in
 from hookd.config.build.tls import read_tls
-from hookd.config.build.units import Bounds, parse_rate, read_duration
+from hookd.config.build.units import Range, parse_rate, read_duration
 from hookd.config.build.url import names_forbidden_address, url_fault
-from hookd.config.yaml.cursor import View
+from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Method, RateLimit, Secret, Signing, SigningStyle, WebhookDef
 
 _STANDARD_PREFIX = "whsec_"
 _STANDARD_BYTES = range(24, 65)
-_TIMEOUT = Bounds(3, 120, "a duration from 3 to 120 seconds")
-_PAUSE = Bounds(0.001, 366 * 86400, "a duration from 1ms to 366d")
+_TIMEOUT = Range(3, 120, "a duration from 3 to 120 seconds")
+_PAUSE = Range(0.001, 366 * 86400, "a duration from 1ms to 366d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Built:
     sends_json: bool
 
 
-def build_webhook(name: str, view: View) -> Built:
+def build_webhook(name: str, view: Cursor) -> Built:
     """One entry of `webhooks:`; what is wrong is reported, and then the result is not to be used."""
     auth = read_auth(view.get("auth"))
     headers = read_headers(view.get("headers")).with_defaults(auth.header if auth else None)
@@ -68,7 +68,7 @@ def build_webhook(name: str, view: View) -> Built:
     return Built(None if url is None else webhook, json_type)
 
 
-def _read_url(view: View | None) -> Secret | None:
+def _read_url(view: Cursor | None) -> Secret | None:
     url = read_secret(view, sensitive=False)
     if view is None or url is None:
         return None
@@ -82,7 +82,7 @@ def _read_url(view: View | None) -> Secret | None:
     return url
 
 
-def _warn_of_insecurity(view: View) -> None:
+def _warn_of_insecurity(view: Cursor) -> None:
     flag = view.below(("allow_insecure_certificates",))
     flag.warn(
         "the receiver's certificate is not checked; whoever is on the way can read and change what is sent"
@@ -92,21 +92,21 @@ def _warn_of_insecurity(view: View) -> None:
         tls.below(("ca",)).warn("has no effect while allow_insecure_certificates is true")
 
 
-def _read_timeout(view: View | None, default_s: float) -> float:
+def _read_timeout(view: Cursor | None, default_s: float) -> float:
     return read_duration(view, default_s, _TIMEOUT)
 
 
-def _read_backoff(view: View | None, default_s: tuple[float, ...]) -> tuple[float, ...]:
+def _read_backoff(view: Cursor | None, default_s: tuple[float, ...]) -> tuple[float, ...]:
     if view is None:
         return default_s
     return tuple(read_duration(pause, 1.0, _PAUSE) for pause in view.items())
 
 
-def _read_rate(view: View | None) -> RateLimit | None:
+def _read_rate(view: Cursor | None) -> RateLimit | None:
     return None if view is None else parse_rate(view.value.strip())
 
 
-def _read_signing(view: View | None) -> Signing | None:
+def _read_signing(view: Cursor | None) -> Signing | None:
     if view is None:
         return None
     style = SigningStyle(view.plain("style", SigningStyle.STANDARD))

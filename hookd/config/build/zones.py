@@ -6,11 +6,11 @@ Must never: raise for a name that is none.
 import zoneinfo
 from functools import lru_cache
 
-from hookd.config.yaml.cursor import View
+from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.findings import quoted
 
 
-def read_timezone(view: View | None, default: str) -> str:
+def read_timezone(view: Cursor | None, default: str) -> str:
     """The name of a time zone; one that does not exist is reported, and the default stands in for it."""
     if view is None:
         return default

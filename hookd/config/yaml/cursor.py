@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hookd.config.yaml.files import MAX_SOURCE_BYTES, Unreadable, identity, read_regular, work_tree_of
-from hookd.config.yaml.findings import Finding, Severity, Steps, dotted, quoted, shown_path
+from hookd.config.yaml.findings import Diagnostic, Severity, Steps, dotted, quoted, shown_path
 from hookd.config.yaml.tree import Node, Tree, lines_of
 
 _MAX_COMPARED = 100_000
 """Names that the words of one load are compared with: a second's work."""
 
 
-class Spot(NamedTuple):
+class Location(NamedTuple):
     """A value to be checked, the way to it, and the line and column of the key that holds it."""
 
     node: Node
@@ -70,7 +70,7 @@ class Scope:
     def __init__(self, env: Mapping[str, str], *, portable: bool = False) -> None:
         self.env = env
         self.portable = portable
-        self.findings: list[Finding] = []
+        self.findings: list[Diagnostic] = []
         self.sources: dict[str, bytes] = {}
         self.proven: dict[Any, str | None] = {}
         self._contents: dict[Path, bytes | Unreadable] = {}
@@ -100,7 +100,7 @@ class Scope:
         return meant(word, names) if self._compared <= _MAX_COMPARED else ""
 
 
-class View:
+class Cursor:
     """One value of one document, with its place.
 
     Attributes:
@@ -109,7 +109,7 @@ class View:
 
     __slots__ = ("document", "home", "node", "scope", "steps")
 
-    def __init__(self, scope: Scope, document: Document, spot: Spot) -> None:
+    def __init__(self, scope: Scope, document: Document, spot: Location) -> None:
         self.scope = scope
         self.document = document
         self.node, self.steps, self.home = spot
@@ -120,11 +120,11 @@ class View:
         return self.node.value
 
     @property
-    def spot(self) -> Spot:
+    def spot(self) -> Location:
         """What the schema's validators take."""
-        return Spot(self.node, self.steps, self.home)
+        return Location(self.node, self.steps, self.home)
 
-    def get(self, key: str) -> "View | None":
+    def get(self, key: str) -> "Cursor | None":
         """The value of a key, or None where it is missing or has a finding."""
         child: Node | None = self.node.value.get(key)
         if child is None or child.broken:
@@ -136,19 +136,19 @@ class View:
         child = self.get(key)
         return default if child is None else child.value
 
-    def entries(self) -> Iterator[tuple[str, "View"]]:
+    def entries(self) -> Iterator[tuple[str, "Cursor"]]:
         """The mapping's keys and values that have no finding."""
         for key, child in self.node.value.items():
             if not child.broken:
                 yield key, self._child(key, child, self.node.keys[key])
 
-    def items(self) -> Iterator["View"]:
+    def items(self) -> Iterator["Cursor"]:
         """The list's items that have no finding."""
         for index, child in enumerate(self.node.value):
             if not child.broken:
                 yield self._child(index, child, (child.line, child.column))
 
-    def below(self, steps: Steps) -> "View":
+    def below(self, steps: Steps) -> "Cursor":
         """The value at this way below, findings or not."""
         view = self
         for step in steps:
@@ -188,15 +188,15 @@ class View:
         self, line: int, column: int, steps: Steps, message: str, severity: Severity = Severity.ERROR
     ) -> None:
         """Adds a finding about this document."""
-        finding = Finding(self.document.shown, line, column, dotted(steps), severity, message)
+        finding = Diagnostic(self.document.shown, line, column, dotted(steps), severity, message)
         self.scope.findings.append(finding)
 
     def file_of(self, text: str) -> Path:
         """The absolute path that a path in this file means."""
         return Path(os.path.normpath(self.document.directory / text))
 
-    def _child(self, step: str | int, node: Node, home: tuple[int, int]) -> "View":
-        return View(self.scope, self.document, Spot(node, (*self.steps, step), home))
+    def _child(self, step: str | int, node: Node, home: tuple[int, int]) -> "Cursor":
+        return Cursor(self.scope, self.document, Location(node, (*self.steps, step), home))
 
 
 def meant(word: str, choices: Iterable[str]) -> str:

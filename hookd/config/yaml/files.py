@@ -56,7 +56,7 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ConfigFiles:
     """The files of a configuration.
 
     Attributes:
@@ -117,7 +117,7 @@ def is_test(name: str) -> bool:
     return name.endswith(".test.yaml")
 
 
-def list_tree(path: Path, wanted: Callable[[str], bool] = is_config) -> Listing:
+def list_tree(path: Path, wanted: Callable[[str], bool] = is_config) -> ConfigFiles:
     """The files a load of `path` reads: itself, or every `*.yaml` and `*.yml` below it, sorted (spec 1).
 
     Names that begin with a dot and `*.test.yaml` are skipped. A symlink to a directory is followed, but no
@@ -128,7 +128,7 @@ def list_tree(path: Path, wanted: Callable[[str], bool] = is_config) -> Listing:
         wanted: tells by its name whether a file is listed.
     """
     if not _is_directory(path):
-        return Listing(files=(path,), directories=(path.parent,))
+        return ConfigFiles(files=(path,), directories=(path.parent,))
     files: list[Path] = []
     directories: list[Path] = []
     refused: list[tuple[Path, Unreadable]] = []
@@ -157,7 +157,7 @@ def list_tree(path: Path, wanted: Callable[[str], bool] = is_config) -> Listing:
     if (large := _too_large(files)) is not None:
         refused.append(large)
         files.clear()
-    return Listing(tuple(files), tuple(directories), tuple(refused))
+    return ConfigFiles(tuple(files), tuple(directories), tuple(refused))
 
 
 def is_config_name(relative: str) -> bool:
@@ -173,10 +173,10 @@ def work_tree_of(path: Path) -> Path | None:
     return next((place for place in (real, *real.parents) if os.path.lexists(place / ".git")), None)
 
 
-def _too_many(directory: Path, directories: list[Path], what: str) -> Listing:
+def _too_many(directory: Path, directories: list[Path], what: str) -> ConfigFiles:
     """No file is read where there are too many; the directory in which the bound was passed is named."""
     error = Unreadable(f"brings the configuration to more than {what}; keep other files elsewhere")
-    return Listing((), tuple(directories), ((directory, error),))
+    return ConfigFiles((), tuple(directories), ((directory, error),))
 
 
 def _too_large(files: list[Path]) -> tuple[Path, Unreadable] | None:

@@ -40,7 +40,7 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnostic:
     """One thing the configuration's author should know.
 
     Attributes:
@@ -77,7 +77,7 @@ class Loaded:
     """
 
     config: "Config | None"
-    findings: tuple[Finding, ...]
+    findings: tuple[Diagnostic, ...]
     sources: tuple[str, ...] = ()
     hash: str = ""
 

@@ -39,7 +39,7 @@ _HINTS = {
 }
 
 
-class Problem(NamedTuple):
+class YamlError(NamedTuple):
     """Something wrong with the YAML itself; line and column from 1."""
 
     line: int
@@ -100,7 +100,7 @@ class Tree(NamedTuple):
     """
 
     root: Node | None
-    problems: tuple[Problem, ...]
+    problems: tuple[YamlError, ...]
     complete: bool
     text: str = ""
 
@@ -113,7 +113,7 @@ def parse(data: bytes) -> Tree:
         text = _decode(data)
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
-    except _Refused as refused:
+    except _Unreadable as refused:
         return Tree(None, (*builder.problems, refused.problem), complete=False, text=text)
     except yaml.YAMLError as error:
         return Tree(None, (*builder.problems, _syntax_problem(error)), complete=False, text=text)
@@ -125,16 +125,16 @@ def lines_of(text: str) -> list[str]:
     return _BREAKS.split(text)
 
 
-class _Refused(Exception):
+class _Unreadable(Exception):
     """The file is not read any further."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: YamlError) -> None:
         super().__init__(problem.message)
         self.problem = problem
 
 
 @dataclass(slots=True)
-class _Key:
+class _MappingKey:
     text: str
     line: int
     column: int
@@ -144,11 +144,11 @@ class _Key:
 
 
 @dataclass(slots=True)
-class _Frame:
+class _OpenCollection:
     """A mapping or list that is still being read."""
 
     node: Node
-    key: _Key | None = None
+    key: _MappingKey | None = None
     merged: list[Node] = field(default_factory=list)
 
     def steps(self) -> Iterator[str | int]:
@@ -163,8 +163,8 @@ class _Builder:
 
     def __init__(self) -> None:
         self.root: Node | None = None
-        self.problems: list[Problem] = []
-        self._frames: list[_Frame] = []
+        self.problems: list[YamlError] = []
+        self._frames: list[_OpenCollection] = []
         self._anchors: dict[str, Node] = {}
         self._aliased = 0
         self._documents = 0
@@ -228,7 +228,7 @@ class _Builder:
         if event.tag not in {None, "!", _TAG + ("map" if is_map else "seq")}:
             self._refuse_tag(node)
         self._anchor(event, node)
-        self._frames.append(_Frame(node))
+        self._frames.append(_OpenCollection(node))
 
     def _end(self, _event: Any) -> None:
         frame = self._frames.pop()
@@ -276,10 +276,10 @@ class _Builder:
     def _attach(self, node: Node, *, at: Any = None) -> None:
         self._values += 1
         if self._values > MAX_VALUES:
-            place = Problem(
+            place = YamlError(
                 node.line, node.column, ("file",), f"holds more than {MAX_VALUES:,} values; split it"
             )
-            raise _Refused(place)
+            raise _Unreadable(place)
         if not self._frames:
             self.root = node
             return
@@ -293,22 +293,22 @@ class _Builder:
             self._set(frame, frame.key, node)
             frame.key = None
 
-    def _key(self, frame: _Frame, node: Node, at: Any) -> _Key:
+    def _key(self, frame: _OpenCollection, node: Node, at: Any) -> _MappingKey:
         line, column = (
             (node.line, node.column) if at is None else (at.start_mark.line + 1, at.start_mark.column + 1)
         )
         if not isinstance(node.value, str):
-            key = _Key(node.text, line, column, bad=True)
+            key = _MappingKey(node.text, line, column, bad=True)
             self._problem(line, column, _key_fault(node), key.text)
             return key
-        key = _Key(node.value, line, column, merge=node.value == "<<" and not node.style)
+        key = _MappingKey(node.value, line, column, merge=node.value == "<<" and not node.style)
         if not key.merge and key.text in frame.node.keys:
             key.again = True
             first = frame.node.keys[key.text][0]
             self._problem(line, column, f"stands here a second time; the first is in line {first}", key.text)
         return key
 
-    def _set(self, frame: _Frame, key: _Key, node: Node) -> None:
+    def _set(self, frame: _OpenCollection, key: _MappingKey, node: Node) -> None:
         if key.merge:
             self._merge(frame, key, node)
             return
@@ -320,7 +320,7 @@ class _Builder:
         frame.node.value[key.text] = node
         frame.node.keys[key.text] = (key.line, key.column)
 
-    def _merge(self, frame: _Frame, key: _Key, node: Node) -> None:
+    def _merge(self, frame: _OpenCollection, key: _MappingKey, node: Node) -> None:
         sources = node.value if isinstance(node.value, list) else [node]
         if all(isinstance(source.value, dict) for source in sources):
             frame.merged.extend(sources)
@@ -328,7 +328,7 @@ class _Builder:
         frame.node.broken = True
         self._problem(key.line, key.column, "<< merges a mapping or a list of mappings, nothing else")
 
-    def _with_merged(self, frame: _Frame) -> dict[str, Node]:
+    def _with_merged(self, frame: _OpenCollection) -> dict[str, Node]:
         """The mapping with what `<<` brings in; its own keys win, and earlier sources win over later ones."""
         own: dict[str, Node] = frame.node.value
         whole: dict[str, Node] = {}
@@ -346,11 +346,11 @@ class _Builder:
         self._problem(node.line, node.column, "a tag (!…) is not allowed; quote text that begins with !")
 
     def _problem(self, line: int, column: int, message: str, *more: str) -> None:
-        self.problems.append(Problem(line, column, (*self._steps(), *more), message))
+        self.problems.append(YamlError(line, column, (*self._steps(), *more), message))
 
-    def _refusal(self, event: Any, message: str) -> _Refused:
+    def _refusal(self, event: Any, message: str) -> _Unreadable:
         mark = event.start_mark
-        return _Refused(Problem(mark.line + 1, mark.column + 1, self._steps(), message))
+        return _Unreadable(YamlError(mark.line + 1, mark.column + 1, self._steps(), message))
 
     def _steps(self) -> Steps:
         return tuple(step for frame in self._frames for step in frame.steps())
@@ -381,21 +381,21 @@ def _decode(data: bytes) -> str:
     except UnicodeDecodeError as error:
         before = data[: error.start]
         column = error.start - (before.rfind(b"\n") + 1) + 1
-        raise _Refused(Problem(before.count(b"\n") + 1, column, (), "this is not UTF-8 text")) from None
+        raise _Unreadable(YamlError(before.count(b"\n") + 1, column, (), "this is not UTF-8 text")) from None
     bad = yaml.reader.Reader.NON_PRINTABLE.search(text)
     if bad is not None:
-        raise _Refused(_control_problem(text, bad.start()))
+        raise _Unreadable(_control_problem(text, bad.start()))
     return text
 
 
-def _control_problem(text: str, position: int) -> Problem:
+def _control_problem(text: str, position: int) -> YamlError:
     code = ord(text[position])
     said = "a NUL byte: this is not a text file" if code == 0 else f"the control character U+{code:04X}"
     column = position - (text.rfind("\n", 0, position) + 1) + 1
-    return Problem(text.count("\n", 0, position) + 1, column, (), f"holds {said}")
+    return YamlError(text.count("\n", 0, position) + 1, column, (), f"holds {said}")
 
 
-def _syntax_problem(error: yaml.YAMLError) -> Problem:
+def _syntax_problem(error: yaml.YAMLError) -> YamlError:
     mark = getattr(error, "problem_mark", None)
     context_mark = getattr(error, "context_mark", None)
     said = f"not valid YAML: {getattr(error, 'problem', None) or 'it cannot be read'}"
@@ -405,4 +405,4 @@ def _syntax_problem(error: yaml.YAMLError) -> Problem:
         said += f" ({context} that begins in line {context_mark.line + 1})"
     at = mark or context_mark
     line, column = (at.line + 1, at.column + 1) if at is not None else (1, 1)
-    return Problem(line, column, (), said)
+    return YamlError(line, column, (), said)

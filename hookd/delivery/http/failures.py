@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from hookd.domain.deliveries import Reason
 
-LACKS = frozenset(
+LOCAL_ERRNOS = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN}
 )
 """Error numbers that speak of this machine, never of the receiver (spec 14, Lane state)."""
@@ -55,7 +55,7 @@ class NeverCalled(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class AttemptFailure:
     """Why there is no answer."""
 
     reason: Reason
@@ -67,13 +67,13 @@ def is_local_lack(exc: OSError) -> bool:
     if isinstance(exc, (ssl.SSLError, socket.gaierror)):  # their numbers are not the system's
         return False
     if exc.errno is not None:
-        return exc.errno in LACKS
+        return exc.errno in LOCAL_ERRNOS
     # Of several addresses that failed differently, the numbers survive in the joined text alone.
     numbers = {int(number) for number in _JOINED_ERRNO.findall(str(exc))}
-    return bool(numbers) and numbers <= LACKS
+    return bool(numbers) and numbers <= LOCAL_ERRNOS
 
 
-def explain(exc: Exception, *, host: str, port: int | None, phase: Phase, timeout_s: float) -> Fault:
+def explain(exc: Exception, *, host: str, port: int | None, phase: Phase, timeout_s: float) -> AttemptFailure:
     """Say why an attempt that ended in `exc` got no answer.
 
     Args:
@@ -86,17 +86,17 @@ def explain(exc: Exception, *, host: str, port: int | None, phase: Phase, timeou
     place = f"{host}:{port}"
     match exc:
         case TlsUnusable():
-            fault = Fault(Reason.TLS, str(exc))
+            fault = AttemptFailure(Reason.TLS, str(exc))
         case aiohttp.ClientConnectorCertificateError():
-            fault = Fault(Reason.TLS, f"the certificate of {place} was refused: {_verify_text(exc)}")
+            fault = AttemptFailure(Reason.TLS, f"the certificate of {place} was refused: {_verify_text(exc)}")
         case aiohttp.ClientConnectorError():
             fault = _not_connected(exc, host, place)
         case aiohttp.InvalidURL():
-            fault = Fault(Reason.CONNECT, "the URL's host is not a host that can be called")
+            fault = AttemptFailure(Reason.CONNECT, "the URL's host is not a host that can be called")
         case HttpProcessingError():
-            fault = Fault(Reason.PROTOCOL, _not_http(exc))
+            fault = AttemptFailure(Reason.PROTOCOL, _not_http(exc))
         case TimeoutError():
-            fault = Fault(Reason.TIMEOUT, f"timed out after {timeout_s:g} s {phase}")
+            fault = AttemptFailure(Reason.TIMEOUT, f"timed out after {timeout_s:g} s {phase}")
         case OSError() if is_local_lack(exc):
             fault = _lack(exc)
         case _:
@@ -104,35 +104,39 @@ def explain(exc: Exception, *, host: str, port: int | None, phase: Phase, timeou
     return fault
 
 
-def _not_connected(exc: aiohttp.ClientConnectorError, host: str, place: str) -> Fault:
+def _not_connected(exc: aiohttp.ClientConnectorError, host: str, place: str) -> AttemptFailure:
     cause = exc.os_error
     if is_local_lack(cause):
         return _lack(cause)
     if isinstance(cause, NeverCalled):
-        return Fault(Reason.FORBIDDEN, f"{place} was not called: {NeverCalled.TEXT}")
+        return AttemptFailure(Reason.FORBIDDEN, f"{place} was not called: {NeverCalled.TEXT}")
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
-        return Fault(Reason.DNS, f"the name {host} does not resolve: {_os_text(cause)}")
+        return AttemptFailure(Reason.DNS, f"the name {host} does not resolve: {_os_text(cause)}")
     if isinstance(cause, ssl.SSLError):
-        return Fault(Reason.TLS, f"TLS with {place} failed: {_words(cause.reason)}")
+        return AttemptFailure(Reason.TLS, f"TLS with {place} failed: {_words(cause.reason)}")
     if isinstance(cause, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)) and isinstance(
         exc.ssl, ssl.SSLContext
     ):
-        return Fault(Reason.TLS, f"{place} closed the connection during the TLS handshake")
-    return Fault(Reason.CONNECT, f"cannot connect to {place}: {_os_text(cause)}")
+        return AttemptFailure(Reason.TLS, f"{place} closed the connection during the TLS handshake")
+    return AttemptFailure(Reason.CONNECT, f"cannot connect to {place}: {_os_text(cause)}")
 
 
-def _lack(exc: OSError) -> Fault:
-    return Fault(Reason.LOCAL, f"hookd itself lacks resources: {_os_text(exc)}")
+def _lack(exc: OSError) -> AttemptFailure:
+    return AttemptFailure(Reason.LOCAL, f"hookd itself lacks resources: {_os_text(exc)}")
 
 
-def _cut(exc: Exception, place: str) -> Fault:
+def _cut(exc: Exception, place: str) -> AttemptFailure:
     """Closed or reset before a whole head; TLS 1.3 servers refuse a client certificate only then."""
     alert = _TLS_ALERT.search(str(exc))
     if alert:
-        return Fault(Reason.TLS, f"TLS with {place} failed: {_words(alert[1])}")
+        return AttemptFailure(Reason.TLS, f"TLS with {place} failed: {_words(alert[1])}")
     if isinstance(exc, aiohttp.ServerDisconnectedError):
-        return Fault(Reason.DISCONNECTED, f"{place} closed the connection before its answer was complete")
-    return Fault(Reason.DISCONNECTED, f"the connection to {place} broke before an answer: {_os_text(exc)}")
+        return AttemptFailure(
+            Reason.DISCONNECTED, f"{place} closed the connection before its answer was complete"
+        )
+    return AttemptFailure(
+        Reason.DISCONNECTED, f"the connection to {place} broke before an answer: {_os_text(exc)}"
+    )
 
 
 def _verify_text(exc: aiohttp.ClientConnectorCertificateError) -> str:

@@ -50,12 +50,12 @@ _INTERIM_ANSWERS = 16
 _HEAD_END = b"\r\n\r\n"
 _NO_LIMITS = aiohttp.ClientTimeout()
 
-Peer = aiohttp.ClientRequest
+Destination = aiohttp.ClientRequest
 """Where to connect and with which TLS context; aiohttp's own type for it. Never sent, and holds no path."""
 
 
 @dataclass(slots=True)
-class Answer:
+class ReceiverResponse:
     """What has been received so far; filled in as it comes, so that an attempt cut off can be judged.
 
     Attributes:
@@ -72,7 +72,7 @@ class Answer:
     whole: bool = False
 
 
-_securing: ContextVar[Answer | None] = ContextVar("_securing", default=None)
+_securing: ContextVar[ReceiverResponse | None] = ContextVar("_securing", default=None)
 """Whose connection with TLS is being opened by the current task: aiohttp tells nobody how far it came."""
 
 
@@ -84,7 +84,7 @@ class Wire:
         self._pool = _Connector(resolver, keep_s=KEEPALIVE_S)
         self._unpooled = _Connector(resolver, keep_s=None)
 
-    def peer(self, origin: URL, context: ssl.SSLContext | None) -> Peer:
+    def peer(self, origin: URL, context: ssl.SSLContext | None) -> Destination:
         """Describe a receiver.
 
         Args:
@@ -96,7 +96,9 @@ class Wire:
         """
         return aiohttp.ClientRequest("GET", origin, loop=self._loop, ssl=context or True)
 
-    async def exchange(self, peer: Peer, message: bytes, answer: Answer, *, keep: int) -> None:
+    async def exchange(
+        self, peer: Destination, message: bytes, answer: ReceiverResponse, *, keep: int
+    ) -> None:
         """Send a message and receive its answer.
 
         Where a connection from the pool is found closed before one byte of answer came, the message goes out
@@ -117,7 +119,7 @@ class Wire:
         try:
             await _converse(connection, message, answer, keep)
         except (aiohttp.ClientConnectionError, OSError):
-            if not reused or protocol.heard:
+            if not reused or protocol.bytes_received:
                 raise
             answer.phase = Phase.CONNECTING
         else:
@@ -141,7 +143,7 @@ class _Protocol(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.exchanges = 0
-        self.heard = 0
+        self.bytes_received = 0
         self._framed = 0
         self._answer_body: StreamReader | None = None
 
@@ -154,7 +156,7 @@ class _Protocol(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse heads apart from what follows them: a fault in a body must not take its head along."""
-        self.heard += len(data)
+        self.bytes_received += len(data)
         while self._answer_body is None and self.exception() is None:
             head, end, rest = data.partition(_HEAD_END)
             if not (end and rest):
@@ -185,7 +187,7 @@ class _Protocol(ResponseHandler):
             self._answer_body.set_exception(exc)
 
     def _bound(self) -> None:
-        if self._answer_body is None and self.heard > HEAD_BYTES:
+        if self._answer_body is None and self.bytes_received > HEAD_BYTES:
             self.set_exception(BadHttpMessage("its head is longer than 64 KiB"))
         elif self._framed <= _FRAMED_BYTES:
             return
@@ -233,12 +235,12 @@ def _note(phase: Phase) -> None:
         answer.phase = phase
 
 
-async def _connect(pool: _Connector, peer: Peer, answer: Answer) -> Connection:
+async def _connect(pool: _Connector, peer: Destination, answer: ReceiverResponse) -> Connection:
     _securing.set(answer if peer.is_ssl() else None)
     return await pool.connect(peer, [], _NO_LIMITS)
 
 
-async def _converse(connection: Connection, message: bytes, answer: Answer, keep: int) -> None:
+async def _converse(connection: Connection, message: bytes, answer: ReceiverResponse, keep: int) -> None:
     """One message and its answer; whatever happens, the connection is pooled or closed afterwards."""
     try:
         await _talk(_protocol(connection), message, answer, keep)
@@ -246,8 +248,8 @@ async def _converse(connection: Connection, message: bytes, answer: Answer, keep
         _let_go(connection, reusable=answer.whole)
 
 
-async def _talk(protocol: _Protocol, message: bytes, answer: Answer, keep: int) -> None:
-    protocol.heard = 0
+async def _talk(protocol: _Protocol, message: bytes, answer: ReceiverResponse, keep: int) -> None:
+    protocol.bytes_received = 0
     if protocol.exchanges and protocol.should_close:  # what came unasked is no answer
         raise aiohttp.ServerDisconnectedError
     protocol.begin()
@@ -267,7 +269,7 @@ async def _final_head(protocol: _Protocol) -> tuple[RawResponseMessage, StreamRe
     raise BadHttpMessage("too many interim answers")
 
 
-async def _read_body(body: StreamReader, answer: Answer, keep: int) -> None:
+async def _read_body(body: StreamReader, answer: ReceiverResponse, keep: int) -> None:
     size = 0
     while size <= BODY_BYTES:
         chunk = await body.readany()

@@ -29,7 +29,7 @@ _SHORTEST_PLAIN_SEGMENT = 16
 """In a URL that the configuration shows to everybody who reads it, only what looks like a token is masked."""
 
 
-class Mask:
+class Redactor:
     """Masks one webhook's secrets. Made once for a definition."""
 
     def __init__(self, webhook: WebhookDef) -> None:

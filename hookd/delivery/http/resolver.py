@@ -22,7 +22,7 @@ LOOKUPS = 512
 
 _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
-_Key = tuple[str, int, int]
+_CacheKey = tuple[str, int, int]
 _Addresses = list[tuple[Any, ...]]
 
 
@@ -31,7 +31,7 @@ class ThreadResolver(AbstractResolver):
 
     def __init__(self, *, lookups: int = LOOKUPS) -> None:
         self._limit = lookups
-        self._lookups: dict[_Key, asyncio.Future[list[ResolveResult]]] = {}
+        self._lookups: dict[_CacheKey, asyncio.Future[list[ResolveResult]]] = {}
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -53,7 +53,7 @@ class ThreadResolver(AbstractResolver):
     async def close(self) -> None:
         """Nothing to release: threads end with their lookup."""
 
-    def _begin(self, key: _Key) -> asyncio.Future[list[ResolveResult]]:
+    def _begin(self, key: _CacheKey) -> asyncio.Future[list[ResolveResult]]:
         if len(self._lookups) >= self._limit:
             raise OSError(errno.EAGAIN, f"{self._limit} names are being looked up already")
         loop = asyncio.get_running_loop()
@@ -70,7 +70,7 @@ class ThreadResolver(AbstractResolver):
         return lookup
 
     def _run(
-        self, key: _Key, loop: asyncio.AbstractEventLoop, lookup: asyncio.Future[list[ResolveResult]]
+        self, key: _CacheKey, loop: asyncio.AbstractEventLoop, lookup: asyncio.Future[list[ResolveResult]]
     ) -> None:
         """The thread: look up, hand the answer to the loop, unless that has closed meanwhile."""
         result: list[ResolveResult] | OSError
@@ -83,7 +83,7 @@ class ThreadResolver(AbstractResolver):
 
     def _end(
         self,
-        key: _Key,
+        key: _CacheKey,
         lookup: asyncio.Future[list[ResolveResult]],
         result: list[ResolveResult] | OSError,
     ) -> None:

@@ -14,9 +14,9 @@ import aiohttp
 from yarl import URL
 
 from hookd.delivery.http.deadline import Deadline
-from hookd.delivery.http.failures import REMOTE, Fault, Phase, TlsUnusable, explain
-from hookd.delivery.http.http_client import Answer, Peer, Wire
-from hookd.delivery.http.redaction import Mask
+from hookd.delivery.http.failures import REMOTE, AttemptFailure, Phase, TlsUnusable, explain
+from hookd.delivery.http.http_client import Destination, ReceiverResponse, Wire
+from hookd.delivery.http.redaction import Redactor
 from hookd.delivery.http.resolver import ThreadResolver
 from hookd.delivery.http.tls import Contexts
 from hookd.delivery.request import Draft, draft
@@ -32,13 +32,13 @@ _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
 @dataclass(frozen=True, slots=True)
-class _Route:
+class _WebhookRoute:
     """What every attempt of a webhook shares, made once for a definition."""
 
     webhook: WebhookDef
     draft: Draft
-    mask: Mask
-    peer: Peer
+    mask: Redactor
+    peer: Destination
     opening: str
 
     def message(self, delivery_id: str, body: bytes, now: float, trace: Trace | None) -> bytes:
@@ -61,7 +61,7 @@ class Sender:
         self._clock = clock or Clock()
         self._resolver = ThreadResolver()
         self._contexts = Contexts()
-        self._routes: dict[str, _Route] = {}
+        self._routes: dict[str, _WebhookRoute] = {}
         self._wire: Wire | None = None
 
     async def open(self) -> None:
@@ -101,9 +101,9 @@ class Sender:
             asyncio.CancelledError: cancelled; the connection is closed.
         """
         wire, begun_at = self._opened, self._clock.monotonic()
-        answer = Answer()
-        fault: Fault | None = None
-        route: _Route | None = None
+        answer = ReceiverResponse()
+        fault: AttemptFailure | None = None
+        route: _WebhookRoute | None = None
         try:
             with Deadline(self._loop, webhook.timeout_s):
                 route = await self._route(webhook)
@@ -125,20 +125,24 @@ class Sender:
             raise RuntimeError("the sender is not open")
         return self._wire
 
-    async def _route(self, webhook: WebhookDef) -> _Route:
+    async def _route(self, webhook: WebhookDef) -> _WebhookRoute:
         route = self._routes.get(webhook.name)
         if route is None or route.webhook is not webhook:
             route = await self._new_route(webhook)
             self._routes[webhook.name] = route
         return route
 
-    async def _new_route(self, webhook: WebhookDef) -> _Route:
+    async def _new_route(self, webhook: WebhookDef) -> _WebhookRoute:
         origin, target = _split(webhook.url.value)
         context = await self._contexts.get(webhook.tls) if _is_https(webhook) else None
         opening = f"{webhook.method} {target} HTTP/1.1\r\nHost: {origin.host_port_subcomponent}\r\n"
-        return _Route(webhook, draft(webhook), Mask(webhook), self._opened.peer(origin, context), opening)
+        return _WebhookRoute(
+            webhook, draft(webhook), Redactor(webhook), self._opened.peer(origin, context), opening
+        )
 
-    def _fault(self, webhook: WebhookDef, route: _Route | None, exc: Exception, phase: Phase) -> Fault:
+    def _fault(
+        self, webhook: WebhookDef, route: _WebhookRoute | None, exc: Exception, phase: Phase
+    ) -> AttemptFailure:
         if route is None:
             return explain(exc, host="", port=None, phase=phase, timeout_s=webhook.timeout_s)
         host = route.peer.host
@@ -148,7 +152,9 @@ class Sender:
         return replace(fault, sentence=route.mask.sentence(fault.sentence))
 
 
-def _answered(route: _Route, answer: Answer, status: int, now: float, duration_s: float) -> Outcome:
+def _answered(
+    route: _WebhookRoute, answer: ReceiverResponse, status: int, now: float, duration_s: float
+) -> Outcome:
     delivered = 200 <= status <= 299
     asked_s = None
     if status in _ASKING_FOR_TIME and answer.headers is not None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from hookd.domain.definitions import Fill, Slot, Template
+from hookd.domain.definitions import Escaping, Placeholder, Template
 from hookd.domain.text import shown
 from hookd.rules.templates.json_template import MAX_DEPTH, json_text
 from hookd.rules.templates.renderer import inside, json_string
@@ -35,7 +35,7 @@ def compile_message(message: Any, *, json_type: bool) -> Template:
     source = Source(message)
     if json_type:
         return _template(json_text(source))
-    return _template(split(source, Fill.TEXT))
+    return _template(split(source, Escaping.TEXT))
 
 
 def advice(message: Any, error: TemplateError) -> str:
@@ -49,9 +49,9 @@ def advice(message: Any, error: TemplateError) -> str:
     return f"; the webhook sends JSON: write {example}"
 
 
-def _template(parts: Iterable[str | Slot]) -> Template:
+def _template(parts: Iterable[str | Placeholder]) -> Template:
     """Join neighbouring literals."""
-    joined: list[str | Slot] = []
+    joined: list[str | Placeholder] = []
     for literal, run in groupby(parts, key=lambda part: isinstance(part, str)):
         if literal:
             joined.append("".join(map(str, run)))
@@ -60,7 +60,7 @@ def _template(parts: Iterable[str | Slot]) -> Template:
     return Template(tuple(part for part in joined if part))
 
 
-def _tree(node: Any, path: tuple[str | int, ...]) -> Iterator[str | Slot]:
+def _tree(node: Any, path: tuple[str | int, ...]) -> Iterator[str | Placeholder]:
     """The JSON of a message's node, in the style of `json.dumps`, with slots inside."""
     if len(path) >= MAX_DEPTH and isinstance(node, Mapping | list | tuple):
         raise TemplateError(f"the message is nested deeper than {MAX_DEPTH}", path)
@@ -78,7 +78,7 @@ def _tree(node: Any, path: tuple[str | int, ...]) -> Iterator[str | Slot]:
         yield _scalar(node, path)
 
 
-def _tree_object(node: Mapping[Any, Any], path: tuple[str | int, ...]) -> Iterator[str | Slot]:
+def _tree_object(node: Mapping[Any, Any], path: tuple[str | int, ...]) -> Iterator[str | Placeholder]:
     yield "{"
     for index, (key, value) in enumerate(node.items()):
         if not isinstance(key, str):
@@ -90,11 +90,11 @@ def _tree_object(node: Mapping[Any, Any], path: tuple[str | int, ...]) -> Iterat
     yield "}"
 
 
-def _tree_string(source: Source) -> Iterator[str | Slot]:
-    parts = [part for part in split(source, Fill.IN_STRING) if part]
+def _tree_string(source: Source) -> Iterator[str | Placeholder]:
+    parts = [part for part in split(source, Escaping.IN_STRING) if part]
     match parts:
-        case [Slot(name="data") as alone]:
-            yield replace(alone, fill=Fill.VALUE)
+        case [Placeholder(name="data") as alone]:
+            yield replace(alone, fill=Escaping.VALUE)
         case _:
             yield '"'
             for part in parts:

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from hookd.domain.definitions import Fill, Slot
+from hookd.domain.definitions import Escaping, Placeholder
 from hookd.domain.text import shown
 from hookd.rules.templates.variables import Source, TemplateError, split, variable
 
@@ -27,7 +27,7 @@ _TOKEN = re.compile(
 _COLON = re.compile(r"[ \t\n\r]*:")
 
 
-def json_text(source: Source) -> list[str | Slot]:
+def json_text(source: Source) -> list[str | Placeholder]:
     """Compile one JSON template.
 
     Raises:
@@ -55,7 +55,7 @@ class _JsonText:
         self._source = source
         self._open: list[set[str]] = []  # for each open bracket, the keys seen in it
 
-    def parts(self) -> Iterator[str | Slot]:
+    def parts(self) -> Iterator[str | Placeholder]:
         """Literals and slots in order."""
         source, done = self._source, 0
         for token in _TOKEN.finditer(source.text):
@@ -65,7 +65,7 @@ class _JsonText:
                 case "string":
                     yield from self._string(token)
                 case "variable":
-                    yield variable(source, token, Fill.VALUE)
+                    yield variable(source, token, Escaping.VALUE)
                 case "bracket":
                     self._nest(token)
                     yield token[0]
@@ -73,7 +73,7 @@ class _JsonText:
                     source.fail(f"the message is not valid JSON: {token[0]} is no JSON number", token.start())
         yield source.text[done:]
 
-    def _string(self, token: re.Match[str]) -> Iterator[str | Slot]:
+    def _string(self, token: re.Match[str]) -> Iterator[str | Placeholder]:
         source = self._source
         if not token["close"]:
             source.fail("the message is not valid JSON: a string does not end", token.start())
@@ -82,7 +82,7 @@ class _JsonText:
             yield token[0]
             return
         yield '"'
-        yield from split(source, Fill.IN_STRING, token.start() + 1, token.end() - 1, _unescaped)
+        yield from split(source, Escaping.IN_STRING, token.start() + 1, token.end() - 1, _unescaped)
         yield '"'
 
     def _add_key(self, token: re.Match[str]) -> None:
@@ -105,7 +105,7 @@ class _JsonText:
             self._source.fail(f"the message is nested deeper than {MAX_DEPTH}", token.start())
 
 
-def _stand_in(part: str | Slot) -> str:
+def _stand_in(part: str | Placeholder) -> str:
     r"""What takes a slot's place while the text around it is checked.
 
     `null` next to a letter or digit, and `_` after a backslash or inside a `\u` escape, are never valid: so
@@ -114,7 +114,7 @@ def _stand_in(part: str | Slot) -> str:
     """
     if isinstance(part, str):
         return part
-    if part.fill is Fill.IN_STRING:
+    if part.fill is Escaping.IN_STRING:
         return "_"
     return "null" + "\n" * "".join((*part.path, part.default or "")).count("\n")
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any
 
-from hookd.domain.definitions import Fill, Slot, Template
+from hookd.domain.definitions import Escaping, Placeholder, Template
 from hookd.domain.events import Event
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -88,18 +88,18 @@ TEXTS: Mapping[str, Callable[[Values], str]] = {
 _NUMBERS = frozenset({"TIMESTAMP", "RANDOM"})
 
 
-def _write(slot: Slot, values: Values) -> str:
+def _write(slot: Placeholder, values: Values) -> str:
     if slot.name != "data":
         text = TEXTS[slot.name](values)
-        if slot.fill is Fill.IN_STRING:
+        if slot.fill is Escaping.IN_STRING:
             return inside(text)
-        return json_string(text) if slot.fill is Fill.VALUE and slot.name not in _NUMBERS else text
+        return json_string(text) if slot.fill is Escaping.VALUE and slot.name not in _NUMBERS else text
     value = _look_up(values.event.data, slot.path)
     if value is _MISSING:
         value = slot.default
-    if slot.fill is Fill.VALUE:
+    if slot.fill is Escaping.VALUE:
         return _compact(value)
-    return inside(_as_text(value)) if slot.fill is Fill.IN_STRING else _as_text(value)
+    return inside(_as_text(value)) if slot.fill is Escaping.IN_STRING else _as_text(value)
 
 
 def _look_up(value: Any, path: tuple[str, ...]) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from hookd.domain.definitions import Fill, Slot
+from hookd.domain.definitions import Escaping, Placeholder
 from hookd.domain.text import guess, shown
 from hookd.rules.templates.renderer import TEXTS
 
@@ -57,11 +57,11 @@ _BREAK = re.compile(r"\n|\$\{")
 
 def split(
     source: Source,
-    fill_as: Fill,
+    fill_as: Escaping,
     start: int = 0,
     stop: int | None = None,
     decode: Callable[[str], str] = str,
-) -> Iterator[str | Slot]:
+) -> Iterator[str | Placeholder]:
     """Cut a stretch of text into literals and slots; `decode` undoes the escapes between the braces."""
     stop = len(source.text) if stop is None else stop
     for found in _VARIABLE.finditer(source.text, start, stop):
@@ -75,14 +75,14 @@ def wrong_variables(source: Source) -> Iterator[TemplateError]:
     """What is wrong with each of a string's variables, in order."""
     for found in _VARIABLE.finditer(source.text):
         try:
-            variable(source, found, Fill.TEXT)
+            variable(source, found, Escaping.TEXT)
         except TemplateError as error:
             yield error
 
 
 def variable(
-    source: Source, found: re.Match[str], fill_as: Fill, decode: Callable[[str], str] = str
-) -> str | Slot:
+    source: Source, found: re.Match[str], fill_as: Escaping, decode: Callable[[str], str] = str
+) -> str | Placeholder:
     """A match as a part; its group `spec` is between the braces (None: the escape), `end` the last brace."""
     spec = found["spec"]
     if spec is None:
@@ -99,7 +99,7 @@ def variable(
         source.fail(str(problem), found.start())
 
 
-def _slot(spec: str, fill_as: Fill) -> Slot:
+def _slot(spec: str, fill_as: Escaping) -> Placeholder:
     """What stands between `${` and `}`. Raises ValueError with a sentence for people."""
     variable, separator, default = spec.partition(":-")
     name, *path = variable.split(".")
@@ -108,12 +108,12 @@ def _slot(spec: str, fill_as: Fill) -> Slot:
             raise ValueError(f"the variable ${{{shown(variable)}}} has an empty step in its path")
         if not is_utf8(default):
             raise ValueError(f"the default of ${{{shown(variable)}}} holds a lone surrogate")
-        return Slot(name, fill_as, tuple(path), default if separator else None)
+        return Placeholder(name, fill_as, tuple(path), default if separator else None)
     if variable not in TEXTS:
         raise ValueError(_unknown(variable))
     if separator:
         raise ValueError(f"the variable ${{{variable}}} cannot have a default; only ${{data.…}} can")
-    return Slot(name, fill_as)
+    return Placeholder(name, fill_as)
 
 
 def _unknown(variable: str) -> str:

@@ -17,7 +17,7 @@ MOST_FAULTS = 20
 """Faults that a reason lists."""
 
 
-class Refused(Exception):
+class FileRefused(Exception):
     """A file that cannot be events; the reason is fit for an operator."""
 
 
@@ -39,19 +39,19 @@ def events_of(
         make_id: as `intake.decode_event` wants it.
 
     Raises:
-        Refused: it is not that.
+        FileRefused: it is not that.
     """
     if not raw.strip():
-        raise Refused("the file is empty")
+        raise FileRefused("the file is empty")
     try:
         if not name.endswith(NDJSON):
             return _decoded(intake.parse_json(raw), types, make_id)
         _require_short_lines(raw, limit)
         return _decoded(intake.parse_ndjson(raw), types, make_id)
     except NotJson as exc:
-        raise Refused(_malformed(exc, raw)) from None
+        raise FileRefused(_malformed(exc, raw)) from None
     except EventRejected as exc:
-        raise Refused(_listed(exc.faults, name, raw) or exc.detail) from None
+        raise FileRefused(_listed(exc.faults, name, raw) or exc.detail) from None
 
 
 def conflict(exc: IdConflict, name: str, raw: bytes) -> str:
@@ -83,7 +83,7 @@ def _require_ids(value: Any) -> None:
 def _require_short_lines(raw: bytes, limit: int) -> None:
     for number, line in enumerate(raw.split(b"\n"), start=1):
         if len(line) > limit:
-            raise Refused(f"line {number} is larger than {limit} bytes (daemon.limits.event_size)")
+            raise FileRefused(f"line {number} is larger than {limit} bytes (daemon.limits.event_size)")
 
 
 def _malformed(exc: NotJson, raw: bytes) -> str:

@@ -19,8 +19,8 @@ from typing import NamedTuple
 from hookd.config.yaml.files import kind_of
 from hookd.domain.spool_layout import BATCH_BYTES, JSON, NDJSON, PART, REASON, REJECTED
 from hookd.observability.log import printable
-from hookd.sources.spool.content import Refused
-from hookd.sources.spool.lock import DIRECTORY, Claim, HeldElsewhere
+from hookd.sources.spool.content import FileRefused
+from hookd.sources.spool.lock import DIRECTORY, HeldElsewhere, SpoolLock
 
 MOST_LISTED = 10_000
 """Names that one look brings; the rest is found by the next."""
@@ -36,14 +36,14 @@ ABANDONED_S = 3600.0
 
 ELSEWHERE = "name another directory in daemon.spool"
 
-Mark = tuple[int, int, int, int]
+FileIdentity = tuple[int, int, int, int]
 """Device, inode, size and time of change of a file: with its name, which file it is."""
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FileResult:
     """What becomes of a file: nothing but its name is set where its events were taken in.
 
     Attributes:
@@ -59,16 +59,16 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SpoolFile:
     """A file's content, or what becomes of it without that; and which file it is, where that is known."""
 
     name: str
-    content: bytes | Verdict
-    mark: Mark | None = None
+    content: bytes | FileResult
+    mark: FileIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class SpoolListing:
     """What is in the spool.
 
     Attributes:
@@ -86,7 +86,7 @@ class Listing:
     fault: str | None = None
 
 
-def look(claim: Claim, directory: Path, left: frozenset[str], *, again: bool, now: float) -> Listing:
+def look(claim: SpoolLock, directory: Path, left: frozenset[str], *, again: bool, now: float) -> SpoolListing:
     """What is in the spool; a directory that is not there is empty. What nobody needs any more is removed.
 
     Args:
@@ -100,13 +100,13 @@ def look(claim: Claim, directory: Path, left: frozenset[str], *, again: bool, no
         spool = claim.take(directory)
         names = _tidied(spool, now)
     except FileNotFoundError:
-        return Listing()
+        return SpoolListing()
     except HeldElsewhere:
-        return Listing(fault=f"{directory} is emptied by another hookd; {ELSEWHERE}")
+        return SpoolListing(fault=f"{directory} is emptied by another hookd; {ELSEWHERE}")
     except OSError as exc:
-        return Listing(fault=f"{directory} cannot be read: {_said(exc)}; mend that, or {ELSEWHERE}")
+        return SpoolListing(fault=f"{directory} cannot be read: {_said(exc)}; mend that, or {ELSEWHERE}")
     still = left.intersection(names)
-    found = Listing(waiting=len(names), rejected=_count_rejected(spool), still=still)
+    found = SpoolListing(waiting=len(names), rejected=_count_rejected(spool), still=still)
     if names and not os.access(".", os.W_OK | os.X_OK, dir_fd=spool):
         fault = f"{directory} cannot be written to by hookd, so that nothing could be removed from it"
         return replace(found, fault=fault)
@@ -157,7 +157,7 @@ def _count_rejected(spool: int) -> int:
         os.close(rejected)
 
 
-def read(spool: int, names: Iterable[str], limit: int, taken: Mapping[str, Mark]) -> list[Found]:
+def read(spool: int, names: Iterable[str], limit: int, taken: Mapping[str, FileIdentity]) -> list[SpoolFile]:
     """Read files, in order, until there is enough for one lot; those that are left out come last.
 
     Args:
@@ -166,7 +166,7 @@ def read(spool: int, names: Iterable[str], limit: int, taken: Mapping[str, Mark]
         limit: the most bytes an event may have.
         taken: files whose events were taken in before; these are not read again.
     """
-    found: list[Found] = []
+    found: list[SpoolFile] = []
     size = 0
     for name in names:
         found.append(_found(spool, name, limit, taken.get(name)))
@@ -177,43 +177,45 @@ def read(spool: int, names: Iterable[str], limit: int, taken: Mapping[str, Mark]
     return found
 
 
-def _found(spool: int, name: str, limit: int, taken: Mark | None) -> Found:
+def _found(spool: int, name: str, limit: int, taken: FileIdentity | None) -> SpoolFile:
     mark = None
     try:
         facts = os.stat(name, dir_fd=spool, follow_symlinks=False)
         mark = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
-        return Found(name, Verdict(name) if mark == taken else _read(spool, name, facts, limit), mark)
-    except Refused as exc:
-        verdict = Verdict(name, refused=str(exc))
+        return SpoolFile(name, FileResult(name) if mark == taken else _read(spool, name, facts, limit), mark)
+    except FileRefused as exc:
+        verdict = FileResult(name, refused=str(exc))
     except FileNotFoundError:
-        verdict = Verdict(name, gone=True)
+        verdict = FileResult(name, gone=True)
     except OSError as exc:
         if exc.errno in {EACCES, EPERM, ELOOP, ENXIO}:
-            verdict = Verdict(name, refused=_unreadable(spool, name, exc))
+            verdict = FileResult(name, refused=_unreadable(spool, name, exc))
         else:
-            verdict = Verdict(name, later=f"{printable(name)} cannot be read: {_said(exc)}")
-    return Found(name, verdict, mark)
+            verdict = FileResult(name, later=f"{printable(name)} cannot be read: {_said(exc)}")
+    return SpoolFile(name, verdict, mark)
 
 
 def _read(spool: int, name: str, facts: os.stat_result, event_limit: int) -> bytes:
     limit = max(event_limit, BATCH_BYTES) if name.endswith(NDJSON) else event_limit
     _refuse(facts, limit)
     if not name.endswith((JSON, NDJSON)):
-        raise Refused(f"the name must end in {JSON} (an event or an array) or {NDJSON} (one event a line)")
+        raise FileRefused(
+            f"the name must end in {JSON} (an event or an array) or {NDJSON} (one event a line)"
+        )
     with os.fdopen(os.open(name, _FILE, dir_fd=spool), "rb") as file:
         # The name may stand for something else since the first look; what counts is what was opened.
         _refuse(os.fstat(file.fileno()), limit)
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise Refused(_too_large(limit))
+        raise FileRefused(_too_large(limit))
     return content
 
 
 def _refuse(facts: os.stat_result, limit: int) -> None:
     if not stat.S_ISREG(facts.st_mode):
-        raise Refused(f"it is {kind_of(facts.st_mode)}, not a regular file")
+        raise FileRefused(f"it is {kind_of(facts.st_mode)}, not a regular file")
     if facts.st_size > limit:
-        raise Refused(_too_large(limit))
+        raise FileRefused(_too_large(limit))
 
 
 def _too_large(limit: int) -> str:
@@ -240,7 +242,7 @@ class Settled(NamedTuple):
     failed: dict[str, str]
 
 
-def settle(spool: int, directory: Path, verdicts: Sequence[Verdict]) -> Settled:
+def settle(spool: int, directory: Path, verdicts: Sequence[FileResult]) -> Settled:
     """Remove the files that were taken in, move the refused ones to `rejected/`.
 
     Args:

@@ -19,7 +19,7 @@ class HeldElsewhere(Exception):
     """Another process holds the directory."""
 
 
-class Claim:
+class SpoolLock:
     """The directory that is this daemon's, if any."""
 
     def __init__(self) -> None:

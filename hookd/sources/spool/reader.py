@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hookd.config.generation import Holder
+from hookd.config.generation import CurrentConfig
 from hookd.domain.clock import Clock
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
 from hookd.domain.spool_layout import REJECTED, SpoolState
@@ -23,9 +23,9 @@ from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 from hookd.sources.spool import files
-from hookd.sources.spool.content import Refused, conflict, events_of
-from hookd.sources.spool.files import Found, Mark, Verdict
-from hookd.sources.spool.lock import Claim
+from hookd.sources.spool.content import FileRefused, conflict, events_of
+from hookd.sources.spool.files import FileIdentity, FileResult, SpoolFile
+from hookd.sources.spool.lock import SpoolLock
 
 POLL_S = 1.0
 """How often the directory is looked at. A poll, because it need not be there, and no notice of a change can be lost."""
@@ -43,7 +43,7 @@ AT_ONCE = 50
 """Files whose events share a commit."""
 
 
-class Left(NamedTuple):
+class StuckFile(NamedTuple):
     """A file that can be neither removed nor moved.
 
     Attributes:
@@ -52,21 +52,21 @@ class Left(NamedTuple):
     """
 
     error: str
-    taken: Mark | None
+    taken: FileIdentity | None
 
 
-class Spool:
+class SpoolReader:
     """Empties the spool directory of the configuration in force. One instance for a daemon."""
 
-    def __init__(self, intake: Intake, holder: Holder, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, intake: Intake, holder: CurrentConfig, clock: Clock, metrics: Metrics) -> None:
         self._intake = intake
         self._holder = holder
         self._clock = clock
         self._metrics = metrics
         self._directory = Path()
-        self._claim = Claim()
+        self._claim = SpoolLock()
         self._queue: deque[str] = deque()
-        self._left: dict[str, Left] = {}
+        self._left: dict[str, StuckFile] = {}
         self._left_until = 0.0
         self._turned_away: set[str] = set()
         self._waits: str | None = None
@@ -132,7 +132,7 @@ class Spool:
         self._note(waiting=listing.waiting, rejected=listing.rejected)
         self._note_error(listing.fault)
 
-    async def _take_all(self, read: Sequence[Found]) -> list[Verdict]:
+    async def _take_all(self, read: Sequence[SpoolFile]) -> list[FileResult]:
         """Hand every file to the intake, in order, so that they share a commit."""
         taking = []
         for found in read:
@@ -140,8 +140,8 @@ class Spool:
             await asyncio.sleep(0)
         return list(await asyncio.gather(*taking))
 
-    async def _take(self, found: Found) -> Verdict:
-        if isinstance(found.content, Verdict):
+    async def _take(self, found: SpoolFile) -> FileResult:
+        if isinstance(found.content, FileResult):
             return found.content
         generation = self._holder.current
         try:
@@ -154,23 +154,23 @@ class Spool:
             )
             again = found.name in self._turned_away or found.name in self._left
             receipts = await self._intake.accept(events, generation, again=again)
-        except (Refused, PendingLimitTooSmall) as exc:
-            return Verdict(found.name, refused=str(exc))
+        except (FileRefused, PendingLimitTooSmall) as exc:
+            return FileResult(found.name, refused=str(exc))
         except IdConflict as exc:
-            return Verdict(found.name, refused=conflict(exc, found.name, found.content))
+            return FileResult(found.name, refused=conflict(exc, found.name, found.content))
         except PendingLimitReached:
-            return Verdict(found.name, later="too many deliveries are waiting (daemon.limits.pending)")
+            return FileResult(found.name, later="too many deliveries are waiting (daemon.limits.pending)")
         except StoreUnavailable as exc:
-            return Verdict(found.name, later=f"the store cannot write now: {exc}")
+            return FileResult(found.name, later=f"the store cannot write now: {exc}")
         log.debug(
             "spool.taken",
             file=found.name,
             events=len(receipts),
             duplicates=sum(receipt.duplicate for receipt in receipts),
         )
-        return Verdict(found.name)
+        return FileResult(found.name)
 
-    async def _settle(self, spool: int, read: Sequence[Found], verdicts: Sequence[Verdict]) -> None:
+    async def _settle(self, spool: int, read: Sequence[SpoolFile], verdicts: Sequence[FileResult]) -> None:
         """Remove what was taken in, move what was refused, and count both."""
         settled = await asyncio.to_thread(files.settle, spool, self._directory, verdicts)
         for found, verdict in zip(read, verdicts, strict=True):
@@ -189,14 +189,18 @@ class Spool:
             elif not (verdict.refused or verdict.gone):
                 self._metrics.spool_files.labels("taken").inc()
 
-    def _leave(self, verdict: Verdict, mark: Mark | None, error: str) -> None:
+    def _leave(self, verdict: FileResult, mark: FileIdentity | None, error: str) -> None:
         """Let a file lie that can be neither removed nor moved: taken in over and over, it is sent anew one day."""
         name = log.printable(verdict.name)
         if verdict.refused:
             remedy = f"make {REJECTED}/ beside it a directory that hookd can write to, with room on its disk"
-            left = Left(f"{name} cannot be moved to {REJECTED}/: {error}; {remedy}, or remove the file", None)
+            left = StuckFile(
+                f"{name} cannot be moved to {REJECTED}/: {error}; {remedy}, or remove the file", None
+            )
         else:
-            left = Left(f"{name} cannot be removed, though its events are taken in: {error}; remove it", mark)
+            left = StuckFile(
+                f"{name} cannot be removed, though its events are taken in: {error}; remove it", mark
+            )
         if self._left.get(verdict.name) != left:
             log.error("spool.left", file=verdict.name, error=error, refused=verdict.refused)
         self._left[verdict.name] = left

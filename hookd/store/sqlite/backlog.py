@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from hookd.domain.deliveries import State
 from hookd.store.sqlite.encoding import STATES
 
-Mark = tuple[str, str]
+OneShotKey = tuple[str, str]
 """A one-shot task that has run, by name and digest."""
 
 
 @dataclass(slots=True)
-class Change:
+class BacklogDelta:
     """The difference one transaction makes, collected while it runs.
 
     Attributes:
@@ -40,7 +40,7 @@ class Change:
     earliest: dict[str, int | None] = field(default_factory=dict)
     holds: dict[str, int] = field(default_factory=dict)
     paused: dict[str, float | None] = field(default_factory=dict)
-    spent: dict[Mark, bool] = field(default_factory=dict)
+    spent: dict[OneShotKey, bool] = field(default_factory=dict)
 
     def due(self, webhook: str, due_at: int) -> None:
         """Note that a delivery of this webhook can be claimed from `due_at` on."""
@@ -54,7 +54,7 @@ class Change:
 
 
 @dataclass(slots=True)
-class Picture:
+class BacklogIndex:
     """What waits, by webhook, and how many deliveries are in each finished state.
 
     Attributes:
@@ -70,7 +70,7 @@ class Picture:
     paused: Mapping[str, float] = field(default_factory=dict)
     total: int = 0
 
-    def apply(self, change: Change) -> bool:
+    def apply(self, change: BacklogDelta) -> bool:
         """Follow a commit.
 
         Returns:
@@ -88,7 +88,7 @@ class Picture:
                 self.earliest.pop(webhook, None)
         return rings
 
-    def _follow_due(self, change: Change) -> bool:
+    def _follow_due(self, change: BacklogDelta) -> bool:
         rings = False
         for webhook, due_at in change.sooner.items():
             known = self.earliest.get(webhook)
@@ -102,7 +102,7 @@ class Picture:
                 self.earliest[webhook] = seen
         return rings
 
-    def _follow_pauses(self, change: Change) -> bool:
+    def _follow_pauses(self, change: BacklogDelta) -> bool:
         if not change.paused:
             return False
         changed = {**self.paused, **change.paused}

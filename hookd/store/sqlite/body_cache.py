@@ -13,7 +13,7 @@ _BOUND = 8 * 1024 * 1024
 _OVERHEAD = 500
 
 
-class Fresh(NamedTuple):
+class CachedDelivery(NamedTuple):
     """The unchanging part of a delivery."""
 
     delivery_id: str
@@ -23,7 +23,7 @@ class Fresh(NamedTuple):
     trace: Trace | None = None
 
 
-class Recent:
+class BodyCache:
     """A bounded memory of fresh deliveries by key; the oldest give way.
 
     Args:
@@ -33,16 +33,16 @@ class Recent:
     def __init__(self, bound: int = _BOUND) -> None:
         self._bound = bound
         self._size = 0
-        self._kept: dict[int, Fresh] = {}
+        self._kept: dict[int, CachedDelivery] = {}
 
-    def put(self, seq: int, fresh: Fresh) -> None:
+    def put(self, seq: int, fresh: CachedDelivery) -> None:
         """Remember a delivery."""
         self._kept[seq] = fresh
         self._size += len(fresh.body) + _OVERHEAD
         while self._size > self._bound:
             self.take(next(iter(self._kept)))
 
-    def take(self, seq: int) -> Fresh | None:
+    def take(self, seq: int) -> CachedDelivery | None:
         """Hand out a delivery and forget it, or None."""
         fresh = self._kept.pop(seq, None)
         if fresh is not None:

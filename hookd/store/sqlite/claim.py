@@ -12,13 +12,13 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from hookd.domain.deliveries import GenerationRef, Lease, Want
+from hookd.domain.deliveries import ClaimRequest, GenerationRef, Lease
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row, token_of
-from hookd.store.sqlite.backlog import Change
-from hookd.store.sqlite.body_cache import Fresh, Recent
+from hookd.store.sqlite.backlog import BacklogDelta
+from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.encoding import SENDING, ManyRows, micros, to_json, trace_of
-from hookd.store.sqlite.operations import Claim
+from hookd.store.sqlite.operations import ClaimOperation
 
 _AT_MOST = 1000
 
@@ -54,26 +54,26 @@ class Leasing:
         change: collects what the transaction changes.
     """
 
-    def __init__(self, connection: sqlite3.Connection, recent: Recent, change: Change) -> None:
+    def __init__(self, connection: sqlite3.Connection, recent: BodyCache, change: BacklogDelta) -> None:
         self._connection = connection
         self._recent = recent
         self._change = change
 
-    def run(self, calls: list[Claim]) -> None:
+    def run(self, calls: list[ClaimOperation]) -> None:
         """Lease what each call wants and fill in the leases."""
         for call in calls:
             call.result = self._claim(call.wants, call.now, call.generation)
 
     def _claim(
-        self, wants: Sequence[Want], now: float, generation: GenerationRef | None
+        self, wants: Sequence[ClaimRequest], now: float, generation: GenerationRef | None
     ) -> tuple[Lease, ...]:
         now_us = micros(now)
-        taken: list[tuple[Want, list[Any]]] = []
+        taken: list[tuple[ClaimRequest, list[Any]]] = []
         updates: list[Any] = []
         interrupted: list[Any] = []
         for want in wants:
             lease_end = micros(now + want.lease_s)
-            for row in self._due(want, min(want.seats, _AT_MOST - len(taken)), now_us, lease_end):
+            for row in self._due(want, min(want.slots, _AT_MOST - len(taken)), now_us, lease_end):
                 seq, due_at, state, attempt, _, claimed_at = row
                 taken.append((want, row))
                 updates += (seq, lease_end, now_us)
@@ -86,29 +86,31 @@ class Leasing:
         fresh = self._fresh([row[0] for _, row in taken])
         return tuple(_lease(want, row, fresh[row[0]], now, generation) for want, row in taken)
 
-    def _due(self, want: Want, seats: int, now: int, lease_end: int) -> list[list[Any]]:
+    def _due(self, want: ClaimRequest, slots: int, now: int, lease_end: int) -> list[list[Any]]:
         """The rows to lease for one want; one row more is looked at, to know when the next is due."""
-        if seats <= 0:
+        if slots <= 0:
             return []
-        (text,) = self._connection.execute(NEXT_DUE, (want.webhook, seats + 1)).fetchone()
+        (text,) = self._connection.execute(NEXT_DUE, (want.webhook, slots + 1)).fetchone()
         rows: list[list[Any]] = json.loads(text)
-        due = [row for row in rows[:seats] if row[1] <= now]
+        due = [row for row in rows[:slots] if row[1] <= now]
         left = [row[1] for row in rows[len(due) :]]
         self._change.earliest[want.webhook] = min(left + [lease_end] * bool(due), default=None)
         self._change.sending[want.webhook] += sum(row[2] != SENDING for row in due)
         return due
 
-    def _fresh(self, seqs: list[int]) -> dict[int, Fresh]:
+    def _fresh(self, seqs: list[int]) -> dict[int, CachedDelivery]:
         known = {seq: fresh for seq in seqs if (fresh := self._recent.take(seq)) is not None}
         missing = [seq for seq in seqs if seq not in known]
         if missing:
             rows = self._connection.execute(_READ_BACK, (to_json(missing),))
             for seq, delivery_id, event_id, task, message, trace in rows:
-                known[seq] = Fresh(delivery_id, event_id, task, message, trace_of(trace))
+                known[seq] = CachedDelivery(delivery_id, event_id, task, message, trace_of(trace))
         return known
 
 
-def _lease(want: Want, row: list[Any], fresh: Fresh, now: float, generation: GenerationRef | None) -> Lease:
+def _lease(
+    want: ClaimRequest, row: list[Any], fresh: CachedDelivery, now: float, generation: GenerationRef | None
+) -> Lease:
     seq, _, _, attempt, failures, _ = row
     return Lease(
         delivery_id=fresh.delivery_id,

@@ -6,7 +6,7 @@ Must never: begin or end a transaction, or touch a finished delivery. Runs on th
 import sqlite3
 from collections.abc import Sequence
 
-from hookd.store.sqlite.backlog import Change
+from hookd.store.sqlite.backlog import BacklogDelta
 from hookd.store.sqlite.encoding import to_json
 
 STEP = 5_000
@@ -42,13 +42,13 @@ _HASTEN = """
 _SET_BACK_HOLDS = "UPDATE lanes SET hold_until = max(?, hold_until - ?) WHERE hold_until > ?"
 
 
-def renew(connection: sqlite3.Connection, _: Change, *, leases: Sequence[tuple[int, int, int]]) -> None:
+def renew(connection: sqlite3.Connection, _: BacklogDelta, *, leases: Sequence[tuple[int, int, int]]) -> None:
     """Let leases, as key, attempt's number and new end (microseconds), end later; lost ones are left alone."""
     connection.execute(_RENEW, (to_json(leases),))
 
 
 def set_back_step(
-    connection: sqlite3.Connection, change: Change, *, by: int, now: int, after: int
+    connection: sqlite3.Connection, change: BacklogDelta, *, by: int, now: int, after: int
 ) -> int | None:
     """Bring the instants of the next deliveries above the key `after` back by `by` microseconds, but not before `now`.
 
@@ -67,7 +67,7 @@ def set_back_step(
     return None
 
 
-def note_clock(connection: sqlite3.Connection, _: Change, *, now: int) -> None:
+def note_clock(connection: sqlite3.Connection, _: BacklogDelta, *, now: int) -> None:
     """Remember what the wall clock shows, in microseconds."""
     if not connection.execute("UPDATE clock SET seen_at = ?", (now,)).rowcount:
         connection.execute("INSERT INTO clock (seen_at) VALUES (?)", (now,))
@@ -79,7 +79,7 @@ def clock_seen(connection: sqlite3.Connection) -> int | None:
     return None if seen_at is None else int(seen_at)
 
 
-def hasten(connection: sqlite3.Connection, change: Change, *, webhook: str, now: int) -> bool:
+def make_due(connection: sqlite3.Connection, change: BacklogDelta, *, webhook: str, now: int) -> bool:
     """Make the pending delivery of a webhook that is due first due at `now` (microseconds); whether one was later."""
     was_later = bool(connection.execute(_HASTEN, (now, webhook, now)).rowcount)
     if was_later:

@@ -10,13 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hookd.store.sqlite.backlog import Change, Mark, Picture
-from hookd.store.sqlite.body_cache import Recent
+from hookd.store.sqlite.backlog import BacklogDelta, BacklogIndex, OneShotKey
+from hookd.store.sqlite.body_cache import BodyCache
 from hookd.store.sqlite.claim import Leasing
 from hookd.store.sqlite.encoding import SENDING, ManyRows, seconds
-from hookd.store.sqlite.enqueue import Intake, Keys
+from hookd.store.sqlite.enqueue import EnqueuePlan, Keys
 from hookd.store.sqlite.open import close_as_it_is, damaged, open_database, unusable
-from hookd.store.sqlite.operations import Claim, Enqueue, Operation, Probe, Prune, Settle, Vacuum, Write
+from hookd.store.sqlite.operations import (
+    ClaimOperation,
+    Enqueue,
+    Operation,
+    Probe,
+    Prune,
+    Settle,
+    Vacuum,
+    Write,
+)
 from hookd.store.sqlite.prune import prune, vacuum
 from hookd.store.sqlite.settle import Settling
 
@@ -41,7 +50,7 @@ class _Sorted:
     settles: list[Settle] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     enqueues: list[Enqueue] = field(default_factory=list)
-    claims: list[Claim] = field(default_factory=list)
+    claims: list[ClaimOperation] = field(default_factory=list)
     others: list[Prune | Vacuum | Probe] = field(default_factory=list)
 
 
@@ -75,15 +84,15 @@ class Engine:
             close_as_it_is(self.connection)
             raise damaged(path, f"it holds a value that hookd never wrote: {error}") from error
         self._unfinished = self.picture.total
-        self._recent = Recent()
+        self._recent = BodyCache()
 
-    def commit(self, batch: Sequence[Operation], *, check_all: bool = False) -> Change:
+    def commit(self, batch: Sequence[Operation], *, check_all: bool = False) -> BacklogDelta:
         """Run a batch in one transaction and fill in the results; after an exception nothing has happened.
 
         Raises:
             sqlite3.Error: the database's refusal.
         """
-        change = Change()
+        change = BacklogDelta()
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             self._run(_sort(batch), change, check_all=check_all)
@@ -109,7 +118,7 @@ class Engine:
         """Move the write-ahead log into the file and close it."""
         self.connection.close()
 
-    def _run(self, batch: _Sorted, change: Change, *, check_all: bool) -> None:
+    def _run(self, batch: _Sorted, change: BacklogDelta, *, check_all: bool) -> None:
         """Settles come first, they make room; claims after whatever makes something due, to find it.
 
         Intake comes before the other writes: one of them may follow a clock that was set back since the events came.
@@ -118,7 +127,7 @@ class Engine:
             Settling(self.connection, change).run(batch.settles)
         if batch.enqueues:
             unfinished = self._unfinished + change.unfinished.total()
-            intake = Intake(
+            intake = EnqueuePlan(
                 self.connection, self._keys, self._recent, self._marks, unfinished=unfinished, change=change
             )
             intake.run(batch.enqueues, check_all=check_all)
@@ -130,7 +139,7 @@ class Engine:
             self._run_other(call, change)
         _TALLY.run(self.connection, [value for item in change.finished.items() for value in item])
 
-    def _run_other(self, call: Prune | Vacuum | Probe, change: Change) -> None:
+    def _run_other(self, call: Prune | Vacuum | Probe, change: BacklogDelta) -> None:
         match call:
             case Prune():
                 prune(self.connection, call, change)
@@ -139,7 +148,7 @@ class Engine:
             case Probe():
                 _write_nothing(self.connection)
 
-    def _follow_marks(self, changed: Mapping[Mark, bool]) -> None:
+    def _follow_marks(self, changed: Mapping[OneShotKey, bool]) -> None:
         """Bring the marks in memory up to a commit; before it they would outlive a rollback."""
         for mark, spent in changed.items():
             if spent:
@@ -170,15 +179,15 @@ def _sort(batch: Sequence[Operation]) -> _Sorted:
                 by_kind.writes.append(call)
             case Enqueue():
                 by_kind.enqueues.append(call)
-            case Claim():
+            case ClaimOperation():
                 by_kind.claims.append(call)
             case Prune() | Vacuum() | Probe():
                 by_kind.others.append(call)
     return by_kind
 
 
-def _read_picture(connection: sqlite3.Connection) -> Picture:
-    picture = Picture()
+def _read_picture(connection: sqlite3.Connection) -> BacklogIndex:
+    picture = BacklogIndex()
     for webhook, count, sending, earliest in connection.execute(_UNFINISHED):
         picture.unfinished[webhook] = count
         picture.total += count
@@ -192,6 +201,6 @@ def _read_picture(connection: sqlite3.Connection) -> Picture:
     return picture
 
 
-def _read_marks(connection: sqlite3.Connection) -> set[Mark]:
+def _read_marks(connection: sqlite3.Connection) -> set[OneShotKey]:
     (text,) = connection.execute("SELECT json_group_array(json_array(task, digest)) FROM spent").fetchone()
     return {(task, digest) for task, digest in json.loads(text)}

@@ -14,8 +14,8 @@ from typing import Any
 
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, TaskSpent
 from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelivery, Receipt, Submission
-from hookd.store.sqlite.backlog import Change, Mark
-from hookd.store.sqlite.body_cache import Fresh, Recent
+from hookd.store.sqlite.backlog import BacklogDelta, OneShotKey
+from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.encoding import ManyRows, to_json, trace_text
 from hookd.store.sqlite.event_deliveries import refs_of
 from hookd.store.sqlite.operations import Enqueue
@@ -62,7 +62,7 @@ class _Kept:
     deliveries: tuple[DeliveryRef, ...]
 
 
-_Fresh = tuple[Event, tuple[NewDelivery, ...], str | None, str | None]
+_NewEvent = tuple[Event, tuple[NewDelivery, ...], str | None, str | None]
 """An event to be stored with its deliveries, and its object and data as JSON."""
 
 
@@ -76,7 +76,7 @@ class _Rows:
     spent: list[Any] = field(default_factory=list)
 
 
-class Intake:
+class EnqueuePlan:
     """Plans and inserts the enqueues of one transaction.
 
     Args:
@@ -92,11 +92,11 @@ class Intake:
         self,
         connection: sqlite3.Connection,
         keys: Keys,
-        recent: Recent,
-        marks: Collection[Mark],
+        recent: BodyCache,
+        marks: Collection[OneShotKey],
         *,
         unfinished: int,
-        change: Change,
+        change: BacklogDelta,
     ) -> None:
         self._connection = connection
         self._keys = keys
@@ -140,8 +140,8 @@ class Intake:
 
     def _plan(self, call: Enqueue) -> None:
         planned: dict[str, _Kept] = {}
-        marks: dict[Mark, str] = {}
-        fresh: list[_Fresh] = []
+        marks: dict[OneShotKey, str] = {}
+        fresh: list[_NewEvent] = []
         receipts: list[Receipt] = []
         for index, submission in enumerate(call.batch):
             event = submission.event
@@ -168,7 +168,7 @@ class Intake:
         self._kept.update(planned)
         call.result = tuple(receipts)
 
-    def _unspent(self, submission: Submission, marks: dict[Mark, str]) -> tuple[NewDelivery, ...]:
+    def _unspent(self, submission: Submission, marks: dict[OneShotKey, str]) -> tuple[NewDelivery, ...]:
         """The submission's deliveries without those of one-shots that have run; adds to `marks` those that run now."""
         unspent: list[NewDelivery] = []
         for delivery in submission.deliveries:
@@ -182,7 +182,7 @@ class Intake:
                 raise TaskSpent(delivery.task)
         return tuple(unspent)
 
-    def _spend(self, marks: Mapping[Mark, str], now: int) -> None:
+    def _spend(self, marks: Mapping[OneShotKey, str], now: int) -> None:
         for mark, delivery_id in marks.items():
             self._rows.spent += (*mark, now, delivery_id)
             self._change.spent[mark] = True
@@ -197,7 +197,7 @@ class Intake:
             )
         self._unfinished = unfinished
 
-    def _add(self, submitted: _Fresh, now: int) -> None:
+    def _add(self, submitted: _NewEvent, now: int) -> None:
         event, deliveries, object_text, data_text = submitted
         keys, rows = self._keys, self._rows
         event_seq, seq = keys.event, keys.delivery
@@ -209,7 +209,7 @@ class Intake:
             webhook, body = delivery.webhook, delivery.body
             rows.deliveries += (seq, delivery.id, event_seq, delivery.task, webhook, delivery.rule, now, now)
             rows.messages += (seq, body)
-            self._recent.put(seq, Fresh(delivery.id, event.id, delivery.task, body, event.trace))
+            self._recent.put(seq, CachedDelivery(delivery.id, event.id, delivery.task, body, event.trace))
             self._change.unfinished[webhook] += 1
             self._change.due(webhook, now)
             seq += 1

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from hookd.domain.deliveries import TRANSITIONS, State
 from hookd.domain.history import DeliveryFilter
 from hookd.store.sqlite import queries
-from hookd.store.sqlite.backlog import Change
+from hookd.store.sqlite.backlog import BacklogDelta
 from hookd.store.sqlite.encoding import CANCELLED, CODES, PENDING, SENDING, STATES, seconds, to_json
 from hookd.store.sqlite.queries import Match
 
@@ -48,7 +48,9 @@ class Progress(NamedTuple):
     before: int | None
 
 
-def retry(connection: sqlite3.Connection, change: Change, *, delivery_id: str, now: int) -> State | None:
+def retry(
+    connection: sqlite3.Connection, change: BacklogDelta, *, delivery_id: str, now: int
+) -> State | None:
     """Make one delivery due at `now` (microseconds); returns the state it was in, or None."""
     row = connection.execute(_BY_ID, (delivery_id,)).fetchone()
     if row is None:
@@ -59,7 +61,7 @@ def retry(connection: sqlite3.Connection, change: Change, *, delivery_id: str, n
 
 
 def retry_step(
-    connection: sqlite3.Connection, change: Change, *, where: DeliveryFilter, before: int, now: int
+    connection: sqlite3.Connection, change: BacklogDelta, *, where: DeliveryFilter, before: int, now: int
 ) -> Progress:
     """Make the next matching deliveries below the key `before` due at `now` (microseconds)."""
     step = queries.matching(connection, where, before, AT_MOST)
@@ -72,7 +74,7 @@ def count_step(connection: sqlite3.Connection, where: DeliveryFilter, before: in
     return Progress(len(step.rows), 0, step.before)
 
 
-def _make_due(connection: sqlite3.Connection, change: Change, found: Sequence[Match], now: int) -> int:
+def _make_due(connection: sqlite3.Connection, change: BacklogDelta, found: Sequence[Match], now: int) -> int:
     """Make every delivery due that is not being sent; returns how many these are."""
     waiting = [row.seq for row in found if row.state == PENDING]
     finished = [row for row in found if row.state not in (PENDING, SENDING)]
@@ -88,7 +90,9 @@ def _make_due(connection: sqlite3.Connection, change: Change, found: Sequence[Ma
     return len(waiting) + len(finished)
 
 
-def cancel(connection: sqlite3.Connection, change: Change, *, delivery_id: str, now: int) -> State | None:
+def cancel(
+    connection: sqlite3.Connection, change: BacklogDelta, *, delivery_id: str, now: int
+) -> State | None:
     """End one pending delivery at `now` (microseconds); returns the state it was in, or None."""
     row = connection.execute(_BY_ID, (delivery_id,)).fetchone()
     if row is None:
@@ -102,13 +106,13 @@ def cancel(connection: sqlite3.Connection, change: Change, *, delivery_id: str, 
     return state
 
 
-def pause(connection: sqlite3.Connection, change: Change, *, webhook: str, now: int) -> None:
+def pause(connection: sqlite3.Connection, change: BacklogDelta, *, webhook: str, now: int) -> None:
     """Note that a webhook is paused since `now` (microseconds), unless it is already."""
     if connection.execute(_PAUSE, (webhook, now)).rowcount:
         change.paused[webhook] = seconds(now)
 
 
-def resume(connection: sqlite3.Connection, change: Change, *, webhook: str) -> bool:
+def resume(connection: sqlite3.Connection, change: BacklogDelta, *, webhook: str) -> bool:
     """End a pause; returns whether there was one."""
     was_paused = bool(connection.execute("DELETE FROM paused WHERE webhook = ?", (webhook,)).rowcount)
     if was_paused:
@@ -116,7 +120,7 @@ def resume(connection: sqlite3.Connection, change: Change, *, webhook: str) -> b
     return was_paused
 
 
-def rearm(connection: sqlite3.Connection, change: Change, *, task: str, digest: str) -> bool:
+def rearm(connection: sqlite3.Connection, change: BacklogDelta, *, task: str, digest: str) -> bool:
     """Take the mark off a one-shot; returns whether it had one."""
     statement = "DELETE FROM spent WHERE task = ? AND digest = ?"
     was_spent = bool(connection.execute(statement, (task, digest)).rowcount)

@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Settlement, Want
+from hookd.domain.deliveries import Attempt, ClaimRequest, GenerationRef, Lease, Settlement
 from hookd.domain.events import Receipt, Submission
-from hookd.store.sqlite.backlog import Change
+from hookd.store.sqlite.backlog import BacklogDelta
 
 
 class Operation:
@@ -54,7 +54,7 @@ class Enqueue(Operation):
         self.limit = limit
 
 
-class Claim(Operation):
+class ClaimOperation(Operation):
     """Lease due deliveries; the result is a tuple of leases. `now` is in seconds, as the leases want it."""
 
     __slots__ = ("generation", "now", "wants")
@@ -63,7 +63,7 @@ class Claim(Operation):
     def __init__(
         self,
         future: asyncio.Future[Any],
-        wants: Sequence[Want],
+        wants: Sequence[ClaimRequest],
         *,
         now: float,
         generation: GenerationRef | None,
@@ -137,7 +137,7 @@ class Write(Operation):
     __slots__ = ("work",)
 
     def __init__(
-        self, future: asyncio.Future[Any], work: Callable[[sqlite3.Connection, Change], Any]
+        self, future: asyncio.Future[Any], work: Callable[[sqlite3.Connection, BacklogDelta], Any]
     ) -> None:
         super().__init__(future)
         self.work = work

@@ -7,7 +7,7 @@ import json
 import sqlite3
 
 from hookd.store.sqlite import generations
-from hookd.store.sqlite.backlog import Change
+from hookd.store.sqlite.backlog import BacklogDelta
 from hookd.store.sqlite.encoding import CANCELLED, DEAD, DELIVERED, to_json
 from hookd.store.sqlite.operations import Prune
 
@@ -34,7 +34,7 @@ _DELETE_EVENTS = """
 """
 
 
-def prune(connection: sqlite3.Connection, call: Prune, change: Change) -> None:
+def prune(connection: sqlite3.Connection, call: Prune, change: BacklogDelta) -> None:
     """Delete at most `call.limit` rows past their time and fill in how many went."""
     gone = 0
     for state, before in (

@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections.abc import Collection
 
-from hookd.store.sqlite.backlog import Change
+from hookd.store.sqlite.backlog import BacklogDelta
 from hookd.store.sqlite.encoding import to_json
 
 _WATCHED = "SELECT json_group_object(key, first_seen) FROM schedules"
@@ -16,7 +16,7 @@ _FORGET = "DELETE FROM schedules WHERE key IN (SELECT value FROM json_each(?))"
 
 
 def watch_schedules(
-    connection: sqlite3.Connection, _: Change, *, keys: Collection[str], now: int
+    connection: sqlite3.Connection, _: BacklogDelta, *, keys: Collection[str], now: int
 ) -> dict[str, int]:
     """Watch exactly these schedules; returns up to when each is dealt with. Instants in microseconds."""
     wanted = set(keys)
@@ -31,6 +31,6 @@ def watch_schedules(
     return {key: max(watched[key], alive_at) if key in watched else now for key in keys}
 
 
-def note_alive(connection: sqlite3.Connection, _: Change, *, now: int) -> None:
+def note_alive(connection: sqlite3.Connection, _: BacklogDelta, *, now: int) -> None:
     """Note that every moment up to `now` (microseconds) is dealt with; after a step of the clock an earlier one too."""
     connection.execute("UPDATE alive SET at = ?", (now,))

@@ -13,7 +13,7 @@ from typing import Any
 from hookd.domain.deliveries import TRANSITIONS, Settlement, State
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, attempt_row, seq_of
-from hookd.store.sqlite.backlog import Change
+from hookd.store.sqlite.backlog import BacklogDelta
 from hookd.store.sqlite.encoding import CODES, ManyRows, micros, to_json
 from hookd.store.sqlite.operations import Settle
 
@@ -49,7 +49,7 @@ class Settling:
         change: collects what the transaction changes.
     """
 
-    def __init__(self, connection: sqlite3.Connection, change: Change) -> None:
+    def __init__(self, connection: sqlite3.Connection, change: BacklogDelta) -> None:
         self._connection = connection
         self._change = change
 

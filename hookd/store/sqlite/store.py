@@ -10,16 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Settlement, State, Want
+from hookd.domain.deliveries import Attempt, ClaimRequest, GenerationRef, Lease, Settlement, State
 from hookd.domain.events import Receipt, SpentMark, Submission
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
 from hookd.store.sqlite import due_times, manual, queries, schedule_cursors
 from hookd.store.sqlite.attempts import seq_of
-from hookd.store.sqlite.backlog import Change, Picture
+from hookd.store.sqlite.backlog import BacklogDelta, BacklogIndex
 from hookd.store.sqlite.encoding import micros, optional_seconds, seconds
 from hookd.store.sqlite.manual import Progress
 from hookd.store.sqlite.operations import (
-    Claim,
+    ClaimOperation,
     Echo,
     Enqueue,
     Operation,
@@ -31,7 +31,7 @@ from hookd.store.sqlite.operations import (
     Write,
 )
 from hookd.store.sqlite.settle import refuse_unfit
-from hookd.store.sqlite.writer import Report, Writer
+from hookd.store.sqlite.writer import BatchResult, Writer
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class SqliteStore:
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(path, self._loop, self._take_over)
         self._on_commit = on_commit
-        self._picture = Picture()
+        self._picture = BacklogIndex()
         self._doorbell = asyncio.Event()
         self._fault: str | None = None
         self._calls = 0
@@ -80,7 +80,7 @@ class SqliteStore:
         return receipts
 
     async def claim(
-        self, wants: Sequence[Want], *, now: float, generation: GenerationRef | None = None
+        self, wants: Sequence[ClaimRequest], *, now: float, generation: GenerationRef | None = None
     ) -> tuple[Lease, ...]:
         """See `Store.claim`."""
         if len({want.webhook for want in wants}) < len(wants):
@@ -91,7 +91,7 @@ class SqliteStore:
         if not likely:
             return ()
         leases: tuple[Lease, ...] = await self._do(
-            Claim(self._future(), likely, now=now, generation=generation)
+            ClaimOperation(self._future(), likely, now=now, generation=generation)
         )
         return leases
 
@@ -107,9 +107,9 @@ class SqliteStore:
         rows = [(seq_of(lease.token), lease.attempt, micros(lease.expires_at)) for lease in leases]
         await self._write(partial(due_times.renew, leases=rows))
 
-    async def hasten(self, webhook: str, *, now: float) -> bool:
-        """See `Store.hasten`."""
-        return await self._write(partial(due_times.hasten, webhook=webhook, now=micros(now)))
+    async def make_due(self, webhook: str, *, now: float) -> bool:
+        """See `Store.make_due`."""
+        return await self._write(partial(due_times.make_due, webhook=webhook, now=micros(now)))
 
     async def set_back(self, *, by_s: float, now: float) -> None:
         """See `Store.set_back`."""
@@ -301,11 +301,11 @@ class SqliteStore:
         result: T = await self._do(Read(self._future(), query))
         return result
 
-    async def _write(self, work: Callable[[sqlite3.Connection, Change], T]) -> T:
+    async def _write(self, work: Callable[[sqlite3.Connection, BacklogDelta], T]) -> T:
         result: T = await self._do(Write(self._future(), work))
         return result
 
-    def _take_over(self, report: Report) -> None:
+    def _take_over(self, report: BatchResult) -> None:
         """Bring the picture up to the commit, ring, and let the callers go on: in this order."""
         rings = report.picture is not None
         if report.picture is not None:

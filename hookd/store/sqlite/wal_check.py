@@ -22,7 +22,7 @@ Sums = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class _WalFrame:
     """One page in the log.
 
     Attributes:
@@ -61,15 +61,15 @@ class _Log:
             return None
         return cls(file, order, page_size, (rest[0], rest[1]), sums)
 
-    def frames(self) -> Iterator[_Frame]:
+    def frames(self) -> Iterator[_WalFrame]:
         """The frames of this round, in order, broken ones among them."""
         size = _FRAME.size + self.page_size
         self.file.seek(_HEADER.size)
         while len(raw := self.file.read(size)) == size:
             _, pages, salt_1, salt_2, sum_1, sum_2 = _FRAME.unpack_from(raw)
-            yield _Frame(pages != 0, (salt_1, salt_2), (sum_1, sum_2), raw[:8] + raw[_FRAME.size :])
+            yield _WalFrame(pages != 0, (salt_1, salt_2), (sum_1, sum_2), raw[:8] + raw[_FRAME.size :])
 
-    def follows(self, frame: _Frame, before: Sums) -> bool:
+    def follows(self, frame: _WalFrame, before: Sums) -> bool:
         """Whether a frame was written right behind the one with that checksum."""
         return frame.salts == self.salts and _add(before, frame.summed, self.order) == frame.sums
 
@@ -103,7 +103,7 @@ def _first_loss(log: _Log) -> str:
     return ""
 
 
-def _goes_on(log: _Log, broken: _Frame, claimed: Sums, rest: Iterator[_Frame]) -> bool:
+def _goes_on(log: _Log, broken: _WalFrame, claimed: Sums, rest: Iterator[_WalFrame]) -> bool:
     """Whether some transaction from the broken frame on was followed by another one."""
     before = broken
     for frame in rest:

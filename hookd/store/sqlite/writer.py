@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hookd.domain.errors import HookdError, StoreDamaged, StoreUnavailable, StoreUnusable
-from hookd.store.sqlite.backlog import Change, Picture
+from hookd.store.sqlite.backlog import BacklogDelta, BacklogIndex
 from hookd.store.sqlite.engine import Engine
 from hookd.store.sqlite.open import lock_database, primary_code
 from hookd.store.sqlite.operations import Echo, Enqueue, Operation, Read, Write
@@ -55,7 +55,7 @@ _FAULTS = frozenset(
 
 
 @dataclass(slots=True)
-class Report:
+class BatchResult:
     """What one batch came to, for the event loop.
 
     Attributes:
@@ -68,8 +68,8 @@ class Report:
     """
 
     done: Sequence[Operation]
-    picture: Picture | None = None
-    changes: list[Change] = field(default_factory=list)
+    picture: BacklogIndex | None = None
+    changes: list[BacklogDelta] = field(default_factory=list)
     commit_s: float | None = None
     fault: str | None = None
     wrote: bool = False
@@ -85,14 +85,14 @@ class Writer:
     """
 
     def __init__(
-        self, path: Path, loop: asyncio.AbstractEventLoop, deliver: Callable[[Report], None]
+        self, path: Path, loop: asyncio.AbstractEventLoop, deliver: Callable[[BatchResult], None]
     ) -> None:
         self._path = path
         self._loop = loop
         self._deliver = deliver
         self._inbox: list[Operation] = []
         self._queue: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
-        self._opened: asyncio.Future[Picture] = loop.create_future()
+        self._opened: asyncio.Future[BacklogIndex] = loop.create_future()
         self._ended: asyncio.Future[None] = loop.create_future()
         self._closing = False
         self._engine: Engine | None = None
@@ -101,7 +101,7 @@ class Writer:
         self._damages = 0
         self._damaged_at = 0.0
 
-    async def open(self) -> Picture:
+    async def open(self) -> BacklogIndex:
         """Start the thread and open the file; raises StoreUnusable."""
         threading.Thread(target=self._run, name="hookd-store", daemon=True).start()
         return await self._opened
@@ -158,8 +158,8 @@ class Writer:
             self._queue.put(None)
         return batch
 
-    def _work(self, batch: list[Operation]) -> Report:
-        report = Report(batch)
+    def _work(self, batch: list[Operation]) -> BatchResult:
+        report = BatchResult(batch)
         try:
             self._write([call for call in batch if not isinstance(call, Read | Echo)], report)
             for call in batch:
@@ -171,7 +171,7 @@ class Writer:
                 call.error = call.error or error
         return report
 
-    def _write(self, calls: list[Operation], report: Report) -> None:
+    def _write(self, calls: list[Operation], report: BatchResult) -> None:
         if not calls:
             return
         started_at = time.monotonic()
@@ -184,7 +184,7 @@ class Writer:
         if report.changes:
             report.commit_s = time.monotonic() - started_at
 
-    def _write_each(self, calls: list[Operation], report: Report) -> None:
+    def _write_each(self, calls: list[Operation], report: BatchResult) -> None:
         for call in calls:
             call.error = None
             try:
@@ -199,7 +199,7 @@ class Writer:
                 else:
                     call.error = error
 
-    def _commit(self, calls: list[Operation], report: Report, *, check_all: bool = False) -> None:
+    def _commit(self, calls: list[Operation], report: BatchResult, *, check_all: bool = False) -> None:
         engine = self._usable(report)
         try:
             report.changes.append(engine.commit(calls, check_all=check_all))
@@ -211,7 +211,7 @@ class Writer:
                 engine.take_back()
             raise self._give_up(error) from error
 
-    def _read(self, call: Read, report: Report) -> None:
+    def _read(self, call: Read, report: BatchResult) -> None:
         try:
             call.result = call.query(self._usable(report).connection)
         except StoreUnavailable as error:
@@ -222,7 +222,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001  no value that hookd wrote is refused by its own reading
             call.error = self._unreadable(error)
 
-    def _usable(self, report: Report) -> Engine:
+    def _usable(self, report: BatchResult) -> Engine:
         """The open database, opened and checked again after a failure; raises StoreUnavailable."""
         if self._engine is None:
             self._engine = self._reopen()
@@ -284,7 +284,7 @@ def _is_of_the_file(call: Operation, error: Exception) -> bool:
     return isinstance(error, sqlite3.Error) or not isinstance(call, Write)
 
 
-def _refuse(calls: list[Operation], error: StoreUnavailable, report: Report) -> None:
+def _refuse(calls: list[Operation], error: StoreUnavailable, report: BatchResult) -> None:
     report.wrote, report.fault = True, str(error)
     for call in calls:
         call.error = StoreUnavailable(report.fault)

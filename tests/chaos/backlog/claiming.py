@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from hookd.domain.deliveries import Want
+from hookd.domain.deliveries import ClaimRequest
 from hookd.store.sqlite import SqliteStore
 from tests.chaos.backlog.filling import LIMIT, settled, submission
 from tests.chaos.backlog.stage import Stage, silent_server
@@ -49,7 +49,7 @@ async def _claims_ms(store: SqliteStore, claims: int) -> list[float]:
         now = time.time()
         await store.enqueue([submission("lane", now) for _ in range(SEATS)], now=now, limit=LIMIT)
         began = time.perf_counter()
-        leases = await store.claim([Want("lane", SEATS, LEASE_S)], now=now)
+        leases = await store.claim([ClaimRequest("lane", SEATS, LEASE_S)], now=now)
         took.append((time.perf_counter() - began) * 1000)
         assert len(leases) == SEATS
         await asyncio.gather(*(store.settle(*settled(lease, now), now=now) for lease in leases))

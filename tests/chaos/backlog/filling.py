@@ -14,7 +14,7 @@ import time
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from hookd.domain.deliveries import Attempt, Lease, Reason, Settlement, State, Want
+from hookd.domain.deliveries import Attempt, ClaimRequest, Lease, Reason, Settlement, State
 from hookd.domain.events import Event, EventObject, NewDelivery, Submission
 from hookd.domain.ids import new_id
 from hookd.store.sqlite import SqliteStore
@@ -65,7 +65,7 @@ async def _fill(store: SqliteStore, lane: Lane) -> None:
 async def _settle(store: SqliteStore, lane: Lane, count: int) -> None:
     while count:
         now = time.time() - lane.age_s
-        leases = await store.claim([Want(lane.webhook, count, 60.0)], now=now)
+        leases = await store.claim([ClaimRequest(lane.webhook, count, 60.0)], now=now)
         await asyncio.gather(*(_settle_one(store, lease, lane.state, now) for lease in leases))
         count -= len(leases)
 

@@ -54,10 +54,10 @@ async def files(options: Options, found: Findings) -> dict[str, Any]:
     damages = list(_damages(sound, crashed, chance, options))
     contents = await asyncio.to_thread(_contents, sound, place / "sound.db")
     figures: dict[str, Counter[str]] = {}
-    seats = asyncio.Semaphore(TOGETHER)
+    slots = asyncio.Semaphore(TOGETHER)
 
     async def one(number: int, damage: Damage) -> None:
-        async with seats:
+        async with slots:
             verdict = await _start(place / str(number), damage, contents, found)
             figures.setdefault(damage.kind, Counter())[verdict] += 1
 

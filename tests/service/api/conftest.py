@@ -10,8 +10,8 @@ import uvloop
 
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import HttpListen, UnixListen
-from hookd.server.activation import Place
-from hookd.server.limits import Bounds
+from hookd.server.activation import ListenTarget
+from hookd.server.limits import Limits
 from hookd.server.sockets import Listeners
 from tests.service.api.served import Routes, Server
 
@@ -39,9 +39,9 @@ async def serving(tmp_path: Path) -> AsyncIterator[Serving]:
 
     async def serving(listen: UnixListen | HttpListen | None = None, **bounds: float) -> Server:
         routes = Routes()
-        listeners = Listeners(routes.router(), Clock(), Bounds(**{"sweep_s": 0.02, **bounds}))  # type: ignore[arg-type]  # numbers of either kind
+        listeners = Listeners(routes.router(), Clock(), Limits(**{"sweep_s": 0.02, **bounds}))  # type: ignore[arg-type]  # numbers of either kind
         opened.append(Server(routes, listeners))
-        await listeners.open(Place(listen or UnixListen(str(tmp_path / "h.sock"))))
+        await listeners.open(ListenTarget(listen or UnixListen(str(tmp_path / "h.sock"))))
         return opened[-1]
 
     yield serving

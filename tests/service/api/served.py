@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from hookd.server import body
-from hookd.server.messages import Answer, Request
+from hookd.server.messages import Request, Response
 from hookd.server.router import Router
 from hookd.server.sockets import Listeners
 
@@ -109,24 +109,24 @@ class Routes:
         router.add("POST", "/ignore", self._hello)
         return router
 
-    async def _hello(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def _hello(self, request: Request, _variables: Mapping[str, str]) -> Response:
         self.seen.append(request.path)
-        return Answer(200, b"hello")
+        return Response(200, b"hello")
 
-    async def _large(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def _large(self, request: Request, _variables: Mapping[str, str]) -> Response:
         self.seen.append(request.path)
-        return Answer(200, LARGE)
+        return Response(200, LARGE)
 
-    async def _gate(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def _gate(self, request: Request, _variables: Mapping[str, str]) -> Response:
         self.seen.append(request.path)
         self.entered.set()
         await self.gate.wait()
         self.left.set()
-        return Answer(200, b"passed")
+        return Response(200, b"passed")
 
-    async def _pieces(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def _pieces(self, request: Request, _variables: Mapping[str, str]) -> Response:
         self.seen.append(request.path)
-        return Answer(200, content_type="text/plain", pieces=self._flow())
+        return Response(200, content_type="text/plain", pieces=self._flow())
 
     async def _flow(self) -> AsyncGenerator[bytes, None]:
         """Two pieces with the gate between them, or with `flood` one and then ever more; `left` is set at its end."""
@@ -141,19 +141,19 @@ class Routes:
         finally:
             self.left.set()
 
-    async def _echo(self, request: Request, variables: Mapping[str, str]) -> Answer:
+    async def _echo(self, request: Request, variables: Mapping[str, str]) -> Response:
         self.seen.append(request.path)
         query = "&".join(f"{name}={value}" for name, value in request.query())
-        return Answer(200, f"{variables['name']}?{query}".encode("utf-8", "backslashreplace"))
+        return Response(200, f"{variables['name']}?{query}".encode("utf-8", "backslashreplace"))
 
-    async def _body(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def _body(self, request: Request, _variables: Mapping[str, str]) -> Response:
         self.entered.set()
         try:
             raw = await body.read(request, LIMIT, self.body_s)
         finally:
             self.left.set()
         self.seen.append(request.path)
-        return Answer(200, raw)
+        return Response(200, raw)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from hookd.domain.definitions import HttpListen
-from hookd.server.memory_budget import NoRoom, Room
+from hookd.server.memory_budget import BudgetExceeded, MemoryBudget
 from tests.service.api.conftest import Serving
 from tests.service.api.served import get, post
 from tests.service.api.test_api_unread import until
@@ -19,47 +19,47 @@ TCP = HttpListen("127.0.0.1", 0)
 
 
 def test_room_is_bounded_and_given_back() -> None:
-    room = Room(waiting=100)
+    room = MemoryBudget(waiting=100)
     first, second = room.share(), room.share()
     first.hold(60)
-    with pytest.raises(NoRoom):
+    with pytest.raises(BudgetExceeded):
         second.hold(50)
     second.hold(40)
     first.release()
     second.hold(60)
-    with pytest.raises(NoRoom):
+    with pytest.raises(BudgetExceeded):
         first.hold(1)
 
 
 def test_one_alone_may_be_larger_than_the_room() -> None:
-    room = Room(waiting=100)
+    room = MemoryBudget(waiting=100)
     alone = room.share()
     alone.hold(1000)
     alone.hold(1000)
-    with pytest.raises(NoRoom):
+    with pytest.raises(BudgetExceeded):
         room.share().hold(1)
     alone.release()
     room.share().hold(1)
 
 
 def test_who_has_waited_too_long_is_refused() -> None:
-    room = Room(patience_s=3, crowd=2)
-    with pytest.raises(NoRoom):
+    room = MemoryBudget(patience_s=3, crowd=2)
+    with pytest.raises(BudgetExceeded):
         room.share().enter(1, since=0, now=3.1)
     room.share().enter(1, since=0, now=2.9)
 
 
 def test_while_a_crowd_waits_for_too_long_nobody_enters() -> None:
-    room = Room(patience_s=3, crowd=2)
+    room = MemoryBudget(patience_s=3, crowd=2)
     first, second = room.share(), room.share()
     first.enter(1, since=0, now=0)
     second.enter(1, since=4, now=4)  # a slow disk alone is no crowd
-    with pytest.raises(NoRoom):
+    with pytest.raises(BudgetExceeded):
         room.share().enter(1, since=4, now=4)
     first.release()
     third = room.share()
     third.enter(1, since=5, now=5)
-    with pytest.raises(NoRoom):
+    with pytest.raises(BudgetExceeded):
         room.share().enter(1, since=8, now=8)
 
 

@@ -10,7 +10,7 @@ import uvloop
 
 from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.observability import log
-from hookd.server.limits import Bounds
+from hookd.server.limits import Limits
 from tests.service.listener.stand import Stand, Stub
 
 Open = Callable[..., Awaitable[Stand]]
@@ -35,13 +35,13 @@ async def opened(tmp_path: Path) -> AsyncIterator[Open]:
     stands: list[Stand] = []
 
     async def start(
-        bounds: Bounds | None = None,
+        bounds: Limits | None = None,
         *,
         stub: Stub | None = None,
         listen: HttpListen | UnixListen | None = None,
     ) -> Stand:
         where = listen or UnixListen(str(tmp_path / "h.sock"))
-        stand = Stand(stub or Stub(), bounds or Bounds(), where)
+        stand = Stand(stub or Stub(), bounds or Limits(), where)
         stands.append(stand)
         await stand.open()
         return stand

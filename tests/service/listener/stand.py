@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.server import body
-from hookd.server.activation import Place
-from hookd.server.limits import Bounds
-from hookd.server.messages import Answer, Request
+from hookd.server.activation import ListenTarget
+from hookd.server.limits import Limits
+from hookd.server.messages import Request, Response
 from hookd.server.problems import answer
 from hookd.server.router import Router
 from hookd.server.sockets import Listeners
@@ -40,32 +40,32 @@ class Stub:
         router.add("POST", "/careless", self.careless)
         return router
 
-    async def echo(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def echo(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """What was posted; only a whole body is ever written down."""
         raw = await body.read(request, self.limit, self.body_s)
         self.ended.append(raw.decode())
         return answer({"got": raw.decode()}, 202)
 
-    async def thing(self, request: Request, variables: Mapping[str, str]) -> Answer:
+    async def thing(self, request: Request, variables: Mapping[str, str]) -> Response:
         return answer({"name": variables["name"], "query": request.query()})
 
-    async def headers(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def headers(self, request: Request, _variables: Mapping[str, str]) -> Response:
         return answer(sorted(request.headers))
 
-    async def gated(self, _request: Request, variables: Mapping[str, str]) -> Answer:
+    async def gated(self, _request: Request, variables: Mapping[str, str]) -> Response:
         """Answers when the gate opens."""
         self.began.append(variables["name"])
         await self.gate.wait()
         self.ended.append(variables["name"])
         return answer(variables["name"])
 
-    async def big(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
-        return Answer(200, BIG, "text/plain")
+    async def big(self, _request: Request, _variables: Mapping[str, str]) -> Response:
+        return Response(200, BIG, "text/plain")
 
-    async def broken(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def broken(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         raise RuntimeError("a secret thing broke")
 
-    async def careless(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def careless(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """Answers without a look at the body."""
         return answer("careless")
 
@@ -73,13 +73,13 @@ class Stub:
 class Stand:
     """A listener on one address."""
 
-    def __init__(self, stub: Stub, bounds: Bounds, listen: HttpListen | UnixListen) -> None:
+    def __init__(self, stub: Stub, bounds: Limits, listen: HttpListen | UnixListen) -> None:
         self.stub = stub
         self.listeners = Listeners(stub.router(), Clock(), bounds)
         self._listen = listen
 
     async def open(self) -> None:
-        await self.listeners.open(Place(self._listen))
+        await self.listeners.open(ListenTarget(self._listen))
 
     @property
     def port(self) -> int:

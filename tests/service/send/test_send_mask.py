@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from hookd.delivery.http.redaction import EXCERPT_BYTES, Mask
+from hookd.delivery.http.redaction import EXCERPT_BYTES, Redactor
 from hookd.domain.definitions import Secret, Signing, WebhookDef
 from tests.service.receivers import Exchange, Receiver, response
 from tests.service.send.attempts import Attempts
@@ -19,7 +19,7 @@ BASIC = base64.b64encode("user:p/ss wörd".encode()).decode()
 def masked(body: str, **fields: object) -> str:
     defaults: dict[str, object] = {"url": Secret("http://h.example/")}
     definition = WebhookDef("w", **(defaults | fields))  # type: ignore[arg-type]
-    return Mask(definition).excerpt(body.encode(), whole=True).decode()
+    return Redactor(definition).excerpt(body.encode(), whole=True).decode()
 
 
 async def test_an_echo_of_everything_shows_nothing(send: Attempts) -> None:
@@ -128,7 +128,7 @@ def test_very_short_values_are_left_alone() -> None:
 
 def test_an_excerpt_never_ends_within_a_secret() -> None:
     token = "secret-" * 10
-    mask = Mask(WebhookDef("w", Secret("http://h.example/"), headers=(("Authorization", Secret(token)),)))
+    mask = Redactor(WebhookDef("w", Secret("http://h.example/"), headers=(("Authorization", Secret(token)),)))
     for before in range(EXCERPT_BYTES - 80, EXCERPT_BYTES + 10):
         body = b"." * before + token.encode() * 3
         shown = mask.excerpt(body[: mask.window], whole=False)
@@ -138,18 +138,20 @@ def test_an_excerpt_never_ends_within_a_secret() -> None:
 
 @pytest.mark.parametrize(("whole", "shown"), [(False, "it is ***"), (True, "it is s3cre")])
 def test_a_secret_cut_off_with_the_answer(*, whole: bool, shown: str) -> None:
-    mask = Mask(WebhookDef("w", Secret("http://h.example/"), headers=(("X-Token", Secret("s3cret")),)))
+    mask = Redactor(WebhookDef("w", Secret("http://h.example/"), headers=(("X-Token", Secret("s3cret")),)))
     assert mask.excerpt(b"it is s3cre", whole=whole).decode() == shown
 
 
 def test_a_mask_shows_nothing_of_itself() -> None:
-    mask = Mask(WebhookDef("w", Secret("http://h.example/"), headers=(("X-Token", Secret("s3cret")),)))
+    mask = Redactor(WebhookDef("w", Secret("http://h.example/"), headers=(("X-Token", Secret("s3cret")),)))
     assert "s3cret" not in repr(mask)
     assert mask.sentence("it said s3cret\udcff") == "it said ***?"
 
 
 @pytest.mark.parametrize("echo", [str.upper, str.lower, str.swapcase])
 def test_no_case_hides_a_secret(echo: Callable[[str], str]) -> None:
-    mask = Mask(WebhookDef("w", Secret("http://h.example/"), headers=(("X-Token", Secret("S3cretValue")),)))
+    mask = Redactor(
+        WebhookDef("w", Secret("http://h.example/"), headers=(("X-Token", Secret("S3cretValue")),))
+    )
     assert mask.excerpt(echo("got S3cretValue.").encode(), whole=True).lower() == b"got ***."
     assert mask.excerpt(echo("got S3cretVal").encode(), whole=False).lower() == b"got ***"

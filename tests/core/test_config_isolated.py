@@ -26,14 +26,14 @@ def aside_of(tmp_path: Path, content: str) -> str:
     """The one finding about a file of this content, shown as `x.yaml`."""
     (tmp_path / "x.yaml").write_text(content)
     started = time.monotonic()
-    found = message(config.load_aside(tmp_path / "x.yaml"))
+    found = message(config.isolated_load(tmp_path / "x.yaml"))
     assert time.monotonic() - started < 8
     return found.replace(f"{tmp_path}/", "")
 
 
 @pytest.mark.parametrize("name", ["minimal.yaml", "merge-keys.yaml", "split", "empty.yaml", "rules.yaml"])
 def test_the_result_is_the_same_as_in_process(name: str) -> None:
-    assert config.load_aside(GOOD / name) == config.load(GOOD / name, env=os.environ)
+    assert config.isolated_load(GOOD / name) == config.load(GOOD / name, env=os.environ)
 
 
 def test_findings_and_warnings_come_across(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,13 +41,13 @@ def test_findings_and_warnings_come_across(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("A_URL", "https://h.example/s3cret")
     insecure = "webhooks:\n  a: {url: {env: A_URL}, allow_insecure_certificates: true}\n"
     Path("x.yaml").write_text(insecure)
-    good = config.load_aside(Path("x.yaml"))
+    good = config.isolated_load(Path("x.yaml"))
     assert good.config is not None
     assert good.config.webhooks["a"].url.value == "https://h.example/s3cret"
     assert [str(finding) for finding in good.findings] == list(good.config.warnings)
     assert good.findings == config.load(Path("x.yaml"), env=os.environ).findings
     Path("x.yaml").write_text(insecure + "".join(f"  b{number}: {{}}\n" for number in range(250)))
-    bad = config.load_aside(Path("x.yaml"))
+    bad = config.isolated_load(Path("x.yaml"))
     assert bad.config is None
     assert len(bad.findings) == 251
 
@@ -55,7 +55,7 @@ def test_findings_and_warnings_come_across(tmp_path: Path, monkeypatch: pytest.M
 def test_many_definitions_come_in_small_frames(tmp_path: Path) -> None:
     lines = "".join(f"  hook-{number}: {{url: http://127.0.0.1/{number}}}\n" for number in range(1050))
     (tmp_path / "x.yaml").write_text("webhooks:\n" + lines)
-    found = config.load_aside(tmp_path / "x.yaml").config
+    found = config.isolated_load(tmp_path / "x.yaml").config
     assert found is not None
     assert found == config.load(tmp_path / "x.yaml", env=os.environ).config
     assert config.summary(found) == "1050 webhooks, 0 tasks, 0 events, 0 schedules"
@@ -111,12 +111,12 @@ def test_what_would_block_or_never_end_is_refused(kind: str, tmp_path: Path) -> 
     else:
         with path.open("wb") as file:
             file.truncate(1 << 30)
-    assert "x.yaml:1:1: file: is " in message(config.load_aside(path))
+    assert "x.yaml:1:1: file: is " in message(config.isolated_load(path))
 
 
 def test_a_file_that_needs_too_much_memory_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("- [[], [], [], [], [], []]\n" * 50_000)
-    found = message(config.load_aside(tmp_path / "x.yaml", memory_bytes=100 << 20))
+    found = message(config.isolated_load(tmp_path / "x.yaml", memory_bytes=100 << 20))
     assert found == f"{tmp_path}/x.yaml:1:1: file: loading needs more than 100 MiB of memory"
 
 
@@ -125,7 +125,7 @@ def test_a_load_that_takes_too_long_is_ended(tmp_path: Path) -> None:
         "webhooks:\n" + "".join(f"  h{n}: {{url: 'http://h/{n}'}}\n" for n in range(60_000))
     )
     started = time.monotonic()
-    found = message(config.load_aside(tmp_path / "x.yaml", wall_s=0.6))
+    found = message(config.isolated_load(tmp_path / "x.yaml", wall_s=0.6))
     assert time.monotonic() - started < 3
     assert found == f"{tmp_path}/x.yaml:1:1: file: loading takes longer than 0.6 seconds"
 
@@ -168,7 +168,7 @@ def test_a_failure_inside_is_told_without_its_text(tmp_path: Path, monkeypatch: 
     )
     monkeypatch.setenv("PYTHONPATH", str(broken))
     (tmp_path / "x.yaml").touch()
-    found = message(config.load_aside(tmp_path / "x.yaml"))
+    found = message(config.isolated_load(tmp_path / "x.yaml"))
     assert found.endswith("x.yaml:1:1: file: loading failed inside hookd: KeyError at sitecustomize.py:2")
 
 
@@ -177,12 +177,12 @@ def test_a_module_in_the_current_directory_is_not_imported(
 ) -> None:
     (tmp_path / "yaml.py").write_text("raise SystemExit(7)\n")
     monkeypatch.chdir(tmp_path)
-    assert config.load_aside(GOOD / "minimal.yaml").config is not None
+    assert config.isolated_load(GOOD / "minimal.yaml").config is not None
 
 
 def test_importing_the_package_does_not_import_the_validator() -> None:
     code = (
-        "import sys; from hookd.config import first_unix_socket, load_aside\n"
+        "import sys; from hookd.config import first_unix_socket, isolated_load\n"
         "print([n for n in ('jsonschema', 'ssl', 'aiohttp', 'asyncio', 'zoneinfo') if n in sys.modules])"
     )
     assert (
@@ -208,7 +208,7 @@ def test_without_descriptors_nothing_is_loaded(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
     try:
-        found = message(config.load_aside(path))
+        found = message(config.isolated_load(path))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert found.endswith("file: loading cannot begin: Too many open files")
@@ -226,7 +226,7 @@ def test_without_descriptors_nothing_is_loaded(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_used_to_take_quadratic_time_or_memory(content: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(content)
-    findings = config.load_aside(tmp_path / "x.yaml").findings
+    findings = config.isolated_load(tmp_path / "x.yaml").findings
     assert any(expected in str(finding) for finding in findings)
 
 
@@ -241,4 +241,4 @@ def test_very_many_findings_are_counted(tmp_path: Path, monkeypatch: pytest.Monk
 def test_no_process_to_be_had_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.yaml").write_text("webhooks: {}\n")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
-    assert "loading cannot begin: No such file" in message(config.load_aside(tmp_path / "x.yaml"))
+    assert "loading cannot begin: No such file" in message(config.isolated_load(tmp_path / "x.yaml"))
