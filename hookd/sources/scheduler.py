@@ -230,8 +230,8 @@ class Scheduler:
             log.error("schedule.conflict", **facts, event_id=exc.event_id)
         watch.dealt_until = moment
         if receipt is not None:
-            emit = log.info if receipt.deliveries and not receipt.duplicate else log.debug
-            emit("schedule.fired", **facts, event_id=receipt.event_id, deliveries=len(receipt.deliveries))
+            write = log.info if receipt.deliveries and not receipt.duplicate else log.debug
+            write("schedule.fired", **facts, event_id=receipt.event_id, deliveries=len(receipt.deliveries))
         return receipt
 
     async def _note_alive(self, now: float) -> None:
