@@ -17,7 +17,7 @@ class Options:
     Attributes:
         directory: an empty directory of its own.
         seed: where its chance comes from; printed, so that a run can be repeated.
-        short: a version of less than a minute for CI; the figures of the README come from the long one.
+        short: a version of less than a minute for CI; the figures of docs/proofs.md come from the long one.
     """
 
     directory: Path

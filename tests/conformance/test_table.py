@@ -1,7 +1,9 @@
-"""The README's conformance table and the tests say the same."""
+"""The conformance table of docs/proofs.md and the tests say the same."""
 
 import re
 from pathlib import Path
+
+from tests.docs import pages
 
 FOLDER = Path(__file__).parent
 ROW = re.compile(r"^\| ([RX])(\d+) \| [^|]+ \| (`[^|]+`) \|$", re.MULTILINE)
@@ -9,9 +11,9 @@ ASKED = {f"R{number}" for number in range(1, 53)} | {f"X{number}" for number in 
 
 
 def told() -> dict[str, set[str]]:
-    readme = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
     return {
-        letter + number: set(re.findall(r"`(\w+)`", files)) for letter, number, files in ROW.findall(readme)
+        letter + number: set(re.findall(r"`(\w+)`", files))
+        for letter, number, files in ROW.findall(pages.text_of("docs/proofs.md"))
     }
 
 

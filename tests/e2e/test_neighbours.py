@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import readme
 from tests.bench.nginx import free_port, nginx
+from tests.docs import pages
 from tests.e2e.conftest import Running
 
 PATH = os.environ["PATH"] + ":/usr/sbin:/usr/bin"
@@ -34,9 +34,9 @@ def need(program: str) -> str:
 
 @asynccontextmanager
 async def debian_webhook(directory: Path, secret: str, command: str = "/bin/true") -> AsyncIterator[str]:
-    """Debian's `webhook` with the rule that the README shows."""
+    """Debian's `webhook` with the rule that docs/recipes.md shows."""
     program, port = need("webhook"), free_port()
-    hooks = json.loads(readme.files()["hooks.json"])
+    hooks = json.loads(pages.files("docs/recipes.md")["hooks.json"])
     hooks[0]["execute-command"] = command
     hooks[0]["trigger-rule"]["match"]["secret"] = secret
     (directory / "hooks.json").write_text(json.dumps(hooks))

@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from tests.bench.nginx import free_port
+from tests.docs import pages
 from tests.e2e.conftest import Running
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
 
-README = Path(__file__).parents[2] / "README.md"
 TOKEN = "scrape-token"
 
 needs_promtool = pytest.mark.skipif(
@@ -119,8 +119,8 @@ async def test_every_metric_of_the_table_is_there_after_traffic_of_every_kind(
     assert (await daemon.request("GET", "/v1/status"))[1]["config"]["hash"] in text
 
 
-def test_the_table_of_the_readme_names_every_metric() -> None:
-    section = README.read_text().partition("## Metrics\n")[2].partition("\n## ")[0]
+def test_the_table_of_the_docs_names_every_metric() -> None:
+    section = pages.section("docs/metrics.md", "Which metrics are there?")
     table = "\n".join(line for line in section.splitlines() if line.startswith("| `"))
     assert set(re.findall(r"hookd_\w+", table)) == FAMILIES.keys()
 
@@ -230,10 +230,8 @@ async def test_a_prometheus_scrapes_it_with_a_token(
 
 
 def alerts() -> str:
-    """The rules file in the README."""
-    found = re.search(r"<!-- alerts -->\n```yaml\n(.*?)```", README.read_text(), re.DOTALL)
-    assert found
-    return found[1]
+    """The rules file in docs/metrics.md."""
+    return pages.named("alerts")
 
 
 ON = {"job": "hookd", "instance": "a:8420"}

@@ -1,4 +1,4 @@
-"""The README's recipes, as they stand there, with the real programs where Debian has them and they run here."""
+"""The recipes, as they stand there, with the real programs where Debian has them and they run here."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests import readme
+from tests.docs import pages
 from tests.e2e.conftest import DAEMON, Running
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
@@ -22,7 +22,7 @@ WARNING = Path("/usr/share/smartmontools/smartd_warning.sh")
 
 
 class Site:
-    """A machine with the README's files: a daemon on `recipes.yaml`, scripts that call this hookd."""
+    """A machine with the files of docs/recipes.md: a daemon on `recipes.yaml`, scripts that call this hookd."""
 
     def __init__(self, directory: Path, recorder: Recorder) -> None:
         self.directory, self.recorder = directory, recorder
@@ -47,15 +47,15 @@ class Site:
         return path
 
     def written(self, name: str, **replaced: str) -> str:
-        """A file of the README, with the places of this machine for those it names."""
-        text = readme.files()[name]
+        """A file of docs/recipes.md, with the places of this machine for those it names."""
+        text = pages.files("docs/recipes.md")[name]
         places = {"/opt/hookd/bin/hookd": str(self.directory / "hookd"), "/usr/bin/python3": sys.executable}
         for there, here in {**places, **replaced}.items():
             text = text.replace(there, here)
         return text
 
     def recipe(self, name: str) -> Path:
-        """A script of the README."""
+        """A script of docs/recipes.md."""
         return self.script(name, self.written(name))
 
     async def run(self, *words: str | Path, env: Mapping[str, str] | None = None) -> tuple[int, str]:
@@ -86,7 +86,9 @@ class Site:
 async def site(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Site]:
     spool = "daemon: {spool: spool, "
     (tmp_path / "spool").mkdir()
-    (tmp_path / "hookd.yaml").write_text(DAEMON.replace("daemon: {", spool) + readme.files()["recipes.yaml"])
+    (tmp_path / "hookd.yaml").write_text(
+        DAEMON.replace("daemon: {", spool) + pages.files("docs/recipes.md")["recipes.yaml"]
+    )
     made = Site(tmp_path, recorder)
     async with made.daemon:
         yield made
@@ -114,7 +116,9 @@ def assert_discord_takes(body: Any) -> None:
 
 def test_each_recipe_is_short() -> None:
     assert {
-        name: len(text.splitlines()) for name, text in readme.files().items() if text.count("\n") > 20
+        name: len(text.splitlines())
+        for name, text in pages.files("docs/recipes.md").items()
+        if text.count("\n") > 20
     } == {}
 
 

@@ -1,8 +1,7 @@
-"""`hookd init`: what it writes, that it writes over nothing, and that the README's git hook refuses a bad config."""
+"""`hookd init`: what it writes, that it writes over nothing, and that the git hook of the docs refuses a bad config."""
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from hookd.cli.commands.init import FILES
 from hookd.cli.main import main
 from hookd.config.yaml.tree import parse
 from hookd.domain.definitions import Config
+from tests.docs import pages
 
 TOP = Path(__file__).parents[2]
 
@@ -154,34 +154,16 @@ def test_an_editor_finds_nothing_wrong_and_the_first_lines_name_the_schemas(star
         Draft202012Validator(json.loads(config.schema_text(tests=tests))).validate(root.plain())
 
 
-def hook_of_the_readme() -> str:
-    found = re.search(
-        r"```sh\n(#!/bin/sh\n.*?)```", (TOP / "README.md").read_text(encoding="utf-8"), re.DOTALL
-    )
-    assert found
-    return found[1]
-
-
-README_CONFIG = """
-webhooks: {chat: {url: {env: SLACK_URL}, headers: {X-Route: [a, b]}}}
-tasks: {sync-failed: {webhook: chat, message: {text: "Sync of ${NAME} failed"}}}
-events: {failed: {type: outgoing_sync, event: error, tag: production, task: sync-failed}}
-"""
-
-
-def test_the_readmes_case_is_one(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = re.search(
-        r"```yaml\n(cases:\n.*?)```", (TOP / "README.md").read_text(encoding="utf-8"), re.DOTALL
-    )
-    assert found
-    Path("hookd.yaml").write_text(README_CONFIG)
-    Path("hookd.test.yaml").write_text(found[1])
+@pytest.mark.parametrize("page", ["README.md", "docs/testing-a-config.md"])
+def test_the_case_of_the_docs_is_one(page: str, started: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in FILES:
+        Path(name).write_text(pages.files(page)[name])
     assert main(["test"]) == 0
     assert capsys.readouterr().out == "1 passed, 0 failed\n"
 
 
 class Repository:
-    """A git repository with the README's hook, in the current directory."""
+    """A git repository with the hook of docs/testing-a-config.md, in the current directory."""
 
     def __init__(self, commands: Path) -> None:
         commands.mkdir()
@@ -197,7 +179,7 @@ class Repository:
         self.git("init", "--quiet")
         hook = Path(".git/hooks/pre-commit")
         hook.parent.mkdir(exist_ok=True)
-        hook.write_text(hook_of_the_readme())
+        hook.write_text(pages.files("docs/testing-a-config.md")["pre-commit"])
         hook.chmod(0o755)
 
     def git(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -214,7 +196,7 @@ class Repository:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
-def test_the_readmes_git_hook_lets_good_ones_through_and_refuses_bad_ones(
+def test_the_git_hook_of_the_docs_lets_good_ones_through_and_refuses_bad_ones(
     started: Path, tmp_path: Path
 ) -> None:
     repository = Repository(tmp_path / "bin")

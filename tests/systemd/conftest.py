@@ -1,17 +1,17 @@
-"""One booted machine for all tests, with hookd installed by the lines of the README.
+"""One booted machine for all tests, with hookd installed by the lines of docs/operations.md.
 
 These tests need root and Debian's systemd-container, and run only where they are asked for:
 `python -m pytest tests/systemd`.
 """
 
-import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.docs import pages
 from tests.e2e.recorder import Recorder
-from tests.systemd.machine import PREFIX, REPOSITORY, SOURCE, Machine, booted, missing
+from tests.systemd.machine import PREFIX, SOURCE, Machine, booted, missing
 from tests.systemd.service import CONFIG, Service
 
 _OURS = Path(__file__).parent
@@ -42,10 +42,9 @@ def machine(bare: Machine) -> Machine:
 
 
 def installing() -> list[str]:
-    """The README's lines, but those that fetch the program; the source and a configuration lie where they run."""
-    readme = (REPOSITORY / "README.md").read_text()
-    [block] = [text for text in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if f"venv {PREFIX}" in text]
-    lines = [line.replace("sudo ", "") for line in block.splitlines() if line]
+    """The lines of docs/operations.md, but those that fetch the program; that and a configuration are in `SOURCE`."""
+    lines = [line.replace("sudo ", "") for line in pages.named("install").splitlines() if line]
+    assert any(f"venv {PREFIX}" in line for line in lines)
     fetching = [line for line in lines if "apt-get" in line or "pip install" in line]
     assert len(fetching) == 2
     return [line for line in lines if line not in fetching]

@@ -1,4 +1,4 @@
-"""What the README's lines install: user, group, directories, units (spec 11)."""
+"""What the lines of docs/operations.md install: user, group, directories, units (spec 11)."""
 
 import re
 

@@ -1,8 +1,8 @@
 """The proof `time`: steps of the wall clock with a backlog, and a process that is frozen.
 
-Contract: spec 1 (schedules), 5, 14, and README, Clocks. Nothing that waits is stuck or pruned, nothing floods a
-receiver, nothing is attempted twice, no moment fires twice. The scenes run at once, each with a daemon, a clock and a
-receiver of its own. Must never: step the machine's own clock. Called by: `tests.chaos`.
+Contract: spec 1 (schedules), 5, 14, and docs/delivery.md (clocks). Nothing that waits is stuck or pruned, nothing
+floods a receiver, nothing is attempted twice, no moment fires twice. The scenes run at once, each with a daemon, a
+clock and a receiver of its own. Must never: step the machine's own clock. Called by: `tests.chaos`.
 """
 
 import asyncio
