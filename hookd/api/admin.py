@@ -3,6 +3,7 @@
 Must never: show a secret, or answer a listing without a bound.
 """
 
+import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -195,7 +196,7 @@ class OperatorRoutes:
 
     async def openapi(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """The description of this API, as the listener serves it."""
-        return _described(request.guarded)
+        return await asyncio.to_thread(_described, request.guarded)
 
 
 @cache

@@ -58,14 +58,14 @@ def routed() -> set[tuple[str, str]]:
 
 def drift() -> list[str]:
     """What to do about each route that only one side knows."""
-    table = "OPERATIONS in hookd/api/openapi/operations.py"
+    described_in = "hookd/api/openapi.yaml"
     missing = [
-        f'{method} {path} is not described: add ("{method}", "{path}"): Operation(…) to {table},'
-        " and its shapes to SCHEMAS in hookd/api/openapi/schemas.py"
+        f"{method} {path} is not described: add `{method.lower()}:` below `{path}:` to `paths` in {described_in},"
+        " and its shapes to `components`"
         for method, path in sorted(routed() - described())
     ]
     extra = [
-        f'{method} {path} is described, but there is no such route: take ("{method}", "{path}") out of {table}'
+        f"{method} {path} is described, but there is no such route: take it out of `paths` in {described_in}"
         for method, path in sorted(described() - routed())
     ]
     return missing + extra
@@ -80,12 +80,11 @@ def test_drift_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "described", lambda: (both - {("GET", "/metrics")}) | {("PUT", "/v1/x")})
     missing, extra = drift()
     assert missing == (
-        'GET /metrics is not described: add ("GET", "/metrics"): Operation(…) to OPERATIONS in'
-        " hookd/api/openapi/operations.py, and its shapes to SCHEMAS in hookd/api/openapi/schemas.py"
+        "GET /metrics is not described: add `get:` below `/metrics:` to `paths` in hookd/api/openapi.yaml,"
+        " and its shapes to `components`"
     )
     assert extra == (
-        'PUT /v1/x is described, but there is no such route: take ("PUT", "/v1/x") out of OPERATIONS in'
-        " hookd/api/openapi/operations.py"
+        "PUT /v1/x is described, but there is no such route: take it out of `paths` in hookd/api/openapi.yaml"
     )
 
 
@@ -145,7 +144,7 @@ def fault(path: str, method: str, code: int, answer: Any) -> str:
     schema = {**content["schema"], "components": {"schemas": closed(found["components"]["schemas"])}}
     error = best_match(Draft202012Validator(schema).iter_errors(answer))
     where = error.json_path if error else ""
-    return f"{method} {path} {code}: {where}: {error.message} (hookd/api/openapi/schemas.py)" if error else ""
+    return f"{method} {path} {code}: {where}: {error.message} (hookd/api/openapi.yaml)" if error else ""
 
 
 APART = {("GET", "/metrics")}
@@ -362,7 +361,7 @@ def test_an_answer_with_a_field_too_many_is_a_fault() -> None:
     assert fault("/healthz", "GET", 200, {"status": "ok"}) == ""
     assert fault("/healthz", "GET", 200, {"status": "ok", "mood": "good"}) == (
         "GET /healthz 200: $: Additional properties are not allowed ('mood' was unexpected)"
-        " (hookd/api/openapi/schemas.py)"
+        " (hookd/api/openapi.yaml)"
     )
     assert fault("/healthz", "GET", 418, {}) == "GET /healthz answered 418, which is not described"
 
