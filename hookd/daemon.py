@@ -243,7 +243,7 @@ class Daemon:
             reporter.stop()
             await reporting
             with suppress(StoreUnavailable):
-                await store.totals()  # what was posted before the stop is committed now, and answered
+                await store.flush()  # what was posted before the stop is committed now, and answered
             feed.close()
             await listeners.close()
             await working
@@ -325,7 +325,7 @@ class Daemon:
         """Feed systemd's watchdog from the event loop, and only while the store's thread answers too."""
         interval_s = self._notify.watchdog_interval_s()
         while interval_s is not None:
-            await store.totals()
+            await store.heartbeat()
             self._notify.alive()
             await asyncio.sleep(interval_s)
 

@@ -92,7 +92,7 @@ class ByHandRoutes:
         await expect_no_fields(request, self._size_limit)
         services, name = self._services, variables["name"]
         await self._require_webhook(name)
-        if name not in services.store.paused():
+        if name not in (await services.store.backlog()).paused:
             await services.store.pause(name, now=services.clock.now())
             log.info("webhook.paused", webhook=name)
         return answer(await queries.lane(services, name))
@@ -143,7 +143,8 @@ class ByHandRoutes:
     async def _require_webhook(self, name: str) -> None:
         """Refuse a name that is neither in force nor paused, and for which nothing waits. Raises Problem (404)."""
         store = self._services.store
-        known = {**self._services.holder.current.config.webhooks, **store.paused(), **await store.lanes()}
+        paused = (await store.backlog()).paused
+        known = {**self._services.holder.current.config.webhooks, **paused, **await store.lanes()}
         if name not in known:
             raise unknown("webhook", name, known)
 

@@ -66,7 +66,7 @@ class OperatorRoutes:
             page = await services.store.deliveries(where, limit=limit, cursor=query.get("cursor"))
         except ValueError:
             raise _foreign_cursor() from None
-        lanes = services.lane_states()
+        lanes = await queries.worker_lanes(services)
         listed = [views.delivery(record, lanes) for record in page.items]
         return answer({"deliveries": listed, "cursor": page.cursor})
 
@@ -134,7 +134,7 @@ class OperatorRoutes:
                 "store": {
                     "path": services.store_path,
                     "size_bytes": _size(services.store_path),
-                    "error": services.store.fault(),
+                    "error": (await services.store.backlog()).fault,
                 },
                 "spool": services.spool()._asdict(),
                 "deliveries": {state: totals.get(state, 0) for state in State},
@@ -190,7 +190,7 @@ class OperatorRoutes:
         """The Prometheus exposition."""
         services = self._services
         stats, now = await services.store.lanes(), services.clock.now()
-        lanes = queries.lane_states(services, stats)
+        lanes = await queries.lane_states(services, stats)
         gauges = {name: _gauges(state, stats.get(name), now) for name, state in lanes.items()}
         return Response(200, await services.metrics.exposition(gauges), CONTENT_TYPE)
 

@@ -21,12 +21,17 @@ async def delivery(services: Services, delivery_id: str) -> views.JsonObject:
     record = await services.store.delivery(delivery_id)
     if record is None:
         raise no_delivery(delivery_id)
-    return views.whole_delivery(record, services.holder.current.config, services.lane_states())
+    return views.whole_delivery(record, services.holder.current.config, await worker_lanes(services))
 
 
-def lane_states(services: Services, waiting: Iterable[str]) -> Mapping[str, LaneState]:
-    """Every lane the worker knows, and every webhook for which something waits: that has left the configuration."""
-    return {**{name: _gone(name) for name in waiting}, **services.lane_states()}
+async def worker_lanes(services: Services) -> Mapping[str, LaneState]:
+    """Every lane that is configured, paused, or has been used."""
+    return services.lane_states((await services.store.backlog()).paused)
+
+
+async def lane_states(services: Services, waiting: Iterable[str]) -> Mapping[str, LaneState]:
+    """The same, and every webhook for which something waits: that has left the configuration."""
+    return {**{name: _gone(name) for name in waiting}, **await worker_lanes(services)}
 
 
 def _gone(name: str) -> LaneState:
@@ -35,17 +40,17 @@ def _gone(name: str) -> LaneState:
 
 async def lanes(services: Services) -> list[views.JsonObject]:
     """Every webhook with the state of its lane."""
-    stats, paused = await services.store.lanes(), services.store.paused()
+    stats, paused = await services.store.lanes(), (await services.store.backlog()).paused
+    states = await lane_states(services, stats)
     now, config = services.clock.now(), services.holder.current.config
     return [
-        views.lane(state, stats.get(name), config, now, paused.get(name))
-        for name, state in lane_states(services, stats).items()
+        views.lane(state, stats.get(name), config, now, paused.get(name)) for name, state in states.items()
     ]
 
 
 async def lane(services: Services, name: str) -> views.JsonObject:
     """One webhook with the state of its lane, though it may be gone from the configuration."""
-    stats, paused = await services.store.lanes(), services.store.paused()
+    stats, paused = await services.store.lanes(), (await services.store.backlog()).paused
     now, config = services.clock.now(), services.holder.current.config
-    state = services.lane_states().get(name) or _gone(name)
+    state = services.lane_states(paused).get(name) or _gone(name)
     return views.lane(state, stats.get(name), config, now, paused.get(name))

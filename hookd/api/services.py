@@ -3,7 +3,7 @@
 Must never: hold logic.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,6 +41,7 @@ class Services:
     """The daemon's parts, as the routes see them.
 
     Attributes:
+        lane_states: the worker's lanes, and those that are paused, which is to be given.
         started_at: seconds since the epoch.
         listening: the addresses in use, for `status`.
         stopping: hookd goes down and new work is answered 503; never where sockets were passed, which outlive it.
@@ -53,7 +54,7 @@ class Services:
     clock: Clock
     metrics: Metrics
     feed: LogTail
-    lane_states: Callable[[], Mapping[str, LaneState]]
+    lane_states: Callable[[Collection[str]], Mapping[str, LaneState]]
     schedule_fault: Callable[[], str | None]
     restart_needed: Callable[[], Sequence[str]]
     spool: Callable[[], SpoolState]

@@ -84,7 +84,7 @@ class WallTime:
             await self._set_back(by_s, now)
         self._seen.look(now=now, mono=mono)
         is_old = self._seen.seen_mono - self._noted_mono >= NOTE_S
-        if by_s < -SLEW_S or (is_old and self._store.pending_count()):
+        if by_s < -SLEW_S or (is_old and (await self._store.backlog()).pending):
             await self.note()
 
     async def _renew_leases(self, now: float) -> None:

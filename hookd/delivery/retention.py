@@ -14,7 +14,7 @@ from hookd.config.generation import CurrentConfig
 from hookd.domain.clock import Clock
 from hookd.domain.errors import StoreUnavailable
 from hookd.observability import log
-from hookd.store.contract import Store
+from hookd.store.contract import Housekeeping
 
 EVERY_S = 60.0
 LOOK_S = 2.0
@@ -57,7 +57,7 @@ class ClockGuard:
         return mono >= self.doubted_until
 
 
-async def run(store: Store, holder: CurrentConfig, clock: Clock, trust: ClockGuard) -> None:
+async def run(store: Housekeeping, holder: CurrentConfig, clock: Clock, trust: ClockGuard) -> None:
     """Prune at start and then every minute, until cancelled."""
     while True:
         try:
@@ -71,7 +71,7 @@ async def run(store: Store, holder: CurrentConfig, clock: Clock, trust: ClockGua
             trust.is_plausible(now=clock.now(), mono=clock.monotonic())
 
 
-async def prune(store: Store, holder: CurrentConfig, clock: Clock, trust: ClockGuard) -> int:
+async def prune(store: Housekeeping, holder: CurrentConfig, clock: Clock, trust: ClockGuard) -> int:
     """Delete everything past its time, while the clock is believed; the number of rows. Raises StoreUnavailable."""
     total = 0
     while trust.is_plausible(now=(now := clock.now()), mono=clock.monotonic()):

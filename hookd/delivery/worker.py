@@ -10,7 +10,7 @@ recorded yet.
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import replace
@@ -84,7 +84,7 @@ class Worker:
 
     async def run(self) -> None:
         """Claim and start attempts until `drain`."""
-        for webhook, until in (await self._store.holds()).items():
+        for webhook, until in (await self._store.backlog()).holds.items():
             self._lane(webhook).hold(until)
         doorbell = asyncio.create_task(self._listen())
         try:
@@ -116,18 +116,18 @@ class Worker:
             await asyncio.wait(rest, timeout=STORE_RETRY_S)
         return len(rest)
 
-    def lane_states(self) -> Mapping[str, LaneState]:
-        """Every lane that is configured, paused, or has been used, by webhook."""
+    def lane_states(self, paused: Collection[str]) -> Mapping[str, LaneState]:
+        """Every lane that is configured, paused (by `Backlog.paused`), or has been used, by webhook."""
         config, now = self._holder.current.config, self._clock.now()
-        names = dict.fromkeys(chain(config.webhooks, self._lanes, self._store.paused()))
-        return {name: self._state(name, config, now) for name in names}
+        names = dict.fromkeys(chain(config.webhooks, self._lanes, paused))
+        return {name: self._state(name, config, now, is_paused=name in paused) for name in names}
 
-    def _state(self, name: str, config: Config, now: float) -> LaneState:
+    def _state(self, name: str, config: Config, now: float, *, is_paused: bool) -> LaneState:
         lane = self._lanes.get(name)
         breaker = lane.breaker.state if lane else BreakerState.CLOSED
         return LaneState(
             webhook=name,
-            parked=parked(config.webhooks.get(name), paused=name in self._store.paused(), breaker=breaker),
+            parked=parked(config.webhooks.get(name), paused=is_paused, breaker=breaker),
             in_flight=lane.in_flight if lane else 0,
             hold_until=lane.hold_until if lane and lane.hold_until > now else None,
             last_result=lane.last_result if lane else None,
@@ -156,7 +156,7 @@ class Worker:
 
     async def _follow_store(self) -> None:
         """Ask a store that refused anything, whoever asked, until it writes again; claims wait meanwhile."""
-        if (fault := self._store.fault()) is not None:
+        if (fault := (await self._store.backlog()).fault) is not None:
             self._outage.began(StoreUnavailable(fault))
         if self._outage.is_on:
             await self._store.probe()
@@ -179,14 +179,15 @@ class Worker:
             return
 
     async def _survey(self, now: float) -> DispatchPlan:
-        due = dict(await self._store.earliest_due())
+        backlog = await self._store.backlog()
+        due = dict(backlog.earliest_due)
         if self._unrecorded:
             return DispatchPlan((), STORE_RETRY_S)
         config, mono = self._holder.current.config, self._clock.monotonic()
         if config is not self._surveyed:
             self._surveyed = config
             self._forget({*config.webhooks, *due}, now)
-        self._note_parked(due.keys(), config)
+        self._note_parked(due.keys(), config, backlog.paused)
         await self._hasten_probes(due, config, now, mono)
         free = config.daemon.in_flight - self._in_flight
         wants: list[ClaimRequest] = []
@@ -243,11 +244,9 @@ class Worker:
                 del self._lanes[name]
                 self._down.discard(name)
 
-    def _note_parked(self, waiting: AbstractSet[str], config: Config) -> None:
+    def _note_parked(self, waiting: AbstractSet[str], config: Config, paused: Collection[str]) -> None:
         before = self._parking.why
-        began, ended = self._parking.look(
-            waiting, webhooks=config.webhooks, paused=self._store.paused(), down=self._down
-        )
+        began, ended = self._parking.look(waiting, webhooks=config.webhooks, paused=paused, down=self._down)
         for name in began:
             log.warning("webhook.parked", webhook=name, reason=self._parking.why[name])
             if self._looked:  # what is parked at a start is no news

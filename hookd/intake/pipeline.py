@@ -9,7 +9,7 @@ import hashlib
 import os
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from hookd.config.generation import Generation
 from hookd.domain.clock import Clock
@@ -24,7 +24,11 @@ from hookd.observability.metrics import Metrics
 from hookd.rules import templates
 from hookd.rules.calendar import firing_id, moment_text
 from hookd.rules.matcher import firings
-from hookd.store.contract import Store
+from hookd.store.contract import History, Queue
+
+
+class IntakeStore(Queue, History, Protocol):
+    """What taking in needs of the store: the queue, and which one-shots have run."""
 
 
 class _Entropy:
@@ -47,7 +51,7 @@ class _Entropy:
 class Intake:
     """Takes events in. One instance for a daemon."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, store: IntakeStore, clock: Clock, metrics: Metrics) -> None:
         self._store = store
         self._clock = clock
         self._entropy = _Entropy()

@@ -16,7 +16,7 @@ from hookd.domain.history import DeliveryRecord, EventRecord
 from hookd.domain.ids import new_id
 from hookd.domain.operator_events import ID_PREFIX, DeliveriesDead, DeliveryDead, is_own_id
 from hookd.rules.calendar import moment_text
-from hookd.store.contract import Store
+from hookd.store.contract import History
 
 MOST_TASKS = 1000
 """Tasks whose dead deliveries are counted one by one."""
@@ -78,7 +78,7 @@ class Left:
     deaths: Mapping[str, Deaths]
 
 
-async def left_over(store: Store, *, before: float) -> Left:
+async def left_over(store: History, *, before: float) -> Left:
     """Look what runs that ended before an instant (seconds since the epoch) left. Raises StoreUnavailable."""
     reports = await _last_reports(store, before)
     counted_until = {webhook: await _counted_until(store, report) for webhook, report in reports.items()}
@@ -91,7 +91,7 @@ async def left_over(store: Store, *, before: float) -> Left:
     return Left({webhook: report.received_at for webhook, report in reports.items()}, deaths)
 
 
-async def _last_reports(store: Store, before: float) -> dict[str, EventRecord]:
+async def _last_reports(store: History, before: float) -> dict[str, EventRecord]:
     """The last report of each webhook, as far as it is not older than what died last."""
     latest = [record.finished_at or before for record in await store.died(since=0.0, until=before, limit=1)]
     since = max(0.0, min([before, *latest]) - LOOK_BACK_S)
@@ -104,7 +104,7 @@ async def _last_reports(store: Store, before: float) -> dict[str, EventRecord]:
     return found
 
 
-async def _counted_until(store: Store, report: EventRecord) -> float:
+async def _counted_until(store: History, report: EventRecord) -> float:
     """When the last delivery died that a report counts; some may have died between that and the report."""
     last = await store.delivery(str(report.event.data["delivery_id"]))
     died_at = last.finished_at if last is not None and last.state is State.DEAD else None
@@ -112,7 +112,7 @@ async def _counted_until(store: Store, report: EventRecord) -> float:
 
 
 async def _died_since(
-    store: Store, counted_until: Mapping[str, float], before: float
+    store: History, counted_until: Mapping[str, float], before: float
 ) -> Sequence[DeliveryRecord]:
     """What died after its webhook's last report and for no report's sake; the latest first."""
     found: list[DeliveryRecord] = []
@@ -144,7 +144,7 @@ def _dead(record: DeliveryRecord) -> DeliveryDead:
     )
 
 
-async def _with_reason(store: Store, dead: DeliveryDead) -> DeliveryDead:
+async def _with_reason(store: History, dead: DeliveryDead) -> DeliveryDead:
     """The same with how its last attempt ended, which only the single record tells."""
     record = await store.delivery(dead.delivery_id)
     return replace(dead, reason=record.attempts[-1].reason) if record and record.attempts else dead

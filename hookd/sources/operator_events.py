@@ -37,7 +37,7 @@ from hookd.domain.operator_events import (
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.sources.dead_letters import Deaths, left_over
-from hookd.store.contract import Store
+from hookd.store.contract import History
 
 EVERY_S = 60.0
 """At most one report of dead deliveries for each webhook in this time."""
@@ -69,7 +69,7 @@ class _Waiting:
 class OperatorEventPublisher:
     """Reports facts. One instance for a daemon."""
 
-    def __init__(self, store: Store, intake: Intake, holder: CurrentConfig, clock: Clock) -> None:
+    def __init__(self, store: History, intake: Intake, holder: CurrentConfig, clock: Clock) -> None:
         self._store = store
         self._intake = intake
         self._holder = holder

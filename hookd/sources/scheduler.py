@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from math import inf
+from typing import Protocol
 
 from hookd.config.generation import CurrentConfig, Generation
 from hookd.domain.clock import Clock
@@ -24,7 +25,7 @@ from hookd.domain.operator_events import Emit, ScheduleMissed, discard
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.rules.calendar import firing_id, last_moment, moment_text, moments, next_moment, signature
-from hookd.store.contract import Store
+from hookd.store.contract import History, Housekeeping
 
 LATE_S = 10.0
 """A moment that is dealt with later than this counts as missed."""
@@ -48,6 +49,10 @@ AT_ONCE = 50
 """Schedules fired together, so that their events share commits."""
 
 _MICROSECOND = 1e-6
+
+
+class ScheduleStore(History, Housekeeping, Protocol):
+    """What the scheduler needs of the store."""
 
 
 @dataclass(slots=True)
@@ -83,7 +88,13 @@ class Scheduler:
     """Fires the schedules of the configuration in force. One instance for a daemon."""
 
     def __init__(
-        self, store: Store, intake: Intake, holder: CurrentConfig, clock: Clock, *, emit: Emit = discard
+        self,
+        store: ScheduleStore,
+        intake: Intake,
+        holder: CurrentConfig,
+        clock: Clock,
+        *,
+        emit: Emit = discard,
     ) -> None:
         self._store = store
         self._intake = intake

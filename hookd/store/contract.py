@@ -2,24 +2,26 @@
 
 The store is the queue: first attempts, retries, recovery and replay all come out of it by the same `claim`.
 Every method that changes something returns only after the change is durable; methods called together may
-share one commit. Must never:
-know HTTP, the configuration, or retry rules.
+share one commit. A call whose await is cancelled is done all the same; only its result is lost. Instants are seconds
+since the epoch, kept to the microsecond, and passed in.
+
+Three protocols, so that each room asks for no more than it needs: `Queue` moves deliveries, `History` reads what has
+become of them, `Housekeeping` is for what is kept beside them. `Store` is all three.
+
+Must never: know HTTP, the configuration, or retry rules.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from hookd.domain.backlog import Backlog
 from hookd.domain.deliveries import Attempt, ClaimRequest, GenerationRef, Lease, Settlement, State
 from hookd.domain.events import Receipt, SpentMark, Submission
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
 
 
-class Store(Protocol):
-    """A durable queue with history.
-
-    Instants are seconds since the epoch, kept to the microsecond, and passed in; the store reads no clock.
-    A call whose await is cancelled is done all the same; only its result is lost.
-    """
+class Queue(Protocol):
+    """What moves deliveries: taking in, claiming, settling, and retrying or cancelling by hand."""
 
     async def enqueue(self, batch: Sequence[Submission], *, now: float, limit: int) -> tuple[Receipt, ...]:
         """Store every event of the batch with its deliveries, or nothing at all.
@@ -94,74 +96,23 @@ class Store(Protocol):
         """
         ...
 
-    async def set_back(self, *, by_s: float, now: float) -> None:
-        """Bring every instant after `now` at which something is due `by_s` seconds nearer, but not before `now`.
+    async def backlog(self) -> Backlog:
+        """What waits, as far as is known here: everything this process has been answered counts. Does no I/O."""
+        ...
 
-        For a wall clock that was set back: what was due in a minute still is. In bounded steps, between which other
-        calls go on. Neither `clock_seen` nor the newest event is then in the future any more.
+    async def wait_for_work(self) -> Backlog:
+        """Return what waits when something may be claimed sooner than at the last call, and every few seconds.
+
+        Returns too when what is paused has changed, and when writing has begun or ceased to work. For one waiter.
         """
         ...
 
-    async def clock_seen(self) -> float | None:
-        """The latest instant that the wall clock is known to have shown, by `note_clock` or by the newest event."""
-        ...
+    async def probe(self) -> None:
+        """Find out whether writing works, by a tiny durable write; settles what `Backlog.fault` says.
 
-    async def note_clock(self, *, now: float) -> None:
-        """Remember across restarts what the wall clock shows; the last note counts, also an earlier instant."""
-        ...
-
-    async def earliest_due(self) -> Mapping[str, float]:
-        """For each webhook with unfinished deliveries, an instant before which none of them can be claimed.
-
-        Cheap: called before every claim.
+        Raises:
+            StoreUnavailable: nothing can be written now.
         """
-        ...
-
-    async def wait_for_work(self) -> None:
-        """Return when `earliest_due` may have changed for the sooner since the last call (the doorbell).
-
-        Rings too when `paused` has changed, and when writing works again after a failure. For one waiter.
-        """
-        ...
-
-    async def holds(self) -> Mapping[str, float]:
-        """Until when each webhook waits as a whole (`Settlement.hold_until`); kept across restarts.
-
-        Past ones may be missing.
-        """
-        ...
-
-    async def pause(self, webhook: str, *, now: float) -> None:
-        """Park the webhook until `resume`, across restarts; rings the doorbell. Again: the first instant stays."""
-        ...
-
-    async def resume(self, webhook: str) -> bool:
-        """End a pause; rings the doorbell. Returns whether the webhook was paused."""
-        ...
-
-    def paused(self) -> Mapping[str, float]:
-        """The paused webhooks, and since when (seconds since the epoch). Costs nothing."""
-        ...
-
-    async def spent(self) -> tuple[SpentMark, ...]:
-        """Every mark of a one-shot that has run, the latest first."""
-        ...
-
-    async def rearm(self, task: str, digest: str) -> bool:
-        """Forget that this definition of a task has run. Returns whether it had."""
-        ...
-
-    async def watch_schedules(self, keys: Collection[str], *, now: float) -> Mapping[str, float]:
-        """Remember exactly these schedules from now on, and forget the others.
-
-        Returns:
-            For each, the instant up to which its moments are dealt with: when it was first watched, or `note_alive`'s
-            last instant if that is later; `now` for one that was not watched before.
-        """
-        ...
-
-    async def note_alive(self, *, now: float) -> None:
-        """Note that every moment up to `now` is dealt with."""
         ...
 
     async def retry(self, delivery_id: str, *, now: float) -> State | None:
@@ -196,6 +147,10 @@ class Store(Protocol):
         """
         ...
 
+
+class History(Protocol):
+    """What has become of events and deliveries. Only reads."""
+
     async def delivery(self, delivery_id: str) -> DeliveryRecord | None:
         """One delivery with its body and attempts, or None."""
         ...
@@ -223,7 +178,11 @@ class Store(Protocol):
         ...
 
     async def totals(self) -> Mapping[State, int]:
-        """How many deliveries are in each state, once everything asked before is done."""
+        """How many deliveries are in each state."""
+        ...
+
+    async def spent(self) -> tuple[SpentMark, ...]:
+        """Every mark of a one-shot that has run, the latest first."""
         ...
 
     async def last_died(self) -> float | None:
@@ -241,20 +200,49 @@ class Store(Protocol):
         """The last of the kept events whose ids lie between two, both included, in order of the ids, the last first."""
         ...
 
-    def pending_count(self) -> int:
-        """How many deliveries are unfinished. Costs nothing."""
+
+class Housekeeping(Protocol):
+    """What is kept beside the deliveries: pauses, marks, schedules, the clock; and what is deleted."""
+
+    async def pause(self, webhook: str, *, now: float) -> None:
+        """Park the webhook until `resume`, across restarts. Again: the first instant stays."""
         ...
 
-    def fault(self) -> str | None:
-        """Why the last write failed, fit for an operator; None while writing works. Costs nothing."""
+    async def resume(self, webhook: str) -> bool:
+        """End a pause. Returns whether the webhook was paused."""
         ...
 
-    async def probe(self) -> None:
-        """Find out whether writing works, by a tiny durable write; settles what `fault` says.
+    async def rearm(self, task: str, digest: str) -> bool:
+        """Forget that this definition of a task has run. Returns whether it had."""
+        ...
 
-        Raises:
-            StoreUnavailable: nothing can be written now.
+    async def watch_schedules(self, keys: Collection[str], *, now: float) -> Mapping[str, float]:
+        """Remember exactly these schedules from now on, and forget the others.
+
+        Returns:
+            For each, the instant up to which its moments are dealt with: when it was first watched, or `note_alive`'s
+            last instant if that is later; `now` for one that was not watched before.
         """
+        ...
+
+    async def note_alive(self, *, now: float) -> None:
+        """Note that every moment up to `now` is dealt with."""
+        ...
+
+    async def set_back(self, *, by_s: float, now: float) -> None:
+        """Bring every instant after `now` at which something is due `by_s` seconds nearer, but not before `now`.
+
+        For a wall clock that was set back: what was due in a minute still is. In bounded steps, between which other
+        calls go on. Neither `clock_seen` nor the newest event is then in the future any more.
+        """
+        ...
+
+    async def clock_seen(self) -> float | None:
+        """The latest instant that the wall clock is known to have shown, by `note_clock` or by the newest event."""
+        ...
+
+    async def note_clock(self, *, now: float) -> None:
+        """Remember across restarts what the wall clock shows; the last note counts, also an earlier instant."""
         ...
 
     async def prune(self, *, delivered_before: float, dead_before: float, limit: int) -> int:
@@ -271,6 +259,18 @@ class Store(Protocol):
         """
         ...
 
+
+class Store(Queue, History, Housekeeping, Protocol):
+    """A durable queue with history."""
+
+    async def flush(self) -> None:
+        """Return when everything that was asked before is done, and answered. Raises StoreUnavailable when closed."""
+        ...
+
+    async def heartbeat(self) -> None:
+        """Return when the store's own machinery answers, whether or not writing works: it hangs where that does."""
+        ...
+
     async def close(self) -> None:
-        """Finish what was asked, then release the file. Calls made afterwards raise StoreUnavailable."""
+        """Finish what was asked, then release the store. Calls made afterwards raise StoreUnavailable."""
         ...

@@ -155,9 +155,9 @@ class Desk:
         async with asyncio.timeout(10):
             while self.reporter._waiting or self.reporter._wake.is_set():
                 await asyncio.sleep(0.005)
-            await self.store.totals()
+            await self.store.flush()
             await asyncio.sleep(0)
-            await self.store.totals()
+            await self.store.flush()
 
     async def until_told(self, count: int) -> list[EventRecord]:
         async with asyncio.timeout(10):

@@ -229,7 +229,7 @@ async def test_nothing_to_probe_with_is_no_reason_to_hurry(tmp_path: Path, recei
         stage.advance(FIRST_PAUSE_S + 1)
         before = len(stage.commits)
         for _ in range(20):
-            await stage.store.totals()
+            await stage.store.flush()
             await asyncio.sleep(0.01)
         assert len(stage.commits) - before < 10
         answer.set()

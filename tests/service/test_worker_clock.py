@@ -79,16 +79,16 @@ async def test_set_back_between_a_look_at_it_and_a_claim(
         for count in (1, 2):
             await stage.take_in(1)
             await stage.until(lambda count=count: len(receiver.requests) == count)
-        look = stage.store.earliest_due
+        claim = stage.store.claim
 
-        async def set_back_meanwhile() -> Any:
+        async def set_back_meanwhile(*args: Any, **kwargs: Any) -> Any:
             monkeypatch.undo()
             clock.ahead_s = 0.0
             first.set()
             await asyncio.sleep(0.2)
-            return await look()
+            return await claim(*args, **kwargs)
 
-        monkeypatch.setattr(stage.store, "earliest_due", set_back_meanwhile)
+        monkeypatch.setattr(stage.store, "claim", set_back_meanwhile)
         await stage.take_in(1)
         await stage.until(lambda: len(receiver.requests) >= 3)
         rest.set()
@@ -202,7 +202,7 @@ async def test_set_back_while_a_result_cannot_be_recorded(
         await stage.until(recorded)
         (waiting,) = await stage.records()
         assert waiting.due_at == pytest.approx(stage.clock.now() + 600, abs=15)
-        assert (await stage.store.holds())["w"] == waiting.due_at
+        assert (await stage.store.backlog()).holds["w"] == waiting.due_at
 
 
 async def test_set_back_a_hold_ends_as_soon_as_before(tmp_path: Path, receiver: Recorder) -> None:

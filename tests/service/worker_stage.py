@@ -97,7 +97,7 @@ class Stage:
         return self.lane_of("w")
 
     def lane_of(self, name: str) -> LaneState:
-        return self.worker.lane_states()[name]
+        return self.worker.lane_states(paused=())[name]
 
     def attempts(self, name: str) -> int:
         """How many attempts have ended."""

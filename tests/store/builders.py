@@ -13,6 +13,8 @@ from hookd.store.contract import Store
 T0 = 1_700_000_000.0
 LEASE_S = 30.0
 LIMIT = 1_000_000
+RINGS_S = 2.0
+"""The doorbell has rung by then: well before `wait_for_work` returns by itself."""
 
 DELIVERED = Settlement(State.DELIVERED, counted=True)
 DEAD = Settlement(State.DEAD, counted=True, detail="retries used up")
@@ -111,10 +113,10 @@ async def facts(store: Store) -> list[object]:
     """What a store keeps in memory besides the file, to be compared with what a reopened one reads from it."""
     return [
         await store.totals(),
-        store.pending_count(),
+        (await store.backlog()).pending,
         await store.lanes(),
-        await store.holds(),
-        dict(store.paused()),
+        (await store.backlog()).holds,
+        dict((await store.backlog()).paused),
         await store.spent(),
     ]
 

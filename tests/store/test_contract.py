@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hookd.domain.backlog import Backlog
 from hookd.domain.deliveries import ClaimRequest, Lease, Outcome, Reason, Settlement, State
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
 from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelivery, Submission
@@ -17,6 +18,7 @@ from tests.store.builders import (
     DEAD,
     DELIVERED,
     LEASE_S,
+    RINGS_S,
     T0,
     attempt_of,
     claim,
@@ -98,7 +100,7 @@ class TestEnqueue:
         batch = [to("w", "v") for _ in range(300)]
         receipts = await enqueue(store, *batch)
         assert [receipt.event_id for receipt in receipts] == [item.event.id for item in batch]
-        assert store.pending_count() == 600
+        assert (await store.backlog()).pending == 600
 
     async def test_an_empty_batch_is_nothing(self, store: Store) -> None:
         assert await enqueue(store) == ()
@@ -107,13 +109,13 @@ class TestEnqueue:
         (first,) = await enqueue(store, to("w", "v", event=posted("x")))
         (second,) = await enqueue(store, to("w", "v", event=posted("x")))
         assert second == dataclasses.replace(first, duplicate=True)
-        assert store.pending_count() == 2
+        assert (await store.backlog()).pending == 2
 
     async def test_the_same_event_twice_in_a_batch_is_stored_once(self, store: Store) -> None:
         first, second = await enqueue(store, to("w", event=posted("x")), to("w", event=posted("x")))
         assert (first.duplicate, second.duplicate) == (False, True)
         assert second.deliveries == first.deliveries
-        assert store.pending_count() == 1
+        assert (await store.backlog()).pending == 1
 
     async def test_a_conflict_refuses_the_whole_batch(self, store: Store) -> None:
         await enqueue(store, to("w", event=posted("x", "one")))
@@ -121,7 +123,7 @@ class TestEnqueue:
             await enqueue(store, to("w", event=posted("new")), to("w", event=posted("x", "two")))
         assert (caught.value.event_id, caught.value.index) == ("x", 1)
         assert await store.event("new") is None
-        assert store.pending_count() == 1
+        assert (await store.backlog()).pending == 1
 
     async def test_a_conflict_within_a_batch_refuses_it(self, store: Store) -> None:
         with pytest.raises(IdConflict) as caught:
@@ -138,7 +140,7 @@ class TestEnqueue:
         with pytest.raises(IdConflict):
             await enqueue(store, to("w", event=Event("x")))
         assert not (await neighbour)[0].duplicate
-        assert store.pending_count() == 2
+        assert (await store.backlog()).pending == 2
 
     async def test_a_refused_call_leaves_its_neighbours_alone(self, store: Store) -> None:
         await enqueue(store, to("w", event=posted("x", "one")))
@@ -151,14 +153,14 @@ class TestEnqueue:
         assert isinstance(outcomes[1], IdConflict)
         assert isinstance(outcomes[2], tuple)
         assert not outcomes[2][0].duplicate
-        assert store.pending_count() == 3
+        assert (await store.backlog()).pending == 3
 
     async def test_of_fifty_racing_one_is_stored(self, store: Store) -> None:
         racing = await asyncio.gather(*(enqueue(store, to("w", event=posted("x"))) for _ in range(50)))
         receipts = [receipt for (receipt,) in racing]
         assert [receipt.duplicate for receipt in receipts].count(False) == 1
         assert len({receipt.deliveries for receipt in receipts}) == 1
-        assert store.pending_count() == 1
+        assert (await store.backlog()).pending == 1
 
     async def test_a_value_that_cannot_be_stored_fails_its_own_call_only(self, store: Store) -> None:
         outcomes = await asyncio.gather(
@@ -169,8 +171,8 @@ class TestEnqueue:
         )
         assert [isinstance(outcome, ValueError) for outcome in outcomes] == [False, True, False]
         assert await store.event("bad") is None
-        assert store.pending_count() == 2
-        assert store.fault() is None
+        assert (await store.backlog()).pending == 2
+        assert (await store.backlog()).fault is None
 
     async def test_a_delivery_id_given_twice_fails_its_own_call_only(self, store: Store) -> None:
         twice = to("w")
@@ -189,7 +191,7 @@ class TestLimit:
         with pytest.raises(PendingLimitTooSmall):
             await enqueue(store, to("w", "w", "w", "w", event=posted("x")), limit=3)
         assert await store.event("x") is None
-        assert store.pending_count() == 3
+        assert (await store.backlog()).pending == 3
 
     async def test_calls_together_do_not_pass_it(self, store: Store) -> None:
         outcomes = await asyncio.gather(
@@ -201,7 +203,7 @@ class TestLimit:
             True,
             True,
         ]
-        assert store.pending_count() == 4
+        assert (await store.backlog()).pending == 4
 
     async def test_what_is_being_sent_counts_and_what_is_finished_does_not(self, store: Store) -> None:
         await enqueue(store, to("w"), limit=1)
@@ -310,7 +312,8 @@ class TestLostLease:
             assert not await settle(store, stale, settlement)
 
         assert await record(store, stale.delivery_id) == before
-        assert (await store.totals(), await store.lanes(), await store.holds()) == (totals, lanes, {})
+        assert (await store.totals(), await store.lanes()) == (totals, lanes)
+        assert (await store.backlog()).holds == {}
         assert await settle(store, fresh)
         assert (await record(store, stale.delivery_id)).state is State.DELIVERED
 
@@ -427,28 +430,28 @@ class TestHolds:
         await enqueue(store, to("v"), *(to("w") for _ in range(3)))
         for lease, until in zip(await claim(store), (T0 + 10, T0 + 30, T0 + 20), strict=True):
             await settle(store, lease, retry_at(T0 + 40, hold_until=until))
-        assert await store.holds() == {"w": T0 + 30}
+        assert (await store.backlog()).holds == {"w": T0 + 30}
 
 
 class TestWaiting:
     async def test_nothing_waits_at_first(self, store: Store) -> None:
-        assert (await store.earliest_due(), await store.lanes(), store.pending_count()) == ({}, {}, 0)
+        assert (await store.backlog(), await store.lanes()) == (Backlog(), {})
 
     async def test_the_earliest_due_follows(self, store: Store) -> None:
         await enqueue(store, to("w"), now=T0 + 2)
         await enqueue(store, to("w", "v"), now=T0 + 1)
-        assert await store.earliest_due() == {"w": T0 + 1, "v": T0 + 1}
+        assert (await store.backlog()).earliest_due == {"w": T0 + 1, "v": T0 + 1}
         first = await claim_one(store, now=T0 + 5)
-        assert (await store.earliest_due())["w"] == T0 + 2
+        assert (await store.backlog()).earliest_due["w"] == T0 + 2
         await claim_one(store, now=T0 + 5)
-        assert (await store.earliest_due())["w"] == T0 + 5 + LEASE_S
+        assert (await store.backlog()).earliest_due["w"] == T0 + 5 + LEASE_S
         await settle(store, first, retry_at(T0 + 7))
-        assert (await store.earliest_due())["w"] == T0 + 7
+        assert (await store.backlog()).earliest_due["w"] == T0 + 7
 
     async def test_a_webhook_without_anything_waiting_is_missing(self, store: Store) -> None:
         await enqueue(store, to("w"))
         await settle(store, await claim_one(store))
-        assert (await store.earliest_due(), await store.lanes(), store.pending_count()) == ({}, {}, 0)
+        assert (await store.backlog(), await store.lanes()) == (Backlog(), {})
 
     async def test_lanes_count_and_tell_the_oldest(self, store: Store) -> None:
         await enqueue(store, to("w"), now=T0 + 1)
@@ -469,13 +472,31 @@ class TestWaiting:
 
     async def test_the_doorbell_rings_for_what_can_be_claimed_sooner(self, store: Store) -> None:
         await enqueue(store, to("w"))
-        await asyncio.wait_for(store.wait_for_work(), 5)
+        await asyncio.wait_for(store.wait_for_work(), RINGS_S)
         waiting = asyncio.ensure_future(store.wait_for_work())
         lease = await claim_one(store)
-        await store.totals()
+        await store.flush()
         assert not waiting.done()
         await settle(store, lease, retry_at(T0 + 1))
-        await asyncio.wait_for(waiting, 5)
+        assert await asyncio.wait_for(waiting, RINGS_S) == await store.backlog()
+
+    async def test_what_waits_is_one_value_that_never_changes(self, store: Store) -> None:
+        await enqueue(store, to("w", "v"))
+        seen = await store.backlog()
+        await settle(store, await claim_one(store), retry_at(T0 + 5, hold_until=T0 + 5))
+        await store.pause("v", now=T0 + 1)
+        assert seen == Backlog(earliest_due={"w": T0, "v": T0}, pending=2)
+        assert await store.backlog() == Backlog(
+            earliest_due={"w": T0 + 5, "v": T0}, holds={"w": T0 + 5}, paused={"v": T0 + 1}, pending=2
+        )
+
+    async def test_a_flush_comes_after_everything_that_was_asked_before(self, store: Store) -> None:
+        asked = [asyncio.ensure_future(enqueue(store, to("w"))) for _ in range(20)]
+        await asyncio.sleep(0)
+        await store.flush()
+        assert (await store.backlog()).pending == 20
+        await asyncio.gather(*asked)
+        await store.heartbeat()
 
 
 class TestListings:
@@ -579,7 +600,7 @@ class TestPrune:
         await enqueue(store, to("w"), to("v"))
         await claim_one(store)
         assert await store.prune(delivered_before=T0 + 1e6, dead_before=T0 + 1e6, limit=100) == 0
-        assert store.pending_count() == 2
+        assert (await store.backlog()).pending == 2
 
     async def test_an_event_stays_as_long_as_one_of_its_deliveries(self, store: Store) -> None:
         submission = to("w", "v", event=posted("x"))
@@ -639,9 +660,7 @@ class TestReopen:
             await store.events(limit=100),
             await store.totals(),
             await store.lanes(),
-            await store.holds(),
-            await store.earliest_due(),
-            store.pending_count(),
+            await store.backlog(),
         ]
 
     async def test_a_closed_store_does_what_was_asked_and_nothing_more(self, open_store: OpenStore) -> None:
@@ -650,12 +669,12 @@ class TestReopen:
         await asyncio.sleep(0)
         await store.close()
         assert len(await asyncio.gather(*asked)) == 20
-        for call in (enqueue(store, to("w")), store.probe(), store.totals(), store.event("x")):
+        for call in (enqueue(store, to("w")), store.probe(), store.totals(), store.flush(), store.event("x")):
             with pytest.raises(StoreUnavailable):
                 await call
         await store.close()
-        assert (await open_store()).pending_count() == 20
+        assert (await (await open_store()).backlog()).pending == 20
 
     async def test_a_probe_of_a_healthy_store_finds_no_fault(self, store: Store) -> None:
         await store.probe()
-        assert store.fault() is None
+        assert (await store.backlog()).fault is None

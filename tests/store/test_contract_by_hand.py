@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hookd.domain.backlog import Backlog
 from hookd.domain.deliveries import Lease, Settlement, State
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Event, NewDelivery, Submission
@@ -15,6 +16,7 @@ from tests.store.builders import (
     DEAD,
     DELIVERED,
     LEASE_S,
+    RINGS_S,
     T0,
     claim,
     claim_one,
@@ -123,8 +125,8 @@ class TestRetry:
         )
         assert await store.totals() == {**dict.fromkeys(State, 0), State.PENDING: 1}
         assert await store.lanes() == {"w": LaneStats(1, 0, T0)}
-        assert store.pending_count() == 1
-        assert await store.earliest_due() == {"w": T0 + 9}
+        assert (await store.backlog()).pending == 1
+        assert (await store.backlog()).earliest_due == {"w": T0 + 9}
 
     @pytest.mark.parametrize("state", FINISHED)
     async def test_its_attempts_go_on_counting(self, store: Store, state: State) -> None:
@@ -184,12 +186,12 @@ class TestRetry:
 
     async def test_the_doorbell_rings(self, store: Store) -> None:
         delivery_id = await in_state(store, State.DEAD)
-        await asyncio.wait_for(store.wait_for_work(), 5)
+        await asyncio.wait_for(store.wait_for_work(), RINGS_S)
         waiting = asyncio.ensure_future(store.wait_for_work())
-        await store.totals()
+        await store.flush()
         assert not waiting.done()
         await store.retry(delivery_id, now=T0 + 1)
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, RINGS_S)
 
     async def test_beside_a_claim_it_is_not_forgotten(self, store: Store) -> None:
         dead = await in_state(store, State.DEAD)
@@ -229,7 +231,7 @@ class TestCancel:
             before, state=State.CANCELLED, due_at=None, finished_at=T0 + 9
         )
         assert await store.totals() == {**dict.fromkeys(State, 0), State.CANCELLED: 1}
-        assert (await store.lanes(), await store.earliest_due(), store.pending_count()) == ({}, {}, 0)
+        assert (await store.backlog(), await store.lanes()) == (Backlog(), {})
         assert await claim(store, now=T0 + 1e6) == ()
 
     @pytest.mark.parametrize("state", [State.SENDING, *FINISHED])
@@ -262,7 +264,7 @@ class TestCancel:
             taken = [lease.delivery_id for lease in leases]
             assert was is (State.SENDING if delivery_id in taken else State.PENDING)
             await asyncio.gather(*(settle(store, lease) for lease in leases))
-        assert store.pending_count() == 0
+        assert (await store.backlog()).pending == 0
 
     async def test_cancelled_twice_at_once_it_ends_once(self, store: Store) -> None:
         (delivery_id,) = await many(store, 1)
@@ -355,9 +357,9 @@ class TestRetryMatching:
     async def test_a_dry_run_changes_nothing(self, store: Store) -> None:
         await many(store, 30, DEAD)
         records = [await record(store, key) for key in await listed(store)]
-        before = [await facts(store), await store.earliest_due()]
+        before = [await facts(store), (await store.backlog()).earliest_due]
         assert await self.retried(store, dry_run=True, state=State.DEAD) == (30, 0)
-        assert [await facts(store), await store.earliest_due()] == before
+        assert [await facts(store), (await store.backlog()).earliest_due] == before
         assert [await record(store, key) for key in await listed(store)] == records
 
     @pytest.mark.parametrize("state", [State.DEAD, State.DELIVERED, None])
@@ -366,7 +368,7 @@ class TestRetryMatching:
         await many(store, 2600, DEAD if state is State.DEAD else DELIVERED)
         assert await self.retried(store, dry_run=True, state=state) == (2600, 0)
         assert await self.retried(store, state=state) == (2600, 2600)
-        assert store.pending_count() == 2600
+        assert (await store.backlog()).pending == 2600
         before = await facts(store)
         await store.close()
         store = await open_store()
@@ -426,11 +428,11 @@ class TestRetryMatching:
 
 class TestPause:
     async def test_a_pause_is_seen_at_once_and_its_first_instant_stays(self, store: Store) -> None:
-        assert store.paused() == {}
+        assert (await store.backlog()).paused == {}
         await store.pause("w", now=T0 + 0.5)
         await store.pause("wéb ☃", now=T0 + 1)
         await store.pause("w", now=T0 + 2)
-        assert store.paused() == {"w": T0 + 0.5, "wéb ☃": T0 + 1}
+        assert (await store.backlog()).paused == {"w": T0 + 0.5, "wéb ☃": T0 + 1}
 
     async def test_resume_tells_whether_it_was_paused(self, store: Store) -> None:
         await store.pause("w", now=T0)
@@ -439,32 +441,32 @@ class TestPause:
             False,
             False,
         ]
-        assert store.paused() == {}
+        assert (await store.backlog()).paused == {}
         await store.pause("w", now=T0 + 7)
-        assert store.paused() == {"w": T0 + 7}
+        assert (await store.backlog()).paused == {"w": T0 + 7}
 
     async def test_what_changes_the_paused_webhooks_rings_the_doorbell(self, store: Store) -> None:
         await store.pause("w", now=T0)
-        await asyncio.wait_for(store.wait_for_work(), 5)
+        await asyncio.wait_for(store.wait_for_work(), RINGS_S)
         waiting = asyncio.ensure_future(store.wait_for_work())
         await store.pause("w", now=T0 + 1)
         await store.resume("u")
         assert not waiting.done()
         await store.resume("w")
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, RINGS_S)
 
     async def test_what_was_handed_out_does_not_change(self, store: Store) -> None:
         await store.pause("w", now=T0)
-        seen = store.paused()
+        seen = (await store.backlog()).paused
         await asyncio.gather(store.pause("v", now=T0), store.resume("w"))
         assert seen == {"w": T0}
-        assert store.paused() == {"v": T0}
+        assert (await store.backlog()).paused == {"v": T0}
 
     async def test_calls_together_are_done_in_order(self, store: Store) -> None:
         await asyncio.gather(store.pause("w", now=T0), store.resume("w"), store.pause("w", now=T0 + 1))
-        assert store.paused() == {"w": T0 + 1}
+        assert (await store.backlog()).paused == {"w": T0 + 1}
         await asyncio.gather(store.pause("v", now=T0), store.resume("v"))
-        assert store.paused() == {"w": T0 + 1}
+        assert (await store.backlog()).paused == {"w": T0 + 1}
 
     async def test_it_survives_reopening(self, open_store: OpenStore) -> None:
         store = await open_store()
@@ -473,10 +475,10 @@ class TestPause:
         await store.resume("v")
         await store.close()
         store = await open_store()
-        assert store.paused() == {"w": T0 + 0.25}
+        assert (await store.backlog()).paused == {"w": T0 + 0.25}
         assert await store.resume("w")
         await store.close()
-        assert (await open_store()).paused() == {}
+        assert (await (await open_store()).backlog()).paused == {}
 
 
 class TestReopen:
@@ -488,12 +490,14 @@ class TestReopen:
         async def hold() -> None:
             nonlocal store
             before = await facts(store)
-            earliest = await store.earliest_due()
+            earliest = (await store.backlog()).earliest_due
             await store.close()
             store = await open_store()
             assert await facts(store) == before
-            assert earliest.keys() == (await store.earliest_due()).keys()
-            assert all(earliest[name] <= due_at for name, due_at in (await store.earliest_due()).items())
+            assert earliest.keys() == (await store.backlog()).earliest_due.keys()
+            assert all(
+                earliest[name] <= due_at for name, due_at in (await store.backlog()).earliest_due.items()
+            )
 
         await hold()
         for delivery_id in (delivered, dead, cancelled):

@@ -48,7 +48,7 @@ async def test_what_is_due_later_is_set_back(store: Store) -> None:
     await settle(store, later, retry_at(T0 + 2 * HOUR_S, hold_until=T0 + 2 * HOUR_S), now=T0)
     now = T0 - HOUR_S
     await store.set_back(by_s=HOUR_S, now=now)
-    due = await store.earliest_due()
+    due = (await store.backlog()).earliest_due
     assert due["soon"] <= now + 60
     assert due["later"] <= now + 2 * HOUR_S
     assert due["now"] <= now
@@ -81,7 +81,7 @@ async def test_many_are_set_back_in_steps(store: Store) -> None:
     await enqueue(store, *(to("w") for _ in range(count)), now=T0 + HOUR_S)
     await store.set_back(by_s=HOUR_S, now=T0)
     assert len(await claim(store, "w", slots=1000, now=T0)) == 1000
-    assert store.pending_count() == count
+    assert (await store.backlog()).pending == count
 
 
 async def test_what_came_before_the_clock_was_set_back_is_set_back_with_the_rest(store: Store) -> None:
@@ -106,7 +106,7 @@ async def test_the_first_of_those_that_wait_is_hastened(store: Store) -> None:
     await settle(store, first, retry_at(T0 + 60), now=T0)
     await settle(store, second, retry_at(T0 + 120), now=T0)
     assert await store.make_due("w", now=T0 + 1)
-    assert (await store.earliest_due())["w"] <= T0 + 1
+    assert (await store.backlog()).earliest_due["w"] <= T0 + 1
     (lease,) = await claim(store, "w", now=T0 + 1)
     assert lease.delivery_id == first.delivery_id
     assert not await store.make_due("nobody", now=T0 + 1)

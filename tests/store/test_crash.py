@@ -19,6 +19,7 @@ from hookd.store.sqlite import SqliteStore, deep_check
 from tests.store.builders import (
     DEAD,
     DELIVERED,
+    RINGS_S,
     T0,
     claim,
     claim_one,
@@ -165,7 +166,7 @@ async def test_what_an_io_error_undid_has_not_run(tmp_path: Path) -> None:
         assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
         await until_it_writes(store)
         assert [mark.task for mark in await store.spent()] == ["before"]
-        assert store.paused() == {}
+        assert (await store.backlog()).paused == {}
         receipts = [(await enqueue(store, once(task=task)))[0] for task in ("before", "one-shot", "one-shot")]
         assert [len(receipt.deliveries) for receipt in receipts] == [0, 1, 0]
 
@@ -213,23 +214,24 @@ async def test_after_an_io_error_the_file_is_opened_anew(tmp_path: Path) -> None
         with no_file_grows_past(1):
             with pytest.raises(StoreUnavailable, match="cannot be written"):
                 await enqueue(store, to("w"))
-            assert "cannot be written" in (store.fault() or "")
+            assert "cannot be written" in ((await store.backlog()).fault or "")
             for refused in (settle(store, lease), store.probe(), claim(store)):
                 with pytest.raises(StoreUnavailable, match="I/O error"):
                     await refused
         await until_it_writes(store)
-        assert store.fault() is None
+        assert (await store.backlog()).fault is None
         assert log.stat().st_size < log_size, "nothing is added to a log that may have lost a part"
-        await asyncio.wait_for(store.wait_for_work(), 5)
+        await asyncio.wait_for(store.wait_for_work(), RINGS_S)
         assert await picture(store) == before
         assert await settle(store, lease)
         await enqueue(store, to("w"))
-        assert store.pending_count() == 50
+        assert (await store.backlog()).pending == 50
     assert deep_check(path) == []
 
 
 async def picture(store: SqliteStore) -> list[object]:
-    return [await store.totals(), await store.lanes(), await store.earliest_due(), await listed(store)]
+    due = (await store.backlog()).earliest_due
+    return [await store.totals(), await store.lanes(), due, await listed(store)]
 
 
 async def test_a_file_that_vanished_after_an_error_is_not_replaced(tmp_path: Path) -> None:
@@ -275,14 +277,14 @@ async def test_a_full_disk_refuses_all_writes_and_recovers(small_disk: Path) -> 
             return_exceptions=True,
         )
         assert {type(outcome) for outcome in refused} == {StoreUnavailable}
-        assert "full" in (store.fault() or "")
+        assert "full" in ((await store.backlog()).fault or "")
         assert await picture(store) == before
         assert (await record(store, first.delivery_id)).state is State.SENDING
 
         ballast.unlink()
         await store.probe()
-        assert store.fault() is None
-        await asyncio.wait_for(store.wait_for_work(), 5)
+        assert (await store.backlog()).fault is None
+        await asyncio.wait_for(store.wait_for_work(), RINGS_S)
         assert await settle(store, first, DELIVERED)
         assert await settle(store, second, retry_at(0.0))
         assert len(await claim(store, slots=20)) == 19
@@ -318,7 +320,7 @@ async def test_a_full_disk_refuses_what_is_asked_by_hand(small_disk: Path) -> No
             return_exceptions=True,
         )
         assert {type(outcome) for outcome in refused} == {StoreUnavailable}
-        assert "full" in (store.fault() or "")
+        assert "full" in ((await store.backlog()).fault or "")
         assert [await facts(store), *[await record(store, key) for key in await listed(store)]] == before
 
         ballast.unlink()
@@ -338,9 +340,9 @@ async def test_a_store_opens_on_a_full_disk(small_disk: Path) -> None:
         await enqueue(store, to("w"))
     fill(ballast)
     async with opened(path) as store:
-        assert store.pending_count() == 1
+        assert (await store.backlog()).pending == 1
         with pytest.raises(StoreUnavailable):
             await enqueue(store, to("w"))
         ballast.unlink()
         await enqueue(store, to("w"))
-        assert store.pending_count() == 2
+        assert (await store.backlog()).pending == 2

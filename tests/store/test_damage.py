@@ -30,7 +30,7 @@ async def test_it_is_left_alone_and_used_again_where_it_is_sound(tmp_path: Path)
         await store._write(malformed)
     with pytest.raises(StoreUnavailable, match="hookd check --store"):
         await enqueue(store, to("w"))
-    assert "seems damaged" in (store.fault() or "")
+    assert "seems damaged" in ((await store.backlog()).fault or "")
     await asyncio.wait_for(until_it_writes(store), 5)
     assert len(await listed(store)) == 1
     await store.close()

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from hookd.domain.backlog import Backlog
 from hookd.domain.deliveries import State
 from hookd.domain.errors import StoreUnusable
 from hookd.domain.history import DeliveryFilter, LaneStats
@@ -23,7 +24,7 @@ from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.claim import NEXT_DUE
 from hookd.store.sqlite.lock import FileLock
 from hookd.store.sqlite.open import _connect, migrate, open_database, packaged_migrations, schema_version
-from tests.store.builders import T0, claim, enqueue, facts, listed, once, record, settle, to
+from tests.store.builders import RINGS_S, T0, claim, enqueue, facts, listed, once, record, settle, to
 
 PAGE = 4096
 
@@ -46,6 +47,13 @@ async def refusal(path: Path) -> str:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "hookd.db"
+
+
+async def test_what_waits_is_looked_at_now_and_then(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hookd.store.sqlite.store.REFRESH_S", 0.01)
+    store = await SqliteStore.open(path)
+    assert await asyncio.wait_for(store.wait_for_work(), RINGS_S) == Backlog()
+    await store.close()
 
 
 class TestFile:
@@ -72,7 +80,7 @@ class TestFile:
         assert not link.with_name("link.db.lock").exists()
         lock.release()
         store = await SqliteStore.open(link)
-        assert store.pending_count() == 900
+        assert (await store.backlog()).pending == 900
         await store.close()
 
     async def test_the_log_stays_bounded(self, path: Path) -> None:
@@ -286,7 +294,7 @@ class TestDamaged:
         shutil.copy(f"{path}-wal", f"{copy}-wal")
         await store.close()
         again = await SqliteStore.open(copy)
-        assert again.pending_count() == 902
+        assert (await again.backlog()).pending == 902
         await again.close()
 
 

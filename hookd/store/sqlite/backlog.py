@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hookd.domain.deliveries import State
-from hookd.store.sqlite.encoding import STATES
+from hookd.store.sqlite.encoding import STATES, seconds
 
 OneShotKey = tuple[str, str]
 """A one-shot task that has run, by name and digest."""
@@ -58,15 +58,15 @@ class BacklogIndex:
     """What waits, by webhook, and how many deliveries are in each finished state.
 
     Attributes:
-        paused: since when (seconds since the epoch); never changed in place, so that whoever was handed it has it as it
-            was then.
+        holds: until when (seconds since the epoch); like `paused` never changed in place, since both are handed out.
+        paused: since when (seconds since the epoch).
     """
 
     unfinished: dict[str, int] = field(default_factory=dict)
     sending: dict[str, int] = field(default_factory=dict)
     earliest: dict[str, int] = field(default_factory=dict)
     finished: Counter[int] = field(default_factory=Counter)
-    holds: dict[str, int] = field(default_factory=dict)
+    holds: Mapping[str, float] = field(default_factory=dict)
     paused: Mapping[str, float] = field(default_factory=dict)
     total: int = 0
 
@@ -80,8 +80,9 @@ class BacklogIndex:
         self.total += change.unfinished.total()
         _add(self.unfinished, change.unfinished)
         _add(self.sending, change.sending)
-        for webhook, until in change.holds.items():
-            self.holds[webhook] = max(until, self.holds.get(webhook, until))
+        if change.holds:
+            longer = {name: max(seconds(at), self.holds.get(name, 0.0)) for name, at in change.holds.items()}
+            self.holds = {**self.holds, **longer}
         rings = self._follow_due(change) | self._follow_pauses(change)
         for webhook in change.unfinished:
             if webhook not in self.unfinished:

@@ -195,7 +195,8 @@ def _read_picture(connection: sqlite3.Connection) -> BacklogIndex:
         if sending:
             picture.sending[webhook] = sending
     picture.finished.update(dict(connection.execute("SELECT state, count FROM tallies").fetchall()))
-    picture.holds.update(connection.execute("SELECT webhook, hold_until FROM lanes").fetchall())
+    holds = connection.execute("SELECT webhook, hold_until FROM lanes").fetchall()
+    picture.holds = {webhook: seconds(until) for webhook, until in holds}
     paused = connection.execute("SELECT webhook, since FROM paused").fetchall()
     picture.paused = {webhook: seconds(since) for webhook, since in paused}
     return picture

@@ -6,10 +6,12 @@ Must never: touch the database itself, or block the loop.
 import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from hookd.domain.backlog import Backlog
 from hookd.domain.deliveries import Attempt, ClaimRequest, GenerationRef, Lease, Settlement, State
 from hookd.domain.events import Receipt, SpentMark, Submission
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
@@ -35,6 +37,9 @@ from hookd.store.sqlite.writer import BatchResult, Writer
 
 T = TypeVar("T")
 
+REFRESH_S = 5.0
+"""`wait_for_work` returns at least this often."""
+
 _LANES_STEP = 500
 _VACUUM_STEP = 60
 
@@ -53,6 +58,7 @@ class SqliteStore:
         self._picture = BacklogIndex()
         self._doorbell = asyncio.Event()
         self._fault: str | None = None
+        self._snapshot: Backlog | None = None
         self._calls = 0
 
     @classmethod
@@ -126,18 +132,27 @@ class SqliteStore:
         """See `Store.note_clock`."""
         await self._write(partial(due_times.note_clock, now=micros(now)))
 
-    async def earliest_due(self) -> Mapping[str, float]:
-        """See `Store.earliest_due`."""
-        return {webhook: seconds(due_at) for webhook, due_at in self._picture.earliest.items()}
+    async def backlog(self) -> Backlog:
+        """See `Store.backlog`."""
+        if self._snapshot is None:
+            picture = self._picture
+            self._snapshot = Backlog(
+                earliest_due={webhook: seconds(due_at) for webhook, due_at in picture.earliest.items()},
+                holds=picture.holds,
+                paused=picture.paused,
+                pending=picture.total,
+                fault=self._fault,
+            )
+        return self._snapshot
 
-    async def wait_for_work(self) -> None:
+    async def wait_for_work(self) -> Backlog:
         """See `Store.wait_for_work`."""
-        await self._doorbell.wait()
+        if not self._doorbell.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REFRESH_S):
+                    await self._doorbell.wait()
         self._doorbell.clear()
-
-    async def holds(self) -> Mapping[str, float]:
-        """See `Store.holds`."""
-        return {webhook: seconds(until) for webhook, until in self._picture.holds.items()}
+        return await self.backlog()
 
     async def pause(self, webhook: str, *, now: float) -> None:
         """See `Store.pause`."""
@@ -146,10 +161,6 @@ class SqliteStore:
     async def resume(self, webhook: str) -> bool:
         """See `Store.resume`."""
         return await self._write(partial(manual.resume, webhook=webhook))
-
-    def paused(self) -> Mapping[str, float]:
-        """See `Store.paused`."""
-        return self._picture.paused
 
     async def spent(self) -> tuple[SpentMark, ...]:
         """See `Store.spent`."""
@@ -251,16 +262,16 @@ class SqliteStore:
 
     async def totals(self) -> Mapping[State, int]:
         """See `Store.totals`."""
-        await self._do(Echo(self._future()))
+        await self.flush()
         return self._picture.totals()
 
-    def pending_count(self) -> int:
-        """See `Store.pending_count`."""
-        return self._picture.total
+    async def flush(self) -> None:
+        """See `Store.flush`."""
+        await self._do(Echo(self._future()))
 
-    def fault(self) -> str | None:
-        """See `Store.fault`."""
-        return self._fault
+    async def heartbeat(self) -> None:
+        """See `Store.heartbeat`: the thread that owns the file answers."""
+        await self._do(Echo(self._future()))
 
     async def probe(self) -> None:
         """See `Store.probe`."""
@@ -308,6 +319,7 @@ class SqliteStore:
     def _take_over(self, report: BatchResult) -> None:
         """Bring the picture up to the commit, ring, and let the callers go on: in this order."""
         rings = report.picture is not None
+        self._snapshot = None
         if report.picture is not None:
             self._picture = report.picture
         for change in report.changes:

@@ -28,7 +28,7 @@ LEASE_S = 60.0
 async def prove_claims(found: Findings, many: Path, few: Path, *, rounds: int, claims: int) -> None:
     """Claim and settle in turn from a store whose one lane has a backlog and from one with few pending."""
     stores = {"many": await SqliteStore.open(many), "few": await SqliteStore.open(few)}
-    counts = {name: store.pending_count() for name, store in stores.items()}
+    counts = {name: (await store.backlog()).pending for name, store in stores.items()}
     took: dict[str, list[float]] = {"many": [], "few": []}
     try:
         for store in stores.values():
