@@ -5,7 +5,6 @@ Must never: answer before the store has committed, or hold a rule about what an 
 
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any
 
 from hookd import intake
@@ -13,6 +12,7 @@ from hookd.api import views
 from hookd.api.services import Services
 from hookd.domain.errors import EventRejected, Fault, IdConflict
 from hookd.domain.events import Event
+from hookd.domain.text import near
 from hookd.domain.tracing import Trace, read_trace
 from hookd.server import body
 from hookd.server.memory_budget import PER_EVENT, BudgetExceeded
@@ -181,6 +181,6 @@ async def optional_json(request: Request, limit: int) -> Any:
 
 def unknown(what: str, name: str, known: Mapping[str, object]) -> Problem:
     """A 404 that names the near ones."""
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"; did you mean {', '.join(near)}?" if near else ""
-    return Problem(404, f"there is no {what} named {name!r}{hint}", near=near)
+    choices = near(name, known, most=3, cutoff=0.5)
+    hint = f"; did you mean {', '.join(choices)}?" if choices else ""
+    return Problem(404, f"there is no {what} named {name!r}{hint}", near=choices)

@@ -10,7 +10,7 @@ from typing import Any
 
 from hookd.domain.deliveries import State
 from hookd.domain.history import DeliveryFilter
-from hookd.domain.text import guess, shown
+from hookd.domain.text import did_you_mean, shown
 from hookd.intake.rfc3339 import is_date_time
 from hookd.intake.validation import Faults, kind
 from hookd.server.query import bad_query
@@ -113,8 +113,7 @@ def _wanted_state(body: Mapping[str, Any], faults: Faults) -> State:
     if given in RETRYABLE:
         return State(given)
     if isinstance(given, str):
-        near = guess(given, RETRYABLE)
-        meant = f'; did you mean "{near}"?' if near else ""
+        meant = did_you_mean(given, RETRYABLE)
         faults.add("/state", f'must be one of {", ".join(RETRYABLE)}, not "{shown(given)}"{meant}')
     else:
         faults.add("/state", f"must be a string, not {kind(given)}")

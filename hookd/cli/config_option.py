@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hookd.cli.output.terminal import visible
+from hookd.domain.text import printable
 
 if TYPE_CHECKING:
     from hookd.domain.definitions import Config
@@ -36,5 +36,5 @@ def read_config(options: argparse.Namespace, *, portable: bool = False) -> "Conf
     loaded = isolated_load(options.config or default_path(), portable=portable)
     if loaded.config is None:
         for finding in loaded.findings:
-            print(visible(str(finding)), file=sys.stderr if options.json else sys.stdout)
+            print(printable(str(finding)), file=sys.stderr if options.json else sys.stdout)
     return loaded.config

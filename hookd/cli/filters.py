@@ -11,6 +11,7 @@ from hookd.cli.client.client import Client
 from hookd.cli.errors import Failure
 from hookd.cli.options import text
 from hookd.cli.output.times import parse_moment
+from hookd.domain.text import near
 
 FILTERS = ("state", "webhook", "task", "event", "since", "until")
 NAMED = {"webhook": "webhooks", "task": "tasks"}
@@ -58,9 +59,9 @@ def require_known(client: Client, given: Mapping[str, str]) -> None:
         from urllib.parse import quote
 
         client.get(f"/v1/events/{quote(given['event'], safe='')}")
-    for kind, name, near in _strangers(client, given):
+    for kind, name, meant in _strangers(client, given):
         if not client.get("/v1/deliveries", {kind: name, "limit": "1"})["deliveries"]:
-            hint = (f"did you mean: {', '.join(near)}",) if near else ()
+            hint = (f"did you mean: {', '.join(meant)}",) if meant else ()
             raise Failure(f"there is no {kind} {name!r}, in the config or in the history", *hint)
 
 
@@ -71,8 +72,8 @@ def notes(client: Client, given: Mapping[str, str]) -> list[str]:
     except Failure:
         return []
     return [
-        f"note: the config has no {kind} {name!r}" + (f"; did you mean: {', '.join(near)}" if near else "")
-        for kind, name, near in strangers
+        f"note: the config has no {kind} {name!r}" + (f"; did you mean: {', '.join(meant)}" if meant else "")
+        for kind, name, meant in strangers
     ]
 
 
@@ -80,10 +81,8 @@ def _strangers(client: Client, given: Mapping[str, str]) -> Iterator[tuple[str, 
     """The names asked for that the config in force does not have, each with its kind and the near ones."""
     if NAMED.keys().isdisjoint(given):
         return
-    from difflib import get_close_matches
-
     config = client.get("/v1/config")
     for kind, section in NAMED.items():
         name = given.get(kind)
         if name is not None and name not in config[section]:
-            yield kind, name, get_close_matches(name, config[section], n=3, cutoff=0.5)
+            yield kind, name, near(name, config[section], most=3, cutoff=0.5)

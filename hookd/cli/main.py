@@ -16,7 +16,7 @@ from typing import Protocol
 from hookd import __version__
 from hookd.cli.errors import Failure
 from hookd.cli.options import Parser
-from hookd.cli.output.terminal import visible
+from hookd.domain.text import near, printable
 
 COMMANDS = {
     "run": "run the daemon in the foreground",
@@ -164,20 +164,18 @@ def _complaint(words: list[str]) -> str:
         return f"a command is missing: {choices}"
     if words[0].startswith("-"):
         return f"a command comes first, its options after it: {choices}"
-    import difflib
-
-    near = difflib.get_close_matches(words[0], COMMANDS, n=2)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    meant = near(words[0], COMMANDS, most=2)
+    hint = f"; did you mean {' or '.join(meant)}?" if meant else ""
     return (
         f"unknown command {words[0]!r}{hint} It must be {choices}"
-        if near
+        if meant
         else f"unknown command {words[0]!r}: {choices}"
     )
 
 
 def _said(failure: Failure) -> int:
     for number, line in enumerate(failure.lines):
-        print(f"hookd: {visible(line)}" if number == 0 else visible(line), file=sys.stderr)
+        print(f"hookd: {printable(line)}" if number == 0 else printable(line), file=sys.stderr)
     return failure.code
 
 

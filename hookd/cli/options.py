@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any, NoReturn
 
-from hookd.cli.output.terminal import visible
+from hookd.domain.text import printable
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
-        super().error(visible(message))
+        super().error(printable(message))
 
 
 def text(value: str) -> str:

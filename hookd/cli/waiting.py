@@ -10,7 +10,7 @@ from hookd.cli.client.client import Client
 from hookd.cli.client.delivery_ids import path_of
 from hookd.cli.errors import Failure
 from hookd.cli.output.health import parked_remedy
-from hookd.cli.output.terminal import visible
+from hookd.domain.text import printable
 
 
 def parked_lines(client: Client, answer: Mapping[str, Any]) -> Iterator[str]:
@@ -21,4 +21,4 @@ def parked_lines(client: Client, answer: Mapping[str, Any]) -> Iterator[str]:
         except Failure:
             continue
         if delivery["parked"]:
-            yield visible(f"  it waits: {parked_remedy(delivery['parked'], delivery['webhook'])}")
+            yield printable(f"  it waits: {parked_remedy(delivery['parked'], delivery['webhook'])}")

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, cast
 from jsonschema.exceptions import ValidationError
 
 from hookd.config.yaml.cursor import Location, meant
-from hookd.config.yaml.findings import Steps, listed, quoted
+from hookd.config.yaml.findings import Steps, listed
 from hookd.config.yaml.tree import Node, read_as
+from hookd.domain.text import quoted
 
 ReportDiagnostic = Callable[[int, int, Steps, str], None]
 """Takes a finding: line, column, place, message."""

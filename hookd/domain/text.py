@@ -1,28 +1,67 @@
-"""Words for error messages: foreign text made fit to be quoted, and what its author may have meant.
+"""Foreign text made fit for a terminal, a log line or a message, and what a misspelt word was probably meant to be.
 
-What users put into a name, key or variable ends up in logs and on terminals through these sentences, and must
-not forge a line or drive a terminal there (spec 12).
+What users and receivers put into a name, key, variable or answer ends up in logs and on terminals through these
+functions, and must not forge a line or drive a terminal there (spec 12). What is printable is Unicode's judgement
+(`str.isprintable`): controls, ESC, line ends and bidi overrides are not.
 
-Must never: import anything of hookd.
+Must never: import anything of hookd, or more than the start of `hookd emit` can bear.
 """
 
-from collections.abc import Iterable
-from difflib import get_close_matches
+import json
+from collections.abc import Callable, Iterable
 
-_LONGEST_GUESS = 256
-"""Characters; a longer word is no misspelling, and comparing it takes time in proportion to its square."""
+LONGEST_GUESS = 128
+"""Characters; a longer word is no misspelt one, and comparing it takes time in proportion to its square."""
+
+
+def python_escape(char: str) -> str:
+    r"""A character as in Python: `\n`, `\x1b`, `\u202e`."""
+    return repr(char)[1:-1]
+
+
+def json_escape(char: str) -> str:
+    r"""A character as in JSON and YAML: `\u000a`, and `\U000e0001` as in YAML beyond 16 bits."""
+    return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
+
+
+def printable(text: str, escape: Callable[[str], str] = python_escape) -> str:
+    """Text on one line, with everything unprintable escaped."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else escape(char) for char in text)
 
 
 def shown(text: str, limit: int = 60) -> str:
-    r"""One line of about `limit` characters at most, the unprintable escaped as in Python (`\n`, `\x1b`)."""
+    """The beginning of a text, of `limit` characters before any is escaped, with an ellipsis where more follows."""
+    return printable(text if len(text) <= limit else text[:limit] + "…")
+
+
+def quoted(text: str, limit: int = 60) -> str:
+    """The beginning of a text in double quotes, escaped as in JSON."""
     cut = text if len(text) <= limit else text[:limit] + "…"
-    if cut.isprintable():
-        return cut
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in cut)
+    return printable(json.dumps(cut, ensure_ascii=False), json_escape)
 
 
-def guess(word: str, choices: Iterable[str]) -> str:
-    """The choice that was probably meant; empty where none is near."""
-    if len(word) > _LONGEST_GUESS:
-        return ""
-    return next(iter(get_close_matches(word, list(choices), n=1)), "")
+def near(word: str, choices: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """The choices that were probably meant, the nearest first; case does not count.
+
+    Args:
+        word: the word that is not among the choices.
+        choices: what it could have been.
+        most: how many are given at most.
+        cutoff: how alike they must be, from 0 to 1: lower where several are offered, higher for ids made at random.
+    """
+    if len(word) > LONGEST_GUESS:
+        return []
+    from difflib import get_close_matches  # noqa: PLC0415 - `hookd emit` needs it only where a word is misspelt
+
+    folded: dict[str, list[str]] = {}
+    for choice in choices:
+        folded.setdefault(choice.casefold(), []).append(choice)
+    found = get_close_matches(word.casefold(), folded, n=most, cutoff=cutoff)
+    return [choice for each in found for choice in folded[each]][:most]
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """`; did you mean "x"?`, or nothing where no choice is near."""
+    return "".join(f"; did you mean {quoted(choice)}?" for choice in near(word, choices))

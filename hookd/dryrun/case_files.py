@@ -17,11 +17,12 @@ from hookd.config.build.rules import Known, check_name
 from hookd.config.schema import TESTS, Validators
 from hookd.config.yaml.cursor import Cursor, Document, Location, Scope
 from hookd.config.yaml.files import MAX_CONFIG_BYTES, Unreadable, read_regular
-from hookd.config.yaml.findings import Diagnostic, Severity, Steps, quoted, shown_path
+from hookd.config.yaml.findings import Diagnostic, Severity, Steps, shown_path
 from hookd.config.yaml.tree import Node, parse
 from hookd.domain.definitions import Config
 from hookd.domain.errors import EventRejected
 from hookd.domain.events import Event
+from hookd.domain.text import quoted
 from hookd.dryrun.case import DEFAULT_AT, Case, Expected
 from hookd.dryrun.explain import EVENT_ID
 from hookd.intake.rfc3339 import is_date_time

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from hookd.domain.errors import EventRejected, Fault
-from hookd.domain.text import guess, shown
+from hookd.domain.text import near, shown
 
 MOST_FAULTS = 1000
 """The most that are listed in one refusal: an answer is never much larger than its request."""
@@ -88,8 +88,7 @@ class Faults:
         said = f'unknown {what} "{shown(word)}"'
         if len(self._found) >= _MOST_HINTS:
             return said
-        near = guess(word, choices)
-        meant = f'did you mean "{near}"? ' if near else ""
+        meant = "".join(f'did you mean "{choice}"? ' for choice in near(word, choices))
         return f"{said}; {meant}valid: {_listed(choices)}"
 
 

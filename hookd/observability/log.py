@@ -6,7 +6,7 @@ raw.
 
 Whoever follows (`follow`) is told every fact from the same call, whatever the level that is written.
 
-Must never: know anything of hookd.
+Must never: know what the facts mean.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from hookd.domain.text import printable
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -147,13 +149,6 @@ def _json(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
 
 def _escape_control(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     return {key: printable(value) if isinstance(value, str) else value for key, value in line.items()}
-
-
-def printable(text: str) -> str:
-    """The text with everything that is not printable written as an escape, so that it cannot drive a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class _Adopted(logging.Handler):

@@ -4,7 +4,7 @@ Must never: know which parameters a route has.
 """
 
 from hookd.domain.errors import Fault
-from hookd.domain.text import guess
+from hookd.domain.text import near
 from hookd.server.messages import Request
 from hookd.server.problems import Problem
 
@@ -18,9 +18,9 @@ def query_of(request: Request, known: frozenset[str]) -> dict[str, str]:
     query: dict[str, str] = {}
     for name, value in request.query():
         if name not in known:
-            near = guess(name, known)
             others = f"known are {', '.join(sorted(known))}" if known else "this path takes none"
-            told = f"unknown query parameter {name!r}; {f'did you mean {near}?' if near else others}"
+            meant = "".join(f"did you mean {choice}?" for choice in near(name, known))
+            told = f"unknown query parameter {name!r}; {meant or others}"
             raise Problem(400, told, faults=[Fault("", told)])
         if name in query:
             raise bad_query(name, "is given twice")

@@ -16,9 +16,10 @@ from hookd.config.build.units import parse_duration, parse_rate, parse_size
 from hookd.config.build.url import url_fault
 from hookd.config.schema import Validators
 from hookd.config.yaml.files import Unreadable, read_regular
-from hookd.config.yaml.findings import Diagnostic, Severity, dotted, listed, printable, quoted, shown_path
+from hookd.config.yaml.findings import Diagnostic, Severity, dotted, listed, shown_path
 from hookd.config.yaml.tree import parse
 from hookd.domain.definitions import RateLimit, Secret
+from hookd.domain.text import quoted
 
 
 @pytest.mark.parametrize(
@@ -270,7 +271,7 @@ def test_findings_as_lines() -> None:
 
 
 def test_what_is_shown_cannot_forge_lines_or_drive_a_terminal() -> None:
-    assert printable("a\nb\x1b[31m\u202e\U000e0001") == "a\\u000ab\\u001b[31m\\u202e\\U000e0001"
+    assert listed(["a\nb\x1b[31m\u202e\U000e0001"]) == "a\\u000ab\\u001b[31m\\u202e\\U000e0001"
     assert quoted("a\nb") == '"a\\nb"'
     assert quoted("x" * 61) == '"' + "x" * 60 + '…"'
     assert listed([str(n) for n in range(25)], most=3) == "0, 1, 2, … (25 in all)"

@@ -11,7 +11,8 @@ import pytest
 
 from hookd import __version__
 from hookd.cli.main import COMMANDS, main
-from hookd.cli.output.terminal import Table, as_json, columns_of, fitted, pretty_body, visible, visible_block
+from hookd.cli.output.terminal import Table, as_json, columns_of, fitted, pretty_body, visible_block
+from hookd.domain.text import printable
 
 HOOKD = [sys.executable, "-m", "hookd"]
 
@@ -134,7 +135,7 @@ def test_values_outside_the_choices_list_the_choices(capsys: pytest.CaptureFixtu
     ],
 )
 def test_what_is_not_printable_is_escaped(raw: str, shown: str) -> None:
-    assert visible(raw) == shown
+    assert printable(raw) == shown
 
 
 def test_json_output_is_printable_ascii() -> None:

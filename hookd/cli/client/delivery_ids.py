@@ -8,13 +8,11 @@ from typing import Any
 
 from hookd.cli.client.client import Client, Refusal
 from hookd.cli.errors import Failure
-from hookd.cli.output.terminal import as_json, visible
+from hookd.cli.output.terminal import as_json
+from hookd.domain.text import LONGEST_GUESS, near, printable
 
 RECENT = 200
 """How many of the latest deliveries an unknown id is compared with."""
-
-LONGEST_GUESS = 100
-"""Characters; what is longer is no misspelt id."""
 
 DeliveryData = Mapping[str, Any]
 
@@ -49,7 +47,7 @@ def act(
                 refused += [first, *(f"  {hint}" for hint in hints)]
             else:
                 if not as_answer:
-                    print(visible(told(done[-1])))
+                    print(printable(told(done[-1])))
     finally:
         if as_answer:
             print(as_json(done))
@@ -69,8 +67,8 @@ class RecentIds:
         """The refusal; where there is no such delivery, with the near ids or how to find the right one."""
         if refusal.status != 404:
             return refusal
-        near = self._near(delivery_id)
-        hint = f"did you mean: {', '.join(near)}" if near else "`hookd deliveries` lists them"
+        meant = self._near(delivery_id)
+        hint = f"did you mean: {', '.join(meant)}" if meant else "`hookd deliveries` lists them"
         # The daemon's own hint names a route, which is of no use here.
         return Failure(f"there is no delivery {delivery_id!r}", hint, code=refusal.code)
 
@@ -82,9 +80,7 @@ class RecentIds:
         parts = [known for known in ids if known.startswith(word) or known.endswith(word)]
         if parts:
             return parts[:3]
-        from difflib import get_close_matches
-
-        return get_close_matches(word, ids, n=3, cutoff=0.85)
+        return near(word, ids, most=3, cutoff=0.85)
 
     def _known(self) -> list[str]:
         if self._ids is None:

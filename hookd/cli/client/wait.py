@@ -15,7 +15,8 @@ from hookd.cli.client.client import NOBODY_THERE, Client, Foreign, Refusal
 from hookd.cli.client.delivery_ids import path_of
 from hookd.cli.errors import REFUSED, UNREACHABLE, WAITING, Failure
 from hookd.cli.output.health import parked_remedy
-from hookd.cli.output.terminal import as_json, visible
+from hookd.cli.output.terminal import as_json
+from hookd.domain.text import printable
 
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 1.0
@@ -129,7 +130,7 @@ class _Wait:
 
     def _say(self, made: Made) -> None:
         if self._aloud:
-            print(visible(f"  {made['id']}  {_verdict(made)}"), flush=True)
+            print(printable(f"  {made['id']}  {_verdict(made)}"), flush=True)
 
 
 def _verdict(made: Made) -> str:

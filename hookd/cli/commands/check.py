@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hookd.cli.output.terminal import as_json, visible
+from hookd.cli.output.terminal import as_json
+from hookd.domain.text import printable
 
 if TYPE_CHECKING:
     from hookd.config.yaml.findings import Diagnostic
@@ -76,11 +77,11 @@ def _print_text(found: "Sequence[Diagnostic]", config: "Config | None", *, store
     from hookd.config import summary
 
     for finding in found:
-        print(visible(str(finding)))
+        print(printable(str(finding)))
     if config is None:
         return
     if store_checked:
-        print(visible(f"{config.daemon.store}: the store is sound"))
+        print(printable(f"{config.daemon.store}: the store is sound"))
     print(f"ok: {summary(config)}")
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from hookd.cli.commands.deliveries import SHRINKABLE, TITLES, table_row
 from hookd.cli.errors import REFUSED, Failure
-from hookd.cli.output.terminal import Table, terminal_width, visible
+from hookd.cli.output.terminal import Table, terminal_width
+from hookd.domain.text import printable
 
 if TYPE_CHECKING:
     from hookd.cli.testbench.demo_stage import Stage
@@ -229,4 +230,4 @@ def _expect(seen: bool, what: str) -> None:
 def _say(*lines: str) -> None:
     for text in lines:
         for line in text.split("\n"):
-            print(visible(line), flush=True)
+            print(printable(line), flush=True)

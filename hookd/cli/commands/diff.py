@@ -16,7 +16,8 @@ from hookd.cli.commands.reload import SIGNS, restart_lines, section_head
 from hookd.cli.errors import REFUSED
 from hookd.cli.options import add_json
 from hookd.cli.output.generations import generation_words
-from hookd.cli.output.terminal import as_json, shortened, visible
+from hookd.cli.output.terminal import as_json, shortened
+from hookd.domain.text import printable
 
 DESCRIPTION = """Compare the config on disk with the one in force: by name and field, and how many deliveries wait for
 each webhook that differs. Of a secret is told that it changed. Nothing is changed by it.
@@ -52,8 +53,8 @@ def lines_of(answer: Mapping[str, Any]) -> list[str]:
     changed = [line for section, changes in sections for line in _section_lines(section, list(changes))]
     same = "nothing differs" if in_force["hash"] == on_disk["hash"] else "nothing differs but the files' text"
     return [
-        visible(f"in force  {generation_words(in_force)}"),
-        visible(f"on disk   {generation_words(on_disk)}"),
+        printable(f"in force  {generation_words(in_force)}"),
+        printable(f"on disk   {generation_words(on_disk)}"),
         *(changed or [same]),
         *restart_lines(answer["restart_needed"]),
     ]
@@ -63,7 +64,7 @@ def finding_line(finding: Mapping[str, Any]) -> str:
     """A finding as `hookd check` prints it."""
     from hookd.config import Diagnostic, Severity
 
-    return visible(str(Diagnostic(**{**finding, "severity": Severity(finding["severity"])})))
+    return printable(str(Diagnostic(**{**finding, "severity": Severity(finding["severity"])})))
 
 
 def _section_lines(section: str, changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -73,9 +74,9 @@ def _section_lines(section: str, changes: Sequence[Mapping[str, Any]]) -> Iterat
     for change in changes:
         waiting = change.get("waiting", 0)
         wait = f" ({waiting} {'waits' if waiting == 1 else 'wait'})" if waiting else ""
-        yield visible(f"  {signs[change['change']]} {change['name']}{wait}")
+        yield printable(f"  {signs[change['change']]} {change['name']}{wait}")
         for field in change["fields"]:
-            yield visible(f"      {field['field']}: {_change(field['old'], field['new'])}")
+            yield printable(f"      {field['field']}: {_change(field['old'], field['new'])}")
 
 
 def _change(old: Any, new: Any) -> str:

@@ -13,7 +13,8 @@ from hookd.cli.client import address
 from hookd.cli.errors import Failure
 from hookd.cli.options import Parser, add_json, add_occurrence, occurrence, text
 from hookd.cli.output.receipts import receipt_lines
-from hookd.cli.output.terminal import as_json, visible
+from hookd.cli.output.terminal import as_json
+from hookd.domain.text import printable
 
 if TYPE_CHECKING:
     from hookd.cli.client.batches import Taken
@@ -121,7 +122,7 @@ def _single(options: argparse.Namespace) -> int:
     if spool and answer is None:
         _say_spooled(spool)
         kept = {"id": event_id, "spooled": spool.kept[0]}
-        print(as_json(kept) if options.json else f"{visible(event_id)}  (spooled)")
+        print(as_json(kept) if options.json else f"{printable(event_id)}  (spooled)")
         return 0
     if options.wait is not None:
         from hookd.cli.client.wait import follow
@@ -176,4 +177,4 @@ def _ways(options: argparse.Namespace) -> "tuple[Client, SpoolWriter | None]":
 
 
 def _say_spooled(spool: "SpoolWriter", events: int = 1) -> None:
-    print(f"hookd: {visible(spool.remark(events))}", file=sys.stderr)
+    print(f"hookd: {printable(spool.remark(events))}", file=sys.stderr)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from hookd.cli.config_option import add_config, read_config
 from hookd.cli.errors import REFUSED, Failure
 from hookd.cli.options import add_json
-from hookd.cli.output.terminal import as_json, visible, visible_block
+from hookd.cli.output.terminal import as_json, visible_block
+from hookd.domain.text import printable
 
 if TYPE_CHECKING:
     from hookd.domain.definitions import Config
@@ -117,13 +118,13 @@ def explained_lines(explained: "Explained", config: "Config") -> list[str]:
     about = f"event    {event.type} {event.event}{_object_text(event.object)}"
     rules = ", ".join(explained.rules) or "none"
     count = len(explained.requests)
-    lines = [visible(about), visible(f"matches  {rules}")]
+    lines = [printable(about), printable(f"matches  {rules}")]
     for number, request in enumerate(explained.requests, start=1):
         lines += ["", f"request {number} of {count}", *_request_lines(request)]
     if explained.misses:
         lines += ["", "near misses", *_miss_lines(explained)]
     if not explained.sends:
-        lines += ["", *map(visible, _advice(explained, config))]
+        lines += ["", *map(printable, _advice(explained, config))]
     return lines
 
 
@@ -219,17 +220,17 @@ def _request_lines(request: "ExplainedRequest") -> list[str]:
     method, body = request.request.method, request.request.body
     return [
         *map(
-            visible,
+            printable,
             (f"  task     {request.task}", f"  webhook  {request.webhook}", f"  rule     {request.rule}"),
         ),
-        *(visible(f"  note     {note}") for note in _notes(request)),
+        *(printable(f"  note     {note}") for note in _notes(request)),
         "",
-        visible(f"  {method} {request.url.text}"),
-        *(visible(f"  {name}: {value.text}") for name, value in request.headers),
+        printable(f"  {method} {request.url.text}"),
+        *(printable(f"  {name}: {value.text}") for name, value in request.headers),
         # The line end that is added is the one that a block does not show.
         *(visible_block(f"{body.decode()}\n") if body else ("  (no body)",)),
         "",
-        *(f"  {visible(line)}" for line in curl_line(request, os.environ).split("\n")),
+        *(f"  {printable(line)}" for line in curl_line(request, os.environ).split("\n")),
     ]
 
 
@@ -248,7 +249,7 @@ def _notes(request: "ExplainedRequest") -> Iterator[str]:
 def _miss_lines(explained: "Explained") -> Iterator[str]:
     for miss in explained.misses:
         for reason in miss.reasons:
-            yield visible(f"  {miss.place}: {reason}")
+            yield printable(f"  {miss.place}: {reason}")
     if explained.more_misses:
         yield f"  and {explained.more_misses} more"
 

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from hookd.cli.errors import Failure
-from hookd.cli.output.terminal import visible
+from hookd.domain.text import printable
 
 DESCRIPTION = """Write a commented hookd.yaml and hookd.test.yaml into DIR, which is made if need be.
 
@@ -35,8 +35,8 @@ def run(options: argparse.Namespace) -> int:
     directory: Path = options.directory
     write_starter(directory)
     for name in FILES:
-        print(visible(f"wrote {directory / name}"))
-    there = [] if directory.resolve() == Path.cwd() else [visible(f"  cd {directory}")]
+        print(printable(f"wrote {directory / name}"))
+    there = [] if directory.resolve() == Path.cwd() else [printable(f"  cd {directory}")]
     print(
         "next:",
         *there,

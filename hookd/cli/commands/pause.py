@@ -9,7 +9,8 @@ import shlex
 from hookd.cli.client import address
 from hookd.cli.client.batches import counted
 from hookd.cli.options import add_json, text
-from hookd.cli.output.terminal import as_json, visible
+from hookd.cli.output.terminal import as_json
+from hookd.domain.text import printable
 
 DESCRIPTION = """Pause a webhook: what is for it is taken in and waits, across restarts, until `hookd resume`.
 
@@ -33,5 +34,5 @@ def run(options: argparse.Namespace) -> int:
         print(as_json(lane))
         return 0
     waiting = counted(lane["pending"], "delivery waits", "deliveries wait")
-    print(visible(f"{lane['name']} is paused; {waiting} until `hookd resume {shlex.quote(lane['name'])}`"))
+    print(printable(f"{lane['name']} is paused; {waiting} until `hookd resume {shlex.quote(lane['name'])}`"))
     return 0

@@ -7,7 +7,8 @@ import argparse
 
 from hookd.cli.client import address
 from hookd.cli.options import add_json, text
-from hookd.cli.output.terminal import as_json, visible
+from hookd.cli.output.terminal import as_json
+from hookd.domain.text import printable
 
 DESCRIPTION = """Let a spent task (`delete_after_running: true`, and it has run) run once more, when it is fired next.
 
@@ -28,5 +29,5 @@ def run(options: argparse.Namespace) -> int:
 
     answer = address.from_options(options).send(f"/v1/tasks/{quote(options.task, safe='')}/rearm")
     told = "runs once more when it is fired next" if answer["rearmed"] else "is not spent: nothing to do"
-    print(as_json(answer) if options.json else visible(f"{answer['task']} {told}"))
+    print(as_json(answer) if options.json else printable(f"{answer['task']} {told}"))
     return 0

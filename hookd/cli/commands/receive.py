@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from hookd.cli.errors import USAGE, Failure
 from hookd.cli.options import add_json, text, whole_number
-from hookd.cli.output.terminal import as_json_line, pretty_body, visible, visible_block
+from hookd.cli.output.terminal import as_json_line, pretty_body, visible_block
 from hookd.cli.output.times import parse_duration, rfc3339
+from hookd.domain.text import printable
 
 if TYPE_CHECKING:
     from hookd.cli.testbench.receiver import Behaviour, ReceivedRequest, Receiver
@@ -137,9 +138,9 @@ def request_lines(received: "ReceivedRequest") -> list[str]:
     verdict = [f"signature: {_verdict(received)}"] if received.signature else []
     body = received.body.decode("utf-8", "backslashreplace")
     return [
-        visible(f"{_time(received)} {received.method} {received.target}"),
+        printable(f"{_time(received)} {received.method} {received.target}"),
         *verdict,
-        *(visible(f"  {name}: {value}") for name, value in received.headers),
+        *(printable(f"  {name}: {value}") for name, value in received.headers),
         *(visible_block(pretty_body(body)) if body else ("  (no body)",)),
         "",
     ]
@@ -148,7 +149,7 @@ def request_lines(received: "ReceivedRequest") -> list[str]:
 def _verdict(received: "ReceivedRequest") -> str:
     assert received.signature
     told = filter(None, (received.signature.style, received.signature.reason))
-    return f"{received.signature.verdict} ({', '.join(map(visible, told))})"
+    return f"{received.signature.verdict} ({', '.join(map(printable, told))})"
 
 
 def json_line(received: "ReceivedRequest") -> str:

@@ -10,7 +10,8 @@ from typing import Any
 from hookd.cli.client import address
 from hookd.cli.options import add_json
 from hookd.cli.output.generations import generation_words
-from hookd.cli.output.terminal import as_json, visible
+from hookd.cli.output.terminal import as_json
+from hookd.domain.text import printable
 
 DESCRIPTION = """Make the daemon read its config again, and wait for the verdict. Prints what changed.
 
@@ -42,7 +43,7 @@ def change_lines(answer: Mapping[str, Any]) -> list[str]:
         line for section, changes in answer["changes"].items() for line in _section_lines(section, changes)
     ]
     return [
-        visible(f"in force: config {generation_words(answer)}"),
+        printable(f"in force: config {generation_words(answer)}"),
         *(changed or ["nothing changed"]),
         *restart_lines(answer["restart_needed"]),
     ]
@@ -50,7 +51,7 @@ def change_lines(answer: Mapping[str, Any]) -> list[str]:
 
 def restart_lines(keys: Iterable[str]) -> list[str]:
     """The keys of `daemon:` that only a restart puts into force."""
-    return [f"restart needed for {visible(key)}: `systemctl restart hookd`" for key in keys]
+    return [f"restart needed for {printable(key)}: `systemctl restart hookd`" for key in keys]
 
 
 def section_head(section: str, counts: Mapping[str, int]) -> str:
@@ -62,5 +63,5 @@ def _section_lines(section: str, changes: Mapping[str, list[str]]) -> list[str]:
     counts = {kind: len(names) for kind, names in changes.items()}
     if not any(counts.values()):
         return []
-    names = [f"  {sign} {visible(name)}" for kind, sign in SIGNS for name in changes.get(kind, ())]
+    names = [f"  {sign} {printable(name)}" for kind, sign in SIGNS for name in changes.get(kind, ())]
     return [section_head(section, counts), *names]

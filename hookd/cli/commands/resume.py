@@ -11,7 +11,8 @@ from hookd.cli.client import address
 from hookd.cli.client.batches import counted
 from hookd.cli.options import add_json, text
 from hookd.cli.output.health import parked_remedy
-from hookd.cli.output.terminal import as_json, visible
+from hookd.cli.output.terminal import as_json
+from hookd.domain.text import printable
 
 DESCRIPTION = "End the pause of a webhook: what waits for it is sent."
 EXAMPLE = "hookd resume ops-slack"
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from urllib.parse import quote
 
     lane = address.from_options(options).send(f"/v1/webhooks/{quote(options.webhook, safe='')}/resume")
-    print(as_json(lane) if options.json else visible(_told(lane)))
+    print(as_json(lane) if options.json else printable(_told(lane)))
     return 0
 
 

@@ -12,7 +12,8 @@ from hookd.cli.client.delivery_ids import DeliveryData, act
 from hookd.cli.filters import add_filters, chosen, notes
 from hookd.cli.options import add_json, text
 from hookd.cli.output.health import parked_remedy
-from hookd.cli.output.terminal import as_json, visible
+from hookd.cli.output.terminal import as_json
+from hookd.domain.text import printable
 
 DESCRIPTION = """Send deliveries once more: those with these ids, or all that match a filter.
 
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     print(as_json(answer) if options.json else _counts(answer, dry_run=options.dry_run))
     if not answer["matched"]:
         for note in notes(client, given):
-            print(visible(note), file=sys.stderr)
+            print(printable(note), file=sys.stderr)
     return 0
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from hookd.cli.config_option import add_config, read_config
 from hookd.cli.errors import REFUSED
 from hookd.cli.options import add_json, whole_number
-from hookd.cli.output.terminal import Table, as_json, terminal_width, visible
+from hookd.cli.output.terminal import Table, as_json, terminal_width
 from hookd.cli.output.times import to_the_second
+from hookd.domain.text import printable
 
 if TYPE_CHECKING:
     from hookd.domain.definitions import Config, ScheduleDef
@@ -123,7 +124,7 @@ def _block(name: str, schedule: "ScheduleDef", config: "Config", now: float, cou
         f"missed {schedule.missed}",
     )
     head = f"{name}: {', '.join(filter(None, facts))}"
-    return [visible(head), *(f"  {line}" for line in _outlook(schedule, now, count))]
+    return [printable(head), *(f"  {line}" for line in _outlook(schedule, now, count))]
 
 
 def _outlook(schedule: "ScheduleDef", now: float, count: int) -> list[str]:

@@ -12,8 +12,9 @@ from hookd.cli.client.client import Refusal
 from hookd.cli.client.delivery_ids import RecentIds, path_of
 from hookd.cli.options import add_json, text
 from hookd.cli.output.generations import generation_words
-from hookd.cli.output.terminal import as_json, pretty_body, visible, visible_block
+from hookd.cli.output.terminal import as_json, pretty_body, visible_block
 from hookd.cli.output.times import to_the_second
+from hookd.domain.text import printable
 
 DESCRIPTION = (
     "Show a delivery: what caused it, how it stands, each attempt and what was answered, and its body."
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
 def delivery_lines(delivery: Mapping[str, Any]) -> list[str]:
     """A delivery for people."""
-    facts = [f"{name:<11}{visible(value)}" for name, value in _facts(delivery) if value]
+    facts = [f"{name:<11}{printable(value)}" for name, value in _facts(delivery) if value]
     attempts = [line for attempt in delivery["attempts"] for line in _attempt_lines(attempt)]
     return [
         *facts,
@@ -105,9 +106,9 @@ def _attempt_lines(attempt: Mapping[str, Any]) -> list[str]:
     error = f"  {attempt['error']}" if attempt["error"] else ""
     first = f"  {attempt['number']}  {begun}  {attempt['duration_s']:.3f}s  {verdict}{insecure}{error}"
     made_by = attempt.get("generation")
-    config = [visible(f"     config {generation_words(made_by)}")] if made_by else []
+    config = [printable(f"     config {generation_words(made_by)}")] if made_by else []
     return [
-        visible(first),
+        printable(first),
         *config,
         *(visible_block(attempt["response"], "     | ") if attempt["response"] else ()),
     ]

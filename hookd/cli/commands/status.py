@@ -22,8 +22,9 @@ from hookd.cli.output.health import (
     last_result,
     notes,
 )
-from hookd.cli.output.terminal import Table, as_json, cut, rows_of, shortened, terminal_width, visible
+from hookd.cli.output.terminal import Table, as_json, cut, rows_of, shortened, terminal_width
 from hookd.cli.output.times import span, to_the_second
+from hookd.domain.text import printable
 
 DESCRIPTION = """Tell how the daemon is: whether everything is all right, and if not, what to do about it.
 
@@ -110,7 +111,7 @@ def _fitting(ways: Iterable[list[str]], room: int, width: int) -> list[str]:
 def _each_bullet(kinds: list[Concern], most: int) -> Iterator[str]:
     for kind in kinds:
         for line in kind.told(most):
-            yield shortened(visible(line if line.startswith("  ") else f"- {line}"))
+            yield shortened(printable(line if line.startswith("  ") else f"- {line}"))
 
 
 def _facts(status: Status, width: int) -> list[str]:
@@ -127,7 +128,7 @@ def _facts(status: Status, width: int) -> list[str]:
         ("spool", _spool(status.get("spool"))),
         ("spent", _spent(status.get("spent", ()), width - FACTS_AT)),
     )
-    return [cut(f"{name:<{FACTS_AT}}{visible(value)}", width) for name, value in facts if value]
+    return [cut(f"{name:<{FACTS_AT}}{printable(value)}", width) for name, value in facts if value]
 
 
 def _spool(spool: Mapping[str, Any] | None) -> str:
@@ -147,7 +148,7 @@ def _spent(marks: Sequence[Mapping[str, Any]], width: int) -> str:
     hidden = len(marks) - MOST_SPENT
     rest = f" and {hidden} more" if hidden > 0 else ""
     end = f"{rest}: `hookd rearm TASK` lets one run once more"
-    return cut(visible(", ".join(named)), width - len(end)) + end
+    return cut(printable(", ".join(named)), width - len(end)) + end
 
 
 def _lanes(lanes: list[LaneData], most: int, width: int) -> list[str]:

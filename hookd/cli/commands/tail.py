@@ -17,7 +17,8 @@ from hookd.cli.filters import add_names, moment, require_known
 from hookd.cli.main import PIPE_CLOSED
 from hookd.cli.options import add_json
 from hookd.cli.output.tail_lines import line_of
-from hookd.cli.output.terminal import as_json_line, visible
+from hookd.cli.output.terminal import as_json_line
+from hookd.domain.text import printable
 
 DESCRIPTION = """Print what happens as it happens, one line per fact: events accepted, deliveries made, attempts that
 failed, deliveries that ended, webhooks parked and resumed, configs reloaded or rejected.
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 def _say(note: str) -> None:
     """Tell about the following itself, beside the facts."""
     clock = datetime.now(UTC).strftime("%H:%M:%SZ")
-    print(visible(f"hookd: {clock} {note}"), file=sys.stderr, flush=True)
+    print(printable(f"hookd: {clock} {note}"), file=sys.stderr, flush=True)
 
 
 def _end_with_reader() -> None:

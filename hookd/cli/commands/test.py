@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from hookd.cli.config_option import add_config, read_config
 from hookd.cli.errors import REFUSED, Failure
 from hookd.cli.options import add_json
-from hookd.cli.output.terminal import as_json, shortened, visible
+from hookd.cli.output.terminal import as_json, shortened
+from hookd.domain.text import printable
 
 if TYPE_CHECKING:
     from hookd.config.yaml.files import ConfigFiles
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         print(as_json(as_object(verdicts, findings)))
     else:
         for line in report_lines(verdicts, findings, verbose=options.verbose):
-            print(visible(line))
+            print(printable(line))
     return REFUSED if findings or not all(verdict.passed for verdict in verdicts) else 0
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hookd.cli.config_option import add_config, read_config
 from hookd.cli.errors import REFUSED
 from hookd.cli.options import add_json
-from hookd.cli.output.terminal import as_json, visible
+from hookd.cli.output.terminal import as_json
+from hookd.domain.text import printable
 
 if TYPE_CHECKING:
     from hookd.domain.definitions import Config, EventDef, TypeDef
@@ -71,7 +72,7 @@ def listing_lines(config: "Config") -> list[str]:
     lines += [*([""] if types else []), "hookd's own", ""]
     for kind in OWN_TYPES.values():
         lines += _type_lines(kind, rules, config)
-    return [visible(line) for line in lines]
+    return [printable(line) for line in lines]
 
 
 def _type_lines(

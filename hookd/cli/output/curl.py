@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from hookd.domain.definitions import Method
+from hookd.domain.text import printable
 from hookd.dryrun.explain import MASK, ExplainedRequest, Shown
 
 _OPENING = "curl -q -i -g --http1.1 --noproxy '*' --path-as-is"
@@ -52,13 +53,11 @@ def quoted(text: str) -> str:
     if text.isprintable():
         return shlex.quote(text)
     escaped = text.replace("\\", r"\\").replace("'", r"\'")
-    return f"$'{_octal(escaped)}'"
+    return f"$'{printable(escaped, _octal)}'"
 
 
-def _octal(text: str) -> str:
-    return "".join(
-        char if char.isprintable() else "".join(f"\\{byte:03o}" for byte in char.encode()) for char in text
-    )
+def _octal(char: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in char.encode())
 
 
 def _header(name: str, value: Shown, real: str, environment: Mapping[str, str]) -> str:

@@ -6,16 +6,16 @@ Must never: print.
 from collections.abc import Mapping
 from typing import Any
 
-from hookd.cli.output.terminal import visible
+from hookd.domain.text import printable
 
 
 def receipt_lines(answer: Mapping[str, Any]) -> list[str]:
     """The event's id, then a line for each delivery it made."""
     deliveries = [
-        f"  {visible(made['id'])}  {visible(made['task'] or '-')} → {visible(made['webhook'])}"
+        f"  {printable(made['id'])}  {printable(made['task'] or '-')} → {printable(made['webhook'])}"
         for made in answer["deliveries"]
     ]
-    return [f"{visible(answer['id'])}{_remark(answer)}", *deliveries]
+    return [f"{printable(answer['id'])}{_remark(answer)}", *deliveries]
 
 
 def _remark(answer: Mapping[str, Any]) -> str:

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hookd.cli.output.terminal import visible
 from hookd.cli.output.times import to_the_second
+from hookd.domain.text import printable
 
 TailRecord = Mapping[str, Any]
 
@@ -24,7 +24,7 @@ def line_of(fact: TailRecord) -> str:
     )
     name = str(fact["event"])
     grave = f"{fact['level']}: " if fact["level"] in {"warning", "error"} else ""
-    return visible(
+    return printable(
         f"{to_the_second(fact['timestamp'])}  {name:<{_LONGEST_NAME}}  {grave}{' '.join(values)}"
     ).rstrip()
 

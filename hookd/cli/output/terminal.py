@@ -1,6 +1,6 @@
 """What commands print: text made fit for a terminal, JSON, tables.
 
-Everything that came from data (names, answers, bodies, errors) goes through `visible` or `as_json` on
+Everything that came from data (names, answers, bodies, errors) goes through `printable` or `as_json` on
 its way out, so that it can neither forge a line nor drive a terminal (spec 12).
 
 Must never: print by itself, or import more than the start of `hookd emit` can bear.
@@ -9,23 +9,15 @@ Must never: print by itself, or import more than the start of `hookd emit` can b
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from hookd.domain.text import printable
+
 UNBOUNDED = 1 << 20
 """The width, in columns, of output that does not go to a terminal."""
 
 
-def visible(text: str) -> str:
-    r"""Text on one line, with everything unprintable escaped: controls, ESC, line ends, bidi overrides.
-
-    What is printable is Unicode's judgement (`str.isprintable`); an escape looks as in Python: `\n`, `\x1b`.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
 def visible_block(text: str, margin: str = "  | ") -> list[str]:
     """Text of several lines, each behind a margin, so that none can pass for a line of ours."""
-    return [margin + visible(line) for line in text.removesuffix("\n").split("\n")]
+    return [margin + printable(line) for line in text.removesuffix("\n").split("\n")]
 
 
 def as_json(value: Any) -> str:
@@ -136,4 +128,4 @@ class Table:
 
 
 def _cells(row: Sequence[str]) -> list[str]:
-    return [visible(cell) for cell in row]
+    return [printable(cell) for cell in row]

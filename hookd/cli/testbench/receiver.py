@@ -17,8 +17,8 @@ from typing import Any
 
 from aiohttp import web
 
-from hookd.cli.output.terminal import visible
 from hookd.domain import signatures
+from hookd.domain.text import printable
 
 LARGEST_BODY = 64 << 20
 CLOSING_S = 0.5
@@ -165,7 +165,7 @@ def _complaints() -> logging.Logger:
 class _Complaint(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         kind = record.exc_info[0] if record.exc_info else None
-        return visible(f"hookd: {record.getMessage()}" + (f": {kind.__name__}" if kind else ""))
+        return printable(f"hookd: {record.getMessage()}" + (f": {kind.__name__}" if kind else ""))
 
 
 def _received(request: web.Request, body: bytes, secrets: Sequence[str]) -> ReceivedRequest:

@@ -15,8 +15,8 @@ from hookd.config.build.tls import read_chain
 from hookd.config.build.units import Range, read_duration, read_size
 from hookd.config.build.zones import is_zone, read_timezone
 from hookd.config.yaml.cursor import Cursor
-from hookd.config.yaml.findings import quoted
 from hookd.domain.definitions import DaemonDef, HttpListen, Secret, UnixListen
+from hookd.domain.text import quoted
 
 _RUNTIME_DIRECTORY = "/run/hookd"
 _SOCKET_NAME = "hookd.sock"

@@ -11,8 +11,8 @@ from typing import Any, assert_never
 from hookd.config.build.units import Range, read_duration
 from hookd.config.build.zones import read_timezone
 from hookd.config.yaml.cursor import Cursor
-from hookd.config.yaml.findings import quoted
 from hookd.domain.definitions import Missed, ScheduleDef, Timing
+from hookd.domain.text import quoted
 from hookd.rules.calendar import CronError, check_cron, local_instant, next_moment
 
 _LONGEST_S = 3650 * 86400

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hookd.config.yaml.cursor import Cursor
-from hookd.config.yaml.findings import quoted
 from hookd.config.yaml.tree import read_as
 from hookd.domain.definitions import RateLimit
+from hookd.domain.text import quoted
 
 _DURATION = re.compile(r"((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"([1-9][0-9]*)(KiB|MiB|GiB)")

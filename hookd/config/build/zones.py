@@ -7,7 +7,7 @@ import zoneinfo
 from functools import lru_cache
 
 from hookd.config.yaml.cursor import Cursor
-from hookd.config.yaml.findings import quoted
+from hookd.domain.text import quoted
 
 
 def read_timezone(view: Cursor | None, default: str) -> str:

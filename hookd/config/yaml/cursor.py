@@ -6,14 +6,14 @@ Must never: raise for what is in the files; a value with a finding is simply not
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hookd.config.yaml.files import MAX_SOURCE_BYTES, Unreadable, identity, read_regular, work_tree_of
-from hookd.config.yaml.findings import Diagnostic, Severity, Steps, dotted, quoted, shown_path
+from hookd.config.yaml.findings import Diagnostic, Severity, Steps, dotted, shown_path
 from hookd.config.yaml.tree import Node, Tree, lines_of
+from hookd.domain.text import did_you_mean
 
 _MAX_COMPARED = 100_000
 """Names that the words of one load are compared with: a second's work."""
@@ -206,6 +206,4 @@ def meant(word: str, choices: Iterable[str]) -> str:
 
 @lru_cache(maxsize=256)
 def _meant(word: str, choices: tuple[str, ...]) -> str:
-    by_folded = {choice.casefold(): choice for choice in choices}
-    near = get_close_matches(word[:128].casefold(), by_folded, n=1, cutoff=0.6)
-    return f"; did you mean {quoted(by_folded[near[0]])}?" if near else ""
+    return did_you_mean(word, choices)

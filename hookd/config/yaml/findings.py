@@ -3,7 +3,6 @@
 Must never: hold the value of a secret, or text that could forge a line or drive a terminal.
 """
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -12,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hookd.domain.text import json_escape, printable, quoted
+
 if TYPE_CHECKING:  # spares `emit` the import
     from hookd.domain.definitions import Config
 
@@ -19,7 +20,6 @@ Steps = tuple[str | int, ...]
 """The way from the top of the configuration to a value: keys and list indexes."""
 
 _BARE = re.compile(r"[\w-]+")
-_SHOWN_MAX = 60
 _LONGEST_BARE = 256
 """A longer step is quoted, and so cut."""
 
@@ -82,19 +82,6 @@ class Loaded:
     hash: str = ""
 
 
-def printable(text: str) -> str:
-    """Text that stays on one line and sends nothing to the terminal: what is not printable is escaped."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escape(char) for char in text)
-
-
-def quoted(text: str) -> str:
-    """Text in double quotes for a message: printable, and cut where it is long."""
-    shown = text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "…"
-    return printable(json.dumps(shown, ensure_ascii=False))
-
-
 def dotted(steps: Steps) -> str:
     """The place as people write it: `events.e.task[0]`, `webhooks."my hook".url` (spec 1, WHERE)."""
     text = ""
@@ -111,7 +98,7 @@ def shown_path(path: str | os.PathLike[str]) -> str:
     """The path relative to the current directory where it lies inside it, else as given."""
     given = os.fspath(path)
     relative = _inside_cwd(given)
-    return printable(given if relative is None else relative)
+    return printable(given if relative is None else relative, json_escape)
 
 
 def counted(number: int, noun: str) -> str:
@@ -121,12 +108,8 @@ def counted(number: int, noun: str) -> str:
 
 def listed(choices: Sequence[str], *, most: int = 20) -> str:
     """`a, b, c`; a long list is cut and counted."""
-    shown = ", ".join(printable(choice) for choice in choices[:most])
+    shown = ", ".join(printable(choice, json_escape) for choice in choices[:most])
     return shown if len(choices) <= most else f"{shown}, … ({len(choices)} in all)"
-
-
-def _escape(char: str) -> str:
-    return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
 
 
 def _inside_cwd(given: str) -> str | None:

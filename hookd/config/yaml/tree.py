@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from hookd.config.yaml.findings import Steps, quoted
+from hookd.config.yaml.findings import Steps
 from hookd.config.yaml.scalars import BadScalar, make, resolve
+from hookd.domain.text import quoted
 
 MAX_DEPTH = 100
 """Mappings and lists within each other."""

@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from hookd.domain.deliveries import Reason
+from hookd.domain.text import shown
 
 LOCAL_ERRNOS = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN}
@@ -148,7 +149,7 @@ def _os_text(exc: Exception) -> str:
     if isinstance(exc, socket.gaierror):
         return str(exc.strerror)
     number = exc.errno if isinstance(exc, OSError) else None
-    return os.strerror(number) if number is not None else printable(str(exc)) or type(exc).__name__
+    return os.strerror(number) if number is not None else shown(str(exc), 200) or type(exc).__name__
 
 
 def _not_http(exc: HttpProcessingError) -> str:
@@ -156,14 +157,9 @@ def _not_http(exc: HttpProcessingError) -> str:
         return "the answer's head has a line that is too long"
     # Later lines of the parser's message quote the receiver's bytes.
     first, _, _ = exc.message.partition("\n")
-    return f"the answer is not valid HTTP: {printable(first.rstrip(':'))}"
+    return f"the answer is not valid HTTP: {shown(first.rstrip(':'), 200)}"
 
 
 def _words(reason: str | None) -> str:
     """`TLSV1_ALERT_PROTOCOL_VERSION` as people read it."""
     return (reason or "unknown reason").replace("_", " ").lower()
-
-
-def printable(text: str) -> str:
-    """Text of unknown origin, fit for a log line and a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)[:200]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import NoReturn
 
-from hookd.domain.text import guess, shown
+from hookd.domain.text import did_you_mean, near, shown
 from hookd.rules.conditions.errors import CONTAINER, VARIABLES, ConditionError, spot
 
 # The library's errors in other words. Each pattern must match all of the library's sentence.
@@ -68,13 +68,13 @@ def _undeclared(reference: str, line: str, column: int) -> tuple[int, str]:
 def _unknown_function(name: str) -> str:
     if name in _FUNCTIONS:
         return f"{name}() takes other arguments"
-    near = guess(name, _FUNCTIONS)
-    return f'unknown function "{shown(name)}"' + (f'; did you mean "{near}"?' if near else "")
+    return f'unknown function "{shown(name)}"{did_you_mean(name, _FUNCTIONS)}'
 
 
 def _unknown_name(name: str) -> str:
-    near = _NAMES.get(name.lower()) or guess(name.lower(), (*VARIABLES, *_WORDS))
-    advice = f'did you mean "{near}"?' if near else "if it is text, put it in quotes"
+    known = _NAMES.get(name.lower())
+    meant = [known] if known else near(name, (*VARIABLES, *_WORDS))
+    advice = f'did you mean "{meant[0]}"?' if meant else "if it is text, put it in quotes"
     return f'unknown name "{shown(name)}"; {advice} (names: {", ".join(VARIABLES)})'
 
 

@@ -6,7 +6,7 @@ Must never: judge what is within texts or comments.
 import re
 from itertools import pairwise
 
-from hookd.domain.text import guess, shown
+from hookd.domain.text import did_you_mean, shown
 from hookd.rules.conditions.errors import FIELDS, ConditionError, spot
 
 _BETWEEN = re.compile(r"\s|//")
@@ -43,8 +43,6 @@ def check_fields(text: str) -> None:
 def _require_field(text: str, start: int, name: str) -> None:
     if name in FIELDS:
         return
-    near = guess(name.lower(), FIELDS)
-    advice = f'; did you mean "{near}"?' if near else ""
     index, column = text.count("\n", 0, start), start - text.rfind("\n", 0, start)
-    sentence = f'object has no "{shown(name)}"{advice} (fields: {", ".join(FIELDS)})'
+    sentence = f'object has no "{shown(name)}"{did_you_mean(name, FIELDS)} (fields: {", ".join(FIELDS)})'
     raise ConditionError(f"{spot(text, index, column)}: {sentence}", index)

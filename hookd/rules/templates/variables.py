@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from hookd.domain.definitions import Escaping, Placeholder
-from hookd.domain.text import guess, shown
+from hookd.domain.text import near, shown
 from hookd.rules.templates.renderer import TEXTS
 
 
@@ -118,9 +118,9 @@ def _slot(spec: str, fill_as: Escaping) -> Placeholder:
 
 def _unknown(variable: str) -> str:
     name, dot, path = variable.strip().partition(".")
-    near = guess(name.upper(), ["DATA"] if dot else TEXTS)
-    if near:
-        meant = f"data.{shown(path)}" if dot else near
+    choices = near(name, ["data"] if dot else TEXTS)
+    if choices:
+        meant = f"data.{shown(path)}" if dot else choices[0]
         return f"unknown variable ${{{shown(variable)}}}; did you mean ${{{meant}}}?"
     return f"unknown variable ${{{shown(variable)}}}; known are {', '.join(TEXTS)} and data.PATH"
 

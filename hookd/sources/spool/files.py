@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from hookd.config.yaml.files import kind_of
 from hookd.domain.spool_layout import BATCH_BYTES, JSON, NDJSON, PART, REASON, REJECTED
-from hookd.observability.log import printable
+from hookd.domain.text import printable
 from hookd.sources.spool.content import FileRefused
 from hookd.sources.spool.lock import DIRECTORY, HeldElsewhere, SpoolLock
 

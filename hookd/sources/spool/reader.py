@@ -19,6 +19,7 @@ from hookd.config.generation import CurrentConfig
 from hookd.domain.clock import Clock
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
 from hookd.domain.spool_layout import REJECTED, SpoolState
+from hookd.domain.text import printable
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
@@ -191,7 +192,7 @@ class SpoolReader:
 
     def _leave(self, verdict: FileResult, mark: FileIdentity | None, error: str) -> None:
         """Let a file lie that can be neither removed nor moved: taken in over and over, it is sent anew one day."""
-        name = log.printable(verdict.name)
+        name = printable(verdict.name)
         if verdict.refused:
             remedy = f"make {REJECTED}/ beside it a directory that hookd can write to, with room on its disk"
             left = StuckFile(
