@@ -120,16 +120,16 @@ class Daemon:
         self._clock = Clock()
         self._path = path
         self._metrics = Metrics(__version__)
-        self._holder = CurrentConfig(
+        self._current_config = CurrentConfig(
             Generation.of(config, number=1, now=self._clock.now(), revision=revision)
         )
         self._notify = Notifier(env)
         self._stop = asyncio.Event()
         self._serving = False
         self._reloader: Reloader | None = None
-        self._reporter: OperatorEventPublisher | None = None
+        self._publisher: OperatorEventPublisher | None = None
         self._config = config
-        self._told_number = self._holder.current.number
+        self._told_number = self._current_config.generation.number
         self._told_rejected = False
         self._env = env
 
@@ -153,7 +153,7 @@ class Daemon:
     async def _overdue(self) -> float:
         """Return when a stop has taken longer than it may; how long it was, in seconds."""
         await self._stop.wait()
-        grace_s = self._holder.current.config.daemon.shutdown_grace_s
+        grace_s = self._current_config.generation.config.daemon.shutdown_grace_s
         waits_s = grace_s + STORE_S if self._serving else grace_s
         await asyncio.sleep(waits_s)
         return waits_s
@@ -177,25 +177,27 @@ class Daemon:
     async def _serve(self, store: SqliteStore, sender: Sender, listening: Sequence[ListenTarget]) -> None:
         trust = retention.ClockGuard(await store.clock_seen())
         intake = Intake(store, self._clock, self._metrics)
-        reporter = self._reporter = OperatorEventPublisher(store, intake, self._holder, self._clock)
-        worker = Worker(store, sender, self._holder, self._clock, self._metrics, emit=reporter.tell)
+        publisher = self._publisher = OperatorEventPublisher(store, intake, self._current_config, self._clock)
+        worker = Worker(
+            store, sender, self._current_config, self._clock, self._metrics, emit=publisher.publish
+        )
         reloader = Reloader(
             self._path,
-            self._holder,
+            self._current_config,
             self._clock,
             self._metrics,
             prepare=lambda config: sender.prepare(config.webhooks.values()),
             began=self._notify.reloading,
             ended=self._reloaded,
         )
-        scheduler = Scheduler(store, intake, self._holder, self._clock, emit=reporter.tell)
-        spool = SpoolReader(intake, self._holder, self._clock, self._metrics)
+        scheduler = Scheduler(store, intake, self._current_config, self._clock, emit=publisher.publish)
+        spool = SpoolReader(intake, self._current_config, self._clock, self._metrics)
         feed = LogTail(self._clock)
         log.follow(feed.put)
         services = Services(
             intake=intake,
             store=store,
-            holder=self._holder,
+            current_config=self._current_config,
             reload=reloader,
             clock=self._clock,
             metrics=self._metrics,
@@ -208,16 +210,16 @@ class Daemon:
             started_at=self._clock.now(),
         )
         listeners = Listeners(_routes(services), self._clock)
-        self._holder.on_swap(self._logging_changed)
+        self._current_config.on_swap(self._logging_changed)
         await self._open_listeners(listeners, listening)  # before the group, which would wrap its refusal
         async with asyncio.TaskGroup() as group:
             working = group.create_task(worker.run())
-            reporting = group.create_task(reporter.run())
+            publishing = group.create_task(publisher.run())
             try:
                 services.listening = tuple(listeners.addresses)
                 background = [
                     group.create_task(reloader.run()),
-                    group.create_task(retention.run(store, self._holder, self._clock, trust)),
+                    group.create_task(retention.run(store, self._current_config, self._clock, trust)),
                     group.create_task(scheduler.run()),
                     group.create_task(spool.run()),
                     group.create_task(self._feed_watchdog(store)),
@@ -226,11 +228,11 @@ class Daemon:
                 self._serving = True
                 if not self._stop.is_set():
                     self._say_ready(listeners)
-                    reporter.tell(self._started())
+                    publisher.publish(self._started())
                 await self._stop.wait()
             except BaseException:
                 working.cancel()
-                reporting.cancel()
+                publishing.cancel()
                 raise
             self._notify.stopping()
             if listeners.outlive:  # clients count on them: events are taken in to the end
@@ -240,8 +242,8 @@ class Daemon:
             for task in background:
                 task.cancel()
             await self._drain(worker)
-            reporter.stop()
-            await reporting
+            publisher.stop()
+            await publishing
             with suppress(StoreUnavailable):
                 await store.flush()  # what was posted before the stop is committed now, and answered
             feed.close()
@@ -266,14 +268,14 @@ class Daemon:
             raise
 
     async def _drain(self, worker: Worker) -> None:
-        grace_s = self._holder.current.config.daemon.shutdown_grace_s
+        grace_s = self._current_config.generation.config.daemon.shutdown_grace_s
         log.info("daemon.stopping", grace_s=grace_s)
         interrupted = await worker.drain(grace_s - min(RECORDING_S, grace_s / 10))
         if interrupted:
             log.warning("attempts.interrupted", count=interrupted)
 
     def _say_ready(self, listeners: Listeners) -> None:
-        config, ref = self._holder.current.config, self._holder.current.ref
+        config, ref = self._current_config.generation.config, self._current_config.generation.ref
         log.info(
             "daemon.ready",
             version=__version__,
@@ -289,7 +291,7 @@ class Daemon:
         self._notify.ready(f"serving {configuration.summary(config)}")
 
     def _logging_changed(self) -> None:
-        daemon = self._holder.current.config.daemon
+        daemon = self._current_config.generation.config.daemon
         log.configure(level=daemon.log_level, form=daemon.log_format)
 
     def _watch_signals(self) -> None:
@@ -303,19 +305,19 @@ class Daemon:
             self._reloader.ask()
 
     def _started(self) -> DaemonStarted:
-        config = self._holder.current.config
+        config = self._current_config.generation.config
         return DaemonStarted(socket.gethostname(), __version__, config.path, config.hash)
 
     def _reloaded(self, verdict: ReloadResult) -> None:
-        current = self._holder.current
-        if self._reporter is not None:
+        current = self._current_config.generation
+        if self._publisher is not None:
             if not verdict.ok:
-                self._reporter.tell(ConfigRejected(current.config.path, verdict.faults))
+                self._publisher.publish(ConfigRejected(current.config.path, verdict.faults))
             elif self._told_rejected or current.number != self._told_number:
-                self._reporter.tell(_applied(current, verdict))
+                self._publisher.publish(_applied(current, verdict))
         self._told_number, self._told_rejected = current.number, not verdict.ok
         if verdict.ok:
-            self._notify.ready(f"serving {configuration.summary(self._holder.current.config)}")
+            self._notify.ready(f"serving {configuration.summary(self._current_config.generation.config)}")
         else:
             self._notify.ready(
                 f"the configuration on disk is refused, the old one is in force: {verdict.faults[0]}"

@@ -111,7 +111,7 @@ class ByHandRoutes:
         services, name = self._services, variables["name"]
         if services.stopping:
             raise unavailable("hookd is stopping")
-        generation = services.holder.current
+        generation = services.current_config.generation
         webhook = generation.config.webhooks.get(name)
         if webhook is None:
             raise unknown("webhook", name, generation.config.webhooks)
@@ -122,7 +122,7 @@ class ByHandRoutes:
     async def rearm(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Let a task that has run once and for all run once more: the definition in force (spec 13)."""
         await expect_no_fields(request, self._size_limit)
-        name, tasks = variables["name"], self._services.holder.current.config.tasks
+        name, tasks = variables["name"], self._services.current_config.generation.config.tasks
         task = tasks.get(name)
         if task is None:
             raise unknown("task", name, tasks)
@@ -138,13 +138,13 @@ class ByHandRoutes:
 
     @property
     def _size_limit(self) -> int:
-        return self._services.holder.current.config.daemon.event_size
+        return self._services.current_config.generation.config.daemon.event_size
 
     async def _require_webhook(self, name: str) -> None:
         """Refuse a name that is neither in force nor paused, and for which nothing waits. Raises Problem (404)."""
         store = self._services.store
         paused = (await store.backlog()).paused
-        known = {**self._services.holder.current.config.webhooks, **paused, **await store.lanes()}
+        known = {**self._services.current_config.generation.config.webhooks, **paused, **await store.lanes()}
         if name not in known:
             raise unknown("webhook", name, known)
 

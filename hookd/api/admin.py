@@ -97,11 +97,11 @@ class OperatorRoutes:
 
     async def config(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The configuration in force."""
-        return answer(views.configuration(self._services.holder.current))
+        return answer(views.configuration(self._services.current_config.generation))
 
     async def names(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The names of the configuration in force alone: what a shell completes while somebody types."""
-        config = self._services.holder.current.config
+        config = self._services.current_config.generation.config
         return answer(
             {
                 "webhooks": list(config.webhooks),
@@ -113,7 +113,7 @@ class OperatorRoutes:
     async def status(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """Everything an operator asks first."""
         services = self._services
-        generation, last, now = services.holder.current, services.reload.last, services.clock.now()
+        generation, last, now = services.current_config.generation, services.reload.last, services.clock.now()
         totals = await services.store.totals()
         return answer(
             {
@@ -148,7 +148,7 @@ class OperatorRoutes:
 
     async def reload(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """Reload and wait for the verdict (spec 14)."""
-        await expect_no_fields(request, self._services.holder.current.config.daemon.event_size)
+        await expect_no_fields(request, self._services.current_config.generation.config.daemon.event_size)
         verdict = await self._services.reload.request()
         if not verdict.ok:
             raise Problem(
@@ -157,7 +157,7 @@ class OperatorRoutes:
                 title="Invalid configuration",
                 faults=[Fault("", fault) for fault in verdict.faults],
             )
-        generation = self._services.holder.current
+        generation = self._services.current_config.generation
         return answer(
             {
                 **asdict(generation.ref),
@@ -168,7 +168,7 @@ class OperatorRoutes:
 
     async def diff(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """Compare the configuration on disk with the one in force; nothing is changed (spec 8)."""
-        await expect_no_fields(request, self._services.holder.current.config.daemon.event_size)
+        await expect_no_fields(request, self._services.current_config.generation.config.daemon.event_size)
         comparison = await self._services.reload.compare_with_disk()
         return answer(views.comparison(comparison, await self._services.store.lanes()))
 

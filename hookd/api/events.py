@@ -42,7 +42,7 @@ class EventRoutes:
         services = self._services
         if services.stopping:
             raise unavailable("hookd is stopping")
-        generation = services.holder.current
+        generation = services.current_config.generation
         try:
             events, batch = await self._events(request, generation.config.daemon.event_size)
             request.share.hold(PER_EVENT * len(events))
@@ -74,7 +74,7 @@ class EventRoutes:
         return events, batch
 
     def _decoded(self, request: Request, kind: str, raw: bytes) -> tuple[list[Event], bool]:
-        types = self._services.holder.current.config.types
+        types = self._services.current_config.generation.config.types
         if kind == _BINARY:
             headers, given = request.headers.items(), request.headers.get("Content-Type")
             return [intake.decode_binary(headers, given or None, raw, types=types)], False
@@ -95,7 +95,7 @@ class EventRoutes:
         services = self._services
         if services.stopping:
             raise unavailable("hookd is stopping")
-        generation = services.holder.current
+        generation = services.current_config.generation
         task = generation.config.tasks.get(variables["name"])
         if task is None:
             raise unknown("task", variables["name"], generation.config.tasks)

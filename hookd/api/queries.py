@@ -21,7 +21,9 @@ async def delivery(services: Services, delivery_id: str) -> views.JsonObject:
     record = await services.store.delivery(delivery_id)
     if record is None:
         raise no_delivery(delivery_id)
-    return views.whole_delivery(record, services.holder.current.config, await worker_lanes(services))
+    return views.whole_delivery(
+        record, services.current_config.generation.config, await worker_lanes(services)
+    )
 
 
 async def worker_lanes(services: Services) -> Mapping[str, LaneState]:
@@ -42,7 +44,7 @@ async def lanes(services: Services) -> list[views.JsonObject]:
     """Every webhook with the state of its lane."""
     stats, paused = await services.store.lanes(), (await services.store.backlog()).paused
     states = await lane_states(services, stats)
-    now, config = services.clock.now(), services.holder.current.config
+    now, config = services.clock.now(), services.current_config.generation.config
     return [
         views.lane(state, stats.get(name), config, now, paused.get(name)) for name, state in states.items()
     ]
@@ -51,6 +53,6 @@ async def lanes(services: Services) -> list[views.JsonObject]:
 async def lane(services: Services, name: str) -> views.JsonObject:
     """One webhook with the state of its lane, though it may be gone from the configuration."""
     stats, paused = await services.store.lanes(), (await services.store.backlog()).paused
-    now, config = services.clock.now(), services.holder.current.config
+    now, config = services.clock.now(), services.current_config.generation.config
     state = services.lane_states(paused).get(name) or _gone(name)
     return views.lane(state, stats.get(name), config, now, paused.get(name))

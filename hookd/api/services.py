@@ -49,7 +49,7 @@ class Services:
 
     intake: Intake
     store: Store
-    holder: CurrentConfig
+    current_config: CurrentConfig
     reload: ReloadService
     clock: Clock
     metrics: Metrics

@@ -1,7 +1,7 @@
 """One generation of the configuration made ready for use, and the one reference that a reload swaps.
 
-Whoever acts on the configuration takes `holder.current` once, at the start of an event or an attempt, and passes it
-down.
+What acts on the configuration takes `current_config.generation` once, at the start of an event or an attempt, and
+passes it down.
 
 Must never: load anything, or change a generation that is in force.
 """
@@ -66,9 +66,9 @@ def _ref(number: int, content: str, revision: Revision | None) -> GenerationRef:
 
 @dataclass(slots=True)
 class CurrentConfig:
-    """Holds the generation in force and tells listeners when it is swapped."""
+    """Names the generation in force and calls listeners when it is swapped."""
 
-    current: Generation
+    generation: Generation
     _listeners: list[Callable[[], None]] = field(default_factory=list)
 
     def on_swap(self, listener: Callable[[], None]) -> None:
@@ -77,11 +77,11 @@ class CurrentConfig:
 
     def swap(self, generation: Generation) -> None:
         """Put a generation into force."""
-        self.current = generation
+        self.generation = generation
         for listener in self._listeners:
             listener()
 
     def set_commit(self, revision: Revision | None) -> None:
         """Put another commit to the generation in force: what it does stays, so nobody is told."""
-        ref = self.current.ref
-        self.current = replace(self.current, ref=_ref(ref.number, ref.hash, revision))
+        ref = self.generation.ref
+        self.generation = replace(self.generation, ref=_ref(ref.number, ref.hash, revision))

@@ -51,7 +51,7 @@ class Reloader:
     def __init__(
         self,
         path: Path,
-        holder: CurrentConfig,
+        current_config: CurrentConfig,
         clock: Clock,
         metrics: Metrics,
         *,
@@ -59,11 +59,11 @@ class Reloader:
         began: Callable[[], None],
         ended: Callable[[ReloadResult], None],
     ) -> None:
-        """Watch `path` on behalf of `holder`.
+        """Watch `path` and keep `current_config` equal to it.
 
         Args:
             path: the configuration's file or directory.
-            holder: where a new generation is swapped in.
+            current_config: where a new generation is swapped in.
             clock: tells when.
             metrics: counts reloads.
             prepare: readies a configuration, in a thread, before it is swapped in.
@@ -71,7 +71,7 @@ class Reloader:
             ended: called with its verdict.
         """
         self._path = path
-        self._holder = holder
+        self._current_config = current_config
         self._clock = clock
         self._metrics = metrics
         self._prepare = prepare
@@ -80,14 +80,14 @@ class Reloader:
         self._asked = False
         self._blind = False
         self._next: asyncio.Task[ReloadResult] | None = None
-        self._started_with = holder.current.config.daemon
-        self._last = ReloadResult(at=holder.current.loaded_at)
-        self._seen = holder.current.config.hash
-        self._sources = holder.current.config.sources
+        self._started_with = current_config.generation.config.daemon
+        self._last = ReloadResult(at=current_config.generation.loaded_at)
+        self._seen = current_config.generation.config.hash
+        self._sources = current_config.generation.config.sources
         self._bell = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._comparing = asyncio.Lock()
-        self._measure(holder.current.config, holder.current.loaded_at)
+        self._measure(current_config.generation.config, current_config.generation.loaded_at)
 
     @property
     def last(self) -> ReloadResult:
@@ -120,7 +120,7 @@ class Reloader:
         """What is on disk beside what is in force; nothing is changed. One at a time."""
         async with self._comparing:
             loaded = await asyncio.to_thread(configuration.isolated_load, self._path)
-            return await asyncio.to_thread(self._compared, loaded, self._holder.current)
+            return await asyncio.to_thread(self._compared, loaded, self._current_config.generation)
 
     def _compared(self, loaded: Loaded, generation: Generation) -> Comparison:
         revision = configuration.revision_of(self._path, loaded.hash, loaded.sources)
@@ -142,7 +142,7 @@ class Reloader:
 
     def restart_needed(self) -> tuple[str, ...]:
         """Keys of `daemon:` on disk that only a restart puts into force."""
-        return _restart_needed(self._started_with, self._holder.current.config.daemon)
+        return _restart_needed(self._started_with, self._current_config.generation.config.daemon)
 
     async def _watch(self) -> None:
         """Ring the bell whenever anything in the watched directories changes."""
@@ -199,7 +199,7 @@ class Reloader:
                     self._asked = False
                     await self._reload(begun_at)
                 else:
-                    await self._ask_git(self._holder.current.config)
+                    await self._ask_git(self._current_config.generation.config)
 
     async def _quiet(self) -> None:
         """Return when the bell has been silent for a while, or has not been for a long one."""
@@ -258,7 +258,7 @@ class Reloader:
         return ReloadResult(at=now, faults=tuple(faults))
 
     async def _apply(self, config: Config) -> ReloadResult:
-        old = self._holder.current
+        old = self._current_config.generation
         number = old.number + 1
         known = old.revision if config.hash == old.config.hash else None
         generation = await asyncio.to_thread(self._ready, config, number, known)
@@ -266,7 +266,7 @@ class Reloader:
         restart = _restart_needed(self._started_with, config.daemon)
         now = self._clock.now()
         if any(changes.values()) or config.hash != old.config.hash:
-            self._holder.swap(generation)
+            self._current_config.swap(generation)
             log.info(
                 "config.reloaded",
                 **asdict(generation.ref),
@@ -275,7 +275,7 @@ class Reloader:
         else:
             self._take_note(generation.revision)
             if not self._last.ok:
-                log.info("config.mended", **asdict(self._holder.current.ref))
+                log.info("config.mended", **asdict(self._current_config.generation.ref))
         self._metrics.reloads.labels("applied").inc()
         self._measure(config, now)
         for warning in config.warnings:
@@ -295,15 +295,15 @@ class Reloader:
 
     async def _ask_git(self, config: Config) -> None:
         """Follow commits that change nothing of what is in force, such as that of an edit in force already."""
-        known = self._holder.current.revision
+        known = self._current_config.generation.revision
         self._take_note(
             await asyncio.to_thread(configuration.revision_of, self._path, config.hash, config.sources, known)
         )
 
     def _take_note(self, revision: Revision | None) -> None:
-        if revision != self._holder.current.revision:
-            self._holder.set_commit(revision)
-            log.info("config.committed", **asdict(self._holder.current.ref))
+        if revision != self._current_config.generation.revision:
+            self._current_config.set_commit(revision)
+            log.info("config.committed", **asdict(self._current_config.generation.ref))
 
 
 def faults_of(loaded: Loaded) -> list[str]:

@@ -57,11 +57,11 @@ class ClockGuard:
         return mono >= self.doubted_until
 
 
-async def run(store: Housekeeping, holder: CurrentConfig, clock: Clock, trust: ClockGuard) -> None:
+async def run(store: Housekeeping, current_config: CurrentConfig, clock: Clock, trust: ClockGuard) -> None:
     """Prune at start and then every minute, until cancelled."""
     while True:
         try:
-            deleted = await prune(store, holder, clock, trust)
+            deleted = await prune(store, current_config, clock, trust)
         except StoreUnavailable:
             deleted = 0
         if deleted:
@@ -71,11 +71,11 @@ async def run(store: Housekeeping, holder: CurrentConfig, clock: Clock, trust: C
             trust.is_plausible(now=clock.now(), mono=clock.monotonic())
 
 
-async def prune(store: Housekeeping, holder: CurrentConfig, clock: Clock, trust: ClockGuard) -> int:
+async def prune(store: Housekeeping, current_config: CurrentConfig, clock: Clock, trust: ClockGuard) -> int:
     """Delete everything past its time, while the clock is believed; the number of rows. Raises StoreUnavailable."""
     total = 0
     while trust.is_plausible(now=(now := clock.now()), mono=clock.monotonic()):
-        daemon = holder.current.config.daemon
+        daemon = current_config.generation.config.daemon
         deleted = await store.prune(
             delivered_before=now - daemon.keep_delivered_s,
             dead_before=now - daemon.keep_dead_s,

@@ -51,7 +51,7 @@ class Worker:
         self,
         store: Store,
         sender: Sender,
-        holder: CurrentConfig,
+        current_config: CurrentConfig,
         clock: Clock,
         metrics: Metrics,
         *,
@@ -59,7 +59,7 @@ class Worker:
     ) -> None:
         self._store = store
         self._sender = sender
-        self._holder = holder
+        self._current_config = current_config
         self._clock = clock
         self._metrics = metrics
         self._emit = emit
@@ -74,13 +74,13 @@ class Worker:
         self._looked = False
         self._nothing_to_hasten: set[str] = set()
         self._unrecorded = 0
-        self._outage = StoreOutage(clock, metrics, emit, holder.current.config.daemon.store)
+        self._outage = StoreOutage(clock, metrics, emit, current_config.generation.config.daemon.store)
         self._stopping = False
         self._first_lane = 0
         self._lack_until = 0.0
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
-        holder.on_swap(self._wake.set)
+        current_config.on_swap(self._wake.set)
 
     async def run(self) -> None:
         """Claim and start attempts until `drain`."""
@@ -118,7 +118,7 @@ class Worker:
 
     def lane_states(self, paused: Collection[str]) -> Mapping[str, LaneState]:
         """Every lane that is configured, paused (by `Backlog.paused`), or has been used, by webhook."""
-        config, now = self._holder.current.config, self._clock.now()
+        config, now = self._current_config.generation.config, self._clock.now()
         names = dict.fromkeys(chain(config.webhooks, self._lanes, paused))
         return {name: self._state(name, config, now, is_paused=name in paused) for name in names}
 
@@ -183,7 +183,7 @@ class Worker:
         due = dict(backlog.earliest_due)
         if self._unrecorded:
             return DispatchPlan((), STORE_RETRY_S)
-        config, mono = self._holder.current.config, self._clock.monotonic()
+        config, mono = self._current_config.generation.config, self._clock.monotonic()
         if config is not self._surveyed:
             self._surveyed = config
             self._forget({*config.webhooks, *due}, now)
@@ -257,7 +257,9 @@ class Worker:
         self._looked = True
 
     async def _claim(self, survey: DispatchPlan, now: float) -> None:
-        leases = await self._store.claim(survey.wants, now=now, generation=self._holder.current.ref)
+        leases = await self._store.claim(
+            survey.wants, now=now, generation=self._current_config.generation.ref
+        )
         loop = asyncio.get_running_loop()
         for lease in leases:
             lane = self._lane(lease.webhook)
@@ -268,7 +270,7 @@ class Worker:
             self._tasks[lease.delivery_id] = loop.create_task(self._deliver(lease, lane, probe=probe))
 
     async def _deliver(self, lease: Lease, lane: Lane, *, probe: bool) -> None:
-        generation = self._holder.current
+        generation = self._current_config.generation
         webhook = generation.config.webhooks.get(lease.webhook)
         is_parked = lane.is_down() and not probe  # since it was surveyed
         try:

@@ -69,10 +69,10 @@ class _Waiting:
 class OperatorEventPublisher:
     """Reports facts. One instance for a daemon."""
 
-    def __init__(self, store: History, intake: Intake, holder: CurrentConfig, clock: Clock) -> None:
+    def __init__(self, store: History, intake: Intake, current_config: CurrentConfig, clock: Clock) -> None:
         self._store = store
         self._intake = intake
-        self._holder = holder
+        self._current_config = current_config
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
         self._began_at = clock.now()
@@ -86,7 +86,7 @@ class OperatorEventPublisher:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
 
-    def tell(self, fact: OperatorEvent) -> None:
+    def publish(self, fact: OperatorEvent) -> None:
         """Take note of a fact; returns at once and never raises."""
         now = self._clock.now()
         if isinstance(fact, DeliveryDead):
@@ -146,7 +146,7 @@ class OperatorEventPublisher:
 
     async def _recall(self, mono: float) -> None:
         """Go on where the run before ended: within the rate, and with what it left unreported."""
-        if self._holder.current.matcher.knows("hookd.delivery", "dead"):
+        if self._current_config.generation.matcher.knows("hookd.delivery", "dead"):
             left = await left_over(self._store, before=self._began_at)
             for webhook, at in left.reported_at.items():
                 quiet_s = min(at + EVERY_S - self._clock.now(), EVERY_S)
@@ -187,16 +187,16 @@ class OperatorEventPublisher:
     async def _report(self, fact: UnmergedEvent | DeliveriesDead, at: float) -> Receipt | None:
         if not self._is_asked_for(fact):
             return None
-        return await self._intake.report(event_draft(fact), at, self._holder.current)
+        return await self._intake.report(event_draft(fact), at, self._current_config.generation)
 
     def _is_asked_for(self, fact: UnmergedEvent | DeliveriesDead) -> bool:
         """Whether any rule is about such facts; most configurations have none about most of them."""
         told = event_draft(fact)
-        return self._holder.current.matcher.knows(told.type, told.event)
+        return self._current_config.generation.matcher.knows(told.type, told.event)
 
     def _asks_for_webhooks(self) -> bool:
         """Whether any rule is about webhooks being parked, or about their end: each alone could go round for ever."""
-        matcher = self._holder.current.matcher
+        matcher = self._current_config.generation.matcher
         return any(matcher.knows("hookd.webhook", event) for event in OWN_TYPES["hookd.webhook"].events)
 
     async def _goes_unsaid(self, webhook: str) -> bool:

@@ -91,26 +91,26 @@ class Scheduler:
         self,
         store: ScheduleStore,
         intake: Intake,
-        holder: CurrentConfig,
+        current_config: CurrentConfig,
         clock: Clock,
         *,
         emit: Emit = discard,
     ) -> None:
         self._store = store
         self._intake = intake
-        self._holder = holder
+        self._current_config = current_config
         self._clock = clock
         self._emit = emit
-        self._generation = holder.current
+        self._generation = current_config.generation
         self._adopted = False
         self._watches: dict[str, Watch] = {}
         self._queue: list[tuple[float, str]] = []
-        self._missed_until = self._seen_at = holder.current.loaded_at
+        self._missed_until = self._seen_at = current_config.generation.loaded_at
         self._seen_mono = clock.monotonic()
         self._alive_noted: float | None = None
         self._delay: str | None = None
         self._wake = asyncio.Event()
-        holder.on_swap(self._wake.set)
+        current_config.on_swap(self._wake.set)
 
     def fault(self) -> str | None:
         """Why moments that are due cannot be fired; None while they can."""
@@ -135,8 +135,8 @@ class Scheduler:
         """Deal with everything that is due; returns after how many seconds to look again."""
         self._note_freeze()
         try:
-            if not self._adopted or self._holder.current is not self._generation:
-                await self._adopt(self._holder.current)
+            if not self._adopted or self._current_config.generation is not self._generation:
+                await self._adopt(self._current_config.generation)
             now = self._clock.now()
             if now < self._seen_at - SLEW_S:
                 await self._set_back(now)
@@ -200,7 +200,7 @@ class Scheduler:
             done = await asyncio.gather(*(self._deal_with(self._watches[key], now) for key in together))
             self._put_back(together)
             all_done = all_done and all(done)
-            if self._holder.current is not self._generation:
+            if self._current_config.generation is not self._generation:
                 self._put_back(due[start + AT_ONCE :])
                 return False
         return all_done

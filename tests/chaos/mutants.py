@@ -114,8 +114,8 @@ MUTANTS = (
         (
             Patch(
                 "delivery/worker.py",
-                "        holder.on_swap(self._wake.set)\n",
-                """        holder.on_swap(lambda: asyncio.ensure_future(self._drop()) and self._wake.set())
+                "        current_config.on_swap(self._wake.set)\n",
+                """        current_config.on_swap(lambda: asyncio.ensure_future(self._drop()) and self._wake.set())
 
     async def _drop(self):
         await self._store._write(lambda connection, _: connection.execute("DELETE FROM deliveries WHERE state = 0"))
@@ -130,8 +130,8 @@ MUTANTS = (
         (
             Patch(
                 "delivery/worker.py",
-                "        holder.on_swap(self._wake.set)\n",
-                "        holder.on_swap(lambda: [task.cancel() for task in self._tasks.values()])\n",
+                "        current_config.on_swap(self._wake.set)\n",
+                "        current_config.on_swap(lambda: [task.cancel() for task in self._tasks.values()])\n",
             ),
         ),
         ("edit",),

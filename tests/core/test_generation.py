@@ -34,9 +34,9 @@ def test_a_condition_that_does_not_compile_makes_no_generation() -> None:
 
 def test_a_swap_is_told_to_listeners_after_it() -> None:
     first, second = (Generation.of(config(), number=number, now=0.0) for number in (1, 2))
-    holder = CurrentConfig(first)
+    current_config = CurrentConfig(first)
     seen: list[int] = []
-    holder.on_swap(lambda: seen.append(holder.current.number))
-    holder.swap(second)
-    assert holder.current is second
+    current_config.on_swap(lambda: seen.append(current_config.generation.number))
+    current_config.swap(second)
+    assert current_config.generation is second
     assert seen == [2]

@@ -73,7 +73,7 @@ class RefusingIntake(Intake):
 
 
 class Desk:
-    """A reporter at work; its rules fire the task `say` of the webhook `ops`."""
+    """A publisher at work; its rules fire the task `say` of the webhook `ops`."""
 
     def __init__(
         self, store: SqliteStore, kinds: Iterable[str], *, clock: AheadClock | None = None, **rule: Any
@@ -90,17 +90,17 @@ class Desk:
             events={kind: _rule(kind, **rule) for kind in kinds},
         )
         self.intake = RefusingIntake(store, self.clock, Metrics(__version__))
-        holder = CurrentConfig(Generation.of(config, number=1, now=self.clock.now()))
-        self.reporter = OperatorEventPublisher(store, self.intake, holder, self.clock)
-        self._running = asyncio.create_task(self.reporter.run())
+        current_config = CurrentConfig(Generation.of(config, number=1, now=self.clock.now()))
+        self.publisher = OperatorEventPublisher(store, self.intake, current_config, self.clock)
+        self._running = asyncio.create_task(self.publisher.run())
 
     def dies(self, webhook: str, count: int = 1, *, task: str = "t", event_id: str = "evt_1") -> None:
         for number in range(count):
             dead = DeliveryDead(webhook, task, f"dlv_{number}", event_id, 3, "status", 503, "all failed")
-            self.reporter.tell(dead)
+            self.publisher.publish(dead)
 
     async def dies_untold(self, webhook: str, *causes: str) -> list[DeliveryDead]:
-        """Let a delivery die for each cause, an event's id, without a word to the reporter."""
+        """Let a delivery die for each cause, an event's id, without a word to the publisher."""
         found = []
         for cause in causes:
             event = Event(cause, type="vm", event="on")
@@ -117,20 +117,20 @@ class Desk:
     async def really_dies(self, webhook: str, *causes: str) -> None:
         """Let a delivery die for each cause, and tell it."""
         for dead in await self.dies_untold(webhook, *(causes or ("evt_0",))):
-            self.reporter.tell(dead)
+            self.publisher.publish(dead)
 
     async def parks(self, webhook: str, *causes: str) -> None:
         """Let a delivery wait for each cause, an event's id, and the webhook be parked."""
         for cause in causes:
             waiting = to(webhook, event=Event(cause, type="vm", event="on"))
             await self.store.enqueue([waiting], now=self.clock.now(), limit=1_000_000)
-        self.reporter.tell(WebhookParked(webhook, "breaker"))
+        self.publisher.publish(WebhookParked(webhook, "breaker"))
 
     def advance(self, seconds: float) -> None:
-        """Let time go by on both clocks, and wake the reporter."""
+        """Let time go by on both clocks, and wake the publisher."""
         self.clock.ahead_s += seconds
         self.clock.mono_ahead_s += seconds
-        self.reporter._wake.set()
+        self.publisher._wake.set()
 
     async def told(self) -> list[EventRecord]:
         """The reports stored so far, the oldest first."""
@@ -153,7 +153,7 @@ class Desk:
     async def rests(self) -> None:
         """Return when it has dealt with everything told so far."""
         async with asyncio.timeout(10):
-            while self.reporter._waiting or self.reporter._wake.is_set():
+            while self.publisher._waiting or self.publisher._wake.is_set():
                 await asyncio.sleep(0.005)
             await self.store.flush()
             await asyncio.sleep(0)
@@ -171,7 +171,7 @@ class Desk:
         await asyncio.wait([self._running])
 
     async def stop(self) -> None:
-        self.reporter.stop()
+        self.publisher.stop()
         async with asyncio.timeout(10):
             await self._running
 
@@ -186,7 +186,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 async def test_a_fact_is_an_event_like_any_other(store: SqliteStore) -> None:
     desk = Desk(store, ALL)
     before = desk.clock.now()
-    desk.reporter.tell(MISSED)
+    desk.publisher.publish(MISSED)
     [record] = await desk.until_told(1)
     event = record.event
     assert event.id.startswith(ID_PREFIX)
@@ -204,7 +204,7 @@ async def test_a_fact_is_an_event_like_any_other(store: SqliteStore) -> None:
 
 async def test_what_no_rule_asks_for_is_not_stored(store: SqliteStore) -> None:
     desk = Desk(store, ["hookd.delivery dead"], object="other", where="data.count == 1")
-    desk.reporter.tell(MISSED)
+    desk.publisher.publish(MISSED)
     desk.dies("w")
     desk.dies("other")
     [record] = await desk.until_told(1)
@@ -257,7 +257,7 @@ async def test_a_clean_stop_reports_what_may_be_reported_by_then(store: SqliteSt
     await desk.until_told(1)
     desk.dies("w", 7)
     desk.dies("other", 2)
-    desk.reporter.tell(MISSED)
+    desk.publisher.publish(MISSED)
     await desk.stop()
     assert sorted(await desk.names()) == ["dead other", "dead w", "missed schedules.nightly"]
     assert await desk.counts_of("dead") == [1, 2]
@@ -312,7 +312,7 @@ async def test_a_first_run_reports_no_history(store: SqliteStore) -> None:
     await desk.really_dies("w", "evt_a", "evt_b")
     await desk.stop()
     after = Desk(store, ALL, clock=desk.clock)
-    after.reporter.tell(MISSED)
+    after.publisher.publish(MISSED)
     await after.until_told(1)
     await after.stop()
     assert await after.names() == ["missed schedules.nightly"]
@@ -332,8 +332,8 @@ async def test_a_webhook_for_which_nothing_but_reports_waits_is_not_reported(sto
     await desk.parks("ops", OWN_ID)
     await desk.parks("mixed", OWN_ID[:-1] + "1", "evt_2")
     await desk.until_told(1)
-    desk.reporter.tell(WebhookResumed("ops", "breaker"))
-    desk.reporter.tell(WebhookResumed("mixed", "breaker"))
+    desk.publisher.publish(WebhookResumed("ops", "breaker"))
+    desk.publisher.publish(WebhookResumed("mixed", "breaker"))
     await desk.until_told(2)
     await desk.stop()
     assert await desk.names() == ["parked mixed", "resumed mixed"]
@@ -347,14 +347,14 @@ async def test_another_reason_is_reported_and_the_end_once_the_beginning_was(sto
     for record in page.items:
         if record.event_id == "evt_1":
             await store.cancel(record.id, now=desk.clock.now())
-    desk.reporter.tell(WebhookParked("ops", "disabled"))  # only its own report waits by now
-    desk.reporter.tell(WebhookResumed("ops", "disabled"))
+    desk.publisher.publish(WebhookParked("ops", "disabled"))  # only its own report waits by now
+    desk.publisher.publish(WebhookResumed("ops", "disabled"))
     told = await desk.until_told(3)
     assert [record.event.data["reason"] for record in told] == ["breaker", "disabled", "disabled"]
-    desk.reporter.tell(WebhookParked("ops", "paused"))  # only reports wait
-    desk.reporter.tell(WebhookParked("ops", "disabled"))
-    desk.reporter.tell(WebhookResumed("ops", "disabled"))
-    desk.reporter.tell(MISSED)
+    desk.publisher.publish(WebhookParked("ops", "paused"))  # only reports wait
+    desk.publisher.publish(WebhookParked("ops", "disabled"))
+    desk.publisher.publish(WebhookResumed("ops", "disabled"))
+    desk.publisher.publish(MISSED)
     await desk.until_told(4)
     await desk.stop()
     assert await desk.names() == ["parked ops", "parked ops", "resumed ops", "missed schedules.nightly"]
@@ -363,8 +363,8 @@ async def test_another_reason_is_reported_and_the_end_once_the_beginning_was(sto
 async def test_a_rule_on_resumed_alone_goes_round_for_ever_no_more(store: SqliteStore) -> None:
     desk = Desk(store, ["hookd.webhook resumed"])
     await desk.parks("ops", OWN_ID)
-    desk.reporter.tell(WebhookResumed("ops", "breaker"))
-    desk.reporter.tell(WebhookResumed("other", "paused"))
+    desk.publisher.publish(WebhookResumed("ops", "breaker"))
+    desk.publisher.publish(WebhookResumed("other", "paused"))
     await desk.until_told(1)
     await desk.stop()
     assert await desk.names() == ["resumed other"]
@@ -381,7 +381,7 @@ async def test_what_comes_to_wait_later_is_reported_then(store: SqliteStore) -> 
     desk.advance(10)
     await desk.until_told(1)
     assert await desk.names() == ["parked ops"]
-    desk.reporter.tell(WebhookResumed("ops", "breaker"))
+    desk.publisher.publish(WebhookResumed("ops", "breaker"))
     await desk.until_told(2)
     await desk.stop()
 
@@ -400,10 +400,10 @@ async def test_while_the_store_refuses_facts_wait(
 ) -> None:
     monkeypatch.setattr("hookd.sources.operator_events.FIRST_RETRY_S", 0.01)
     desk = Desk(store, ALL)
-    desk.reporter._pause_s = 0.01
+    desk.publisher._pause_s = 0.01
     desk.intake.refusal = refusal
     desk.dies("w", 3)
-    desk.reporter.tell(MISSED)
+    desk.publisher.publish(MISSED)
     async with asyncio.timeout(10):
         while desk.intake.asked < 3:
             await asyncio.sleep(0.005)
@@ -419,7 +419,7 @@ async def test_what_dies_while_the_store_refuses_is_counted_with_the_rest(store:
     desk = Desk(store, ALL)
     desk.intake.refusal = StoreUnavailable("no room")
     desk.intake.goes_on.clear()
-    desk.reporter._pause_s = 0.01
+    desk.publisher._pause_s = 0.01
     desk.dies("w", 3)
     async with asyncio.timeout(10):
         while not desk.intake.asked:
@@ -446,7 +446,7 @@ async def test_what_does_not_fit_is_told_in_the_log(
     desk = Desk(store, ALL)
     desk.intake.refusal = StoreUnavailable("no room")
     for _ in range(MOST_WAITING + 5):
-        desk.reporter.tell(MISSED)
+        desk.publisher.publish(MISSED)
     assert lost == {"operator_event.dropped missed": 5}
     desk.dies("w", 3)
     await desk.stop()
@@ -456,7 +456,7 @@ async def test_what_does_not_fit_is_told_in_the_log(
 async def test_a_store_that_fails_again_and_again_is_one_fact(store: SqliteStore) -> None:
     desk = Desk(store, [*ALL, "hookd.store recovered"])
     for _ in range(100):
-        desk.reporter.tell(StoreRecovered("h.db", "disk full", 1.0))
+        desk.publisher.publish(StoreRecovered("h.db", "disk full", 1.0))
     await desk.until_told(1)
     await desk.stop()
     assert await desk.names() == ["recovered h.db"]

@@ -95,17 +95,17 @@ class Life:
     def __init__(self, store: SqliteStore, clock: Clock, config: Config) -> None:
         metrics = Metrics(__version__)
         self.store, self.clock = store, clock
-        self.holder = CurrentConfig(Generation.of(config, number=1, now=clock.now()))
+        self.current_config = CurrentConfig(Generation.of(config, number=1, now=clock.now()))
         self.intake = NotedIntake(store, clock, metrics)
         self.facts: list[OperatorEvent] = []
-        self.scheduler = Scheduler(store, self.intake, self.holder, clock, emit=self.facts.append)
+        self.scheduler = Scheduler(store, self.intake, self.current_config, clock, emit=self.facts.append)
 
     async def turn(self) -> float:
         return await self.scheduler._turn()
 
     def reload(self, config: Config) -> None:
-        number = self.holder.current.number + 1
-        self.holder.swap(Generation.of(config, number=number, now=self.clock.now()))
+        number = self.current_config.generation.number + 1
+        self.current_config.swap(Generation.of(config, number=number, now=self.clock.now()))
 
     async def stop(self) -> None:
         """A clean stop."""

@@ -46,10 +46,12 @@ class Stage:
         self._names = ("w", *others)
         self._fields = fields
         self._metrics = Metrics(__version__)
-        self.holder = CurrentConfig(self._generation(url))
+        self.current_config = CurrentConfig(self._generation(url))
         self.sender = Sender(clock)
         self.said: list[OperatorEvent] = []
-        self.worker = Worker(store, self.sender, self.holder, clock, self._metrics, emit=self.said.append)
+        self.worker = Worker(
+            store, self.sender, self.current_config, clock, self._metrics, emit=self.said.append
+        )
         self.ids: list[str] = []
         self.commits: list[float] = []
 
@@ -60,7 +62,7 @@ class Stage:
 
     def configure(self, url: str) -> None:
         """Put another URL in force."""
-        self.holder.swap(self._generation(url))
+        self.current_config.swap(self._generation(url))
 
     async def take_in(self, count: int) -> None:
         await self.take_in_for(["w"] * count)
@@ -82,7 +84,7 @@ class Stage:
     def set_clock(self, by_s: float) -> None:
         """Set the wall clock forward or back, and wake the worker."""
         self.clock.ahead_s += by_s
-        self.holder.swap(self.holder.current)
+        self.current_config.swap(self.current_config.generation)
 
     async def settled(self, state: State, count: int) -> None:
         """Return when so many deliveries are in that state."""

@@ -60,7 +60,7 @@ class AttemptFailure:
     """Why there is no answer."""
 
     reason: Reason
-    sentence: str
+    message: str
 
 
 def is_local_lack(exc: OSError) -> bool:
@@ -87,22 +87,24 @@ def explain(exc: Exception, *, host: str, port: int | None, phase: Phase, timeou
     place = f"{host}:{port}"
     match exc:
         case TlsUnusable():
-            fault = AttemptFailure(Reason.TLS, str(exc))
+            failure = AttemptFailure(Reason.TLS, str(exc))
         case aiohttp.ClientConnectorCertificateError():
-            fault = AttemptFailure(Reason.TLS, f"the certificate of {place} was refused: {_verify_text(exc)}")
+            failure = AttemptFailure(
+                Reason.TLS, f"the certificate of {place} was refused: {_verify_text(exc)}"
+            )
         case aiohttp.ClientConnectorError():
-            fault = _not_connected(exc, host, place)
+            failure = _not_connected(exc, host, place)
         case aiohttp.InvalidURL():
-            fault = AttemptFailure(Reason.CONNECT, "the URL's host is not a host that can be called")
+            failure = AttemptFailure(Reason.CONNECT, "the URL's host is not a host that can be called")
         case HttpProcessingError():
-            fault = AttemptFailure(Reason.PROTOCOL, _not_http(exc))
+            failure = AttemptFailure(Reason.PROTOCOL, _not_http(exc))
         case TimeoutError():
-            fault = AttemptFailure(Reason.TIMEOUT, f"timed out after {timeout_s:g} s {phase}")
+            failure = AttemptFailure(Reason.TIMEOUT, f"timed out after {timeout_s:g} s {phase}")
         case OSError() if is_local_lack(exc):
-            fault = _lack(exc)
+            failure = _lack(exc)
         case _:
-            fault = _cut(exc, place)
-    return fault
+            failure = _cut(exc, place)
+    return failure
 
 
 def _not_connected(exc: aiohttp.ClientConnectorError, host: str, place: str) -> AttemptFailure:

@@ -76,7 +76,7 @@ _securing: ContextVar[ReceiverResponse | None] = ContextVar("_securing", default
 """Whose connection with TLS is being opened by the current task: aiohttp tells nobody how far it came."""
 
 
-class Wire:
+class HttpClient:
     """The pool of connections. Belongs to the event loop it is made in."""
 
     def __init__(self, resolver: ThreadResolver) -> None:
@@ -84,7 +84,7 @@ class Wire:
         self._pool = _Connector(resolver, keep_s=KEEPALIVE_S)
         self._unpooled = _Connector(resolver, keep_s=None)
 
-    def peer(self, origin: URL, context: ssl.SSLContext | None) -> Destination:
+    def destination(self, origin: URL, context: ssl.SSLContext | None) -> Destination:
         """Describe a receiver.
 
         Args:
@@ -97,7 +97,7 @@ class Wire:
         return aiohttp.ClientRequest("GET", origin, loop=self._loop, ssl=context or True)
 
     async def exchange(
-        self, peer: Destination, message: bytes, answer: ReceiverResponse, *, keep: int
+        self, destination: Destination, message: bytes, response: ReceiverResponse, *, keep: int
     ) -> None:
         """Send a message and receive its answer.
 
@@ -105,26 +105,26 @@ class Wire:
         once more on a new one (spec 5); nothing else is sent twice.
 
         Args:
-            peer: the receiver.
+            destination: the receiver.
             message: head and body as they go out.
-            answer: filled in meanwhile; keeps what came when this raises or is cancelled.
+            response: filled in meanwhile; keeps what came when this raises or is cancelled.
             keep: bytes of the answer's body to keep.
 
         Raises:
             aiohttp.ClientError, HttpProcessingError, OSError: see `failures.explain`.
         """
-        connection = await _connect(self._pool, peer, answer)
+        connection = await _connect(self._pool, destination, response)
         protocol = _protocol(connection)
         reused = protocol.exchanges > 0
         try:
-            await _converse(connection, message, answer, keep)
+            await _exchange_on(connection, message, response, keep)
         except (aiohttp.ClientConnectionError, OSError):
             if not reused or protocol.bytes_received:
                 raise
-            answer.phase = Phase.CONNECTING
+            response.phase = Phase.CONNECTING
         else:
             return
-        await _converse(await _connect(self._unpooled, peer, answer), message, answer, keep)
+        await _exchange_on(await _connect(self._unpooled, destination, response), message, response, keep)
 
     async def close(self) -> None:
         """Close every connection, at once."""
@@ -133,11 +133,11 @@ class Wire:
 
 
 class _Protocol(ResponseHandler):
-    """aiohttp's end of a connection, which also tells what was heard and bounds an answer as a whole.
+    """aiohttp's end of a connection, which also counts what was received and bounds an answer as a whole.
 
     Attributes:
         exchanges: messages sent on this connection so far.
-        heard: bytes received since the last one.
+        bytes_received: since the last one.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -231,34 +231,34 @@ def _connected(loop: asyncio.AbstractEventLoop) -> _Protocol:
 
 
 def _note(phase: Phase) -> None:
-    if (answer := _securing.get()) is not None:
-        answer.phase = phase
+    if (response := _securing.get()) is not None:
+        response.phase = phase
 
 
-async def _connect(pool: _Connector, peer: Destination, answer: ReceiverResponse) -> Connection:
-    _securing.set(answer if peer.is_ssl() else None)
-    return await pool.connect(peer, [], _NO_LIMITS)
+async def _connect(pool: _Connector, destination: Destination, response: ReceiverResponse) -> Connection:
+    _securing.set(response if destination.is_ssl() else None)
+    return await pool.connect(destination, [], _NO_LIMITS)
 
 
-async def _converse(connection: Connection, message: bytes, answer: ReceiverResponse, keep: int) -> None:
+async def _exchange_on(connection: Connection, message: bytes, response: ReceiverResponse, keep: int) -> None:
     """One message and its answer; whatever happens, the connection is pooled or closed afterwards."""
     try:
-        await _talk(_protocol(connection), message, answer, keep)
+        await _write_and_read(_protocol(connection), message, response, keep)
     finally:
-        _let_go(connection, reusable=answer.whole)
+        _give_back(connection, reusable=response.whole)
 
 
-async def _talk(protocol: _Protocol, message: bytes, answer: ReceiverResponse, keep: int) -> None:
+async def _write_and_read(protocol: _Protocol, message: bytes, response: ReceiverResponse, keep: int) -> None:
     protocol.bytes_received = 0
     if protocol.exchanges and protocol.should_close:  # what came unasked is no answer
         raise aiohttp.ServerDisconnectedError
     protocol.begin()
     if protocol.transport is not None and not protocol.transport.is_closing():
         protocol.transport.write(message)
-    answer.phase = Phase.WAITING
+    response.phase = Phase.WAITING
     head, body = await _final_head(protocol)
-    answer.status, answer.headers, answer.phase = head.code, head.headers, Phase.READING
-    await _read_body(body, answer, keep)
+    response.status, response.headers, response.phase = head.code, head.headers, Phase.READING
+    await _read_body(body, response, keep)
 
 
 async def _final_head(protocol: _Protocol) -> tuple[RawResponseMessage, StreamReader]:
@@ -269,15 +269,15 @@ async def _final_head(protocol: _Protocol) -> tuple[RawResponseMessage, StreamRe
     raise BadHttpMessage("too many interim answers")
 
 
-async def _read_body(body: StreamReader, answer: ReceiverResponse, keep: int) -> None:
+async def _read_body(body: StreamReader, response: ReceiverResponse, keep: int) -> None:
     size = 0
     while size <= BODY_BYTES:
         chunk = await body.readany()
         if not chunk:
-            answer.whole = True
+            response.whole = True
             return
         size += len(chunk)
-        answer.body += chunk[: max(0, keep - len(answer.body))]
+        response.body += chunk[: max(0, keep - len(response.body))]
 
 
 def _is_final(status: int) -> bool:
@@ -285,7 +285,7 @@ def _is_final(status: int) -> bool:
     return not 100 <= status <= 199 or status == 101
 
 
-def _let_go(connection: Connection, *, reusable: bool) -> None:
+def _give_back(connection: Connection, *, reusable: bool) -> None:
     """Give a connection back where the message is out and the answer in; else drop it at once."""
     protocol = _protocol(connection)
     transport = protocol.transport

@@ -34,13 +34,13 @@ class Redactor:
 
     def __init__(self, webhook: WebhookDef) -> None:
         texts = {text for text in _secret_texts(webhook) if len(text) >= _SHORTEST}
-        needles = {form.lower() for text in texts for form in _forms(text)}
-        self._needles = sorted(needles, key=len, reverse=True)
-        self.window = EXCERPT_BYTES + (len(self._needles[0]) if self._needles else 0)
+        forms = {form.lower() for text in texts for form in _forms(text)}
+        self._secret_forms = sorted(forms, key=len, reverse=True)
+        self.window = EXCERPT_BYTES + (len(self._secret_forms[0]) if self._secret_forms else 0)
         """Bytes of an answer that must be kept so that no secret is cut in two at the excerpt's end."""
 
     def __repr__(self) -> str:
-        return f"Mask({len(self._needles)} forms)"
+        return f"Redactor({len(self._secret_forms)} forms)"
 
     def excerpt(self, body: bytes, *, whole: bool) -> bytes:
         """Return what may be stored of an answer's body, at most 4 KiB.
@@ -49,31 +49,31 @@ class Redactor:
             body: its first bytes, up to `window`.
             whole: false: more followed, or should have; a secret may be cut off at the end.
         """
-        if not self._needles:
+        if not self._secret_forms:
             return body[:EXCERPT_BYTES]
         masked = self._masked(body)
         if not whole:
             masked = self._without_cut_secret(masked)
         return masked[:EXCERPT_BYTES]
 
-    def sentence(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return an error's text without secrets."""
         return self._masked(text.encode(errors="replace")).decode(errors="replace")
 
     def _masked(self, data: bytes) -> bytes:
         lowered = data.lower()  # of the same length: only ASCII letters change
-        for needle in self._needles:
-            while (at := lowered.find(needle)) >= 0:
-                data = data[:at] + _MASK + data[at + len(needle) :]
-                lowered = lowered[:at] + _MASK + lowered[at + len(needle) :]
+        for form in self._secret_forms:
+            while (at := lowered.find(form)) >= 0:
+                data = data[:at] + _MASK + data[at + len(form) :]
+                lowered = lowered[:at] + _MASK + lowered[at + len(form) :]
         return data
 
     def _without_cut_secret(self, data: bytes) -> bytes:
         """Mask the beginning of a secret at the end of data."""
         lowered = data.lower()
-        for needle in self._needles:
-            for length in range(min(len(needle) - 1, len(data)), _SHORTEST - 1, -1):
-                if lowered.endswith(needle[:length]):
+        for form in self._secret_forms:
+            for length in range(min(len(form) - 1, len(data)), _SHORTEST - 1, -1):
+                if lowered.endswith(form[:length]):
                     return data[:-length] + _MASK
         return data
 

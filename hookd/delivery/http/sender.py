@@ -15,7 +15,7 @@ from yarl import URL
 
 from hookd.delivery.http.deadline import Deadline
 from hookd.delivery.http.failures import REMOTE, AttemptFailure, Phase, TlsUnusable, explain
-from hookd.delivery.http.http_client import Destination, ReceiverResponse, Wire
+from hookd.delivery.http.http_client import Destination, HttpClient, ReceiverResponse
 from hookd.delivery.http.redaction import Redactor
 from hookd.delivery.http.resolver import ThreadResolver
 from hookd.delivery.http.tls import Contexts
@@ -37,8 +37,8 @@ class _WebhookRoute:
 
     webhook: WebhookDef
     draft: Draft
-    mask: Redactor
-    peer: Destination
+    redactor: Redactor
+    destination: Destination
     opening: str
 
     def message(self, delivery_id: str, body: bytes, now: float, trace: Trace | None) -> bytes:
@@ -62,18 +62,18 @@ class Sender:
         self._resolver = ThreadResolver()
         self._contexts = Contexts()
         self._routes: dict[str, _WebhookRoute] = {}
-        self._wire: Wire | None = None
+        self._client: HttpClient | None = None
 
     async def open(self) -> None:
         """Make ready for attempts."""
         self._loop = asyncio.get_running_loop()
-        self._wire = Wire(self._resolver)
+        self._client = HttpClient(self._resolver)
 
     async def close(self) -> None:
         """Close every connection. No attempt may be under way."""
-        if self._wire is not None:
-            await self._wire.close()
-        self._wire = None
+        if self._client is not None:
+            await self._client.close()
+        self._client = None
         self._routes = {}
 
     def prepare(self, webhooks: Iterable[WebhookDef]) -> None:
@@ -100,30 +100,30 @@ class Sender:
         Raises:
             asyncio.CancelledError: cancelled; the connection is closed.
         """
-        wire, begun_at = self._opened, self._clock.monotonic()
-        answer = ReceiverResponse()
-        fault: AttemptFailure | None = None
+        client, begun_at = self._open_client, self._clock.monotonic()
+        response = ReceiverResponse()
+        failure: AttemptFailure | None = None
         route: _WebhookRoute | None = None
         try:
             with Deadline(self._loop, webhook.timeout_s):
                 route = await self._route(webhook)
                 message = route.message(delivery_id, body, now, trace)
-                await wire.exchange(route.peer, message, answer, keep=route.mask.window)
+                await client.exchange(route.destination, message, response, keep=route.redactor.window)
         except (TlsUnusable, *REMOTE) as exc:
-            fault = self._fault(webhook, route, exc, answer.phase)
+            failure = self._failure(webhook, route, exc, response.phase)
         duration_s = self._clock.monotonic() - begun_at
-        if route is None or answer.status is None:
-            assert fault is not None
+        if route is None or response.status is None:
+            assert failure is not None
             return Outcome(
-                fault.reason, error=fault.sentence, duration_s=duration_s, insecure=_is_insecure(webhook)
+                failure.reason, error=failure.message, duration_s=duration_s, insecure=_is_insecure(webhook)
             )
-        return _answered(route, answer, answer.status, now, duration_s)
+        return _answered(route, response, response.status, now, duration_s)
 
     @property
-    def _opened(self) -> Wire:
-        if self._wire is None:
+    def _open_client(self) -> HttpClient:
+        if self._client is None:
             raise RuntimeError("the sender is not open")
-        return self._wire
+        return self._client
 
     async def _route(self, webhook: WebhookDef) -> _WebhookRoute:
         route = self._routes.get(webhook.name)
@@ -137,33 +137,39 @@ class Sender:
         context = await self._contexts.get(webhook.tls) if _is_https(webhook) else None
         opening = f"{webhook.method} {target} HTTP/1.1\r\nHost: {origin.host_port_subcomponent}\r\n"
         return _WebhookRoute(
-            webhook, draft(webhook), Redactor(webhook), self._opened.peer(origin, context), opening
+            webhook,
+            draft(webhook),
+            Redactor(webhook),
+            self._open_client.destination(origin, context),
+            opening,
         )
 
-    def _fault(
+    def _failure(
         self, webhook: WebhookDef, route: _WebhookRoute | None, exc: Exception, phase: Phase
     ) -> AttemptFailure:
         if route is None:
             return explain(exc, host="", port=None, phase=phase, timeout_s=webhook.timeout_s)
-        host = route.peer.host
+        host = route.destination.host
         if phase is Phase.CONNECTING and self._resolver.looks_up(host):
             phase = Phase.RESOLVING
-        fault = explain(exc, host=host, port=route.peer.port, phase=phase, timeout_s=webhook.timeout_s)
-        return replace(fault, sentence=route.mask.sentence(fault.sentence))
+        failure = explain(
+            exc, host=host, port=route.destination.port, phase=phase, timeout_s=webhook.timeout_s
+        )
+        return replace(failure, message=route.redactor.redact(failure.message))
 
 
 def _answered(
-    route: _WebhookRoute, answer: ReceiverResponse, status: int, now: float, duration_s: float
+    route: _WebhookRoute, response: ReceiverResponse, status: int, now: float, duration_s: float
 ) -> Outcome:
     delivered = 200 <= status <= 299
     asked_s = None
-    if status in _ASKING_FOR_TIME and answer.headers is not None:
-        asked_s = retry_after(answer.headers.getall("Retry-After", ()), now=now + duration_s)
+    if status in _ASKING_FOR_TIME and response.headers is not None:
+        asked_s = retry_after(response.headers.getall("Retry-After", ()), now=now + duration_s)
     return Outcome(
         Reason.OK if delivered else Reason.STATUS,
         status,
         error="" if delivered else _status_text(status),
-        response=route.mask.excerpt(bytes(answer.body), whole=answer.whole),
+        response=route.redactor.excerpt(bytes(response.body), whole=response.whole),
         duration_s=duration_s,
         retry_after_s=asked_s,
         insecure=_is_insecure(route.webhook),

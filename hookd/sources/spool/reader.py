@@ -59,9 +59,9 @@ class StuckFile(NamedTuple):
 class SpoolReader:
     """Empties the spool directory of the configuration in force. One instance for a daemon."""
 
-    def __init__(self, intake: Intake, holder: CurrentConfig, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, intake: Intake, current_config: CurrentConfig, clock: Clock, metrics: Metrics) -> None:
         self._intake = intake
-        self._holder = holder
+        self._current_config = current_config
         self._clock = clock
         self._metrics = metrics
         self._directory = Path()
@@ -71,7 +71,7 @@ class SpoolReader:
         self._left_until = 0.0
         self._turned_away: set[str] = set()
         self._waits: str | None = None
-        self._state = SpoolState(holder.current.config.daemon.spool)
+        self._state = SpoolState(current_config.generation.config.daemon.spool)
 
     def state(self) -> SpoolState:
         """What is known of the spool now."""
@@ -96,7 +96,7 @@ class SpoolReader:
         if not self._queue:
             return POLL_S
         names = [self._queue.popleft() for _ in range(min(AT_ONCE, len(self._queue)))]
-        spool, limit = self._claim.descriptor, self._holder.current.config.daemon.event_size
+        spool, limit = self._claim.descriptor, self._current_config.generation.config.daemon.event_size
         taken = {name: left.taken for name, left in self._left.items() if left.taken}
         read = await asyncio.to_thread(files.read, spool, names, limit, taken)
         self._queue.extendleft(reversed(names[len(read) :]))
@@ -111,7 +111,7 @@ class SpoolReader:
         return RETRY_S
 
     def _follow_config(self) -> None:
-        directory = Path(self._holder.current.config.daemon.spool)
+        directory = Path(self._current_config.generation.config.daemon.spool)
         if directory != self._directory:
             self._directory, self._state = directory, SpoolState(str(directory))
             self._queue.clear()
@@ -144,7 +144,7 @@ class SpoolReader:
     async def _take(self, found: SpoolFile) -> FileResult:
         if isinstance(found.content, FileResult):
             return found.content
-        generation = self._holder.current
+        generation = self._current_config.generation
         try:
             events = events_of(
                 found.name,

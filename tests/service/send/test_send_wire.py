@@ -216,8 +216,8 @@ async def test_bytes_that_came_unasked_are_no_answer(send: Attempts) -> None:
 
 
 def _pooled_bytes(send: Attempts) -> bool:
-    assert send.sender._wire is not None
-    pool = send.sender._wire._pool
+    assert send.sender._client is not None
+    pool = send.sender._client._pool
     return any(protocol.should_close for kept in pool._conns.values() for protocol, _ in kept)
 
 

@@ -128,30 +128,36 @@ def test_very_short_values_are_left_alone() -> None:
 
 def test_an_excerpt_never_ends_within_a_secret() -> None:
     token = "secret-" * 10
-    mask = Redactor(WebhookDef("w", Secret("http://h.example/"), headers=(("Authorization", Secret(token)),)))
+    redactor = Redactor(
+        WebhookDef("w", Secret("http://h.example/"), headers=(("Authorization", Secret(token)),))
+    )
     for before in range(EXCERPT_BYTES - 80, EXCERPT_BYTES + 10):
         body = b"." * before + token.encode() * 3
-        shown = mask.excerpt(body[: mask.window], whole=False)
+        shown = redactor.excerpt(body[: redactor.window], whole=False)
         assert len(shown) <= EXCERPT_BYTES
         assert b"secr" not in shown
 
 
 @pytest.mark.parametrize(("whole", "shown"), [(False, "it is ***"), (True, "it is s3cre")])
 def test_a_secret_cut_off_with_the_answer(*, whole: bool, shown: str) -> None:
-    mask = Redactor(WebhookDef("w", Secret("http://h.example/"), headers=(("X-Token", Secret("s3cret")),)))
-    assert mask.excerpt(b"it is s3cre", whole=whole).decode() == shown
+    redactor = Redactor(
+        WebhookDef("w", Secret("http://h.example/"), headers=(("X-Token", Secret("s3cret")),))
+    )
+    assert redactor.excerpt(b"it is s3cre", whole=whole).decode() == shown
 
 
 def test_a_mask_shows_nothing_of_itself() -> None:
-    mask = Redactor(WebhookDef("w", Secret("http://h.example/"), headers=(("X-Token", Secret("s3cret")),)))
-    assert "s3cret" not in repr(mask)
-    assert mask.sentence("it said s3cret\udcff") == "it said ***?"
+    redactor = Redactor(
+        WebhookDef("w", Secret("http://h.example/"), headers=(("X-Token", Secret("s3cret")),))
+    )
+    assert "s3cret" not in repr(redactor)
+    assert redactor.redact("it said s3cret\udcff") == "it said ***?"
 
 
 @pytest.mark.parametrize("echo", [str.upper, str.lower, str.swapcase])
 def test_no_case_hides_a_secret(echo: Callable[[str], str]) -> None:
-    mask = Redactor(
+    redactor = Redactor(
         WebhookDef("w", Secret("http://h.example/"), headers=(("X-Token", Secret("S3cretValue")),))
     )
-    assert mask.excerpt(echo("got S3cretValue.").encode(), whole=True).lower() == b"got ***."
-    assert mask.excerpt(echo("got S3cretVal").encode(), whole=False).lower() == b"got ***"
+    assert redactor.excerpt(echo("got S3cretValue.").encode(), whole=True).lower() == b"got ***."
+    assert redactor.excerpt(echo("got S3cretVal").encode(), whole=False).lower() == b"got ***"
