@@ -44,6 +44,7 @@ COMMANDS = {
     "completion": "print a script that completes commands in bash, zsh or fish",
     "receive": "a test receiver: print what arrives, answer as asked",
     "demo": "show the whole thing working, on temporary state",
+    "help": "print a page of the documentation, or a command's help",
     "version": "print the version",
 }
 """Every command, in the order of `hookd --help`, and what it is for."""
