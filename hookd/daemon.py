@@ -76,8 +76,8 @@ def run(path: Path, loaded: Loaded) -> int:
         not fit it, 74 for an unusable store, 1 when an address cannot be listened on (spec 8).
     """
     if loaded.config is None:
-        for finding in loaded.findings:
-            sys.stderr.write(f"{finding}\n")
+        for diagnostic in loaded.diagnostics:
+            sys.stderr.write(f"{diagnostic}\n")
         return EXIT_CONFIG
     log.configure(level=loaded.config.daemon.log_level, form=loaded.config.daemon.log_format)
     for warning in loaded.config.warnings:

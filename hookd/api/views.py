@@ -222,7 +222,7 @@ def comparison(given: Comparison, waiting: Mapping[str, LaneStats]) -> JsonObjec
         "differs": bool(given.differences),
         "in_force": asdict(given.in_force),
         "on_disk": {"hash": given.hash, "commit": given.commit, "dirty": given.dirty},
-        "findings": [asdict(finding) for finding in given.findings],
+        "findings": [asdict(diagnostic) for diagnostic in given.diagnostics],
         "changes": [_difference(each, waiting) for each in given.differences],
         "restart_needed": list(given.restart_needed),
     }

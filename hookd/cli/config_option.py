@@ -26,7 +26,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def read_config(options: argparse.Namespace, *, portable: bool = False) -> "Config | None":
-    """The config, or None where it is invalid; then its findings have been printed as `hookd check` prints them.
+    """The config, or None where it is invalid; then its diagnostics have been printed as `hookd check` prints them.
 
     With `--json` they go to standard error, so that standard output is JSON or nothing. `portable` is as `load` takes
     it.
@@ -35,6 +35,6 @@ def read_config(options: argparse.Namespace, *, portable: bool = False) -> "Conf
 
     loaded = isolated_load(options.config or default_path(), portable=portable)
     if loaded.config is None:
-        for finding in loaded.findings:
-            print(printable(str(finding)), file=sys.stderr if options.json else sys.stdout)
+        for diagnostic in loaded.diagnostics:
+            print(printable(str(diagnostic)), file=sys.stderr if options.json else sys.stdout)
     return loaded.config

@@ -1,4 +1,4 @@
-"""The configuration: YAML files to a frozen, compiled `Config`, or to findings with their places (spec 1).
+"""The configuration: YAML files to a frozen, compiled `Config`, or to diagnostics with their places (spec 1).
 
 Importing this package is cheap; the validator and TLS are imported by whoever loads, and the daemon loads in
 a child process (`isolated_load`), so that a hostile or merely huge file can neither stop the intake nor kill the
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hookd.config.fingerprint import tree_hash, watch_dirs
     from hookd.config.git import revision_of
     from hookd.config.isolated import isolated_load
-    from hookd.config.yaml.findings import Diagnostic, Loaded, Severity
+    from hookd.config.yaml.diagnostics import Diagnostic, Loaded, Severity
     from hookd.domain.definitions import Config
 
 __all__ = [
@@ -42,9 +42,9 @@ __all__ = [
 
 
 _LATER = {
-    "Diagnostic": "yaml.findings",
-    "Loaded": "yaml.findings",
-    "Severity": "yaml.findings",
+    "Diagnostic": "yaml.diagnostics",
+    "Loaded": "yaml.diagnostics",
+    "Severity": "yaml.diagnostics",
     "isolated_load": "isolated",
     "revision_of": "git",
     "tree_hash": "fingerprint",
@@ -71,7 +71,7 @@ def load(path: Path, *, env: Mapping[str, str], now: float | None = None, portab
             time zone is UTC. For checks and tests; never to be run.
 
     Returns:
-        The configuration, or None in its place where there are errors; and every finding, by file and line.
+        The configuration, or None in its place where there are errors; and every diagnostic, by file and line.
     """
     from hookd.config import loader  # noqa: PLC0415 - the validator and TLS cost start-up time
 
@@ -87,7 +87,7 @@ def schema_text(*, tests: bool = False) -> str:
 
 def summary(config: "Config") -> str:
     """`3 webhooks, 4 tasks, 5 events, 1 schedule` (spec 8); rules written on tasks are not counted."""
-    from hookd.config.yaml.findings import counted  # noqa: PLC0415 - likewise
+    from hookd.config.yaml.diagnostics import counted  # noqa: PLC0415 - likewise
 
     sections = (
         (config.webhooks, "webhook"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
-from hookd.config.yaml.findings import Diagnostic
+from hookd.config.yaml.diagnostics import Diagnostic
 from hookd.domain.definitions import (
     Config,
     DaemonDef,
@@ -82,7 +82,7 @@ class Comparison:
         hash: of what is on disk.
         commit: that what is on disk comes from, or None.
         dirty: whether it is anything but what that commit holds; None without one.
-        findings: what a load has to say; the configuration on disk is invalid where there is an error among them.
+        diagnostics: what a load has to say; the configuration on disk is invalid where there is an error among them.
         valid: whether it could be put into force.
         differences: none where it is invalid.
         restart_needed: keys of `daemon:` that only a restart puts into force.
@@ -92,7 +92,7 @@ class Comparison:
     hash: str
     commit: str | None
     dirty: bool | None
-    findings: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
     valid: bool = False
     differences: tuple[DefinitionChange, ...] = ()
     restart_needed: tuple[str, ...] = ()

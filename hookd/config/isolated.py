@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hookd.config.fingerprint import tree_hash
-from hookd.config.yaml.findings import (
+from hookd.config.yaml.diagnostics import (
     OUT_OF_MEMORY,
     PORTABLE,
     Diagnostic,
@@ -55,7 +55,7 @@ def isolated_load(
 
     Returns:
         What `load` returns; where the child dies, or cannot be started for want of descriptors or memory, no
-        configuration and one finding that says why.
+        configuration and one diagnostic that says why.
     """
     received = _ChildOutput()
     try:
@@ -97,7 +97,7 @@ class _ChildOutput:
 
     reading: str = ""
     failure: str = ""
-    findings: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     mappings: dict[str, dict[str, Any]] = field(default_factory=dict)
     end: Loaded | None = None
 
@@ -106,18 +106,18 @@ class _ChildOutput:
             self.reading = content
         elif kind == "failed":
             self.failure = content
-        elif kind == "findings":
-            self.findings.extend(content)
+        elif kind == "diagnostics":
+            self.diagnostics.extend(content)
         elif kind == "end":
             self.end = content
         else:
             self.mappings.setdefault(kind, {}).update(content)
 
     def loaded(self, end: Loaded) -> Loaded:
-        findings = tuple(self.findings)
+        diagnostics = tuple(self.diagnostics)
         if end.config is None:
-            return replace(end, findings=findings)
-        warnings = tuple(str(finding) for finding in findings)
+            return replace(end, diagnostics=diagnostics)
+        warnings = tuple(str(diagnostic) for diagnostic in diagnostics)
         config = replace(
             end.config,
             types=self.mappings.get("types"),
@@ -128,7 +128,7 @@ class _ChildOutput:
             places=self.mappings.get("places", {}),
             warnings=warnings,
         )
-        return replace(end, config=config, findings=findings)
+        return replace(end, config=config, diagnostics=diagnostics)
 
 
 def _receive(child: "subprocess.Popen[bytes]", received: _ChildOutput, deadline: float) -> None:
@@ -172,8 +172,8 @@ def chunks(pipe: int, deadline: float) -> Iterator[bytes]:
 
 def _dead(path: Path, received: _ChildOutput, message: str) -> Loaded:
     place = received.reading or shown_path(path)
-    finding = Diagnostic(place, 1, 1, "file", Severity.ERROR, message)
-    return Loaded(None, (finding,), (), tree_hash(path))
+    diagnostic = Diagnostic(place, 1, 1, "file", Severity.ERROR, message)
+    return Loaded(None, (diagnostic,), (), tree_hash(path))
 
 
 def _cause(code: int, cpu_s: int, memory_bytes: int) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hookd.config.loader import load
-from hookd.config.yaml.findings import OUT_OF_MEMORY, PORTABLE, Loaded
+from hookd.config.yaml.diagnostics import OUT_OF_MEMORY, PORTABLE, Loaded
 
 _BATCH = 100
 _MAPPINGS = ("types", "webhooks", "tasks", "events", "schedules", "places")
@@ -80,8 +80,8 @@ def _limit(cpu_s: int, memory_bytes: int) -> None:
 
 
 def _frames(loaded: Loaded) -> Iterator[tuple[str, Any]]:
-    for findings in _batches(loaded.findings):
-        yield "findings", findings
+    for diagnostics in _batches(loaded.diagnostics):
+        yield "diagnostics", diagnostics
     config = loaded.config
     if config is not None:
         for name in _MAPPINGS:

@@ -24,8 +24,8 @@ from hookd.config.build.webhooks import Built, build_webhook
 from hookd.config.fingerprint import digest
 from hookd.config.schema import Validators
 from hookd.config.yaml.cursor import Cursor, Document, Location, Scope
+from hookd.config.yaml.diagnostics import Diagnostic, Loaded, Severity, listed, shown_path
 from hookd.config.yaml.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
-from hookd.config.yaml.findings import Diagnostic, Loaded, Severity, listed, shown_path
 from hookd.config.yaml.tree import Node, parse, read_as
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import (
@@ -53,8 +53,8 @@ _KINDS = {
 _KNOWN = sorted([DAEMON, *_KINDS])
 ANYWHERE: Mapping[str, str] = {"TZ": "UTC"}
 """The environment of a portable load: the same on every machine."""
-MOST_FINDINGS = 10_000
-"""As many findings leave a load; of more, the rest is counted."""
+MOST_DIAGNOSTICS = 10_000
+"""As many diagnostics leave a load; of more, the rest is counted."""
 _LONGEST_NAME = dict.fromkeys(_KINDS, 128) | {"tasks": 64}
 
 
@@ -126,7 +126,7 @@ class _Load:
         self._find(file, error.reason)
 
     def _find(self, file: Path, message: str) -> None:
-        self._scope.findings.append(Diagnostic(shown_path(file), 1, 1, "file", Severity.ERROR, message))
+        self._scope.diagnostics.append(Diagnostic(shown_path(file), 1, 1, "file", Severity.ERROR, message))
 
     def _report_yaml(self, document: Document) -> None:
         top = Cursor(self._scope, document, Location(Node({}, 1, 1), ("yaml",), (1, 1)))
@@ -142,61 +142,61 @@ class _Load:
         if not isinstance(root.value, dict):
             top.report(root.line, root.column, ("file",), f"must be a mapping with the keys {listed(_KNOWN)}")
             return
-        for name, view in top.entries():
+        for name, cursor in top.entries():
             if name == DAEMON:
-                self._gather_daemon(view)
+                self._gather_daemon(cursor)
             elif name in _KINDS:
-                self._gather_section(name, view)
+                self._gather_section(name, cursor)
             else:
                 near = self._scope.meant(name, _KNOWN)
-                view.error_at_key(f"unknown key{near} (known here: {listed(_KNOWN)})")
+                cursor.error_at_key(f"unknown key{near} (known here: {listed(_KNOWN)})")
 
-    def _gather_daemon(self, view: Cursor) -> None:
+    def _gather_daemon(self, cursor: Cursor) -> None:
         if self._parts.daemon is not None:
-            view.error_at_key(
+            cursor.error_at_key(
                 f"stands in one file only; it already stands at {_shown_place(self._parts.daemon)}"
             )
-        elif view.value is not None:
-            self._parts.daemon = view
+        elif cursor.value is not None:
+            self._parts.daemon = cursor
 
-    def _gather_section(self, section: str, view: Cursor) -> None:
-        if view.value is None:
+    def _gather_section(self, section: str, cursor: Cursor) -> None:
+        if cursor.value is None:
             return
-        if not isinstance(view.value, dict):
-            hint = f"; {read_as(view.node)}" if view.node.text else ""
-            view.error(f"must be a mapping of names to {section}{hint}")
+        if not isinstance(cursor.value, dict):
+            hint = f"; {read_as(cursor.node)}" if cursor.node.text else ""
+            cursor.error(f"must be a mapping of names to {section}{hint}")
             return
-        if section == "types" and not view.value and not self._said_of(view):
+        if section == "types" and not cursor.value and not self._said_of(cursor):
             # A catalogue is strict (spec 1): without a type it would refuse every event, or mean nothing.
-            view.error("names no type; add one, or remove the key")
+            cursor.error("names no type; add one, or remove the key")
             return
         names = self._parts.sections[section]
-        for name, definition in view.entries():
+        for name, definition in cursor.entries():
             _check_name(section, name, definition)
             if name in names:
                 definition.error_at_key(f"already defined at {_shown_place(names[name])}")
             else:
                 names[name] = definition
 
-    def _said_of(self, view: Cursor) -> bool:
-        """Whether the YAML of a section has a finding, such as a key that was dropped for it."""
-        return any(steps[:1] == view.steps for _, _, steps, _ in view.document.tree.problems)
+    def _said_of(self, cursor: Cursor) -> bool:
+        """Whether the YAML of a section has a diagnostic, such as a key that was dropped for it."""
+        return any(steps[:1] == cursor.steps for _, _, steps, _ in cursor.document.tree.problems)
 
     def _validate(self) -> None:
         validators = Validators()
         if self._parts.daemon is not None:
             _validate(validators, DAEMON, self._parts.daemon)
         for section, names in self._parts.sections.items():
-            for view in self._noted(names.values()):
-                _validate(validators, _KINDS[section], view)
+            for cursor in self._noted(names.values()):
+                _validate(validators, _KINDS[section], cursor)
 
     def _build(self, calendar: Calendar, pending: int) -> dict[str, dict[str, Any]]:
         sections = self._parts.sections
         webhooks: dict[str, Built] = {
-            name: build_webhook(name, view) for name, view in self._sound("webhooks")
+            name: build_webhook(name, cursor) for name, cursor in self._sound("webhooks")
         }
         types: dict[str, TypeDef | None] = dict.fromkeys(sections["types"])
-        types |= {name: build_type(name, view) for name, view in self._sound("types")}
+        types |= {name: build_type(name, cursor) for name, cursor in self._sound("types")}
         names = KnownNames(
             calendar=calendar,
             pending=pending,
@@ -208,34 +208,34 @@ class _Load:
         return {
             "types": types,
             "webhooks": {name: built.webhook for name, built in webhooks.items()},
-            "tasks": {name: build_task(name, view, names) for name, view in self._sound("tasks")},
-            "events": {name: build_event(name, view, names) for name, view in self._sound("events")},
+            "tasks": {name: build_task(name, cursor, names) for name, cursor in self._sound("tasks")},
+            "events": {name: build_event(name, cursor, names) for name, cursor in self._sound("events")},
             "schedules": {
-                name: build_named_schedule(name, view, names) for name, view in self._sound("schedules")
+                name: build_named_schedule(name, cursor, names) for name, cursor in self._sound("schedules")
             },
         }
 
     def _sound(self, section: str) -> Iterator[tuple[str, Cursor]]:
         """The definitions of a section that are at least mappings."""
         names = self._parts.sections[section]
-        for name, view in zip(names, self._noted(names.values()), strict=True):
-            if not view.node.broken:
-                yield name, view
+        for name, cursor in zip(names, self._noted(names.values()), strict=True):
+            if not cursor.node.broken:
+                yield name, cursor
 
-    def _noted(self, views: Iterable[Cursor]) -> Iterator[Cursor]:
+    def _noted(self, cursors: Iterable[Cursor]) -> Iterator[Cursor]:
         file = ""
-        for view in views:
-            if view.document.shown != file:
-                file = view.document.shown
+        for cursor in cursors:
+            if cursor.document.shown != file:
+                file = cursor.document.shown
                 self._note(file)
-            yield view
+            yield cursor
 
     def _result(self, daemon: DaemonDef, definitions: Mapping[str, Mapping[str, Any]]) -> Loaded:
-        findings = _bounded(sorted(set(self._scope.findings), key=_order))
+        diagnostics = _bounded(sorted(set(self._scope.diagnostics), key=_order))
         sources = tuple(sorted(self._scope.sources))
         whole = digest(self._path, self._contents, self._scope.sources)
-        if any(finding.severity is Severity.ERROR for finding in findings):
-            return Loaded(None, findings, sources, whole)
+        if any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics):
+            return Loaded(None, diagnostics, sources, whole)
         types: dict[str, TypeDef] = dict(definitions["types"])
         webhooks: dict[str, WebhookDef] = dict(definitions["webhooks"])
         tasks: dict[str, TaskDef] = dict(definitions["tasks"])
@@ -251,50 +251,50 @@ class _Load:
             events=events,
             schedules=schedules,
             places=dict(self._places()),
-            warnings=tuple(str(finding) for finding in findings),
+            warnings=tuple(str(diagnostic) for diagnostic in diagnostics),
             sources=sources,
         )
-        return Loaded(config, findings, sources, whole)
+        return Loaded(config, diagnostics, sources, whole)
 
     def _places(self) -> Iterator[tuple[str, SourcePosition]]:
         # A task may be called "a.triggers[0]": where two places have one name, the last one counts, and is the task's.
-        for name, view in self._parts.sections["tasks"].items():
-            for trigger in triggers_of(view):
+        for name, cursor in self._parts.sections["tasks"].items():
+            for trigger in triggers_of(cursor):
                 yield trigger_place(name, trigger), _place(trigger)
         for section in ("webhooks", "tasks", "events", "schedules"):
-            for name, view in self._parts.sections[section].items():
-                yield f"{section}.{name}", _place(view)
+            for name, cursor in self._parts.sections[section].items():
+                yield f"{section}.{name}", _place(cursor)
 
 
-def _validate(validators: Validators, kind: str, view: Cursor) -> None:
-    validators.check(kind, view.spot, view.report)
+def _validate(validators: Validators, kind: str, cursor: Cursor) -> None:
+    validators.check(kind, cursor.location, cursor.report)
 
 
-def _check_name(section: str, name: str, view: Cursor) -> None:
+def _check_name(section: str, name: str, cursor: Cursor) -> None:
     most = _LONGEST_NAME[section]
     if not 1 <= len(name) <= most or not name.isprintable() or name != name.strip():
-        view.error_at_key(f"a name has 1 to {most} printable characters and no space at either end")
+        cursor.error_at_key(f"a name has 1 to {most} printable characters and no space at either end")
 
 
-def _place(view: Cursor) -> SourcePosition:
-    return SourcePosition(str(view.document.absolute), *view.home)
+def _place(cursor: Cursor) -> SourcePosition:
+    return SourcePosition(str(cursor.document.absolute), *cursor.key_location)
 
 
-def _shown_place(view: Cursor) -> str:
-    line, column = view.home
-    return f"{view.document.shown}:{line}:{column}"
+def _shown_place(cursor: Cursor) -> str:
+    line, column = cursor.key_location
+    return f"{cursor.document.shown}:{line}:{column}"
 
 
-def _bounded(findings: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """The first of very many findings, errors before warnings where some are left out, and how many more there are."""
-    if len(findings) <= MOST_FINDINGS:
-        return tuple(findings)
-    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
-    told = (errors or findings)[:MOST_FINDINGS]
-    last, more = told[-1], len(findings) - len(told)
+def _bounded(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """The first of very many, errors before warnings where some are left out, and how many more there are."""
+    if len(diagnostics) <= MOST_DIAGNOSTICS:
+        return tuple(diagnostics)
+    errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity is Severity.ERROR]
+    told = (errors or diagnostics)[:MOST_DIAGNOSTICS]
+    last, more = told[-1], len(diagnostics) - len(told)
     message = f"and {more:,} more problems, which are not listed"
     return (*told, replace(last, where="file", message=message))
 
 
-def _order(finding: Diagnostic) -> tuple[str, int, int, str, str]:
-    return finding.path, finding.line, finding.column, finding.where, finding.message
+def _order(diagnostic: Diagnostic) -> tuple[str, int, int, str, str]:
+    return diagnostic.path, diagnostic.line, diagnostic.column, diagnostic.where, diagnostic.message

@@ -129,7 +129,7 @@ class Reloader:
             hash=loaded.hash,
             commit=revision.commit if revision else None,
             dirty=revision.dirty if revision else None,
-            findings=loaded.findings,
+            diagnostics=loaded.diagnostics,
         )
         if loaded.config is None:
             return seen
@@ -308,8 +308,8 @@ class Reloader:
 
 def faults_of(loaded: Loaded) -> list[str]:
     """The first errors of a load, and how many more there are."""
-    errors = [finding for finding in loaded.findings if finding.severity is Severity.ERROR]
-    told = [str(finding) for finding in errors[:MOST_FAULTS]]
+    errors = [diagnostic for diagnostic in loaded.diagnostics if diagnostic.severity is Severity.ERROR]
+    told = [str(diagnostic) for diagnostic in errors[:MOST_FAULTS]]
     more = len(errors) - len(told)
     return [*told, f"and {more:,} more; hookd check lists them"] if more else told
 

@@ -43,17 +43,17 @@ class Validators:
             for name, definition in schema["$defs"].items()
         }
 
-    def check(self, kind: str, spot: Location, report: ReportDiagnostic) -> None:
+    def check(self, kind: str, location: Location, report: ReportDiagnostic) -> None:
         """Reports what the schema finds wrong with a definition, and marks the places as broken.
 
         Args:
             kind: a name in the schema's `$defs`, such as `webhook`.
-            spot: the definition.
-            report: takes each finding.
+            location: the definition.
+            report: takes each diagnostic.
         """
-        errors = list(self._kinds[kind].iter_errors(spot.node.plain()))
+        errors = list(self._kinds[kind].iter_errors(location.node.plain()))
         if errors:
-            word_errors(errors, spot, report)
+            word_errors(errors, location, report)
 
 
 def _unique(

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, cast
 from jsonschema.exceptions import ValidationError
 
 from hookd.config.yaml.cursor import Location, meant
-from hookd.config.yaml.findings import Steps, listed
+from hookd.config.yaml.diagnostics import Steps, listed
 from hookd.config.yaml.tree import Node, read_as
 from hookd.domain.text import quoted
 
 ReportDiagnostic = Callable[[int, int, Steps, str], None]
-"""Takes a finding: line, column, place, message."""
+"""Takes a diagnostic: line, column, place, message."""
 
 
 _TYPES = {
@@ -47,14 +47,14 @@ def word_errors(errors: Iterable[ValidationError], top: Location, report: Report
     said: set[tuple[Any, ...]] = set()
     for error in sorted(errors, key=lambda error: error.validator != "type"):
         path = tuple(error.absolute_path)
-        at, home = _find(top.node, path, top.home)
+        at, key_location = _find(top.node, path, top.key_location)
         breach = _Breach(cast("Schema", error.schema), error.validator_value, error.instance)
         rule = None if error.validator in _VALUE_RULES else _RULES[str(error.validator)]
         once = (path, rule, () if rule is None else tuple(error.absolute_schema_path))
         if once in said:
             continue
         said.add(once)
-        for place, more, message in (rule or _wrong_value)(breach, at, home):
+        for place, more, message in (rule or _wrong_value)(breach, at, key_location):
             report(*place, (*top.steps, *path, *more), message)
 
 
@@ -71,14 +71,14 @@ class _Breach(NamedTuple):
     given: Any
 
 
-def _find(top: Node, path: Iterable[str | int], home: _LineColumn) -> tuple[Node, _LineColumn]:
+def _find(top: Node, path: Iterable[str | int], key_location: _LineColumn) -> tuple[Node, _LineColumn]:
     """The value at this way below `top`, and the place of the key (or item) that holds it."""
     at = top
     for step in path:
         child = at.value[step]
-        home = at.keys[step] if isinstance(step, str) else (child.line, child.column)
+        key_location = at.keys[step] if isinstance(step, str) else (child.line, child.column)
         at = child
-    return at, home
+    return at, key_location
 
 
 def _wrong_value(breach: _Breach, at: Node, _home: _LineColumn) -> _Located:
@@ -158,13 +158,13 @@ def _unknown_keys(breach: _Breach, at: Node, _home: _LineColumn) -> _Located:
         yield at.keys[key], more, f"unknown key{near} (known here: {listed(known)})"
 
 
-def _missing_keys(breach: _Breach, at: Node, home: _LineColumn) -> _Located:
+def _missing_keys(breach: _Breach, at: Node, key_location: _LineColumn) -> _Located:
     for key in breach.wanted:
         if key not in at.value and not at.broken:
-            yield home, (), f"{key} is missing"
+            yield key_location, (), f"{key} is missing"
 
 
-def _either(breach: _Breach, at: Node, home: _LineColumn) -> _Located:
+def _either(breach: _Breach, at: Node, key_location: _LineColumn) -> _Located:
     if at.broken:
         return
     # Which of its keys are wrong cannot be said before it is known which form it is to have.
@@ -173,10 +173,10 @@ def _either(breach: _Breach, at: Node, home: _LineColumn) -> _Located:
     given = [key for key in keys if key in at.value]
     if not given:
         near = _first_meant(at.value, keys) if at.broken else ""
-        yield home, (), f"{_choices(breach.wanted)}, and has {_NONE[len(breach.wanted)]}{near}"
+        yield key_location, (), f"{_choices(breach.wanted)}, and has {_NONE[len(breach.wanted)]}{near}"
     elif len(given) > 1:
         many = "both" if len(breach.wanted) == 2 else "all of them" if given == keys else " and ".join(given)
-        yield home, (), f"{_choices(breach.wanted)}, not {many}"
+        yield key_location, (), f"{_choices(breach.wanted)}, not {many}"
 
 
 _NONE = {2: "neither", 3: "none"}
@@ -200,11 +200,11 @@ def _first_meant(given: Iterable[str], keys: Sequence[str]) -> str:
     return next((near for key in given if (near := meant(key, keys))), "")
 
 
-def _one_property(breach: _Breach, at: Node, home: _LineColumn) -> _Located:
+def _one_property(breach: _Breach, at: Node, key_location: _LineColumn) -> _Located:
     if not at.broken:
         at.broken = True
         choices = ", ".join(breach.schema["properties"])
-        yield home, (), f"takes exactly one of {choices}"
+        yield key_location, (), f"takes exactly one of {choices}"
 
 
 def _lonely_keys(breach: _Breach, at: Node, _home: _LineColumn) -> _Located:

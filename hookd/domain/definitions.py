@@ -362,7 +362,7 @@ class Config:
         path: what was loaded, absolute.
         hash: 12 hex digits over the content of the YAML files, and over identity and times of `sources`.
         places: `webhooks.NAME`, `tasks.NAME`, `tasks.NAME.triggers[N]`, … to where each stands.
-        warnings: findings that did not stop the load, as they are shown.
+        warnings: diagnostics that did not stop the load, as they are shown.
         sources: absolute paths of the files read besides the YAML: secrets, certificates.
     """
 

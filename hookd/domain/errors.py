@@ -88,7 +88,7 @@ class StoreDamaged(StoreUnusable):
 
 
 class ConfigInvalid(HookdError):
-    """The configuration has errors; the findings say where. Exit code 78 at start."""
+    """The configuration has errors; the diagnostics say where. Exit code 78 at start."""
 
 
 class ListenFailed(HookdError):

@@ -1,4 +1,4 @@
-"""Test files to cases; everything that is wrong with a file is a finding at its place (spec 8).
+"""Test files to cases; everything that is wrong with a file is a diagnostic at its place (spec 8).
 
 The YAML is read as the configuration's is, and an event is decoded as a posted one, against the same catalogue.
 
@@ -16,8 +16,8 @@ from hookd import intake
 from hookd.config.build.rules import Known, check_name
 from hookd.config.schema import TESTS, Validators
 from hookd.config.yaml.cursor import Cursor, Document, Location, Scope
+from hookd.config.yaml.diagnostics import Diagnostic, Severity, Steps, shown_path
 from hookd.config.yaml.files import MAX_CONFIG_BYTES, Unreadable, read_regular
-from hookd.config.yaml.findings import Diagnostic, Severity, Steps, shown_path
 from hookd.config.yaml.tree import Node, parse
 from hookd.domain.definitions import Config
 from hookd.domain.errors import EventRejected
@@ -32,7 +32,7 @@ _END = 253_370_764_800
 
 
 def read_cases(paths: Sequence[Path], config: Config) -> tuple[list[Case], list[Diagnostic]]:
-    """The cases of test files, in order, and what is wrong with the files; a case with a finding is left out.
+    """The cases of test files, in order, and what is wrong with the files; a case with a diagnostic is left out.
 
     Args:
         paths: the files.
@@ -40,7 +40,7 @@ def read_cases(paths: Sequence[Path], config: Config) -> tuple[list[Case], list[
     """
     reader = _CaseReader(config)
     cases = [case for path in paths for case in reader.file(path)]
-    return cases, reader.findings
+    return cases, reader.diagnostics
 
 
 class _CaseReader:
@@ -54,7 +54,7 @@ class _CaseReader:
             "webhook": Known(config.webhooks, "webhooks"),
             "rule": Known((rule.place for rule in config.event_rules()), "rules"),
         }
-        self.findings: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
 
     def file(self, path: Path) -> list[Case]:
         """The sound cases of a file."""
@@ -62,10 +62,10 @@ class _CaseReader:
         try:
             document = Document(path, parse(read_regular(path, MAX_CONFIG_BYTES)))
         except Unreadable as error:
-            self.findings.append(Diagnostic(shown_path(path), 1, 1, "file", Severity.ERROR, error.reason))
+            self.diagnostics.append(Diagnostic(shown_path(path), 1, 1, "file", Severity.ERROR, error.reason))
             return []
         cases = self._cases(scope, document)
-        self.findings += sorted(set(scope.findings), key=_order)
+        self.diagnostics += sorted(set(scope.diagnostics), key=_order)
         return cases
 
     def _cases(self, scope: Scope, document: Document) -> list[Case]:
@@ -76,38 +76,38 @@ class _CaseReader:
         for line, column, steps, message in document.tree.problems:
             faulty.report(line, column, steps or ("yaml",), message)
         if document.tree.complete and not root.broken:
-            self._validators.check("file", top.spot, faulty.report)
+            self._validators.check("file", top.location, faulty.report)
         cases = None if root.broken or not isinstance(root.value, dict) else top.get("cases")
         return [] if cases is None else list(self._sound(cases, faulty))
 
     def _sound(self, cases: Cursor, faulty: "_Faulty") -> Iterator[Case]:
         names: dict[str, int] = {}
-        for view in cases.items():
-            if not isinstance(view.value, dict):
+        for cursor in cases.items():
+            if not isinstance(cursor.value, dict):
                 continue
-            unique = _is_unique(view.get("name"), names)
-            if unique and view.steps[1] not in faulty.cases and (case := self._case(view)) is not None:
+            unique = _is_unique(cursor.get("name"), names)
+            if unique and cursor.steps[1] not in faulty.cases and (case := self._case(cursor)) is not None:
                 yield case
 
-    def _case(self, view: Cursor) -> Case | None:
-        """A case without a finding so far; None where it has one now."""
-        before = len(view.scope.findings)
-        name, given, expect = view.get("name"), view.get("event"), view.get("expect")
+    def _case(self, cursor: Cursor) -> Case | None:
+        """A case without a diagnostic so far; None where it has one now."""
+        before = len(cursor.scope.diagnostics)
+        name, given, expect = cursor.get("name"), cursor.get("event"), cursor.get("expect")
         if name is None or given is None or expect is None:
-            # An alias of what has its finding elsewhere.
+            # An alias of what has its diagnostic elsewhere.
             return None
         event = self._event(given)
         expected = tuple(self._expected(item) for item in expect.items())
         _check_once(expect)
-        at = _read_at(view.get("at"))
-        if event is None or len(view.scope.findings) > before:
+        at = _read_at(cursor.get("at"))
+        if event is None or len(cursor.scope.diagnostics) > before:
             return None
-        return Case(view.document.shown, view.node.line, name.value, event, expected, at)
+        return Case(cursor.document.shown, cursor.node.line, name.value, event, expected, at)
 
-    def _event(self, view: Cursor) -> Event | None:
+    def _event(self, cursor: Cursor) -> Event | None:
         """The event, by the rules of `POST /v1/events`."""
         try:
-            value = intake.parse_json(json.dumps(view.node.plain()).encode())
+            value = intake.parse_json(json.dumps(cursor.node.plain()).encode())
             return intake.decode_event(
                 value,
                 index=None,
@@ -118,26 +118,26 @@ class _CaseReader:
             )
         except EventRejected as rejected:
             for fault in rejected.faults:
-                _pointed(view, fault.pointer).error(fault.message)
+                _pointed(cursor, fault.pointer).error(fault.message)
             if not rejected.faults:
-                view.error(rejected.detail)
+                cursor.error(rejected.detail)
         return None
 
-    def _expected(self, view: Cursor) -> Expected:
+    def _expected(self, cursor: Cursor) -> Expected:
         for noun, known in self._known.items():
-            if (named := view.get(noun)) is not None:
+            if (named := cursor.get(noun)) is not None:
                 check_name(named, known, noun)
-        headers = view.get("headers")
-        body = view.get("body")
+        headers = cursor.get("headers")
+        body = cursor.get("body")
         return Expected(
-            **{name: view.plain(name, None) for name in ("task", "webhook", "rule", "method", "url")},
+            **{name: cursor.plain(name, None) for name in ("task", "webhook", "rule", "method", "url")},
             headers=() if headers is None else tuple(_headers(headers)),
             body=None if body is None else body.node.plain(),
         )
 
 
 class _Faulty:
-    """Takes findings about a file, and notes which cases they are in."""
+    """Takes diagnostics about a file, and notes which cases they are in."""
 
     def __init__(self, top: Cursor) -> None:
         self._top = top
@@ -149,8 +149,8 @@ class _Faulty:
         self._top.report(line, column, steps or ("file",), message)
 
 
-def _order(finding: Diagnostic) -> tuple[int, int, str, str]:
-    return finding.line, finding.column, finding.where, finding.message
+def _order(diagnostic: Diagnostic) -> tuple[int, int, str, str]:
+    return diagnostic.line, diagnostic.column, diagnostic.where, diagnostic.message
 
 
 def _is_unique(name: Cursor | None, names: dict[str, int]) -> bool:
@@ -175,31 +175,33 @@ def _check_once(expect: Cursor) -> None:
             task.error(f"expect[{first}] names this task already, and an event fires a task once")
 
 
-def _read_at(view: Cursor | None) -> float:
-    if view is None:
+def _read_at(cursor: Cursor | None) -> float:
+    if cursor is None:
         return DEFAULT_AT
     with suppress(ValueError, OverflowError):
-        if is_date_time(view.value):
-            at = datetime.fromisoformat(view.value.upper()).timestamp()
+        if is_date_time(cursor.value):
+            at = datetime.fromisoformat(cursor.value.upper()).timestamp()
             if not 0 <= at < _END:
-                view.error(f"must be in the years 1970 to 9998, not {quoted(view.value)}")
+                cursor.error(f"must be in the years 1970 to 9998, not {quoted(cursor.value)}")
             return at
-    view.error(f"must be a date-time with an offset, such as 2026-01-02T03:04:05Z, not {quoted(view.value)}")
+    cursor.error(
+        f"must be a date-time with an offset, such as 2026-01-02T03:04:05Z, not {quoted(cursor.value)}"
+    )
     return DEFAULT_AT
 
 
-def _headers(view: Cursor) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for name, value in view.entries():
+def _headers(cursor: Cursor) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for name, value in cursor.entries():
         given: Any = value.node.plain()
         yield name, () if given is None else tuple(given) if isinstance(given, list) else (given,)
 
 
-def _pointed(view: Cursor, pointer: str) -> Cursor:
+def _pointed(cursor: Cursor, pointer: str) -> Cursor:
     """The value at a JSON pointer below, or the nearest above it that is there."""
     for step in pointer.split("/")[1:]:
         key = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(view.value, list):
-            view = view.below((int(key),))
-        elif isinstance(view.value, dict) and key in view.value:
-            view = view.below((key,))
-    return view
+        if isinstance(cursor.value, list):
+            cursor = cursor.below((int(key),))
+        elif isinstance(cursor.value, dict) and key in cursor.value:
+            cursor = cursor.below((key,))
+    return cursor

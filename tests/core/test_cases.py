@@ -48,21 +48,21 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.chdir(tmp_path)
     Path("hookd.yaml").write_text(CONFIG)
     found = config.load(Path("hookd.yaml"), env={}, portable=True)
-    assert found.config is not None, [str(finding) for finding in found.findings]
+    assert found.config is not None, [str(diagnostic) for diagnostic in found.diagnostics]
     return found.config
 
 
 def read(text: str, loaded: Config) -> tuple[list[Case], list[str]]:
     path = Path("x.test.yaml")
     path.write_text(text)
-    cases, findings = read_cases([path], loaded)
-    return cases, [str(finding).removeprefix("x.test.yaml:") for finding in findings]
+    cases, diagnostics = read_cases([path], loaded)
+    return cases, [str(diagnostic).removeprefix("x.test.yaml:") for diagnostic in diagnostics]
 
 
 def differences(expect: str, loaded: Config, event: str = PRODUCTION, **fields: str) -> list[Mismatch]:
     more = "".join(f"\n    {name}: {value}" for name, value in fields.items())
-    cases, findings = read(f"cases:\n  - name: n{more}\n    {event}\n    expect: {expect}\n", loaded)
-    assert findings == []
+    cases, diagnostics = read(f"cases:\n  - name: n{more}\n    {event}\n    expect: {expect}\n", loaded)
+    assert diagnostics == []
     return list(judge(cases[0], Generation.of(loaded, number=1, now=0)).differences)
 
 
@@ -276,8 +276,8 @@ CASE = "cases:\n- name: n\n  event: {type: alarm, event: raised}\n  expect: "
     ],
 )  # fmt: skip
 def test_says_exactly_what_is_wrong_with_a_file(text: str, told: list[str], loaded: Config) -> None:
-    cases, findings = read(text, loaded)
-    assert findings == told
+    cases, diagnostics = read(text, loaded)
+    assert diagnostics == told
     assert len(cases) == ("is already the name" in told[0])
 
 
@@ -309,13 +309,13 @@ def test_says_exactly_what_is_wrong_with_a_file(text: str, told: list[str], load
 )  # fmt: skip
 def test_an_event_is_judged_as_a_posted_one(event: str, told: str, loaded: Config) -> None:
     text = f"cases:\n- name: n\n  event: {event}\n  expect: []"
-    cases, findings = read(text, loaded)
-    assert told in findings
+    cases, diagnostics = read(text, loaded)
+    assert told in diagnostics
     assert not cases
 
 
 def test_sound_cases_run_beside_faulty_ones(loaded: Config) -> None:
-    cases, findings = read(
+    cases, diagnostics = read(
         "cases:\n- {name: a, event: {type: vm, event: stopped}, expect: [], x: 1}\n"
         "- {name: b, event: {type: vm, event: stopped}, expect: []}\n"
         "- {name: c, event: &a .inf, expect: []}\n"
@@ -324,14 +324,14 @@ def test_sound_cases_run_beside_faulty_ones(loaded: Config) -> None:
         loaded,
     )
     assert [case.name for case in cases] == ["b"]
-    assert len(findings) == 4
+    assert len(diagnostics) == 4
 
 
 def test_a_file_that_cannot_be_read_is_named(loaded: Config) -> None:
     path = Path("x.test.yaml")
     path.touch()
     path.chmod(0o666)
-    assert [str(finding) for finding in read_cases([path, Path("y.test.yaml")], loaded)[1]] == [
+    assert [str(diagnostic) for diagnostic in read_cases([path, Path("y.test.yaml")], loaded)[1]] == [
         "x.test.yaml:1:1: file: is world-writable, so anybody could change it (mend it by chmod o-w)",
         "y.test.yaml:1:1: file: does not exist",
     ]

@@ -1,4 +1,4 @@
-"""Every rule of the configuration, broken: `tests/configs/bad/NNN-name.yaml` and its exact findings."""
+"""Every rule of the configuration, broken: `tests/configs/bad/NNN-name.yaml` and its exact diagnostics."""
 
 from pathlib import Path
 
@@ -20,18 +20,18 @@ ENV = {
 CASES = sorted(path.stem for path in BAD.glob("*.error"))
 
 
-def findings_of(case: str) -> str:
+def diagnostics_of(case: str) -> str:
     single = Path(f"{case}.yaml")
     loaded = config.load(single if single.exists() else Path(case), env=ENV)
     assert loaded.config is None
-    assert all(finding.severity is Severity.ERROR for finding in loaded.findings)
-    return "".join(f"{finding}\n" for finding in loaded.findings)
+    assert all(diagnostic.severity is Severity.ERROR for diagnostic in loaded.diagnostics)
+    return "".join(f"{diagnostic}\n" for diagnostic in loaded.diagnostics)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_says_exactly_what_is_wrong(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(BAD)
-    assert findings_of(case) == Path(f"{case}.error").read_text(encoding="utf-8")
+    assert diagnostics_of(case) == Path(f"{case}.error").read_text(encoding="utf-8")
 
 
 def test_every_bad_config_has_its_expected_text() -> None:

@@ -18,8 +18,8 @@ HOOK = "webhooks:\n  hook: {url: http://127.0.0.1:9099/}\n"
 TASK = "tasks:\n  note: {webhook: hook}\n"
 
 
-def findings(path: Path, **env: str) -> list[str]:
-    return [str(finding) for finding in config.load(path, env=env).findings]
+def diagnostics(path: Path, **env: str) -> list[str]:
+    return [str(diagnostic) for diagnostic in config.load(path, env=env).diagnostics]
 
 
 def test_the_default_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,8 +40,8 @@ def test_files_are_read_in_sorted_order_and_hidden_ones_are_not(tmp_path: Path) 
 
 def test_a_missing_path_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert findings(Path("hookd.yaml")) == ["hookd.yaml:1:1: file: does not exist"]
-    assert findings(Path("/nowhere/hookd.yaml")) == ["/nowhere/hookd.yaml:1:1: file: does not exist"]
+    assert diagnostics(Path("hookd.yaml")) == ["hookd.yaml:1:1: file: does not exist"]
+    assert diagnostics(Path("/nowhere/hookd.yaml")) == ["/nowhere/hookd.yaml:1:1: file: does not exist"]
 
 
 def test_symlinks_to_regular_files_count_and_others_are_named(tmp_path: Path) -> None:
@@ -49,11 +49,11 @@ def test_symlinks_to_regular_files_count_and_others_are_named(tmp_path: Path) ->
     tree.mkdir()
     (tmp_path / "real").write_text(HOOK)
     (tree / "a.yaml").symlink_to("../real")
-    assert not findings(tree)
-    assert not findings(tree / "a.yaml")
+    assert not diagnostics(tree)
+    assert not diagnostics(tree / "a.yaml")
     (tree / "b.yaml").symlink_to("nowhere")
     (tree / "c.yaml").symlink_to("c.yaml")
-    assert [line.partition(": file: ")[2] for line in findings(tree)] == [
+    assert [line.partition(": file: ")[2] for line in diagnostics(tree)] == [
         "is a symlink to nothing",
         "cannot be read: too many levels of symbolic links",
     ]
@@ -68,7 +68,7 @@ def test_a_symlinked_directory_is_followed_once(tmp_path: Path) -> None:
     (tree / "conf.d").symlink_to(shared)
     (shared / "loop").symlink_to(tree)
     assert [file.name for file in list_tree(tree).files] == ["a.yaml"]
-    assert not findings(tree)
+    assert not diagnostics(tree)
 
 
 def test_what_is_not_a_plain_file_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ def test_what_is_not_a_plain_file_is_refused_by_name(tmp_path: Path, monkeypatch
     Path("open.yaml").chmod(0o666)
     with Path("sparse.yaml").open("wb") as file:
         file.truncate(1 << 30)
-    assert findings(Path()) == [
+    assert diagnostics(Path()) == [
         "device.yaml:1:1: file: is a device, not a regular file",
         "directory.yaml:1:1: file: is a directory, not a regular file",
         "fifo.yaml:1:1: file: is a named pipe, not a regular file",
@@ -91,7 +91,7 @@ def test_what_is_not_a_plain_file_is_refused_by_name(tmp_path: Path, monkeypatch
         f"sparse.yaml:1:1: file: is larger than {MAX_CONFIG_BYTES} bytes",
     ]
     for name in ("fifo.yaml", "device.yaml", "directory.yaml/../fifo.yaml"):
-        assert "not a regular file" in findings(Path(name))[0]
+        assert "not a regular file" in diagnostics(Path(name))[0]
     assert config.tree_hash(Path()) == config.tree_hash(Path())
 
 
@@ -106,12 +106,12 @@ def test_what_is_not_a_plain_file_is_refused_by_name(tmp_path: Path, monkeypatch
 )
 def test_binary_files_are_refused(content: bytes, expected: str, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(content)
-    assert findings(tmp_path / "x.yaml") == [f"{tmp_path}/x.yaml:{expected}"]
+    assert diagnostics(tmp_path / "x.yaml") == [f"{tmp_path}/x.yaml:{expected}"]
 
 
 def test_a_byte_order_mark_is_harmless(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(HOOK, encoding="utf-8-sig")
-    assert not findings(tmp_path / "x.yaml")
+    assert not diagnostics(tmp_path / "x.yaml")
 
 
 def test_secret_files_are_read_with_the_same_care(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_secret_files_are_read_with_the_same_care(tmp_path: Path) -> None:
     (tmp_path / "bytes").write_bytes(b"\xff")
     lines += [f"  {name}: {{url: {{file: {name}}}}}" for name in ("fifo", "open", "empty", "bytes")]
     (tmp_path / "x.yaml").write_text("\n".join(lines))
-    assert [line.partition(": webhooks.")[2] for line in findings(tmp_path / "x.yaml")] == [
+    assert [line.partition(": webhooks.")[2] for line in diagnostics(tmp_path / "x.yaml")] == [
         "fifo.url.file: the file fifo is a named pipe, not a regular file",
         "open.url.file: the file open is world-writable, so anybody could change it (mend it by chmod o-w)",
         "empty.url: file empty is empty",
@@ -133,7 +133,9 @@ def test_secret_files_are_read_with_the_same_care(tmp_path: Path) -> None:
 
 def test_an_environment_variable_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("webhooks:\n  a: {url: {env: ODD}}\n")
-    assert "the environment variable ODD is not UTF-8 text" in findings(tmp_path / "x.yaml", ODD="\udcff")[0]
+    assert (
+        "the environment variable ODD is not UTF-8 text" in diagnostics(tmp_path / "x.yaml", ODD="\udcff")[0]
+    )
 
 
 def test_certificates_are_proven(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_certificates_are_proven(tmp_path: Path) -> None:
     assert second.key.exists()
     lines = [f"  {name}: {{url: https://h.example/, tls: {use}}}" for name, use in uses.items()]
     (tmp_path / "x.yaml").write_text("webhooks:\n" + "\n".join(lines))
-    assert [line.partition(": webhooks.")[2] for line in findings(tmp_path / "x.yaml")] == [
+    assert [line.partition(": webhooks.")[2] for line in diagnostics(tmp_path / "x.yaml")] == [
         "mixed.tls.cert: does not belong to the key",
         "locked.tls.cert: needs a key without a passphrase; hookd has nobody to ask for it",
         "nokey.tls.cert: cannot be loaded: a certificate and its key in PEM form are needed",
@@ -169,8 +171,8 @@ def test_insecurity_is_warned_of_and_stops_nothing(tmp_path: Path, monkeypatch: 
     loaded = config.load(Path("x.yaml"), env={})
     assert loaded.config is not None
     assert loaded.config.webhooks["a"].tls.insecure
-    assert list(loaded.config.warnings) == [str(finding) for finding in loaded.findings]
-    assert [str(finding) for finding in loaded.findings] == [
+    assert list(loaded.config.warnings) == [str(diagnostic) for diagnostic in loaded.diagnostics]
+    assert [str(diagnostic) for diagnostic in loaded.diagnostics] == [
         (
             "x.yaml:4:34: warning: webhooks.a.allow_insecure_certificates: the receiver's certificate is not "
             "checked; whoever is on the way can read and change what is sent"
@@ -192,12 +194,12 @@ def test_plain_secrets_in_a_git_work_tree_are_warned_of(tmp_path: Path) -> None:
         "  b:\n    url: https://h.example/plain\n"
         '    headers: "Authorization: t5"\n'
     )
-    assert not findings(path, T="t")
+    assert not diagnostics(path, T="t")
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     loaded = config.load(path, env={"T": "t"})
     assert loaded.config is not None
-    assert {finding.severity for finding in loaded.findings} == {Severity.WARNING}
-    assert [finding.where for finding in loaded.findings] == [
+    assert {diagnostic.severity for diagnostic in loaded.diagnostics} == {Severity.WARNING}
+    assert [diagnostic.where for diagnostic in loaded.diagnostics] == [
         "daemon.listen[0].tokens[0]",
         "webhooks.a.auth.token",
         "webhooks.a.signing.secrets[0]",
@@ -351,7 +353,7 @@ def test_a_directory_too_deep_to_look_into_is_refused_and_raises_nothing(tmp_pat
     (tmp_path / "a.yaml").write_text(HOOK)
     deep_directory(tmp_path)
     loaded = config.load(tmp_path, env={})
-    assert [f.message for f in loaded.findings] == ["holds what cannot be read: file name too long"]
+    assert [f.message for f in loaded.diagnostics] == ["holds what cannot be read: file name too long"]
     assert config.tree_hash(tmp_path) == loaded.hash
     assert config.watch_dirs(tmp_path)
 
@@ -361,7 +363,7 @@ def test_files_that_are_too_large_together_are_not_read(tmp_path: Path) -> None:
         with (tmp_path / f"{number}.yaml").open("wb") as file:
             file.truncate((11 << 20) + number)
     loaded = config.load(tmp_path, env={})
-    assert [str(f) for f in loaded.findings] == [
+    assert [str(f) for f in loaded.diagnostics] == [
         f"{tmp_path}/5.yaml:1:1: file: is the largest of files of 66 MiB together; 64 MiB are allowed"
     ]
     assert config.tree_hash(tmp_path) == loaded.hash
@@ -372,9 +374,9 @@ def test_too_many_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "many").mkdir()
     for number in range(4):
         (tmp_path / "many" / f"{number}.yaml").write_text(HOOK)
-    [finding] = config.load(tmp_path, env={}).findings
-    assert finding.path == str(tmp_path / "many")
-    assert "more than 3 YAML files" in finding.message
+    [diagnostic] = config.load(tmp_path, env={}).diagnostics
+    assert diagnostic.path == str(tmp_path / "many")
+    assert "more than 3 YAML files" in diagnostic.message
 
 
 def test_a_secret_that_changes_once_it_was_read_changes_the_hash(tmp_path: Path) -> None:

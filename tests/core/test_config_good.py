@@ -63,7 +63,7 @@ def load(path: Path) -> Loaded:
 
 def loaded(path: Path) -> Config:
     result = load(path)
-    assert result.config is not None, [str(finding) for finding in result.findings]
+    assert result.config is not None, [str(diagnostic) for diagnostic in result.diagnostics]
     return result.config
 
 
@@ -83,12 +83,12 @@ def every_key(good: Path) -> Config:
 
 @pytest.mark.parametrize("name", sorted(path.name for path in GOOD.iterdir()))
 def test_loads_without_a_finding(name: str, good: Path) -> None:
-    findings = [str(finding) for finding in load(good / name).findings]
+    diagnostics = [str(diagnostic) for diagnostic in load(good / name).diagnostics]
     if name == "every-key.yaml":
-        assert len(findings) == 1
-        assert 'bearer.auth.token: begins with "Bearer ", which hookd adds itself' in findings[0]
+        assert len(diagnostics) == 1
+        assert 'bearer.auth.token: begins with "Bearer ", which hookd adds itself' in diagnostics[0]
     else:
-        assert not findings
+        assert not diagnostics
 
 
 def test_defaults(good: Path) -> None:
@@ -355,8 +355,8 @@ def test_a_directory_is_read_as_a_whole(good: Path) -> None:
 def test_the_example_runs_as_it_is(tmp_path: Path) -> None:
     example = shutil.copy(TOP / "config.example.yaml", tmp_path)
     result = config.load(Path(example), env={})
-    assert not result.findings
-    assert not config.load(Path(example), env={}, now=at("2099-01-01T00:00:00")).findings
+    assert not result.diagnostics
+    assert not config.load(Path(example), env={}, now=at("2099-01-01T00:00:00")).diagnostics
     assert result.config is not None
     assert config.summary(result.config) == "3 webhooks, 6 tasks, 3 events, 3 schedules"
     assert {type(rule) for task in result.config.tasks.values() for rule in task.triggers} == {

@@ -18,12 +18,12 @@ GOOD = Path(__file__).parents[1] / "configs" / "good"
 
 def message(loaded: Loaded) -> str:
     assert loaded.config is None
-    assert len(loaded.findings) == 1
-    return str(loaded.findings[0])
+    assert len(loaded.diagnostics) == 1
+    return str(loaded.diagnostics[0])
 
 
 def aside_of(tmp_path: Path, content: str) -> str:
-    """The one finding about a file of this content, shown as `x.yaml`."""
+    """The one diagnostic about a file of this content, shown as `x.yaml`."""
     (tmp_path / "x.yaml").write_text(content)
     started = time.monotonic()
     found = message(config.isolated_load(tmp_path / "x.yaml"))
@@ -44,12 +44,12 @@ def test_findings_and_warnings_come_across(tmp_path: Path, monkeypatch: pytest.M
     good = config.isolated_load(Path("x.yaml"))
     assert good.config is not None
     assert good.config.webhooks["a"].url.value == "https://h.example/s3cret"
-    assert [str(finding) for finding in good.findings] == list(good.config.warnings)
-    assert good.findings == config.load(Path("x.yaml"), env=os.environ).findings
+    assert [str(diagnostic) for diagnostic in good.diagnostics] == list(good.config.warnings)
+    assert good.diagnostics == config.load(Path("x.yaml"), env=os.environ).diagnostics
     Path("x.yaml").write_text(insecure + "".join(f"  b{number}: {{}}\n" for number in range(250)))
     bad = config.isolated_load(Path("x.yaml"))
     assert bad.config is None
-    assert len(bad.findings) == 251
+    assert len(bad.diagnostics) == 251
 
 
 def test_many_definitions_come_in_small_frames(tmp_path: Path) -> None:
@@ -226,16 +226,16 @@ def test_without_descriptors_nothing_is_loaded(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_used_to_take_quadratic_time_or_memory(content: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(content)
-    findings = config.isolated_load(tmp_path / "x.yaml").findings
-    assert any(expected in str(finding) for finding in findings)
+    diagnostics = config.isolated_load(tmp_path / "x.yaml").diagnostics
+    assert any(expected in str(diagnostic) for diagnostic in diagnostics)
 
 
 def test_very_many_findings_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "MOST_FINDINGS", 3)
+    monkeypatch.setattr(loader, "MOST_DIAGNOSTICS", 3)
     (tmp_path / "x.yaml").write_text("webhooks:\n" + "  a: {url: http://h}\n" * 6)
-    findings = config.load(tmp_path / "x.yaml", env={}).findings
-    assert len(findings) == 4
-    assert str(findings[-1]).endswith("x.yaml:5:3: file: and 2 more problems, which are not listed")
+    diagnostics = config.load(tmp_path / "x.yaml", env={}).diagnostics
+    assert len(diagnostics) == 4
+    assert str(diagnostics[-1]).endswith("x.yaml:5:3: file: and 2 more problems, which are not listed")
 
 
 def test_no_process_to_be_had_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def portable(path: Path, **env: str) -> Loaded:
 def loaded(tmp_path: Path) -> Config:
     (tmp_path / "hookd.yaml").write_text(CONFIG)
     found = portable(tmp_path / "hookd.yaml")
-    assert found.config is not None, [str(finding) for finding in found.findings]
+    assert found.config is not None, [str(diagnostic) for diagnostic in found.diagnostics]
     return found.config
 
 
@@ -73,7 +73,10 @@ def test_what_this_machine_has_makes_no_difference(
 
 def test_a_load_is_not_portable_unless_it_is_asked_to_be(tmp_path: Path) -> None:
     (tmp_path / "hookd.yaml").write_text(CONFIG)
-    told = [str(finding) for finding in config.load(tmp_path / "hookd.yaml", env=dict(os.environ)).findings]
+    told = [
+        str(diagnostic)
+        for diagnostic in config.load(tmp_path / "hookd.yaml", env=dict(os.environ)).diagnostics
+    ]
     assert any("the environment variable PORTABLE_URL is not set" in line for line in told)
     assert any("no-such-group" in line for line in told)
     assert any("the file none.pem does not exist" in line for line in told)
@@ -84,7 +87,9 @@ def test_everything_else_is_checked_as_ever(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "hookd.yaml").write_text(
         "webhooks: {w: {url: {env: ''}, timeout: 1}, x: {url: 'ftp://h'}}\ntasks: {t: {webhook: v}}\n"
     )
-    assert [str(finding).partition(": ")[2] for finding in portable(Path("hookd.yaml")).findings] == [
+    assert [
+        str(diagnostic).partition(": ")[2] for diagnostic in portable(Path("hookd.yaml")).diagnostics
+    ] == [
         "webhooks.w.url.env: must be the name of an environment variable, not empty text",
         "webhooks.w.timeout: must be a duration from 3 to 120 seconds, not 1",
         "webhooks.x.url: the URL must begin with http:// or https://",
@@ -118,5 +123,5 @@ def test_where_a_relative_socket_will_lie_is_not_known(tmp_path: Path) -> None:
     assert portable(path).config is not None
     assert config.load(path, env={}).config is None
     path.write_text(f"daemon: {{listen: [{{unix: /{'x' * 107}}}]}}\n")
-    [finding] = portable(path).findings
-    assert finding.message == "the path of a socket has at most 107 bytes, this one 108"
+    [diagnostic] = portable(path).diagnostics
+    assert diagnostic.message == "the path of a socket has at most 107 bytes, this one 108"

@@ -40,7 +40,7 @@ def commit_all(place: Path) -> str:
 
 def loaded(path: Path) -> Config:
     found = configuration.load(path, env={"TZ": "UTC"})
-    assert found.config is not None, found.findings
+    assert found.config is not None, found.diagnostics
     return found.config
 
 

@@ -35,7 +35,7 @@ def load(tmp_path: Path, text: str, *, now: float = NOW) -> Loaded:
 
 def loaded(tmp_path: Path, text: str) -> Config:
     result = load(tmp_path, text)
-    assert result.config is not None, [str(finding) for finding in result.findings]
+    assert result.config is not None, [str(diagnostic) for diagnostic in result.diagnostics]
     return result.config
 
 
@@ -127,7 +127,7 @@ def test_every_is_kept_as_it_is_written(
 
 def test_a_clock_time_is_no_duration_anywhere(tmp_path: Path) -> None:
     result = load(tmp_path, "daemon: {shutdown_grace: 12:30}")
-    assert [finding.message for finding in result.findings] == [
+    assert [diagnostic.message for diagnostic in result.diagnostics] == [
         "must be a duration of at most 1h, not 750; YAML reads 12:30 as the number 750"
     ]
 
@@ -167,24 +167,26 @@ def test_what_never_fires_is_told(keys: str, key: str, reason: str, tmp_path: Pa
     inline = load(tmp_path, f"{HOOK}tasks: {{note: {{webhook: hook, triggers: [{{{keys}}}]}}}}")
     for result, place in ((named, "schedules.s"), (inline, "tasks.note.triggers[0]")):
         assert result.config is not None
-        told = [(finding.severity, finding.where, finding.message) for finding in result.findings]
+        told = [
+            (diagnostic.severity, diagnostic.where, diagnostic.message) for diagnostic in result.diagnostics
+        ]
         assert told == ([(Severity.WARNING, f"{place}.{key}", f"never fires: {reason}")] if key else [])
-        assert result.config.warnings == tuple(map(str, result.findings))
+        assert result.config.warnings == tuple(map(str, result.diagnostics))
 
 
 def test_the_clock_decides_what_is_past(tmp_path: Path) -> None:
     text = f"{TASK}schedules: {{s: {{at: 2026-06-15T14:00:00, task: note}}}}"
-    assert not load(tmp_path, text, now=NOW - 0.001).findings
-    assert len(load(tmp_path, text, now=NOW).findings) == 1
+    assert not load(tmp_path, text, now=NOW - 0.001).diagnostics
+    assert len(load(tmp_path, text, now=NOW).diagnostics) == 1
     file = tmp_path / "hookd.yaml"
     file.write_text(
         f"{TASK}schedules: {{a: {{at: 2020-01-01T00:00, task: note}}, b: {{at: 2999-01-01T00:00, task: note}}}}"
     )
-    by_the_systems_clock = config.load(file, env={}).findings
-    assert [finding.where for finding in by_the_systems_clock] == ["schedules.a.at"]
-    assert config.isolated_load(file).findings == by_the_systems_clock
-    assert not config.isolated_load(file, now=at("2019-01-01T00:00:00")).findings
-    assert len(config.isolated_load(file, now=at("3000-01-01T00:00:00")).findings) == 2
+    by_the_systems_clock = config.load(file, env={}).diagnostics
+    assert [diagnostic.where for diagnostic in by_the_systems_clock] == ["schedules.a.at"]
+    assert config.isolated_load(file).diagnostics == by_the_systems_clock
+    assert not config.isolated_load(file, now=at("2019-01-01T00:00:00")).diagnostics
+    assert len(config.isolated_load(file, now=at("3000-01-01T00:00:00")).diagnostics) == 2
 
 
 def test_rules_come_across_from_the_child() -> None:
@@ -224,7 +226,7 @@ def test_any_text_for_a_time_is_judged(tmp_path_factory: pytest.TempPathFactory,
         folder, f"{TASK}schedules: {{s: {{{keys}, task: note}}, t: {{cron: {quoted}, task: note}}}}"
     )
     assert result.config is None
-    assert all(finding.line for finding in result.findings)
+    assert all(diagnostic.line for diagnostic in result.diagnostics)
 
 
 # What makes a one-shot another one.
@@ -366,7 +368,7 @@ tasks:
 """
     result = load(tmp_path, text)
     assert result.config is not None
-    assert [(finding.where, finding.message) for finding in result.findings] == [
+    assert [(diagnostic.where, diagnostic.message) for diagnostic in result.diagnostics] == [
         (
             f"tasks.t.message.odd[{index}]",
             f'YAML reads {written} as {read}; if it is meant as text, quote it: "{written}"',

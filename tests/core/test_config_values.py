@@ -15,8 +15,8 @@ from hookd.config.build.headers import Headers, name_fault, sends_json, value_fa
 from hookd.config.build.units import parse_duration, parse_rate, parse_size
 from hookd.config.build.url import url_fault
 from hookd.config.schema import Validators
+from hookd.config.yaml.diagnostics import Diagnostic, Severity, dotted, listed, shown_path
 from hookd.config.yaml.files import Unreadable, read_regular
-from hookd.config.yaml.findings import Diagnostic, Severity, dotted, listed, shown_path
 from hookd.config.yaml.tree import parse
 from hookd.domain.definitions import RateLimit, Secret
 from hookd.domain.text import quoted
@@ -152,7 +152,7 @@ def headers_of(tmp_path: Path, text: str) -> list[tuple[str, str]]:
         f"webhooks:\n  a:\n    url: http://h/\n    headers: {text}\n", encoding="utf-8"
     )
     found = config.load(tmp_path / "x.yaml", env={})
-    assert found.config is not None, [str(finding) for finding in found.findings]
+    assert found.config is not None, [str(diagnostic) for diagnostic in found.diagnostics]
     return [(name, secret.value) for name, secret in found.config.webhooks["a"].headers]
 
 
@@ -264,8 +264,8 @@ def test_places() -> None:
 
 
 def test_findings_as_lines() -> None:
-    finding = Diagnostic("x.yaml", 3, 5, "webhooks.a", Severity.ERROR, "url is missing")
-    assert str(finding) == "x.yaml:3:5: webhooks.a: url is missing"
+    diagnostic = Diagnostic("x.yaml", 3, 5, "webhooks.a", Severity.ERROR, "url is missing")
+    assert str(diagnostic) == "x.yaml:3:5: webhooks.a: url is missing"
     warning = Diagnostic("x.yaml", 3, 5, "webhooks.a", Severity.WARNING, "beware")
     assert str(warning) == "x.yaml:3:5: warning: webhooks.a: beware"
 
@@ -315,7 +315,7 @@ def _with(tree: Any, steps: tuple[Any, ...], value: Any) -> Any:
 def test_any_value_at_any_place_is_judged(
     value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever stands wherever, the result is a configuration or findings with places, never an exception."""
+    """Whatever stands wherever, the result is a configuration or diagnostics with places, never an exception."""
     monkeypatch.setattr(loader, "Validators", cache(Validators))  # made once for hundreds of loads
     every_key = Path(__file__).parents[1] / "configs" / "good" / "every-key.yaml"
     tree = yaml.safe_load(every_key.read_text(encoding="utf-8"))
@@ -324,7 +324,7 @@ def test_any_value_at_any_place_is_judged(
     for steps in _paths(tree):
         file.write_text(yaml.dump(_with(tree, steps, value), Dumper=fast, sort_keys=False), encoding="utf-8")
         loaded = config.load(file, env={})
-        assert loaded.config is not None or all(finding.line for finding in loaded.findings)
+        assert loaded.config is not None or all(diagnostic.line for diagnostic in loaded.diagnostics)
 
 
 def test_a_header_value_may_be_any_text_without_controls() -> None:
@@ -337,7 +337,7 @@ def test_addresses_that_are_never_called_are_warned_of(tmp_path: Path) -> None:
     loaded = config.load(tmp_path / "c.yaml", env={})
     assert loaded.config is not None
     said = "the URL's host is a link-local or cloud metadata address, which hookd never calls"
-    assert [(f.where, f.message) for f in loaded.findings] == [
+    assert [(f.where, f.message) for f in loaded.diagnostics] == [
         ("webhooks.a.url", said),
         ("webhooks.b.url", said),
     ]
@@ -359,7 +359,7 @@ events:
 """)
     loaded = config.load(tmp_path / "c.yaml", env={})
     assert loaded.config is not None
-    assert [(f.where, f.message) for f in loaded.findings] == [
+    assert [(f.where, f.message) for f in loaded.diagnostics] == [
         ("tasks.t.triggers[0].object", 'there is no webhook "opz"; did you mean "ops"? (webhooks: ops)'),
         ("events.e.object", 'there is no webhook "other" (webhooks: ops)'),
     ]
@@ -368,6 +368,6 @@ events:
 def test_a_credential_that_was_not_passed(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("webhooks: {w: {url: {credential: slack}}}")
     loaded = config.load(tmp_path / "c.yaml", env={"CREDENTIALS_DIRECTORY": str(tmp_path)})
-    assert [finding.message for finding in loaded.findings] == [
+    assert [diagnostic.message for diagnostic in loaded.diagnostics] == [
         "the credential slack does not exist; add LoadCredential=slack:PATH to the unit, and restart it"
     ]

@@ -55,7 +55,7 @@ ENV = {"ONE": "http://sekret-one/", "TWO": "http://sekret-two/", "TZ": "UTC"}
 def loaded(place: Path, text: str, **env: str) -> Config:
     (place / "h.yaml").write_text(text)
     found = configuration.load(place / "h.yaml", env={**ENV, **env})
-    assert found.config is not None, found.findings
+    assert found.config is not None, found.diagnostics
     return found.config
 
 

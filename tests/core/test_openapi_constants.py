@@ -11,7 +11,7 @@ from hookd import intake
 from hookd.api import filters, tail
 from hookd.api.events import TAKEN
 from hookd.api.openapi import document
-from hookd.config.yaml.findings import Severity
+from hookd.config.yaml.diagnostics import Severity
 from hookd.delivery.circuit_breaker import BreakerState
 from hookd.delivery.lane import Parked
 from hookd.domain.deliveries import Reason, State
@@ -69,7 +69,7 @@ def pairs() -> dict[str, tuple[Any, Any]]:
         "how an attempt ended": (schema("Attempt")["reason"]["enum"], [*Reason]),
         "the last result": (schema("Webhook")["last_result"]["properties"]["reason"]["enum"], [*Reason]),
         "a breaker": (schema("Webhook")["breaker"]["enum"], [*BreakerState]),
-        "a finding": (schema("Finding")["severity"]["enum"], [*Severity]),
+        "a diagnostic": (schema("Finding")["severity"]["enum"], [*Severity]),
         "a fact's level": (schema("TailLine")["level"]["enum"], [*LEVELS]),
         "items of a page": (
             (limit["default"], limit["maximum"]),

@@ -272,7 +272,7 @@ class TestDiff:
         code, lines = await self.diff(daemon, "--json")
         answer = json.loads("\n".join(lines))
         assert (code, answer["valid"], answer["in_force"]) == (1, False, before)
-        assert [finding["where"] for finding in answer["findings"]] == ["webhooks.x.url.env"]
+        assert [diagnostic["where"] for diagnostic in answer["findings"]] == ["webhooks.x.url.env"]
         assert await in_force(daemon) == before
 
     async def test_a_body_is_refused(self, daemon: DaemonProcess) -> None:

@@ -132,11 +132,11 @@ def test_an_invalid_config_is_told_as_check_does(
     daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = {"path": "/etc/hookd/a.yaml", "column": 5}
-    findings = [
+    diagnostics = [
         {**place, "line": 2, "where": "webhooks.a.url", "severity": "error", "message": "must be text\x1b"},
         {**place, "line": 3, "where": "tasks.t", "severity": "warning", "message": "never runs"},
     ]
-    answer = comparison(valid=False, findings=findings)
+    answer = comparison(valid=False, findings=diagnostics)
     daemon.answers["POST /v1/config/diff"] = Canned(200, answer)
     assert main(["diff"]) == 1
     assert capsys.readouterr().out.splitlines() == [

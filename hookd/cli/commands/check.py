@@ -12,7 +12,7 @@ from hookd.cli.output.terminal import as_json
 from hookd.domain.text import printable
 
 if TYPE_CHECKING:
-    from hookd.config.yaml.findings import Diagnostic
+    from hookd.config.yaml.diagnostics import Diagnostic
     from hookd.domain.definitions import Config
 
 DESCRIPTION = """Find everything that is wrong with a config, each with its place.
@@ -50,19 +50,19 @@ def run(options: argparse.Namespace) -> int:
     from hookd.config import default_path, isolated_load
 
     loaded = isolated_load(options.path or options.config or default_path(), portable=options.portable)
-    in_store = store_findings(loaded.config.daemon.store) if options.store and loaded.config else ()
-    found = [*loaded.findings, *in_store]
+    in_store = store_diagnostics(loaded.config.daemon.store) if options.store and loaded.config else ()
+    found = [*loaded.diagnostics, *in_store]
     config = None if in_store else loaded.config
     if options.format == "json":
-        print(as_json([finding_object(finding) for finding in found]))
+        print(as_json([diagnostic_object(diagnostic) for diagnostic in found]))
     else:
         _print_text(found, config, store_checked=options.store)
     return 1 if config is None or (options.strict and found) else 0
 
 
-def store_findings(path: str) -> "list[Diagnostic]":
+def store_diagnostics(path: str) -> "list[Diagnostic]":
     """What is wrong with the store, in the form of what is wrong with the config."""
-    from hookd.config.yaml.findings import Diagnostic, Severity
+    from hookd.config.yaml.diagnostics import Diagnostic, Severity
     from hookd.domain.errors import StoreUnusable
     from hookd.store.sqlite import deep_check
 
@@ -76,8 +76,8 @@ def store_findings(path: str) -> "list[Diagnostic]":
 def _print_text(found: "Sequence[Diagnostic]", config: "Config | None", *, store_checked: bool) -> None:
     from hookd.config import summary
 
-    for finding in found:
-        print(printable(str(finding)))
+    for diagnostic in found:
+        print(printable(str(diagnostic)))
     if config is None:
         return
     if store_checked:
@@ -85,13 +85,13 @@ def _print_text(found: "Sequence[Diagnostic]", config: "Config | None", *, store
     print(f"ok: {summary(config)}")
 
 
-def finding_object(finding: "Diagnostic") -> dict[str, str | int]:
-    """A finding for tools (spec 8)."""
+def diagnostic_object(diagnostic: "Diagnostic") -> dict[str, str | int]:
+    """A diagnostic for tools (spec 8)."""
     return {
-        "path": finding.path,
-        "line": finding.line,
-        "column": finding.column,
-        "where": finding.where,
-        "severity": finding.severity,
-        "message": finding.message,
+        "path": diagnostic.path,
+        "line": diagnostic.line,
+        "column": diagnostic.column,
+        "where": diagnostic.where,
+        "severity": diagnostic.severity,
+        "message": diagnostic.message,
     }

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
 def lines_of(answer: Mapping[str, Any]) -> list[str]:
     """The comparison for people."""
     if not answer["valid"]:
-        return [finding_line(finding) for finding in answer["findings"]]
+        return [diagnostic_line(diagnostic) for diagnostic in answer["findings"]]
     in_force, on_disk = answer["in_force"], answer["on_disk"]
     sections = groupby(answer["changes"], key=lambda change: change["section"])
     changed = [line for section, changes in sections for line in _section_lines(section, list(changes))]
@@ -60,11 +60,11 @@ def lines_of(answer: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def finding_line(finding: Mapping[str, Any]) -> str:
-    """A finding as `hookd check` prints it."""
+def diagnostic_line(diagnostic: Mapping[str, Any]) -> str:
+    """A diagnostic as `hookd check` prints it."""
     from hookd.config import Diagnostic, Severity
 
-    return printable(str(Diagnostic(**{**finding, "severity": Severity(finding["severity"])})))
+    return printable(str(Diagnostic(**{**diagnostic, "severity": Severity(diagnostic["severity"])})))
 
 
 def _section_lines(section: str, changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -17,8 +17,8 @@ from hookd.cli.output.terminal import as_json, shortened
 from hookd.domain.text import printable
 
 if TYPE_CHECKING:
+    from hookd.config.yaml.diagnostics import Diagnostic
     from hookd.config.yaml.files import ConfigFiles
-    from hookd.config.yaml.findings import Diagnostic
     from hookd.dryrun import CaseResult, Mismatch
 
 DESCRIPTION = """Tell whether the config sends what its tests say: every *.test.yaml below PATH is run.
@@ -57,16 +57,16 @@ def run(options: argparse.Namespace) -> int:
     if config is None:
         return REFUSED
     listing = test_files(options.path, options.config)
-    cases, findings = read_cases(listing.files, config)
-    findings += _unreadable(listing)
+    cases, diagnostics = read_cases(listing.files, config)
+    diagnostics += _unreadable(listing)
     generation = Generation.of(config, number=1, now=0)
     verdicts = [judge(case, generation) for case in cases]
     if options.json:
-        print(as_json(as_object(verdicts, findings)))
+        print(as_json(as_object(verdicts, diagnostics)))
     else:
-        for line in report_lines(verdicts, findings, verbose=options.verbose):
+        for line in report_lines(verdicts, diagnostics, verbose=options.verbose):
             print(printable(line))
-    return REFUSED if findings or not all(verdict.passed for verdict in verdicts) else 0
+    return REFUSED if diagnostics or not all(verdict.passed for verdict in verdicts) else 0
 
 
 def config_path(tests: Path | None, config: Path | None) -> Path:
@@ -112,12 +112,12 @@ def test_files(tests: Path | None, config: Path) -> "ConfigFiles":
 
 
 def report_lines(
-    verdicts: "Sequence[CaseResult]", findings: "Sequence[Diagnostic]", *, verbose: bool
+    verdicts: "Sequence[CaseResult]", diagnostics: "Sequence[Diagnostic]", *, verbose: bool
 ) -> Iterator[str]:
     """What is wrong with the files, each case that failed (or, `verbose`, each), and how many."""
-    from hookd.config.yaml.findings import counted
+    from hookd.config.yaml.diagnostics import counted
 
-    yield from map(str, findings)
+    yield from map(str, diagnostics)
     for verdict in verdicts:
         case = verdict.case
         if verdict.passed and verbose:
@@ -126,19 +126,19 @@ def report_lines(
             yield f"FAILED {case.path}:{case.line}: {case.name}"
             yield from _difference_lines(verdict.differences)
     passed = sum(verdict.passed for verdict in verdicts)
-    faults = f", {counted(len(findings), 'problem')} in test files" if findings else ""
+    faults = f", {counted(len(diagnostics), 'problem')} in test files" if diagnostics else ""
     yield f"{passed} passed, {len(verdicts) - passed} failed{faults}"
 
 
-def as_object(verdicts: "Sequence[CaseResult]", findings: "Sequence[Diagnostic]") -> dict[str, Any]:
+def as_object(verdicts: "Sequence[CaseResult]", diagnostics: "Sequence[Diagnostic]") -> dict[str, Any]:
     """The same for tools."""
-    from hookd.cli.commands.check import finding_object
+    from hookd.cli.commands.check import diagnostic_object
 
     passed = sum(verdict.passed for verdict in verdicts)
     return {
         "passed": passed,
         "failed": len(verdicts) - passed,
-        "findings": [finding_object(finding) for finding in findings],
+        "findings": [diagnostic_object(diagnostic) for diagnostic in diagnostics],
         "cases": [
             {
                 "path": verdict.case.path,
@@ -153,7 +153,7 @@ def as_object(verdicts: "Sequence[CaseResult]", findings: "Sequence[Diagnostic]"
 
 
 def _unreadable(listing: "ConfigFiles") -> "list[Diagnostic]":
-    from hookd.config.yaml.findings import Diagnostic, Severity, shown_path
+    from hookd.config.yaml.diagnostics import Diagnostic, Severity, shown_path
 
     return [
         Diagnostic(shown_path(place), 1, 1, "file", Severity.ERROR, error.reason)

@@ -1,6 +1,6 @@
 """`auth:` of a webhook to the one header that carries it (spec 1).
 
-Must never: put a credential into a finding.
+Must never: put a credential into a diagnostic.
 """
 
 from base64 import b64encode
@@ -25,40 +25,40 @@ class Auth:
     written: Mapping[str, Secret | str]
 
 
-def read_auth(view: Cursor | None) -> Auth | None:
+def read_auth(cursor: Cursor | None) -> Auth | None:
     """What `auth:` says, or None where it asks for nothing; what is wrong is reported."""
-    if view is None:
+    if cursor is None:
         return None
-    return _KINDS[view.plain("type", "none")](view)
+    return _KINDS[cursor.plain("type", "none")](cursor)
 
 
 def _none(_view: Cursor) -> None:
     return None
 
 
-def _bearer(view: Cursor) -> Auth | None:
-    token = _read(view, "token")
+def _bearer(cursor: Cursor) -> Auth | None:
+    token = _read(cursor, "token")
     if token is None:
         return None
     value = token.value
     while value.lower().startswith(_BEARER):
         value = value[len(_BEARER) :].lstrip()
     if value.lower() in {"", _BEARER.rstrip()}:
-        view.below(("token",)).error("is the word Bearer without a token")
+        cursor.below(("token",)).error("is the word Bearer without a token")
         return None
     if value != token.value:
-        view.below(("token",)).warn('begins with "Bearer ", which hookd adds itself; it is dropped')
+        cursor.below(("token",)).warn('begins with "Bearer ", which hookd adds itself; it is dropped')
     header = "Authorization", Secret(f"Bearer {value}", token.reference)
     return Auth(header, {"type": "bearer", "token": token})
 
 
-def _apikey(view: Cursor) -> Auth | None:
-    header, prefix = view.plain("header", "X-API-Key"), view.plain("prefix", "")
-    name_is_good = _check_header(view, header)
-    prefix_view = view.get("prefix")
+def _apikey(cursor: Cursor) -> Auth | None:
+    header, prefix = cursor.plain("header", "X-API-Key"), cursor.plain("prefix", "")
+    name_is_good = _check_header(cursor, header)
+    prefix_view = cursor.get("prefix")
     if prefix_view is not None and (fault := value_fault(prefix)):
         prefix_view.error(fault)
-    key = _read(view, "key")
+    key = _read(cursor, "key")
     if key is None or not name_is_good:
         return None
     sent = Secret((prefix + key.value).strip(" \t"), key.reference)
@@ -67,33 +67,33 @@ def _apikey(view: Cursor) -> Auth | None:
     )
 
 
-def _check_header(view: Cursor, header: str) -> bool:
+def _check_header(cursor: Cursor, header: str) -> bool:
     fault = name_fault(header)
     if header.lower() == CONTENT_TYPE:
         fault = "Content-Type cannot carry a key"
     if fault:
-        view.below(("header",)).error(fault)
+        cursor.below(("header",)).error(fault)
     return fault is None
 
 
-def _basic(view: Cursor) -> Auth | None:
-    username, password = view.get("username"), _read(view, "password", in_header=False)
+def _basic(cursor: Cursor) -> Auth | None:
+    username, password = cursor.get("username"), _read(cursor, "password", in_header=False)
     if username is None or password is None:
         return None
     pair = f"{username.value}:{password.value}"
     # What stands in for a password is there to be read.
-    told = pair if stands_in(view, password) else b64encode(pair.encode()).decode("ascii")
+    told = pair if stands_in(cursor, password) else b64encode(pair.encode()).decode("ascii")
     header = "Authorization", Secret(f"Basic {told}", password.reference)
     name = Secret(username.value, _REFERENCE)
     return Auth(header, {"type": "basic", "username": name, "password": password})
 
 
-def _read(view: Cursor, key: str, *, in_header: bool = True) -> Secret | None:
-    child = view.get(key)
+def _read(cursor: Cursor, key: str, *, in_header: bool = True) -> Secret | None:
+    child = cursor.get(key)
     secret = read_secret(child)
     if child is None or secret is None:
         return None
-    fault = value_fault(secret.value) if in_header and not stands_in(view, secret) else None
+    fault = value_fault(secret.value) if in_header and not stands_in(cursor, secret) else None
     if fault:
         child.error(fault)
         return None

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from hookd.config.build.secrets import read_secret, stands_in
 from hookd.config.build.tls import read_chain
-from hookd.config.build.units import Range, read_duration, read_size
-from hookd.config.build.zones import is_zone, read_timezone
+from hookd.config.build.units import Range, is_zone, read_duration, read_size, read_timezone
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import DaemonDef, HttpListen, Secret, UnixListen
 from hookd.domain.text import quoted
@@ -31,27 +30,27 @@ _GRACE = Range(0, 3600, "a duration of at most 1h")
 _ZONEINFO = "zoneinfo/"
 
 
-def build_daemon(view: Cursor | None, env: Mapping[str, str]) -> DaemonDef:
+def build_daemon(cursor: Cursor | None, env: Mapping[str, str]) -> DaemonDef:
     """The settings of `daemon:`, or all defaults without one; what is wrong is reported."""
     defaults = DaemonDef(
         listen=_default_listen(env), store=_default_store(env), timezone=_system_timezone(env)
     )
-    if view is None:
+    if cursor is None:
         return defaults
-    limits, retention, log = view.get("limits"), view.get("retention"), view.get("log")
+    limits, retention, log = cursor.get("limits"), cursor.get("retention"), cursor.get("log")
     return DaemonDef(
-        listen=_read_listen(view.get("listen"), defaults),
-        store=_read_store(view.get("store"), defaults.store),
-        timezone=read_timezone(view.get("timezone"), defaults.timezone),
+        listen=_read_listen(cursor.get("listen"), defaults),
+        store=_read_store(cursor.get("store"), defaults.store),
+        timezone=read_timezone(cursor.get("timezone"), defaults.timezone),
         event_size=_read_event_size(limits, defaults.event_size),
         pending=int(_plain(limits, "pending", defaults.pending)),
         in_flight=int(_plain(limits, "in_flight", defaults.in_flight)),
         keep_delivered_s=_read_keep(retention, "delivered", defaults.keep_delivered_s),
         keep_dead_s=_read_keep(retention, "dead", defaults.keep_dead_s),
-        shutdown_grace_s=read_duration(view.get("shutdown_grace"), defaults.shutdown_grace_s, _GRACE),
+        shutdown_grace_s=read_duration(cursor.get("shutdown_grace"), defaults.shutdown_grace_s, _GRACE),
         log_level=str(_plain(log, "level", defaults.log_level)),
         log_format=str(_plain(log, "format", defaults.log_format)),
-        spool=_read_spool(view.get("spool"), defaults.spool),
+        spool=_read_spool(cursor.get("spool"), defaults.spool),
     )
 
 
@@ -73,32 +72,32 @@ def _first_directory(env: Mapping[str, str], name: str) -> str:
     return env.get(name, "").split(":", 1)[0]
 
 
-def _plain(view: Cursor | None, key: str, default: float | str) -> float | str:
-    value: float | str = default if view is None else view.plain(key, default)
+def _plain(cursor: Cursor | None, key: str, default: float | str) -> float | str:
+    value: float | str = default if cursor is None else cursor.plain(key, default)
     return value
 
 
-def _read_store(view: Cursor | None, default: str) -> str:
-    if view is None:
+def _read_store(cursor: Cursor | None, default: str) -> str:
+    if cursor is None:
         return default
-    if "://" in view.value:
-        view.error("must be the path of a file, not a URL")
+    if "://" in cursor.value:
+        cursor.error("must be the path of a file, not a URL")
         return default
-    return str(view.file_of(view.value))
+    return str(cursor.file_of(cursor.value))
 
 
-def _read_spool(view: Cursor | None, default: str) -> str:
-    return default if view is None else str(view.file_of(view.value))
+def _read_spool(cursor: Cursor | None, default: str) -> str:
+    return default if cursor is None else str(cursor.file_of(cursor.value))
 
 
 def _read_event_size(limits: Cursor | None, default: int) -> int:
-    view = None if limits is None else limits.get("event_size")
-    return read_size(view, default, _EVENT_SIZE)
+    cursor = None if limits is None else limits.get("event_size")
+    return read_size(cursor, default, _EVENT_SIZE)
 
 
 def _read_keep(retention: Cursor | None, key: str, default_s: float) -> float:
-    view = None if retention is None else retention.get(key)
-    return read_duration(view, default_s, _KEEP)
+    cursor = None if retention is None else retention.get(key)
+    return read_duration(cursor, default_s, _KEEP)
 
 
 def _system_timezone(env: Mapping[str, str]) -> str:
@@ -117,12 +116,12 @@ def _localtime_target() -> str:
     return os.path.realpath("/etc/localtime").rpartition(_ZONEINFO)[2]
 
 
-def _read_listen(view: Cursor | None, defaults: DaemonDef) -> tuple[UnixListen | HttpListen, ...]:
-    if view is None:
+def _read_listen(cursor: Cursor | None, defaults: DaemonDef) -> tuple[UnixListen | HttpListen, ...]:
+    if cursor is None:
         return defaults.listen
     taken: set[object] = set()
     found: list[UnixListen | HttpListen] = []
-    for item in view.items():
+    for item in cursor.items():
         listener = _read_listener(item)
         if listener is None:
             continue
@@ -135,24 +134,24 @@ def _read_listen(view: Cursor | None, defaults: DaemonDef) -> tuple[UnixListen |
     return tuple(found)
 
 
-def _read_listener(view: Cursor) -> UnixListen | HttpListen | None:
-    if (unix := view.get("unix")) is not None:
-        return _read_unix(view, unix)
-    if (http := view.get("http")) is not None:
-        return _read_http(view, http)
+def _read_listener(cursor: Cursor) -> UnixListen | HttpListen | None:
+    if (unix := cursor.get("unix")) is not None:
+        return _read_unix(cursor, unix)
+    if (http := cursor.get("http")) is not None:
+        return _read_http(cursor, http)
     return None
 
 
-def _read_unix(view: Cursor, unix: Cursor) -> UnixListen:
+def _read_unix(cursor: Cursor, unix: Cursor) -> UnixListen:
     path = str(unix.file_of(unix.value))
     # Where a relative one will lie on the machine that runs it, a portable load cannot know.
-    length = len(os.fsencode(unix.value if view.scope.portable else path))
+    length = len(os.fsencode(unix.value if cursor.scope.portable else path))
     if length > _MAX_SOCKET_PATH:
         unix.error(f"the path of a socket has at most {_MAX_SOCKET_PATH} bytes, this one {length}")
-    group = view.get("group")
-    if group is not None and not view.scope.portable and not _is_group(group.value):
+    group = cursor.get("group")
+    if group is not None and not cursor.scope.portable and not _is_group(group.value):
         group.error(f"there is no group {quoted(group.value)} on this system")
-    return UnixListen(path, int(view.plain("mode", "0660"), 8), None if group is None else group.value)
+    return UnixListen(path, int(cursor.plain("mode", "0660"), 8), None if group is None else group.value)
 
 
 def _is_group(name: str) -> bool:
@@ -163,7 +162,7 @@ def _is_group(name: str) -> bool:
     return True
 
 
-def _read_http(view: Cursor, http: Cursor) -> HttpListen | None:
+def _read_http(cursor: Cursor, http: Cursor) -> HttpListen | None:
     host, _, port = http.value.strip().rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if host != "localhost" and not _is_address(host):
@@ -172,22 +171,22 @@ def _read_http(view: Cursor, http: Cursor) -> HttpListen | None:
     if int(port) > _MAX_PORT:
         http.error(f"the port must be from 0 (any free one) to {_MAX_PORT}, not {int(port)}")
         return None
-    tokens = _read_tokens(view.get("tokens"))
-    if "tokens" not in view.node.value and not _is_loopback(host):
-        view.error_at_key(f"{host} is reachable from outside, so tokens are required")
-    cert, key = _read_certificate(view.get("tls"))
-    hosts = view.get("allowed_hosts")
+    tokens = _read_tokens(cursor.get("tokens"))
+    if "tokens" not in cursor.node.value and not _is_loopback(host):
+        cursor.error_at_key(f"{host} is reachable from outside, so tokens are required")
+    cert, key = _read_certificate(cursor.get("tls"))
+    hosts = cursor.get("allowed_hosts")
     allowed = () if hosts is None else tuple(str(item.value) for item in hosts.items())
     return HttpListen(host, int(port), tokens, allowed, cert, key)
 
 
-def _read_certificate(view: Cursor | None) -> tuple[str | None, str | None]:
-    return (None, None) if view is None or view.scope.portable else read_chain(view)
+def _read_certificate(cursor: Cursor | None) -> tuple[str | None, str | None]:
+    return (None, None) if cursor is None or cursor.scope.portable else read_chain(cursor)
 
 
-def _read_tokens(view: Cursor | None) -> tuple[Secret, ...]:
+def _read_tokens(cursor: Cursor | None) -> tuple[Secret, ...]:
     tokens = []
-    for item in () if view is None else view.items():
+    for item in () if cursor is None else cursor.items():
         token = read_secret(item)
         if token is None:
             continue

@@ -53,14 +53,14 @@ def sends_json(headers: tuple[Header, ...]) -> bool:
     return False
 
 
-def read_headers(view: Cursor | None) -> Headers:
+def read_headers(cursor: Cursor | None) -> Headers:
     """The headers of `headers:`, in either form; what is wrong is reported and left out."""
-    if view is None:
+    if cursor is None:
         return Headers()
-    found = list(_of_block(view) if isinstance(view.value, str) else _of_mapping(view))
+    found = list(_of_block(cursor) if isinstance(cursor.value, str) else _of_mapping(cursor))
     written = tuple((name, secret) for name, secret in found if secret is not None)
     if sum(name.lower() == CONTENT_TYPE for name, _ in written) > 1:
-        view.error("Content-Type can be sent only once")
+        cursor.error("Content-Type can be sent only once")
     return Headers(written, removed=any(secret is None for _, secret in found))
 
 
@@ -82,8 +82,8 @@ def value_fault(value: str) -> str | None:
     return "holds a control character, which a header cannot carry"
 
 
-def _of_mapping(view: Cursor) -> Iterator[tuple[str, Secret | None]]:
-    for name, value in view.entries():
+def _of_mapping(cursor: Cursor) -> Iterator[tuple[str, Secret | None]]:
+    for name, value in cursor.entries():
         if fault := name_fault(name):
             value.error_at_key(fault)
         elif value.value is None:
@@ -92,15 +92,15 @@ def _of_mapping(view: Cursor) -> Iterator[tuple[str, Secret | None]]:
             yield from _values(name, value)
 
 
-def _removal(name: str, view: Cursor) -> Iterator[tuple[str, None]]:
+def _removal(name: str, cursor: Cursor) -> Iterator[tuple[str, None]]:
     if name.lower() == CONTENT_TYPE:
         yield name, None
     else:
-        view.error('has no value; only Content-Type can be removed (an empty value is written "")')
+        cursor.error('has no value; only Content-Type can be removed (an empty value is written "")')
 
 
-def _values(name: str, view: Cursor) -> Iterator[Header]:
-    for item in view.items() if isinstance(view.value, list) else (view,):
+def _values(name: str, cursor: Cursor) -> Iterator[Header]:
+    for item in cursor.items() if isinstance(cursor.value, list) else (cursor,):
         secret = read_secret(item, sensitive=names_credential(name), may_be_empty=True)
         if secret is None:
             continue
@@ -110,20 +110,20 @@ def _values(name: str, view: Cursor) -> Iterator[Header]:
             yield name, Secret(secret.value.strip(" \t"), secret.reference)
 
 
-def _of_block(view: Cursor) -> Iterator[tuple[str, Secret | None]]:
+def _of_block(cursor: Cursor) -> Iterator[tuple[str, Secret | None]]:
     sensitive = False
-    for index, line in enumerate(view.value.split("\n")):
+    for index, line in enumerate(cursor.value.split("\n")):
         if not line.strip():
             continue
         name, colon, value = line.partition(":")
         value = value.strip(" \t\r")
         if fault := _line_fault(name, colon, value):
-            view.error_in_text(index, fault)
+            cursor.error_in_text(index, fault)
         else:
             sensitive = sensitive or (names_credential(name) and bool(value))
             yield name, Secret(value) if value else None
-    if sensitive and view.document.in_work_tree:
-        view.warn(
+    if sensitive and cursor.document.in_work_tree:
+        cursor.warn(
             "a plain secret in a git work tree; write the headers as a mapping and refer to it by {env: NAME}"
         )
 

@@ -14,7 +14,7 @@ from typing import Any
 from hookd.config.build.schedules import Calendar, build_schedule, has_local_times, is_schedule
 from hookd.config.build.units import parse_duration
 from hookd.config.yaml.cursor import Cursor
-from hookd.config.yaml.findings import Steps, listed
+from hookd.config.yaml.diagnostics import Steps, listed
 from hookd.config.yaml.tree import read_as
 from hookd.domain.definitions import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
 from hookd.domain.operator_events import ABOUT_WEBHOOKS, OWN, OWN_TYPES
@@ -46,7 +46,7 @@ class KnownNames:
         calendar: what schedules are judged by.
         pending: most deliveries that may wait at once (`daemon.limits.pending`).
         json_types: webhooks whose Content-Type is known, and whether it is a JSON type.
-        types: the catalogue, if there is one; a type that has findings of its own is None.
+        types: the catalogue, if there is one; a type that has diagnostics of its own is None.
     """
 
     calendar: Calendar
@@ -57,59 +57,59 @@ class KnownNames:
     types: Mapping[str, TypeDef | None] | None = None
 
 
-def build_type(name: str, view: Cursor) -> TypeDef | None:
+def build_type(name: str, cursor: Cursor) -> TypeDef | None:
     """One entry of the catalogue, or None where its events are wrong."""
     if name.startswith(OWN):
-        view.error_at_key("types that begin with hookd. are hookd's own; choose another prefix")
-    events = view.get("events")
+        cursor.error_at_key("types that begin with hookd. are hookd's own; choose another prefix")
+    events = cursor.get("events")
     if events is None:
         return None
     return TypeDef(
         name,
         tuple(item.value for item in events.items()),
-        description=view.plain("description", ""),
-        objects=view.plain("objects", default=True),
+        description=cursor.plain("description", ""),
+        objects=cursor.plain("objects", default=True),
     )
 
 
-def build_task(name: str, view: Cursor, names: KnownNames) -> TaskDef | None:
+def build_task(name: str, cursor: Cursor, names: KnownNames) -> TaskDef | None:
     """One entry of `tasks:`, or None where it cannot be built; what is wrong is reported."""
-    webhook = view.get("webhook")
+    webhook = cursor.get("webhook")
     if webhook is not None:
         check_name(webhook, names.webhooks, "webhook")
     json_type = None if webhook is None else names.json_types.get(webhook.value)
-    message = _message(view)
-    template = _compile(view, message, json_type)
-    triggers = _build_triggers(name, view, names)
+    message = _message(cursor)
+    template = _compile(cursor, message, json_type)
+    triggers = _build_triggers(name, cursor, names)
     if webhook is None or template is None or triggers is None:
         return None
-    once = view.plain("delete_after_running", default=False)
+    once = cursor.plain("delete_after_running", default=False)
     return TaskDef(
         name,
         webhook.value,
         template,
-        description=view.plain("description", ""),
-        enabled=view.plain("enabled", default=True),
+        description=cursor.plain("description", ""),
+        enabled=cursor.plain("enabled", default=True),
         delete_after_running=once,
         triggers=triggers,
-        digest=_digest([webhook.value, message, once, sorted(map(_deed, triggers_of(view)))]),
+        digest=_digest([webhook.value, message, once, sorted(map(_deed, triggers_of(cursor)))]),
     )
 
 
-def build_event(name: str, view: Cursor, names: KnownNames) -> EventDef | None:
+def build_event(name: str, cursor: Cursor, names: KnownNames) -> EventDef | None:
     """One entry of `events:`, or None where it cannot be built; what is wrong is reported."""
-    return _build_rule(f"events.{name}", view, _read_tasks(view, names), names)
+    return _build_rule(f"events.{name}", cursor, _read_tasks(cursor, names), names)
 
 
-def build_named_schedule(name: str, view: Cursor, names: KnownNames) -> ScheduleDef | None:
+def build_named_schedule(name: str, cursor: Cursor, names: KnownNames) -> ScheduleDef | None:
     """One entry of `schedules:`, or None where it cannot be built; what is wrong is reported."""
-    tasks = _read_tasks(view, names)
-    schedule = build_schedule(f"schedules.{name}", view, tasks or (), names.calendar)
+    tasks = _read_tasks(cursor, names)
+    schedule = build_schedule(f"schedules.{name}", cursor, tasks or (), names.calendar)
     return None if tasks is None else schedule
 
 
 def triggers_of(task: Cursor) -> Iterator[Cursor]:
-    """The rules written on a task that have no finding as a whole."""
+    """The rules written on a task that have no diagnostic as a whole."""
     triggers = task.get("triggers")
     return iter(()) if triggers is None else triggers.items()
 
@@ -119,25 +119,27 @@ def trigger_place(task: str, trigger: Cursor) -> str:
     return f"tasks.{task}.triggers[{trigger.steps[-1]}]"
 
 
-def _build_triggers(name: str, view: Cursor, names: KnownNames) -> tuple[EventDef | ScheduleDef, ...] | None:
+def _build_triggers(
+    name: str, cursor: Cursor, names: KnownNames
+) -> tuple[EventDef | ScheduleDef, ...] | None:
     """The rules on a task in order, or None where one of them cannot be built."""
     built = [
         build_schedule(trigger_place(name, trigger), trigger, (name,), names.calendar)
         if is_schedule(trigger)
         else _build_rule(trigger_place(name, trigger), trigger, (name,), names)
-        for trigger in triggers_of(view)
+        for trigger in triggers_of(cursor)
     ]
     sound = tuple(rule for rule in built if rule is not None)
     return sound if len(sound) == len(built) else None
 
 
 def _build_rule(
-    place: str, view: Cursor, tasks: tuple[str, ...] | None, names: KnownNames
+    place: str, cursor: Cursor, tasks: tuple[str, ...] | None, names: KnownNames
 ) -> EventDef | None:
-    kind, event, where = view.get("type"), view.get("event"), view.get("where")
+    kind, event, where = cursor.get("type"), cursor.get("event"), cursor.get("where")
     if kind is not None:
-        _check_catalogue(view, kind, event, names.types)
-        _check_webhook(view, kind, names.webhooks)
+        _check_catalogue(cursor, kind, event, names.types)
+        _check_webhook(cursor, kind, names.webhooks)
     if where is not None:
         _check_where(where)
     if kind is None or event is None or tasks is None:
@@ -147,16 +149,16 @@ def _build_rule(
         kind.value,
         event.value,
         tasks,
-        description=view.plain("description", ""),
-        object=view.plain("object", None),
-        tag=view.plain("tag", None),
+        description=cursor.plain("description", ""),
+        object=cursor.plain("object", None),
+        tag=cursor.plain("tag", None),
         where=None if where is None else where.value,
-        enabled=view.plain("enabled", default=True),
+        enabled=cursor.plain("enabled", default=True),
     )
 
 
-def _read_tasks(view: Cursor, names: KnownNames) -> tuple[str, ...] | None:
-    task = view.get("task")
+def _read_tasks(cursor: Cursor, names: KnownNames) -> tuple[str, ...] | None:
+    task = cursor.get("task")
     if task is None:
         return None
     tasks = tuple(task.items()) if isinstance(task.value, list) else (task,)
@@ -170,11 +172,11 @@ def _read_tasks(view: Cursor, names: KnownNames) -> tuple[str, ...] | None:
     return tuple(item.value for item in tasks)
 
 
-def _check_where(view: Cursor) -> None:
+def _check_where(cursor: Cursor) -> None:
     try:
-        compile_condition(view.value)
+        compile_condition(cursor.value)
     except ConditionError as error:
-        view.error_in_text(error.line, error.message)
+        cursor.error_in_text(error.line, error.message)
 
 
 def _digest(deed: Any) -> str:
@@ -202,29 +204,29 @@ def _deed(trigger: Cursor) -> str:
     return json.dumps(plain, sort_keys=True)
 
 
-def check_name(view: Cursor, known: Known | None, noun: str) -> None:
+def check_name(cursor: Cursor, known: Known | None, noun: str) -> None:
     """Report a name that is not among the known ones, with the near one and the valid ones."""
-    if missing := _missing(view, known, noun):
-        view.error(missing)
+    if missing := _missing(cursor, known, noun):
+        cursor.error(missing)
 
 
-def _missing(view: Cursor, known: Known | None, noun: str) -> str:
+def _missing(cursor: Cursor, known: Known | None, noun: str) -> str:
     """What to say of a name that is not among the known ones; empty for one that is."""
-    if known is None or view.value in known.names:
+    if known is None or cursor.value in known.names:
         return ""
-    near = view.scope.meant(view.value, known.names)
-    return f"there is no {noun} {quoted(view.value)}{near} {known.shown}"
+    near = cursor.scope.meant(cursor.value, known.names)
+    return f"there is no {noun} {quoted(cursor.value)}{near} {known.shown}"
 
 
-def _check_webhook(view: Cursor, kind: Cursor, webhooks: Known | None) -> None:
+def _check_webhook(cursor: Cursor, kind: Cursor, webhooks: Known | None) -> None:
     """Warn of a rule about a webhook that is not there; it is no error, as facts about one that left are told, too."""
-    named = view.get("object") if kind.value in ABOUT_WEBHOOKS else None
+    named = cursor.get("object") if kind.value in ABOUT_WEBHOOKS else None
     if named is not None and (missing := _missing(named, webhooks, "webhook")):
         named.warn(missing)
 
 
 def _check_catalogue(
-    view: Cursor, kind: Cursor, event: Cursor | None, types: Mapping[str, TypeDef | None] | None
+    cursor: Cursor, kind: Cursor, event: Cursor | None, types: Mapping[str, TypeDef | None] | None
 ) -> None:
     own = kind.value.startswith(OWN)
     types, noun = (OWN_TYPES, "hookd's own types") if own else (types, "types")
@@ -242,15 +244,15 @@ def _check_catalogue(
         choices = _shown(found.events, f"events of {found.name}")
         event.error(f"the type {quoted(found.name)} has no event {quoted(event.value)}{near} {choices}")
     if not found.objects:
-        _check_generic(view, found)
-    if own and "tag" in view.node.value:
-        view.below(("tag",)).error_at_key("hookd's own events have no tags; name an object, or nothing")
+        _check_generic(cursor, found)
+    if own and "tag" in cursor.node.value:
+        cursor.below(("tag",)).error_at_key("hookd's own events have no tags; name an object, or nothing")
 
 
-def _check_generic(view: Cursor, found: TypeDef) -> None:
+def _check_generic(cursor: Cursor, found: TypeDef) -> None:
     for key in ("object", "tag"):
-        if key in view.node.value:
-            view.below((key,)).error_at_key(
+        if key in cursor.node.value:
+            cursor.below((key,)).error_at_key(
                 f"the type {quoted(found.name)} is generic: its events have no object and no tag"
             )
 
@@ -259,39 +261,39 @@ def _shown(names: Sequence[str], noun: str) -> str:
     return f"({noun}: {listed(names)})" if names else f"(there are no {noun})"
 
 
-def _message(view: Cursor) -> Any:
+def _message(cursor: Cursor) -> Any:
     """The message as it is written; the default where there is none."""
-    message = view.get("message")
+    message = cursor.get("message")
     if message is None:
         return _DEFAULT_MESSAGE
     _warn_of_numbers(message)
     return message.node.plain()
 
 
-def _warn_of_numbers(view: Cursor) -> None:
+def _warn_of_numbers(cursor: Cursor) -> None:
     """Warns of values that YAML 1.1 does not read as they look (`12:30`, `on`, `012`): they would be sent so."""
-    if isinstance(view.value, dict):
-        for _, child in view.entries():
+    if isinstance(cursor.value, dict):
+        for _, child in cursor.entries():
             _warn_of_numbers(child)
-    elif isinstance(view.value, list):
-        for child in view.items():
+    elif isinstance(cursor.value, list):
+        for child in cursor.items():
             _warn_of_numbers(child)
-    elif view.node.text and _PLAIN_JSON.fullmatch(view.node.text) is None:
-        view.warn(f"{read_as(view.node)}; if it is meant as text, quote it: {quoted(view.node.text)}")
+    elif cursor.node.text and _PLAIN_JSON.fullmatch(cursor.node.text) is None:
+        cursor.warn(f"{read_as(cursor.node)}; if it is meant as text, quote it: {quoted(cursor.node.text)}")
 
 
-def _compile(view: Cursor, message: Any, json_type: bool | None) -> Template | None:
+def _compile(cursor: Cursor, message: Any, json_type: bool | None) -> Template | None:
     """The compiled message. With an unknown Content-Type only the variables of a text can be checked."""
     if json_type is None:
         json_type = not isinstance(message, str)
     try:
         return templates.compile_message(message, json_type=json_type)
     except templates.TemplateError as error:
-        _report_faults(view.below(("message",)), message, error)
+        _report_faults(cursor.below(("message",)), message, error)
         return None
 
 
-def _report_faults(view: Cursor, message: Any, first: templates.TemplateError) -> None:
+def _report_faults(cursor: Cursor, message: Any, first: templates.TemplateError) -> None:
     """Reports what stopped the compilation, and every other variable that would stop it."""
     text = first.message + templates.advice(message, first)
     faults = {(first.path, first.line, first.message): (text, first.column)}
@@ -299,7 +301,7 @@ def _report_faults(view: Cursor, message: Any, first: templates.TemplateError) -
         for error in templates.wrong_variables(source):
             faults.setdefault((error.path, error.line, error.message), (error.message, error.column))
     for (path, line, _), (text, column) in faults.items():
-        view.below(path).error_in_text(line, text, column)
+        cursor.below(path).error_in_text(line, text, column)
 
 
 def _texts(message: Any, path: Steps = ()) -> Iterator[templates.Source]:

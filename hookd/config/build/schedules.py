@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, assert_never
 
-from hookd.config.build.units import Range, read_duration
-from hookd.config.build.zones import read_timezone
+from hookd.config.build.units import Range, read_duration, read_timezone
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Missed, ScheduleDef, Timing
 from hookd.domain.text import quoted
@@ -36,23 +35,23 @@ class Calendar:
     now: float
 
 
-def is_schedule(view: Cursor) -> bool:
+def is_schedule(cursor: Cursor) -> bool:
     """Whether a trigger is a schedule, not an event rule."""
-    return any(timing in view.node.value for timing in Timing)
+    return any(timing in cursor.node.value for timing in Timing)
 
 
 def has_local_times(written: Mapping[str, Any]) -> bool:
-    """Whether the time zone of a schedule, which has no findings, changes its moments."""
+    """Whether the time zone of a schedule, which has no diagnostics, changes its moments."""
     times = [written[key] for key in (Timing.AT, "from", "until") if key in written]
     return Timing.CRON in written or any(datetime.fromisoformat(text).tzinfo is None for text in times)
 
 
 def build_schedule(
-    place: str, view: Cursor, tasks: tuple[str, ...], calendar: Calendar
+    place: str, cursor: Cursor, tasks: tuple[str, ...], calendar: Calendar
 ) -> ScheduleDef | None:
     """A schedule at a place, or None where it cannot be built; what is wrong is reported."""
-    timezone = read_timezone(view.get("timezone"), calendar.timezone)
-    written, window = _timing(view), _read_window(view, timezone)
+    timezone = read_timezone(cursor.get("timezone"), calendar.timezone)
+    written, window = _timing(cursor), _read_window(cursor, timezone)
     if written is None:
         return None
     timing, what = written
@@ -65,17 +64,17 @@ def build_schedule(
         timing,
         what.node.text or what.value,
         timezone,
-        description=view.plain("description", ""),
+        description=cursor.plain("description", ""),
         every_s=timed.every_s,
         at=timed.at,
         starts_at=window.starts_at,
         ends_at=window.ends_at,
-        missed=Missed(view.plain("missed", Missed.ONCE)),
-        enabled=view.plain("enabled", default=True),
+        missed=Missed(cursor.plain("missed", Missed.ONCE)),
+        enabled=cursor.plain("enabled", default=True),
     )
     if schedule.enabled and next_moment(schedule, calendar.now) is None:
         key, reason = _silence(schedule, calendar.now)
-        view.below((key,)).warn(f"never fires: {reason}")
+        cursor.below((key,)).warn(f"never fires: {reason}")
     return schedule
 
 
@@ -91,10 +90,10 @@ class _Window:
     ends_at: float | None
 
 
-def _timing(view: Cursor) -> tuple[Timing, Cursor] | None:
-    """The one key that gives the moments; None where it, or its number, has a finding."""
-    given = [timing for timing in Timing if timing in view.node.value]
-    what = view.get(given[0]) if len(given) == 1 else None
+def _timing(cursor: Cursor) -> tuple[Timing, Cursor] | None:
+    """The one key that gives the moments; None where it, or its number, has a diagnostic."""
+    given = [timing for timing in Timing if timing in cursor.node.value]
+    what = cursor.get(given[0]) if len(given) == 1 else None
     return None if what is None else (given[0], what)
 
 
@@ -112,18 +111,18 @@ def _read_timing(timing: Timing, what: Cursor, timezone: str) -> _Timed | None:
             assert_never(timing)
 
 
-def _read_cron(view: Cursor) -> _Timed | None:
+def _read_cron(cursor: Cursor) -> _Timed | None:
     try:
-        check_cron(view.value)
+        check_cron(cursor.value)
     except CronError as error:
-        view.error(str(error))
+        cursor.error(str(error))
         return None
     return _Timed()
 
 
-def _read_window(view: Cursor, timezone: str) -> _Window | None:
+def _read_window(cursor: Cursor, timezone: str) -> _Window | None:
     """From when and until when; None where no moment can be between them."""
-    start, end = view.get("from"), view.get("until")
+    start, end = cursor.get("from"), cursor.get("until")
     starts_at = None if start is None else _read_moment(start, timezone)
     ends_at = None if end is None else _read_moment(end, timezone, to_the_end=True)
     if start is None or end is None or starts_at is None or ends_at is None or starts_at <= ends_at:
@@ -132,12 +131,12 @@ def _read_window(view: Cursor, timezone: str) -> _Window | None:
     return None
 
 
-def _read_moment(view: Cursor, timezone: str, *, to_the_end: bool = False) -> float | None:
+def _read_moment(cursor: Cursor, timezone: str, *, to_the_end: bool = False) -> float | None:
     try:
-        return _instant(view.value, timezone, to_the_end=to_the_end)
+        return _instant(cursor.value, timezone, to_the_end=to_the_end)
     except (ValueError, OverflowError):
-        form = "year-month-day" if len(view.value) <= _DATE_LENGTH else "year-month-dayThour:minute"
-        view.error(f"there is no such date or time: {quoted(view.value)}; the form is {form}")
+        form = "year-month-day" if len(cursor.value) <= _DATE_LENGTH else "year-month-dayThour:minute"
+        cursor.error(f"there is no such date or time: {quoted(cursor.value)}; the form is {form}")
         return None
 
 

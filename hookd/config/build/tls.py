@@ -1,6 +1,6 @@
 """Certificates and keys the configuration refers to: readable, and proven by building a TLS context of them.
 
-Must never: ask for a passphrase on the terminal, or put key material into a finding.
+Must never: ask for a passphrase on the terminal, or put key material into a diagnostic.
 """
 
 import hashlib
@@ -16,57 +16,57 @@ class _PassphraseWanted(Exception):
     """The key is encrypted."""
 
 
-def read_tls(view: Cursor | None, *, insecure: bool) -> Tls:
+def read_tls(cursor: Cursor | None, *, insecure: bool) -> Tls:
     """`tls:` of a webhook; what is wrong is reported."""
-    if view is None or view.scope.portable:
+    if cursor is None or cursor.scope.portable:
         return Tls(insecure=insecure)
-    ca = _read_ca(view.get("ca"))
-    cert, key = read_chain(view)
+    ca = _read_ca(cursor.get("ca"))
+    cert, key = read_chain(cursor)
     digest = hashlib.sha256()
     for path in (ca, cert, key):
-        digest.update(hashlib.sha256(_content(view, path)).digest())
+        digest.update(hashlib.sha256(_content(cursor, path)).digest())
     return Tls(insecure, ca, cert, key, digest.hexdigest())
 
 
-def read_chain(view: Cursor) -> tuple[str | None, str | None]:
+def read_chain(cursor: Cursor) -> tuple[str | None, str | None]:
     """The absolute paths of `cert` and `key`, proven to belong together; None where missing or wrong."""
-    cert_view, key_view = view.get("cert"), view.get("key")
+    cert_view, key_view = cursor.get("cert"), cursor.get("key")
     cert, key = _readable(cert_view), _readable(key_view)
     if cert_view is None or cert is None or (key_view is not None and key is None):
         return None, None
-    if fault := _chain_fault(view, cert, key):
+    if fault := _chain_fault(cursor, cert, key):
         cert_view.error(fault)
         return None, None
     return cert, key
 
 
-def _read_ca(view: Cursor | None) -> str | None:
-    path = _readable(view)
-    if view is None or path is None:
+def _read_ca(cursor: Cursor | None) -> str | None:
+    path = _readable(cursor)
+    if cursor is None or path is None:
         return None
-    proven = view.scope.proven
+    proven = cursor.scope.proven
     if path not in proven:
         proven[path] = _ca_fault(path)
     if fault := proven[path]:
-        view.error(fault)
+        cursor.error(fault)
         return None
     return path
 
 
-def _readable(view: Cursor | None) -> str | None:
-    if view is None:
+def _readable(cursor: Cursor | None) -> str | None:
+    if cursor is None:
         return None
-    path = view.file_of(view.value)
+    path = cursor.file_of(cursor.value)
     try:
-        view.scope.read(path)
+        cursor.scope.read(path)
     except Unreadable as error:
-        view.error(f"the file {view.value} {error.reason}")
+        cursor.error(f"the file {cursor.value} {error.reason}")
         return None
     return str(path)
 
 
-def _content(view: Cursor, path: str | None) -> bytes:
-    return b"" if path is None else view.scope.read(Path(path))
+def _content(cursor: Cursor, path: str | None) -> bytes:
+    return b"" if path is None else cursor.scope.read(Path(path))
 
 
 def _ca_fault(path: str) -> str | None:
@@ -77,8 +77,8 @@ def _ca_fault(path: str) -> str | None:
     return None
 
 
-def _chain_fault(view: Cursor, cert: str, key: str | None) -> str | None:
-    proven = view.scope.proven
+def _chain_fault(cursor: Cursor, cert: str, key: str | None) -> str | None:
+    proven = cursor.scope.proven
     if (cert, key) not in proven:
         proven[cert, key] = _try_chain(cert, key)
     return proven[cert, key]

@@ -1,12 +1,14 @@
-"""Durations, sizes and rates as they are written in the configuration (spec 1).
+"""Durations, sizes, rates and time zones as they are written in the configuration (spec 1).
 
 Must never: accept a truth value as a number.
 """
 
 import math
 import re
+import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from hookd.config.yaml.cursor import Cursor
@@ -70,26 +72,55 @@ class Range:
     expected: str
 
 
-def read_duration(view: Cursor | None, default_s: float, bounds: Range) -> float:
+def read_duration(cursor: Cursor | None, default_s: float, bounds: Range) -> float:
     """Seconds of a duration within bounds; reports one that is out of them."""
-    return _read(view, default_s, parse_duration, bounds)
+    return _read(cursor, default_s, parse_duration, bounds)
 
 
-def read_size(view: Cursor | None, default: int, bounds: Range) -> int:
+def read_size(cursor: Cursor | None, default: int, bounds: Range) -> int:
     """Bytes of a size within bounds; reports one that is out of them."""
-    return int(_read(view, default, parse_size, bounds))
+    return int(_read(cursor, default, parse_size, bounds))
 
 
-def _read(view: Cursor | None, default: float, parse: Callable[[Any], float], bounds: Range) -> float:
-    if view is None:
+def _read(cursor: Cursor | None, default: float, parse: Callable[[Any], float], bounds: Range) -> float:
+    if cursor is None:
         return default
-    odd = f"; {read_as(view.node)}" if ":" in view.node.text else ""
+    odd = f"; {read_as(cursor.node)}" if ":" in cursor.node.text else ""
     try:
-        value = math.nan if odd else parse(view.value)
+        value = math.nan if odd else parse(cursor.value)
     except (ValueError, OverflowError):
         value = math.nan
     if bounds.least <= value <= bounds.most:
         return value
-    given = quoted(view.value) if isinstance(view.value, str) else str(view.value)
-    view.error(f"must be {bounds.expected}, not {given}{odd}")
+    given = quoted(cursor.value) if isinstance(cursor.value, str) else str(cursor.value)
+    cursor.error(f"must be {bounds.expected}, not {given}{odd}")
     return default
+
+
+def read_timezone(cursor: Cursor | None, default: str) -> str:
+    """The name of a time zone; one that does not exist is reported, and the default stands in for it."""
+    if cursor is None:
+        return default
+    if is_zone(cursor.value):
+        return str(cursor.value)
+    near = cursor.scope.meant(cursor.value, _zone_names())
+    cursor.error(
+        f"there is no time zone {quoted(cursor.value)}{near} "
+        "(IANA names, such as Europe/Berlin; timedatectl list-timezones lists them)"
+    )
+    return default
+
+
+def is_zone(name: str) -> bool:
+    """Whether this system, or the tzdata package, knows a time zone of this name."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def _zone_names() -> frozenset[str]:
+    # Walks the whole database: once for the misspelt names of a load, not once for each.
+    return frozenset(zoneinfo.available_timezones())

@@ -1,6 +1,6 @@
 """`webhooks:` to `WebhookDef`s (spec 1).
 
-Must never: put a URL or a secret into a finding.
+Must never: put a URL or a secret into a diagnostic.
 """
 
 import base64
@@ -35,83 +35,83 @@ class Built:
     sends_json: bool
 
 
-def build_webhook(name: str, view: Cursor) -> Built:
+def build_webhook(name: str, cursor: Cursor) -> Built:
     """One entry of `webhooks:`; what is wrong is reported, and then the result is not to be used."""
-    auth = read_auth(view.get("auth"))
-    headers = read_headers(view.get("headers")).with_defaults(auth.header if auth else None)
+    auth = read_auth(cursor.get("auth"))
+    headers = read_headers(cursor.get("headers")).with_defaults(auth.header if auth else None)
     if auth and headers[-1] is not auth.header:
         auth = None  # one of the user's headers replaces it
     json_type = sends_json(headers)
-    url = _read_url(view.get("url"))
-    insecure = view.plain("allow_insecure_certificates", default=False)
-    tls = read_tls(view.get("tls"), insecure=insecure)
+    url = _read_url(cursor.get("url"))
+    insecure = cursor.plain("allow_insecure_certificates", default=False)
+    tls = read_tls(cursor.get("tls"), insecure=insecure)
     if insecure:
-        _warn_of_insecurity(view)
+        _warn_of_insecurity(cursor)
     defaults = WebhookDef(name, url or Secret(""))
     webhook = WebhookDef(
         name,
         defaults.url,
-        description=view.plain("description", ""),
-        method=Method(view.plain("method", defaults.method)),
+        description=cursor.plain("description", ""),
+        method=Method(cursor.plain("method", defaults.method)),
         headers=headers,
         auth=auth.written if auth else None,
         sends_json=json_type,
         tls=tls,
-        timeout_s=_read_timeout(view.get("timeout"), defaults.timeout_s),
-        retries=int(view.plain("retries", defaults.retries)),
-        backoff_s=_read_backoff(view.get("backoff"), defaults.backoff_s),
-        concurrency=int(view.plain("concurrency", defaults.concurrency)),
-        rate_limit=_read_rate(view.get("rate_limit")),
-        signing=_read_signing(view.get("signing")),
-        enabled=view.plain("enabled", default=True),
+        timeout_s=_read_timeout(cursor.get("timeout"), defaults.timeout_s),
+        retries=int(cursor.plain("retries", defaults.retries)),
+        backoff_s=_read_backoff(cursor.get("backoff"), defaults.backoff_s),
+        concurrency=int(cursor.plain("concurrency", defaults.concurrency)),
+        rate_limit=_read_rate(cursor.get("rate_limit")),
+        signing=_read_signing(cursor.get("signing")),
+        enabled=cursor.plain("enabled", default=True),
     )
     return Built(None if url is None else webhook, json_type)
 
 
-def _read_url(view: Cursor | None) -> Secret | None:
-    url = read_secret(view, sensitive=False)
-    if view is None or url is None:
+def _read_url(cursor: Cursor | None) -> Secret | None:
+    url = read_secret(cursor, sensitive=False)
+    if cursor is None or url is None:
         return None
-    if stands_in(view, url):
+    if stands_in(cursor, url):
         return url
     if fault := url_fault(url.value):
-        view.error(f"the URL {fault}")
+        cursor.error(f"the URL {fault}")
         return None
     if names_forbidden_address(url.value):
-        view.warn("the URL's host is a link-local or cloud metadata address, which hookd never calls")
+        cursor.warn("the URL's host is a link-local or cloud metadata address, which hookd never calls")
     return url
 
 
-def _warn_of_insecurity(view: Cursor) -> None:
-    flag = view.below(("allow_insecure_certificates",))
+def _warn_of_insecurity(cursor: Cursor) -> None:
+    flag = cursor.below(("allow_insecure_certificates",))
     flag.warn(
         "the receiver's certificate is not checked; whoever is on the way can read and change what is sent"
     )
-    tls = view.get("tls")
+    tls = cursor.get("tls")
     if tls is not None and tls.get("ca") is not None:
         tls.below(("ca",)).warn("has no effect while allow_insecure_certificates is true")
 
 
-def _read_timeout(view: Cursor | None, default_s: float) -> float:
-    return read_duration(view, default_s, _TIMEOUT)
+def _read_timeout(cursor: Cursor | None, default_s: float) -> float:
+    return read_duration(cursor, default_s, _TIMEOUT)
 
 
-def _read_backoff(view: Cursor | None, default_s: tuple[float, ...]) -> tuple[float, ...]:
-    if view is None:
+def _read_backoff(cursor: Cursor | None, default_s: tuple[float, ...]) -> tuple[float, ...]:
+    if cursor is None:
         return default_s
-    return tuple(read_duration(pause, 1.0, _PAUSE) for pause in view.items())
+    return tuple(read_duration(pause, 1.0, _PAUSE) for pause in cursor.items())
 
 
-def _read_rate(view: Cursor | None) -> RateLimit | None:
-    return None if view is None else parse_rate(view.value.strip())
+def _read_rate(cursor: Cursor | None) -> RateLimit | None:
+    return None if cursor is None else parse_rate(cursor.value.strip())
 
 
-def _read_signing(view: Cursor | None) -> Signing | None:
-    if view is None:
+def _read_signing(cursor: Cursor | None) -> Signing | None:
+    if cursor is None:
         return None
-    style = SigningStyle(view.plain("style", SigningStyle.STANDARD))
-    listed = view.get("secrets")
-    places = [view.get("secret")] if listed is None else list(listed.items())
+    style = SigningStyle(cursor.plain("style", SigningStyle.STANDARD))
+    listed = cursor.get("secrets")
+    places = [cursor.get("secret")] if listed is None else list(listed.items())
     secrets = []
     for place in places:
         secret = read_secret(place)

@@ -1,6 +1,6 @@
 """A way to walk the YAML tree that knows its place, so that who reads a value can say what is wrong with it.
 
-Must never: raise for what is in the files; a value with a finding is simply not there any more.
+Must never: raise for what is in the files; a value with a diagnostic is simply not there any more.
 """
 
 import os
@@ -10,8 +10,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hookd.config.yaml.diagnostics import Diagnostic, Severity, Steps, dotted, shown_path
 from hookd.config.yaml.files import MAX_SOURCE_BYTES, Unreadable, identity, read_regular, work_tree_of
-from hookd.config.yaml.findings import Diagnostic, Severity, Steps, dotted, shown_path
 from hookd.config.yaml.tree import Node, Tree, lines_of
 from hookd.domain.text import did_you_mean
 
@@ -24,7 +24,7 @@ class Location(NamedTuple):
 
     node: Node
     steps: Steps
-    home: tuple[int, int]
+    key_location: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Document:
 
     @cached_property
     def shown(self) -> str:
-        """The path as findings show it."""
+        """The path as diagnostics show it."""
         return shown_path(self.path)
 
     @cached_property
@@ -61,7 +61,7 @@ class Document:
 
 
 class Scope:
-    """What one load knows and collects: the environment, findings, and the files it was referred to.
+    """What one load knows and collects: the environment, diagnostics, and the files it was referred to.
 
     Attributes:
         portable: nothing of this machine is looked at: secret references stand for themselves.
@@ -70,7 +70,7 @@ class Scope:
     def __init__(self, env: Mapping[str, str], *, portable: bool = False) -> None:
         self.env = env
         self.portable = portable
-        self.findings: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
         self.sources: dict[str, bytes] = {}
         self.proven: dict[Any, str | None] = {}
         self._contents: dict[Path, bytes | Unreadable] = {}
@@ -104,15 +104,15 @@ class Cursor:
     """One value of one document, with its place.
 
     Attributes:
-        home: line and column of the key that holds it (of itself in a list).
+        key_location: line and column of the key that holds it (of itself in a list).
     """
 
-    __slots__ = ("document", "home", "node", "scope", "steps")
+    __slots__ = ("document", "key_location", "node", "scope", "steps")
 
-    def __init__(self, scope: Scope, document: Document, spot: Location) -> None:
+    def __init__(self, scope: Scope, document: Document, location: Location) -> None:
         self.scope = scope
         self.document = document
-        self.node, self.steps, self.home = spot
+        self.node, self.steps, self.key_location = location
 
     @property
     def value(self) -> Any:
@@ -120,42 +120,42 @@ class Cursor:
         return self.node.value
 
     @property
-    def spot(self) -> Location:
+    def location(self) -> Location:
         """What the schema's validators take."""
-        return Location(self.node, self.steps, self.home)
+        return Location(self.node, self.steps, self.key_location)
 
     def get(self, key: str) -> "Cursor | None":
-        """The value of a key, or None where it is missing or has a finding."""
+        """The value of a key, or None where it is missing or has a diagnostic."""
         child: Node | None = self.node.value.get(key)
         if child is None or child.broken:
             return None
         return self._child(key, child, self.node.keys[key])
 
     def plain(self, key: str, default: Any) -> Any:
-        """The value of a scalar, or the default where it is missing or has a finding."""
+        """The value of a scalar, or the default where it is missing or has a diagnostic."""
         child = self.get(key)
         return default if child is None else child.value
 
     def entries(self) -> Iterator[tuple[str, "Cursor"]]:
-        """The mapping's keys and values that have no finding."""
+        """The mapping's keys and values that have no diagnostic."""
         for key, child in self.node.value.items():
             if not child.broken:
                 yield key, self._child(key, child, self.node.keys[key])
 
     def items(self) -> Iterator["Cursor"]:
-        """The list's items that have no finding."""
+        """The list's items that have no diagnostic."""
         for index, child in enumerate(self.node.value):
             if not child.broken:
                 yield self._child(index, child, (child.line, child.column))
 
     def below(self, steps: Steps) -> "Cursor":
-        """The value at this way below, findings or not."""
-        view = self
+        """The value at this way below, diagnostics or not."""
+        cursor = self
         for step in steps:
-            child = view.node.value[step]
-            home = view.node.keys[step] if isinstance(step, str) else (child.line, child.column)
-            view = view._child(step, child, home)
-        return view
+            child = cursor.node.value[step]
+            key_location = cursor.node.keys[step] if isinstance(step, str) else (child.line, child.column)
+            cursor = cursor._child(step, child, key_location)
+        return cursor
 
     def error(self, message: str) -> None:
         """Reports what is wrong with the value."""
@@ -163,7 +163,7 @@ class Cursor:
 
     def error_at_key(self, message: str) -> None:
         """Reports what is wrong with the key, or with the definition as a whole."""
-        self.report(*self.home, self.steps, message)
+        self.report(*self.key_location, self.steps, message)
 
     def error_in_text(self, index: int, message: str, column: int | None = None) -> None:
         """Reports what is wrong with a line (from 0) of a text, and where in it; exact where it is a `|` block."""
@@ -187,16 +187,16 @@ class Cursor:
     def report(
         self, line: int, column: int, steps: Steps, message: str, severity: Severity = Severity.ERROR
     ) -> None:
-        """Adds a finding about this document."""
-        finding = Diagnostic(self.document.shown, line, column, dotted(steps), severity, message)
-        self.scope.findings.append(finding)
+        """Adds a diagnostic about this document."""
+        diagnostic = Diagnostic(self.document.shown, line, column, dotted(steps), severity, message)
+        self.scope.diagnostics.append(diagnostic)
 
     def file_of(self, text: str) -> Path:
         """The absolute path that a path in this file means."""
         return Path(os.path.normpath(self.document.directory / text))
 
-    def _child(self, step: str | int, node: Node, home: tuple[int, int]) -> "Cursor":
-        return Cursor(self.scope, self.document, Location(node, (*self.steps, step), home))
+    def _child(self, step: str | int, node: Node, key_location: tuple[int, int]) -> "Cursor":
+        return Cursor(self.scope, self.document, Location(node, (*self.steps, step), key_location))
 
 
 def meant(word: str, choices: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from hookd.config.yaml.findings import Steps
+from hookd.config.yaml.diagnostics import Steps
 from hookd.config.yaml.scalars import BadScalar, make, resolve
 from hookd.domain.text import quoted
 
@@ -59,7 +59,7 @@ class Node:
         text: how a scalar that is not text was written.
         style: `|`, `>`, `"`, `'`, or empty.
         keys: of a mapping: line and column of each key.
-        broken: a finding was already made here; nothing more is to be said about it.
+        broken: a diagnostic was already made here; nothing more is to be said about it.
         cost: how many values it holds, itself included.
         height: how many levels are below it; -1 while it is still being read.
     """

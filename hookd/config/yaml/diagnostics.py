@@ -1,4 +1,4 @@
-"""What a load has to say: findings with their places, and the result of a load.
+"""What a load has to say: diagnostics with their places, and the result of a load.
 
 Must never: hold the value of a secret, or text that could forge a line or drive a terminal.
 """
@@ -33,7 +33,7 @@ PORTABLE = "portable"
 
 
 class Severity(StrEnum):
-    """Whether a finding stops the load."""
+    """Whether a diagnostic stops the load."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -69,15 +69,15 @@ class Loaded:
     """The result of a load.
 
     Attributes:
-        config: the configuration, or None where there is an error among the findings.
-        findings: every problem of every file, sorted by file and line.
+        config: the configuration, or None where there is an error among the diagnostics.
+        diagnostics: every problem of every file, sorted by file and line.
         sources: absolute paths of the files read besides the YAML (secrets, certificates).
         hash: `tree_hash(path, sources)` at the moment of the load, 12 hex digits: while it stays the same,
             loading again gives the same result (the environment apart). `Config.hash` is the same value.
     """
 
     config: "Config | None"
-    findings: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
     sources: tuple[str, ...] = ()
     hash: str = ""
 
