@@ -1,6 +1,6 @@
 """Asks git which commit the configuration's files come from, and whether they are exactly what it holds (spec 10).
 
-It asks git, not a library such as dulwich: that would save some 90 lines, for a dependency that is slow on a large tree.
+It asks git, not a library such as dulwich: that saves only some 90 lines, for a dependency that is slow on large trees.
 
 The files belong to the repository's keeper, often another user, who must not thereby run programs as hookd. So git
 only names the commit and lists its tree; what is on disk is compared with that here, byte for byte. Neither runs
