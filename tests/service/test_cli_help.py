@@ -165,7 +165,7 @@ def test_hookd_yaml_5_has_every_key_of_the_schema() -> None:
 def test_the_example_of_hookd_yaml_5_is_valid(tmp_path: Path) -> None:
     (tmp_path / "hookd.yaml").write_text(man_pages.EXAMPLE)
     found = load(tmp_path / "hookd.yaml", env={"SLACK_URL": "https://slack.example/"})
-    assert [str(finding) for finding in found.findings] == []
+    assert [str(diagnostic) for diagnostic in found.diagnostics] == []
     assert man_pages.EXAMPLE in words_of(man_page(HOOKD_YAML_5, COMMANDS, parser_of))
 
 
