@@ -5,13 +5,12 @@ Must never: ask the store.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from hookd.domain.deliveries import State
 from hookd.domain.history import DeliveryFilter
 from hookd.domain.text import did_you_mean, shown
-from hookd.intake.rfc3339 import is_date_time
+from hookd.domain.times import is_date_time, read_seconds
 from hookd.intake.validation import Faults, kind
 from hookd.server.query import bad_query
 
@@ -145,9 +144,5 @@ def _inclusive(where: DeliveryFilter) -> DeliveryFilter:
 
 
 def _seconds(text: str) -> float | None:
-    """An RFC 3339 date-time as seconds since the epoch; None where it is none. A leap second is the one after it."""
-    if not is_date_time(text):
-        return None
-    leap = text[17:19] == "60"
-    moment = datetime.fromisoformat((text[:17] + "59" + text[19:] if leap else text).upper())
-    return moment.timestamp() + leap
+    """An RFC 3339 date-time as seconds since the epoch; None for any other text."""
+    return read_seconds(text) if is_date_time(text) else None

@@ -5,7 +5,6 @@ Must never: decide anything, or show a secret.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from hookd.config.diff import Comparison, DefinitionChange
@@ -16,6 +15,7 @@ from hookd.domain.deliveries import Attempt
 from hookd.domain.events import DeliveryRef, EventObject, Receipt, SpentMark
 from hookd.domain.history import DeliveryRecord, EventRecord, LaneStats
 from hookd.domain.reload_result import Changes, ReloadResult
+from hookd.domain.times import date_time
 
 JsonObject = dict[str, Any]
 
@@ -25,8 +25,8 @@ def instant(at: float | None) -> str | None:
     if at is None:
         return None
     try:
-        return datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    except (OverflowError, ValueError, OSError):
+        return date_time(at, "milliseconds")
+    except (OverflowError, ValueError):
         return None
 
 

@@ -4,14 +4,16 @@ Must never: print.
 """
 
 import argparse
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from hookd.cli.client.client import Client
 from hookd.cli.errors import Failure
 from hookd.cli.options import text
-from hookd.cli.output.times import parse_moment
+from hookd.cli.output.times import parse_duration
 from hookd.domain.text import near
+from hookd.domain.times import date_time, is_date_time, read_seconds
 
 FILTERS = ("state", "webhook", "task", "event", "since", "until")
 NAMED = {"webhook": "webhooks", "task": "tasks"}
@@ -39,9 +41,25 @@ def add_names(parser: argparse.ArgumentParser) -> None:
 def moment(value: str) -> str:
     """An argument that is an instant or a duration back from now."""
     try:
-        return parse_moment(value, datetime.now(UTC))
+        return parse_moment(value, time.time())
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def parse_moment(value: str, now: float) -> str:
+    """A date-time in UTC from one with any offset, with `T` or a space in it, or from a duration back from `now`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    written = value.replace(" ", "T", 1)
+    try:
+        at = read_seconds(written) if is_date_time(written) else now - parse_duration(value)
+        return date_time(at, "auto")
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{value!r} is neither an instant such as 2026-01-02T03:04:05Z nor a duration such as 10m or 2h"
+        ) from None
 
 
 def chosen(options: argparse.Namespace) -> dict[str, str]:

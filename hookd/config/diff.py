@@ -7,7 +7,6 @@ Must never: load anything, or decide what is done about a difference.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from hookd.config.yaml.diagnostics import Diagnostic
@@ -31,6 +30,7 @@ from hookd.domain.definitions import (
 )
 from hookd.domain.deliveries import GenerationRef
 from hookd.domain.reload_result import Changes
+from hookd.domain.times import date_time
 
 Definition = WebhookDef | TaskDef | EventDef | ScheduleDef | TypeDef | DaemonDef
 
@@ -298,4 +298,4 @@ def _in_units(amount: int, units: Iterable[tuple[str, int]]) -> str:
 
 
 def _instant(at: float | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, tz=UTC).isoformat().replace("+00:00", "Z")
+    return None if at is None else date_time(at, "auto")

@@ -7,8 +7,6 @@ Must never: raise for what is in a file, or read anything but the file.
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,9 @@ from hookd.domain.definitions import Config
 from hookd.domain.errors import EventRejected
 from hookd.domain.events import Event
 from hookd.domain.text import quoted
+from hookd.domain.times import is_date_time, read_seconds
 from hookd.dryrun.case import DEFAULT_AT, Case, Expected
 from hookd.dryrun.explain import EVENT_ID
-from hookd.intake.rfc3339 import is_date_time
 
 _END = 253_370_764_800
 """9999-01-01T00:00:00Z: an instant before it has a date in every time zone."""
@@ -178,12 +176,11 @@ def _check_once(expect: Cursor) -> None:
 def _read_at(cursor: Cursor | None) -> float:
     if cursor is None:
         return DEFAULT_AT
-    with suppress(ValueError, OverflowError):
-        if is_date_time(cursor.value):
-            at = datetime.fromisoformat(cursor.value.upper()).timestamp()
-            if not 0 <= at < _END:
-                cursor.error(f"must be in the years 1970 to 9998, not {quoted(cursor.value)}")
-            return at
+    if is_date_time(cursor.value):
+        at = read_seconds(cursor.value)
+        if not 0 <= at < _END:
+            cursor.error(f"must be in the years 1970 to 9998, not {quoted(cursor.value)}")
+        return at
     cursor.error(
         f"must be a date-time with an offset, such as 2026-01-02T03:04:05Z, not {quoted(cursor.value)}"
     )

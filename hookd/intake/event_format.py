@@ -14,7 +14,7 @@ from typing import Any
 from hookd.domain.definitions import TypeDef
 from hookd.domain.events import Event, EventObject
 from hookd.domain.operator_events import OWN, OWN_TYPES, is_own_id
-from hookd.intake.rfc3339 import LONGEST, is_date_time
+from hookd.domain.times import LONGEST_DATE_TIME, is_date_time
 from hookd.intake.validation import Faults, kind
 from hookd.rules.calendar import is_firing_id
 
@@ -254,7 +254,7 @@ def _time(value: dict[str, Any], pointer: str, faults: Faults) -> str | None:
 
 def read_time(given: Any, pointer: str, faults: Faults) -> str:
     """A moment by RFC 3339, as it was posted."""
-    time = faults.text(pointer, given, LONGEST)
+    time = faults.text(pointer, given, LONGEST_DATE_TIME)
     if time and not is_date_time(time):
         message = "must be an RFC 3339 date-time with an offset, such as 2026-01-02T03:04:05Z"
         faults.add(pointer, message)

@@ -18,11 +18,12 @@ from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailabl
 from hookd.domain.events import Event, EventObject, Kind, NewDelivery, Receipt, Submission
 from hookd.domain.ids import new_id
 from hookd.domain.operator_events import ID_PREFIX, EventDraft
+from hookd.domain.times import date_time
 from hookd.domain.tracing import Trace
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 from hookd.rules import templates
-from hookd.rules.calendar import firing_id, moment_text
+from hookd.rules.calendar import firing_id
 from hookd.rules.matcher import firings
 from hookd.store.contract import History, Queue
 
@@ -123,7 +124,7 @@ class Intake:
             return None
         now, event_id = self._clock.now(), firing_id(schedule, moment)
         digest = hashlib.sha256(event_id.encode()).digest()
-        event = Event(id=event_id, kind=Kind.SCHEDULE, time=moment_text(moment), digest=digest)
+        event = Event(id=event_id, kind=Kind.SCHEDULE, time=date_time(moment), digest=digest)
         fired = self._fire(event, ((task, schedule.place) for task in tasks), generation, now)
         return (await self._enqueue((Submission(event, tuple(fired)),), generation, now))[0]
 
@@ -147,7 +148,7 @@ class Intake:
             type=fact.type,
             event=fact.event,
             object=EventObject(name=fact.object),
-            time=moment_text(at),
+            time=date_time(at),
             data=fact.data,
         )
         fired = tuple(self._fire(event, self._matched(event, generation, now), generation, now))

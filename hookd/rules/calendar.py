@@ -24,6 +24,7 @@ from cronsim import CronSim, CronSimError
 
 from hookd.domain.definitions import ScheduleDef, Timing
 from hookd.domain.text import shown
+from hookd.domain.times import date_time
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a local time: the zone is applied to it
 _UTC_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -139,7 +140,7 @@ def firing_id(schedule: ScheduleDef, moment: float) -> str:
     owner = _owner(schedule)
     if owner != schedule.place:
         owner += f"~{hashlib.sha256(signature(schedule).encode()).hexdigest()[:8]}"
-    return f"{owner}@{moment_text(moment)}"
+    return f"{owner}@{date_time(moment)}"
 
 
 def _owner(schedule: ScheduleDef) -> str:
@@ -150,12 +151,6 @@ def _owner(schedule: ScheduleDef) -> str:
 def is_firing_id(event_id: str) -> bool:
     """Whether an id looks like that of a schedule's moment."""
     return _FIRING_ID.fullmatch(event_id) is not None
-
-
-def moment_text(moment: float) -> str:
-    """Seconds since the epoch as RFC 3339 in UTC, with fractional seconds only where there are any."""
-    text = (_UTC_EPOCH + timedelta(microseconds=round(moment * _MICROS))).replace(tzinfo=None).isoformat()
-    return (text.rstrip("0") if "." in text else text) + "Z"
 
 
 def _begin(schedule: ScheduleDef, after: float) -> float:

@@ -15,7 +15,7 @@ from hookd.domain.deliveries import State
 from hookd.domain.history import DeliveryRecord, EventRecord
 from hookd.domain.ids import new_id
 from hookd.domain.operator_events import ID_PREFIX, DeliveriesDead, DeliveryDead, is_own_id
-from hookd.rules.calendar import moment_text
+from hookd.domain.times import date_time
 from hookd.store.contract import History
 
 MOST_TASKS = 1000
@@ -62,7 +62,7 @@ class Deaths:
 
     def told(self) -> DeliveriesDead:
         """One fact for all of them."""
-        return DeliveriesDead(self.last, self.count, moment_text(self.since), dict(self.tasks))
+        return DeliveriesDead(self.last, self.count, date_time(self.since), dict(self.tasks))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,10 @@ from hookd.domain.definitions import Missed, ScheduleDef
 from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailable
 from hookd.domain.events import Receipt
 from hookd.domain.operator_events import Emit, ScheduleMissed, discard
+from hookd.domain.times import date_time
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
-from hookd.rules.calendar import firing_id, last_moment, moment_text, moments, next_moment, signature
+from hookd.rules.calendar import firing_id, last_moment, moments, next_moment, signature
 from hookd.store.contract import History, Housekeeping
 
 LATE_S = 10.0
@@ -229,12 +230,12 @@ class Scheduler:
             receipt = await self._fire(watch, last)
             missed = receipt is not None and not receipt.duplicate
         if missed:
-            log.warning("schedule.missed", schedule=watch.schedule.place, last=moment_text(last), missed=did)
-            self._emit(ScheduleMissed(watch.schedule.place, moment_text(last), did))
+            log.warning("schedule.missed", schedule=watch.schedule.place, last=date_time(last), missed=did)
+            self._emit(ScheduleMissed(watch.schedule.place, date_time(last), did))
 
     async def _fire(self, watch: Watch, moment: float) -> Receipt | None:
         schedule, receipt = watch.schedule, None
-        facts = {"schedule": schedule.place, "moment": moment_text(moment)}
+        facts = {"schedule": schedule.place, "moment": date_time(moment)}
         try:
             receipt = await self._intake.fire(schedule, moment, self._generation)
         except IdConflict as exc:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hookd.domain.definitions import TypeDef
 from hookd.domain.errors import EventRejected
 from hookd.domain.events import Event, EventObject
+from hookd.domain.times import is_date_time
 from hookd.intake import (
     NotJson,
     decode_batch,
@@ -20,7 +21,6 @@ from hookd.intake import (
     parse_json,
     parse_ndjson,
 )
-from hookd.intake.rfc3339 import is_date_time
 
 TYPES = {
     "vm": TypeDef("vm", events=("on", "off")),

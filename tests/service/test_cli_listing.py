@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from hookd.cli.filters import parse_moment
 from hookd.cli.main import main
 from hookd.cli.output.health import Concern, concerns, notes
 from hookd.cli.output.terminal import columns_of, rows_of
-from hookd.cli.output.times import parse_duration, parse_moment, span
+from hookd.cli.output.times import parse_duration, span
 from tests.service.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -718,7 +719,7 @@ def test_what_is_no_duration(text: str) -> None:
     ],
 )
 def test_moments(text: str, instant: str) -> None:
-    assert parse_moment(text, NOW) == instant
+    assert parse_moment(text, NOW.timestamp()) == instant
 
 
 @pytest.mark.parametrize(
@@ -726,7 +727,7 @@ def test_moments(text: str, instant: str) -> None:
 )
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(ValueError, match="neither an instant"):
-        parse_moment(text, NOW)
+        parse_moment(text, NOW.timestamp())
 
 
 @pytest.mark.parametrize(

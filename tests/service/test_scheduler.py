@@ -29,10 +29,10 @@ from hookd.domain.definitions import (
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Event, Receipt, Submission
 from hookd.domain.operator_events import OperatorEvent, ScheduleMissed
+from hookd.domain.times import date_time
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
-from hookd.rules.calendar import moment_text
 from hookd.sources.scheduler import (
     ALIVE_EVERY_S,
     AT_ONCE,
@@ -195,7 +195,7 @@ def cron(expression: str, place: str = "schedules.s", **fields: Any) -> Schedule
 
 def once_at(moment: float, place: str = "schedules.s", **fields: Any) -> ScheduleDef:
     at = MIDNIGHT + moment
-    return ScheduleDef(place, ("t",), Timing.AT, moment_text(at), "UTC", at=at, **fields)
+    return ScheduleDef(place, ("t",), Timing.AT, date_time(at), "UTC", at=at, **fields)
 
 
 def task(name: str, *triggers: ScheduleDef, enabled: bool = True) -> TaskDef:
@@ -214,7 +214,7 @@ def config(*schedules: ScheduleDef, tasks: tuple[TaskDef, ...] = (task("t"),), p
 
 
 def ids(*moments: float, place: str = "schedules.s") -> list[str]:
-    return [f"{place}@{moment_text(MIDNIGHT + moment)}" for moment in moments]
+    return [f"{place}@{date_time(MIDNIGHT + moment)}" for moment in moments]
 
 
 class TestFiring:

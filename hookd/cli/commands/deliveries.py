@@ -11,8 +11,7 @@ from hookd.cli.client import address
 from hookd.cli.client.listing import DeliveryData, pages
 from hookd.cli.filters import add_filters, chosen, require_known
 from hookd.cli.options import add_json, whole_number
-from hookd.cli.output.terminal import Table, as_json_line, terminal_width
-from hookd.cli.output.times import to_the_second
+from hookd.cli.output.terminal import Table, as_json_line, terminal_width, to_the_second
 
 DESCRIPTION = """List deliveries, newest first.
 

@@ -12,14 +12,14 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hookd.cli.errors import USAGE, Failure
 from hookd.cli.options import add_json, text, whole_number
 from hookd.cli.output.terminal import as_json_line, pretty_body, visible_block
-from hookd.cli.output.times import parse_duration, rfc3339
+from hookd.cli.output.times import parse_duration
 from hookd.domain.text import printable
+from hookd.domain.times import date_time
 
 if TYPE_CHECKING:
     from hookd.cli.testbench.receiver import Behaviour, ReceivedRequest, Receiver
@@ -176,7 +176,7 @@ def _body(body: bytes) -> dict[str, str]:
 
 
 def _time(received: "ReceivedRequest") -> str:
-    return rfc3339(datetime.fromtimestamp(received.at, UTC))
+    return date_time(received.at, "auto")
 
 
 def _behaviour(options: argparse.Namespace) -> "Behaviour":

@@ -12,8 +12,7 @@ from hookd.cli.client.client import Refusal
 from hookd.cli.client.delivery_ids import RecentIds, path_of
 from hookd.cli.options import add_json, text
 from hookd.cli.output.generations import generation_words
-from hookd.cli.output.terminal import as_json, pretty_body, visible_block
-from hookd.cli.output.times import to_the_second
+from hookd.cli.output.terminal import as_json, pretty_body, to_the_second, visible_block
 from hookd.domain.text import printable
 
 DESCRIPTION = (

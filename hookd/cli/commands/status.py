@@ -22,8 +22,8 @@ from hookd.cli.output.health import (
     last_result,
     notes,
 )
-from hookd.cli.output.terminal import Table, as_json, cut, rows_of, shortened, terminal_width
-from hookd.cli.output.times import span, to_the_second
+from hookd.cli.output.terminal import Table, as_json, cut, rows_of, shortened, terminal_width, to_the_second
+from hookd.cli.output.times import span
 from hookd.domain.text import printable
 
 DESCRIPTION = """Tell how the daemon is: whether everything is all right, and if not, what to do about it.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hookd.cli.output.terminal import shortened
-from hookd.cli.output.times import span, to_the_second
+from hookd.cli.output.terminal import shortened, to_the_second
+from hookd.cli.output.times import span
 
 Status = Mapping[str, Any]
 LaneData = Mapping[str, Any]

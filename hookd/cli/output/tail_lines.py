@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hookd.cli.output.times import to_the_second
+from hookd.cli.output.terminal import to_the_second
 from hookd.domain.text import printable
 
 TailRecord = Mapping[str, Any]

@@ -6,6 +6,7 @@ its way out, so that it can neither forge a line nor drive a terminal (spec 12).
 Must never: print by itself, or import more than the start of `hookd emit` can bear.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -42,6 +43,11 @@ def pretty_body(body: str) -> str:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return body
+
+
+def to_the_second(instant: str | None) -> str:
+    """A date-time of the API without its fraction; `-` where there is none."""
+    return re.sub(r"\.\d+", "", instant) if instant else "-"
 
 
 def terminal_width() -> int:

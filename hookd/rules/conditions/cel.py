@@ -12,6 +12,7 @@ from itertools import permutations
 from typing import Any
 
 from hookd.domain.events import Event
+from hookd.domain.times import read_date_time
 from hookd.rules.conditions.error_messages import evaluation_message, refuse
 from hookd.rules.conditions.errors import CONTAINER, VARIABLES, ConditionError, EvaluationError
 from hookd.rules.conditions.fields import check_fields
@@ -187,12 +188,10 @@ def _object(event: Event) -> Iterator[tuple[str, Any]]:
 
 
 def _time(text: str | None, now: float) -> datetime:
-    """The moment of an RFC 3339 text, else `now`. A leap second is the second before it, which has the same date."""
+    """The moment of an RFC 3339 text, else `now`."""
     if text is None:
         return datetime.fromtimestamp(now, UTC)
-    before, second, after = text[:17], text[17:19], text[19:]
-    moment = datetime.fromisoformat(f"{before}{'59' if second == '60' else second}{after}".upper())
-    return min(max(moment, _EARLIEST), _LATEST)
+    return min(max(read_date_time(text), _EARLIEST), _LATEST)
 
 
 def _storable(value: Any) -> Any:
