@@ -1,4 +1,6 @@
-"""Fixtures of the conformance suite. Every test of this folder runs in one event loop, that of the session.
+"""Fixtures of the conformance suite. Every test of this folder starts `hookd run` (and is marked `process`).
+
+They run in one event loop, that of the session.
 
 So a stand may live as long as wanted. A fresh one for a test is the fixture `stand`; one that many tests share is made
 in their module:
@@ -28,6 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE) and pytest_asyncio.is_async_test(item):
             item.add_marker(in_session_loop, append=False)
+            item.add_marker(pytest.mark.process)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -147,6 +147,7 @@ async def lawful(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stan
         yield stand
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=200, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 @given(batch=st.lists(EVENTS, min_size=1, max_size=8), long=repeated(), escaped=st.booleans())
 @example(batch=[event(piece) for piece in NASTY], long="".join(NASTY), escaped=True)

@@ -382,6 +382,7 @@ SCENES: Sequence[Scene] = (
 )
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("scene", SCENES, ids=title)
 async def test_r02(scene: Scene, playing: Playing) -> None:
     await playing[scene]

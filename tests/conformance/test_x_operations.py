@@ -337,6 +337,7 @@ async def planned(tmp_path_factory: pytest.TempPathFactory) -> Plans:
         return {each["name"]: each for each in json.loads(ran.out)}
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("name", PLANS)
 async def test_x2_what_repeats_is_foretold(planned: Plans, name: str) -> None:
     told, (how, expected) = planned[name], PLANS[name]
@@ -350,6 +351,7 @@ async def test_x2_what_repeats_is_foretold(planned: Plans, name: str) -> None:
     assert told["enabled"] == ("enabled" not in how)
 
 
+@pytest.mark.tools
 async def test_x2_winter_and_summer_have_their_offsets(planned: Plans) -> None:
     assert [moment[19:] for moment in planned["every 3 months"]["next"]] == [
         "+02:00",
@@ -430,6 +432,7 @@ SCENES: Sequence[Scene] = (what_is_not_enabled_does_not_fire_until_it_is,)
 pytestmark = pytest.mark.usefixtures("playing")  # the scenes begin with the first test
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("scene", SCENES, ids=title)
 async def test_x1(scene: Scene, playing: Playing) -> None:
     await playing[scene]

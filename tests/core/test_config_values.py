@@ -309,8 +309,11 @@ def _with(tree: Any, steps: tuple[Any, ...], value: Any) -> Any:
     return changed
 
 
+OTHERS = [-1.5, "x", None, True, [], {}, [1], {"a": 1}, "a\nb", 10**30]
+
+
 @pytest.mark.parametrize(
-    "value", [1, -1.5, "x", None, True, [], {}, [1], {"a": 1}, "${x", "a\nb", 10**30], ids=repr
+    "value", [1, "${x", *(pytest.param(other, marks=pytest.mark.exhaustive) for other in OTHERS)], ids=repr
 )
 def test_any_value_at_any_place_is_judged(
     value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

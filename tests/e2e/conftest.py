@@ -1,15 +1,23 @@
-"""Fixtures of the tests that run the real process."""
+"""Fixtures of the tests that run the real process: every coroutine test of this folder does, and is marked so."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+import pytest_asyncio
 
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
 
+HERE = Path(__file__).parent
 DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, log: {format: json}}\n"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE) and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.process)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.kit.waiting import until
 
 DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, spool: spool, log: {format: json}}\n"
 RULES = """
@@ -63,6 +64,11 @@ async def until_error(daemon: DaemonProcess, part: str) -> dict[str, Any]:
             if part in str(spool["error"]):
                 return spool
             await asyncio.sleep(0.05)
+
+
+async def until_left(daemon: DaemonProcess, count: int) -> None:
+    """Wait until so many files could not be put away: the daemon may have looked between any two that were put."""
+    await until(lambda: daemon.log.read_text().count("spool.left") >= count)
 
 
 async def until_settled(daemon: DaemonProcess, spool: Path, *, within_s: float = 20.0) -> dict[str, Any]:

@@ -67,6 +67,7 @@ async def raw(daemon: DaemonProcess, *lines: str, body: bytes = b"", port: int =
     return int(answer.split()[1]), answer
 
 
+@pytest.mark.promise
 async def test_the_sdk_in_both_modes(running: Running, recorder: Recorder) -> None:
     daemon = await running(CONFIG.replace("URL", recorder.url))
     status, receipt = await post(daemon, to_structured_event(sdk_event()))

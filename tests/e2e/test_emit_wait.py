@@ -63,6 +63,7 @@ async def made_by(daemon: DaemonProcess, event_id: str) -> list[dict[str, Any]]:
     return list(reversed(listed))
 
 
+@pytest.mark.promise
 async def test_all_delivered(daemon: DaemonProcess, tmp_path: Path) -> None:
     ended = await emit(tmp_path, "t", "good", "--id", "e1", "--wait")
     [made] = await made_by(daemon, "e1")

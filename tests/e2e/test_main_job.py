@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 import standardwebhooks
 
 from tests.e2e.conftest import Running
@@ -34,6 +35,7 @@ def config(recorder: Recorder) -> str:
     return CONFIG.format(url=recorder.url, secret=SECRET)
 
 
+@pytest.mark.promise
 async def test_event_is_matched_rendered_signed_and_delivered(recorder: Recorder, running: Running) -> None:
     daemon = await running(config(recorder))
     answered, receipt = await daemon.post({**VM_ON, "data": {"pct": 80.5}})
@@ -61,6 +63,7 @@ async def test_nothing_matches_is_accepted_and_kept(recorder: Recorder, running:
     assert (kept["type"], kept["event"]) == ("vm", "paused")
 
 
+@pytest.mark.promise
 async def test_failures_are_retried_with_the_same_id_and_bytes(recorder: Recorder, running: Running) -> None:
     async def twice_503(request: Received) -> bytes:
         return status(503 if len(recorder.requests) < 3 else 200, body=b"busy")
@@ -133,6 +136,7 @@ async def test_a_batch_is_stored_whole_or_refused_whole(recorder: Recorder, runn
     assert len((await daemon.get("/v1/events"))["events"]) == 3
 
 
+@pytest.mark.promise
 async def test_a_duplicate_sends_nothing_and_other_content_conflicts(
     recorder: Recorder, running: Running
 ) -> None:
@@ -173,6 +177,7 @@ async def test_a_dead_endpoint_does_not_slow_another(recorder: Recorder, running
     await daemon.delivery_when(receipt["deliveries"][0]["id"], "delivered", within_s=1.0)
 
 
+@pytest.mark.promise
 async def test_sigterm_drains_and_the_rest_survives(
     recorder: Recorder, running: Running, tmp_path: Path
 ) -> None:

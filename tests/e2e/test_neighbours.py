@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,8 +12,8 @@ import pytest
 from tests.bench.nginx import free_port, nginx
 from tests.docs import pages
 from tests.e2e.conftest import Running
+from tests.kit.tools import found, needs
 
-PATH = os.environ["PATH"] + ":/usr/sbin:/usr/bin"
 RULES = """
 tasks:
   t: {webhook: w}
@@ -25,17 +23,10 @@ events:
 EVENT = {"type": "vm", "event": "on"}
 
 
-def need(program: str) -> str:
-    found = shutil.which(program, path=PATH)
-    if found is None:
-        pytest.skip(f"{program} is not installed")
-    return found
-
-
 @asynccontextmanager
 async def debian_webhook(directory: Path, secret: str, command: str = "/bin/true") -> AsyncIterator[str]:
     """Debian's `webhook` with the rule that docs/recipes.md shows."""
-    program, port = need("webhook"), free_port()
+    program, port = found("webhook"), free_port()
     hooks = json.loads(pages.files("docs/recipes.md")["hooks.json"])
     hooks[0]["execute-command"] = command
     hooks[0]["trigger-rule"]["match"]["secret"] = secret
@@ -59,6 +50,7 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@needs("webhook")
 @pytest.mark.parametrize(("secret", "wanted"), [("s3cret", "delivered"), ("wrong", "dead")])
 async def test_debian_webhook_checks_the_github_signature(
     running: Running, tmp_path: Path, secret: str, wanted: str
@@ -72,8 +64,8 @@ async def test_debian_webhook_checks_the_github_signature(
         assert (record["last_status"] == 200) == (wanted == "delivered")
 
 
+@needs("nginx", package="nginx-light")
 async def test_nginx_receives(running: Running, tmp_path: Path) -> None:
-    need("nginx")
     with nginx(tmp_path) as url:
         daemon = await running(f"webhooks:\n  w: {{url: '{url}'}}\n{RULES}")
         _, receipt = await daemon.post(EVENT)
@@ -81,8 +73,9 @@ async def test_nginx_receives(running: Running, tmp_path: Path) -> None:
         assert record["last_status"] == 204
 
 
+@needs("curl")
 async def test_curl_posts_on_both_listeners(running: Running, tmp_path: Path) -> None:
-    curl, port = need("curl"), free_port()
+    curl, port = found("curl"), free_port()
     daemon = await running(
         "", daemon=f"daemon: {{listen: [{{unix: h.sock}}, {{http: '127.0.0.1:{port}'}}], store: h.db}}\n"
     )

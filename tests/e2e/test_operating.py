@@ -5,6 +5,8 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import Running
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
@@ -59,6 +61,7 @@ async def test_log_lines_are_facts_in_json(recorder: Recorder, running: Running)
     assert facts["delivery.delivered"]["webhook"] == "w"
 
 
+@pytest.mark.promise
 async def test_no_secret_is_told(tmp_path: Path, recorder: Recorder) -> None:
     canary = {name: f"canary-{name}-5ecret" for name in ("URL", "TOKEN", "HEADER", "SIGN")}
 

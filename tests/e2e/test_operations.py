@@ -100,6 +100,7 @@ def to(recorder: Recorder, path: str) -> list[Received]:
     return [request for request in recorder.requests if request.target == path]
 
 
+@pytest.mark.promise
 async def test_a_delivery_is_retried_by_its_id(recorder: Recorder, running: Running) -> None:
     recorder.reply = answering(500)
     daemon = await running(CONFIG.format(url=recorder.url))
@@ -385,6 +386,7 @@ async def test_bodies_of_another_type_are_refused(recorder: Recorder, running: R
         assert (await daemon.request("GET", path))[0] == 405, path
 
 
+@pytest.mark.promise
 async def test_a_one_shot_fires_once_however_many_race(recorder: Recorder, running: Running) -> None:
     first = ONCE.format(url=recorder.url, text="first")
     daemon = await running(first)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,13 +18,12 @@ from tests.docs import pages
 from tests.e2e.conftest import Running
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
+from tests.kit.tools import needs
 
 TOKEN = "scrape-token"
 
-needs_promtool = pytest.mark.skipif(
-    not shutil.which("promtool"), reason="needs promtool (Debian: prometheus)"
-)
-needs_prometheus = pytest.mark.skipif(not shutil.which("prometheus"), reason="needs prometheus")
+needs_promtool = needs("promtool", package="prometheus")
+needs_prometheus = needs("prometheus")
 
 RULES = """
 tasks:

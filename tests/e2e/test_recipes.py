@@ -15,7 +15,8 @@ from tests.docs import pages
 from tests.e2e.conftest import DAEMON, Running
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
-from tests.e2e.test_neighbours import debian_webhook, need
+from tests.e2e.test_neighbours import debian_webhook
+from tests.kit.tools import found, needs
 
 NASTY = 'a "quoted" \\ line\nwith \x00\x1b[2J, <!channel>, @everyone, ${data.code} and 漢'
 WARNING = Path("/usr/share/smartmontools/smartd_warning.sh")
@@ -182,9 +183,10 @@ async def test_while_hookd_is_down_the_event_waits(
     assert len(await site.bodies("/slack")) == 1
 
 
+@needs("cron", "unshare", package="cron util-linux")
 async def test_cron(site: Site) -> None:
     """Debian's cron, in a mount namespace of its own; `@reboot` stands for the hour."""
-    cron = need("cron")
+    cron = found("cron")
     site.recipe("tell-hookd")
     backup = site.script("backup", '#!/bin/sh\necho "no room, $1"; exit 1\n')
     places = {
@@ -218,9 +220,10 @@ async def test_cron(site: Site) -> None:
     assert event["data"] == {"code": 1, "summary": "no room, --all\n"}
 
 
+@needs("systemd-analyze", package="systemd")
 async def test_systemd(site: Site) -> None:
     """The drop-in is one that systemd takes; what it runs is what it says, filled in as systemd does."""
-    analyze = need("systemd-analyze")
+    analyze = found("systemd-analyze")
     units = site.directory / "units"
     (units / "backup.service.d").mkdir(parents=True)
     (units / "backup.service").write_text("[Service]\nType=oneshot\nExecStart=/bin/false\n")
@@ -243,7 +246,7 @@ async def test_systemd(site: Site) -> None:
     assert len((await site.daemon.get("/v1/deliveries"))["deliveries"]) == 1, "a good end is not told"
 
 
-@pytest.mark.skipif(not WARNING.exists(), reason="smartmontools is not installed")
+@needs(str(WARNING), package="smartmontools")
 async def test_smartd(site: Site) -> None:
     """smartd needs a disk; what it runs for `-M exec` is Debian's smartd_warning.sh, which runs the recipe."""
     seen = {
@@ -268,9 +271,10 @@ async def test_smartd(site: Site) -> None:
     assert_slack_takes((await site.bodies("/slack"))[0])
 
 
+@needs("mdadm")
 async def test_mdadm(site: Site) -> None:
     """mdadm's monitor, told to watch an array that is not there."""
-    mdadm = need("mdadm")
+    mdadm = found("mdadm")
     if os.geteuid():
         pytest.skip("only root may run mdadm")
     (site.directory / "mdadm.conf").write_text(f"PROGRAM {site.recipe('mdadm-hookd')}\n")
@@ -297,6 +301,7 @@ async def test_what_is_no_alarm_of_mdadm_is_not_told(site: Site) -> None:
     assert (await site.daemon.get("/v1/deliveries"))["deliveries"] == []
 
 
+@needs("webhook")
 async def test_debian_webhook_runs_a_command(running: Running, tmp_path: Path) -> None:
     command = tmp_path / "on-message"
     command.write_text(f'#!/bin/sh\nprintf %s "$1" > "{tmp_path}/told"\n')

@@ -51,6 +51,7 @@ def daemon_section(tmp_path: Path) -> tuple[str, int]:
     )
 
 
+@pytest.mark.promise
 async def test_bodies(running: Running) -> None:
     daemon = await running("")
     for what, body, wanted in BODIES:
@@ -242,6 +243,7 @@ async def _fails(tmp_path: Path, text: str, prepare: Any = None) -> tuple[int, s
 DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db}\n"
 
 
+@pytest.mark.promise
 async def test_invalid_config_at_start_is_78(tmp_path: Path) -> None:
     code, log = await _fails(tmp_path, "webhoks: {}\n")
     assert code == 78

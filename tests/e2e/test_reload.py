@@ -127,6 +127,7 @@ async def test_directory_removed_and_made_again(tree: tuple[Path, DaemonProcess]
     await becomes(daemon, {"again"})
 
 
+@pytest.mark.promise
 async def test_invalid_leaves_the_old_one_in_force_and_says_so(tree: tuple[Path, DaemonProcess]) -> None:
     conf, daemon = tree
     (conf / "w.yaml").write_text(webhook("b") + "    tmeout: 5\n")
@@ -175,6 +176,7 @@ async def test_listen_and_store_need_a_restart(tree: tuple[Path, DaemonProcess])
     assert (await daemon.get("/v1/status"))["config"]["restart_needed"] == ["daemon.listen"]
 
 
+@pytest.mark.promise
 async def test_a_slow_delivery_is_neither_cancelled_nor_repeated(tmp_path: Path, recorder: Recorder) -> None:
     release = asyncio.Event()
 

@@ -52,6 +52,7 @@ async def kinds(daemon: DaemonProcess) -> set[str]:
     return found
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not shutil.which(schemathesis()), reason="needs schemathesis (in the test extra)")
 async def test_schemathesis_finds_no_violation(tmp_path: Path, recorder: Recorder, running: Running) -> None:
     port = free_port()

@@ -23,10 +23,12 @@ from tests.e2e.spooled import (
     put,
     until_empty,
     until_error,
+    until_left,
     until_settled,
     until_there,
     write,
 )
+from tests.kit.tools import needs
 
 REMEDY = "or name another: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
 
@@ -58,6 +60,7 @@ class TestEmit:
         assert 'unknown event of type vm "sideways"' in ended.err
         assert not left_in(spool)
 
+    @pytest.mark.promise
     async def test_without_a_daemon_it_is_spooled_and_taken_in_later(
         self, tmp_path: Path, spool: Path, recorder: Recorder
     ) -> None:
@@ -277,6 +280,7 @@ class TestTakingIn:
             directory.rmdir()
         assert ids(recorder) == ["e1", "e2", "e3"]
 
+    @needs("strace")
     async def test_thousands_of_files_hold_nobody_up(
         self, tmp_path: Path, spool: Path, recorder: Recorder
     ) -> None:
@@ -327,6 +331,7 @@ class TestTakingIn:
         assert await metric(daemon, 'hookd_events_total{result="accepted"}') == 2
         assert (await daemon.get("/v1/status"))["spool"]["error"] is None
 
+    @needs("strace")
     async def test_killed_between_commit_and_removal_it_is_taken_in_once(
         self, tmp_path: Path, spool: Path, recorder: Recorder
     ) -> None:
@@ -349,6 +354,7 @@ class TestTakingIn:
             await daemon.close()
         assert {request.id for request in recorder.requests} == {delivery["id"]}
 
+    @needs("strace")
     async def test_what_cannot_be_removed_is_not_taken_in_again(
         self, tmp_path: Path, spool: Path, recorder: Recorder
     ) -> None:
@@ -360,6 +366,7 @@ class TestTakingIn:
             put(spool, "x.json", {**UP, "id": "once"})
             put(spool, "y.json", {**UP, "id": "other"})
             fault = "its events are taken in: operation not permitted"
+            await until_left(daemon, 2)
             left = f"x.json cannot be removed, though {fault}; remove it"
             assert (await until_error(daemon, left))["waiting"] == 2
             async with asyncio.timeout(15):  # two looks later

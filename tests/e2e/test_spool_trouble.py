@@ -21,6 +21,7 @@ from tests.e2e.spooled import (
     put,
     until_empty,
     until_error,
+    until_left,
     until_settled,
     until_there,
     write,
@@ -41,6 +42,7 @@ async def test_what_could_not_be_moved_is_moved_once_it_can_be(
     daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
     put(spool, "a.json", b"{")
     put(spool, "b.json", b"{")
+    await until_left(daemon, 2)
     remedy = "make rejected/ beside it a directory that hookd can write to, with room on its disk, or remove the file"
     told = await until_error(daemon, "a.json cannot be moved")
     assert told["error"] == f"a.json cannot be moved to rejected/: not a directory; {remedy}"

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from tests.chaos.stop import catches
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.kit.tools import needs
 
 RULES = """
 webhooks: {{w: {{url: {url}, timeout: 60}}}}
@@ -41,6 +41,7 @@ async def test_asked_to_stop_while_starting(tmp_path: Path, number: signal.Signa
         await daemon.close()
 
 
+@pytest.mark.promise
 async def test_asked_to_stop_until_it_is_gone(tmp_path: Path) -> None:
     write(tmp_path, "http://127.0.0.1:9/")
     async with DaemonProcess(tmp_path) as daemon:
@@ -81,9 +82,8 @@ def _is_there(pid: str) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+@needs("strace")
 async def test_what_is_claimed_during_a_stop_is_given_back_unsent(tmp_path: Path, recorder: Recorder) -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("strace, which makes the disk slow, is not installed")
     write(tmp_path, recorder.url)
     async with DaemonProcess(tmp_path) as daemon:
         tracer = await asyncio.create_subprocess_exec(

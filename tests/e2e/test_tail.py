@@ -309,6 +309,7 @@ async def delivered(daemon: DaemonProcess, event: dict[str, Any]) -> str:
     return made
 
 
+@pytest.mark.promise
 async def test_lines_for_people_and_the_end_by_ctrl_c(recorder: Recorder, running: Running) -> None:
     recorder.reply = failing
     daemon = await running(CONFIG.format(url=recorder.url))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 DEMO = [sys.executable, "-m", "hookd", "demo"]
 
 

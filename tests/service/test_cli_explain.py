@@ -5,7 +5,6 @@ import asyncio
 import io
 import json
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from hookd.domain.definitions import Config, DaemonDef, EventDef, Method, Secret
 from hookd.domain.events import Event
 from hookd.dryrun.explain import DELIVERY_ID, SPAN_ID, ExplainedRequest, explain
 from hookd.rules.templates import compile_message
+from tests.kit.tools import needs
 from tests.service.receivers import Receiver
 from tests.service.tls import Authority, server_context
 
@@ -87,9 +87,7 @@ async def both(
     assert by_curl.headers[1 : 1 + len(found.request.headers)] == list(found.request.headers)
 
 
-needs_curl = pytest.mark.skipif(
-    not (shutil.which("curl") and shutil.which("bash")), reason="needs curl and bash"
-)
+needs_curl = needs("curl", "bash")
 
 JSON = ("Content-Type", Secret("application/json"))
 TEXT = ("Content-Type", Secret("text/plain; charset=utf-8"))

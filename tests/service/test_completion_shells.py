@@ -16,6 +16,8 @@ import pytest
 
 from tests.service.fake_daemon import Canned, serving
 
+pytestmark = pytest.mark.tools
+
 PROMPT = "hk> "
 WITHIN_S = 20.0
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +15,7 @@ from hookd.domain.deliveries import State
 from hookd.domain.errors import StoreUnavailable, TaskSpent
 from hookd.domain.history import DeliveryFilter
 from hookd.store.sqlite import SqliteStore, deep_check
+from tests.kit.tools import needs
 from tests.store.builders import (
     DEAD,
     DELIVERED,
@@ -103,9 +103,8 @@ async def test_kill_9_loses_nothing_acknowledged(tmp_path: Path) -> None:
     assert deep_check(path) == []
 
 
+@needs("strace")
 async def test_a_failed_sync_is_never_taken_for_a_commit(tmp_path: Path) -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("strace, which makes fdatasync fail, is not installed")
     path, said = tmp_path / "hookd.db", Acknowledged()
     fails = (
         "strace",
@@ -124,9 +123,8 @@ async def test_a_failed_sync_is_never_taken_for_a_commit(tmp_path: Path) -> None
     assert deep_check(path) == []
 
 
+@needs("strace")
 async def test_what_a_failed_sync_refused_is_not_stored_by_a_kill(tmp_path: Path) -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("strace, which makes fdatasync fail, is not installed")
     path, said = tmp_path / "hookd.db", Acknowledged()
     failing = ("strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync")
     run_and_kill(

@@ -67,6 +67,7 @@ async def test_bad_requests(serving: Serving, sent: bytes) -> None:
     assert server.routes.seen == []
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("sent", [pytest.param(sent, id=what) for what, sent in BAD])
 async def test_bad_requests_byte_by_byte_after_a_good_one(serving: Serving, sent: bytes) -> None:
     server = await serving()
