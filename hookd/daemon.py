@@ -163,6 +163,7 @@ class Daemon:
         store = await SqliteStore.open(
             Path(self._config.daemon.store), on_commit=self._metrics.commit_duration.observe
         )
+        self._clock = store.clock
         sender = Sender(self._clock)
         gc.freeze()  # what is there now stays; the collector need not walk it again and again
         gc.set_threshold(GC_THRESHOLD)
@@ -206,7 +207,6 @@ class Daemon:
             schedule_fault=scheduler.fault,
             restart_needed=reloader.restart_needed,
             spool=spool.state,
-            store_path=self._config.daemon.store,
             started_at=self._clock.now(),
         )
         listeners = Listeners(_routes(services), self._clock)

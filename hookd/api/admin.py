@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 
 from hookd import __version__
 from hookd.api import filters, openapi, queries, views
@@ -114,7 +113,7 @@ class OperatorRoutes:
         """Everything an operator asks first."""
         services = self._services
         generation, last, now = services.current_config.generation, services.reload.last, services.clock.now()
-        totals = await services.store.totals()
+        totals, described = await services.store.totals(), await services.store.describe()
         return answer(
             {
                 "version": __version__,
@@ -132,8 +131,8 @@ class OperatorRoutes:
                 },
                 "listen": list(services.listening),
                 "store": {
-                    "path": services.store_path,
-                    "size_bytes": _size(services.store_path),
+                    "path": described.target,
+                    "size_bytes": described.size_bytes,
                     "error": (await services.store.backlog()).fault,
                 },
                 "spool": services.spool()._asdict(),
@@ -218,10 +217,3 @@ def _gauges(state: LaneState, stats: LaneStats | None, now: float) -> LaneGauges
 
 def _foreign_cursor() -> Problem:
     return bad_query("cursor", "is not one that a listing returned")
-
-
-def _size(path: str) -> int | None:
-    try:
-        return Path(path).stat().st_size
-    except OSError:
-        return None

@@ -58,7 +58,6 @@ class Services:
     schedule_fault: Callable[[], str | None]
     restart_needed: Callable[[], Sequence[str]]
     spool: Callable[[], SpoolState]
-    store_path: str
     started_at: float
     listening: tuple[str, ...] = ()
     stopping: bool = False

@@ -6,9 +6,8 @@ Must never: claim or settle.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from math import inf
 
 from hookd.delivery.lane import Lane
 from hookd.delivery.leases import Leases, WallClock
@@ -18,9 +17,6 @@ from hookd.store.contract import Store
 SLEW_S = 1.0
 """The wall clock may fall behind the monotonic one so far between two looks before it counts as set back."""
 
-NOTE_S = 60.0
-"""Seconds between two notes of the wall clock while something waits: what a kill can make the next start miss of it."""
-
 
 class WallTime:
     """Follows the wall clock on behalf of what waits and what is under way.
@@ -29,7 +25,15 @@ class WallTime:
         followed_s: seconds it was followed back in all: what was reckoned before is that much too late.
     """
 
-    def __init__(self, store: Store, clock: Clock, lanes: Mapping[str, Lane], leases: Leases) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        lanes: Mapping[str, Lane],
+        leases: Leases,
+        *,
+        on_lost: Callable[[Collection[str]], None],
+    ) -> None:
         self._store = store
         self._clock = clock
         self._lanes = lanes
@@ -37,7 +41,7 @@ class WallTime:
         self._seen = WallClock(clock.now(), clock.monotonic())
         self._followed = False
         self._following = asyncio.Lock()
-        self._noted_mono = -inf
+        self._on_lost = on_lost
         self.followed_s = 0.0
 
     def is_off(self) -> bool:
@@ -69,11 +73,6 @@ class WallTime:
             await self._renew_leases(now)
             yield now
 
-    async def note(self) -> None:
-        """Let the next start know what the clock showed: what waits is due by it."""
-        await self._store.note_clock(now=self._clock.now())
-        self._noted_mono = self._clock.monotonic()
-
     async def _follow(self) -> None:
         if not self._followed:
             await self._set_back_since_the_last_run()
@@ -82,16 +81,16 @@ class WallTime:
         now, mono = self._clock.now(), self._clock.monotonic()
         if (by_s := self._seen.behind_s(now=now, mono=mono)) > SLEW_S:
             await self._set_back(by_s, now)
+        elif by_s < -SLEW_S:
+            await self._store.clock_stepped(by_s=by_s, now=now)
         self._seen.look(now=now, mono=mono)
-        is_old = self._seen.seen_mono - self._noted_mono >= NOTE_S
-        if by_s < -SLEW_S or (is_old and (await self._store.backlog()).pending):
-            await self.note()
 
     async def _renew_leases(self, now: float) -> None:
         """Keep the leases of attempts under way, also after a freeze or a step of the clock: none is made twice."""
         if late := self._leases.late(now):
-            await self._store.renew(late)
+            lost = await self._store.renew(late)
             self._leases.renewed(late)
+            self._on_lost(lost)
 
     async def _set_back_since_the_last_run(self) -> None:
         """Follow a wall clock that was set back while hookd was down: then it was last seen in the future."""
@@ -101,7 +100,7 @@ class WallTime:
             await self._set_back(by_s, now)
 
     async def _set_back(self, by_s: float, now: float) -> None:
-        await self._store.set_back(by_s=by_s, now=now)
+        await self._store.clock_stepped(by_s=by_s, now=now)
         for lane in self._lanes.values():
             lane.hold_until = min(lane.hold_until, max(now, lane.hold_until - by_s))
         self._leases.set_back(by_s)

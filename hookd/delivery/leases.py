@@ -9,21 +9,23 @@ from math import inf
 
 from hookd.domain.deliveries import Lease
 
-RENEW_AHEAD_S = 5.0
-"""A lease whose attempt is still under way is renewed this long before its end, at the latest."""
-
 
 @dataclass(slots=True)
 class Leases:
-    """Every lease whose attempt is under way, by delivery."""
+    """Every lease whose attempt is under way, by delivery.
 
+    Attributes:
+        renew_ahead_s: a lease whose attempt is still under way is renewed this long before its end, at the latest.
+    """
+
+    renew_ahead_s: float
     _held: dict[str, Lease] = field(default_factory=dict)
     _renew_at: float = inf
 
     def add(self, lease: Lease) -> None:
         """Note a claim."""
         self._held[lease.delivery_id] = lease
-        self._renew_at = min(self._renew_at, lease.expires_at - RENEW_AHEAD_S)
+        self._renew_at = min(self._renew_at, lease.expires_at - self.renew_ahead_s)
 
     def drop(self, delivery_id: str) -> None:
         """Note that an attempt is over."""
@@ -33,7 +35,7 @@ class Leases:
         """The leases to renew now, as they are to be: of the same length, from `now` on."""
         if now < self._renew_at:
             return []
-        ending = [lease for lease in self._held.values() if lease.expires_at - now <= RENEW_AHEAD_S]
+        ending = [lease for lease in self._held.values() if lease.expires_at - now <= self.renew_ahead_s]
         if not ending:
             self._look_again()
         return [_moved(lease, now - lease.started_at) for lease in ending]
@@ -50,7 +52,7 @@ class Leases:
 
     def _look_again(self) -> None:
         ends = (lease.expires_at for lease in self._held.values())
-        self._renew_at = min(ends, default=inf) - RENEW_AHEAD_S
+        self._renew_at = min(ends, default=inf) - self.renew_ahead_s
 
 
 @dataclass(slots=True)

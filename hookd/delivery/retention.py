@@ -20,9 +20,6 @@ EVERY_S = 60.0
 LOOK_S = 2.0
 """Between two looks at the clock: it may jump ahead and back within a minute."""
 
-STEP_ROWS = 30
-"""So few that nobody who waits for the same commit notices."""
-
 JUMP_S = 86_400.0
 """A wall clock that went ahead by more at once may be wrong."""
 
@@ -79,7 +76,7 @@ async def prune(store: Housekeeping, current_config: CurrentConfig, clock: Clock
         deleted = await store.prune(
             delivered_before=now - daemon.keep_delivered_s,
             dead_before=now - daemon.keep_dead_s,
-            limit=STEP_ROWS,
+            limit=store.prune_step,
         )
         if not deleted:
             break

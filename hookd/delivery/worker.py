@@ -15,6 +15,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
+from math import inf
 
 from hookd.config.generation import CurrentConfig
 from hookd.delivery import outcome_log, retry_policy
@@ -65,9 +66,10 @@ class Worker:
         self._emit = emit
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._leases = Leases()
+        self._leases = Leases(store.renew_ahead_s)
+        self._lost: set[str] = set()
         self._surveyed: Config | None = None
-        self._wall = WallTime(store, clock, self._lanes, self._leases)
+        self._wall = WallTime(store, clock, self._lanes, self._leases, on_lost=self._abandon)
         self._in_flight = 0
         self._down: set[str] = set()
         self._parking = ParkedLanes()
@@ -92,8 +94,6 @@ class Worker:
                 await self._step()
         finally:
             doorbell.cancel()
-            with suppress(StoreUnavailable):
-                await self._wall.note()
             self._ended.set()
 
     async def drain(self, grace_s: float) -> int:
@@ -257,17 +257,29 @@ class Worker:
         self._looked = True
 
     async def _claim(self, survey: DispatchPlan, now: float) -> None:
-        leases = await self._store.claim(
-            survey.wants, now=now, generation=self._current_config.generation.ref
-        )
+        ref = self._current_config.generation.ref
+        claimed = await self._store.claim(survey.wants, now=now, generation=ref)
+        for webhook, until in claimed.waits.items():
+            if until < inf:  # what is paused, the next snapshot tells
+                self._lane(webhook).hold(until)
+        if self._stopping:
+            await self._store.release(claimed.leases, why="hookd stopped before the request was made")
+            return
         loop = asyncio.get_running_loop()
-        for lease in leases:
+        for lease in claimed.leases:
             lane = self._lane(lease.webhook)
             lane.began(1)
             probe = lease.webhook in survey.probing and lane.breaker.began()
             self._in_flight += 1
             self._leases.add(lease)
             self._tasks[lease.delivery_id] = loop.create_task(self._deliver(lease, lane, probe=probe))
+
+    def _abandon(self, lost: Collection[str]) -> None:
+        """End attempts whose leases are lost; whoever has them now records what comes of the deliveries."""
+        for delivery_id in lost:
+            if (task := self._tasks.get(delivery_id)) is not None:
+                self._lost.add(delivery_id)
+                task.cancel()
 
     async def _deliver(self, lease: Lease, lane: Lane, *, probe: bool) -> None:
         generation = self._current_config.generation
@@ -280,6 +292,9 @@ class Worker:
                 self._in_flight -= 1
                 lane.in_flight -= 1
                 self._wake.set()
+            if lease.delivery_id in self._lost:
+                self._metrics.leases_lost.inc()
+                return
             if self._wall.is_off():  # before anything is reckoned by the new clock
                 with suppress(StoreUnavailable):
                     await self._wall.follow()
@@ -296,7 +311,10 @@ class Worker:
                 outcome_log.attempt_row(lease, outcome, generation.ref), lease, settlement, now
             ):
                 outcome_log.ended(lease, outcome, settlement, self._metrics, self._emit)
+            else:
+                self._metrics.leases_lost.inc()
         finally:
+            self._lost.discard(lease.delivery_id)
             self._nothing_to_hasten.discard(lease.webhook)
             del self._tasks[lease.delivery_id]
             self._leases.drop(lease.delivery_id)
@@ -305,8 +323,6 @@ class Worker:
         if webhook is None or is_parked:
             why = "was parked" if webhook else "left the configuration"
             return Outcome(Reason.INTERRUPTED, error=f"the webhook {why} before the request was made")
-        if self._stopping:  # claimed while the stop began: given back before anything was sent
-            return Outcome(Reason.INTERRUPTED, error="hookd stopped before the request was made")
         try:
             return await self._sender.attempt(
                 webhook,

@@ -4,7 +4,7 @@ Must never: do I/O or read a clock. The words are those of spec section 0.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hookd.domain.tracing import Trace
@@ -82,6 +82,19 @@ class Lease:
     expires_at: float
     trace: Trace | None = None
     generation: GenerationRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim came to.
+
+    Attributes:
+        waits: the lanes that may not be claimed from now, and until when (seconds since the epoch); infinite for one
+            that is paused, which the doorbell tells the end of.
+    """
+
+    leases: tuple[Lease, ...] = ()
+    waits: Mapping[str, float] = field(default_factory=dict)
 
 
 class Reason(StrEnum):

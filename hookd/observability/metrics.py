@@ -98,6 +98,11 @@ class Metrics:
             buckets=_COMMIT_SECONDS,
             registry=registry,
         )
+        self.leases_lost = Counter(
+            "hookd_leases_lost",
+            "Attempts whose lease was lost before their result was recorded, so that another may have been made",
+            registry=registry,
+        )
         self.spool_files = Counter(
             "hookd_spool_files",
             "Files of the spool that were dealt with, by result",

@@ -12,16 +12,24 @@ Must never: know HTTP, the configuration, or retry rules.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from hookd.domain.backlog import Backlog
-from hookd.domain.deliveries import Attempt, ClaimRequest, GenerationRef, Lease, Settlement, State
+from hookd.domain.clock import Clock
+from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, GenerationRef, Lease, Settlement, State
 from hookd.domain.events import Receipt, SpentMark, Submission
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
 
 
 class Queue(Protocol):
-    """What moves deliveries: taking in, claiming, settling, and retrying or cancelling by hand."""
+    """What moves deliveries: taking in, claiming, settling, and retrying or cancelling by hand.
+
+    Attributes:
+        renew_ahead_s: a lease whose attempt is still under way is best renewed so long before its end.
+    """
+
+    renew_ahead_s: float
 
     async def enqueue(self, batch: Sequence[Submission], *, now: float, limit: int) -> tuple[Receipt, ...]:
         """Store every event of the batch with its deliveries, or nothing at all.
@@ -48,9 +56,10 @@ class Queue(Protocol):
 
     async def claim(
         self, wants: Sequence[ClaimRequest], *, now: float, generation: GenerationRef | None = None
-    ) -> tuple[Lease, ...]:
+    ) -> Claimed:
         """Lease due deliveries, oldest due first, at most `slots` for each want; at most 1,000 in one call.
 
+        Nothing is leased from a lane that is paused, or held beyond `now` (`Settlement.hold_until`).
         Due is: pending with `due_at` not after `now`, or sending with a lease that ended by `now` (that
         attempt is then recorded as interrupted, not counted). Number, token and lease are durable when this
         returns, before any connection is opened.
@@ -80,11 +89,25 @@ class Queue(Protocol):
         """
         ...
 
-    async def renew(self, leases: Sequence[Lease]) -> None:
+    async def renew(self, leases: Sequence[Lease]) -> Collection[str]:
         """Let leases that are still held end at their `expires_at`, which is later than it was.
 
         For attempts that outlived their lease by no fault of theirs: hookd was frozen, or the clock was set forward.
         Done before any claim that is asked for afterwards.
+
+        Returns:
+            The deliveries whose lease was lost: their attempts can no longer be recorded.
+        """
+        ...
+
+    async def release(self, leases: Sequence[Lease], *, why: str) -> None:
+        """Give back deliveries that were claimed and not sent: due at once, the attempt interrupted and not counted.
+
+        Lost leases are left alone.
+
+        Args:
+            leases: of deliveries for which no request was made.
+            why: recorded as the attempts' error.
         """
         ...
 
@@ -202,7 +225,15 @@ class History(Protocol):
 
 
 class Housekeeping(Protocol):
-    """What is kept beside the deliveries: pauses, marks, schedules, the clock; and what is deleted."""
+    """What is kept beside the deliveries: pauses, marks, schedules, the clock; and what is deleted.
+
+    Attributes:
+        clock: the clock that the stored instants are of.
+        prune_step: how many rows `prune` is best asked to delete at once.
+    """
+
+    clock: Clock
+    prune_step: int
 
     async def pause(self, webhook: str, *, now: float) -> None:
         """Park the webhook until `resume`, across restarts. Again: the first instant stays."""
@@ -229,20 +260,17 @@ class Housekeeping(Protocol):
         """Note that every moment up to `now` is dealt with."""
         ...
 
-    async def set_back(self, *, by_s: float, now: float) -> None:
-        """Bring every instant after `now` at which something is due `by_s` seconds nearer, but not before `now`.
+    async def clock_stepped(self, *, by_s: float, now: float) -> None:
+        """Follow `clock`, which was set back by `by_s` seconds, or forward where that is negative, and shows `now`.
 
-        For a wall clock that was set back: what was due in a minute still is. In bounded steps, between which other
-        calls go on. Neither `clock_seen` nor the newest event is then in the future any more.
+        Set back: what was due in a minute still is. Every instant after `now` at which something is due, held or
+        leased comes so much nearer, but not before `now`; in bounded steps, between which other calls go on. Neither
+        `clock_seen` nor the newest event is then in the future any more. Set forward: what waits is due sooner.
         """
         ...
 
     async def clock_seen(self) -> float | None:
-        """The latest instant that the wall clock is known to have shown, by `note_clock` or by the newest event."""
-        ...
-
-    async def note_clock(self, *, now: float) -> None:
-        """Remember across restarts what the wall clock shows; the last note counts, also an earlier instant."""
+        """The latest instant that `clock` is known to have shown, also before a restart; None in a new store."""
         ...
 
     async def prune(self, *, delivered_before: float, dead_before: float, limit: int) -> int:
@@ -260,6 +288,20 @@ class Housekeeping(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class StoreDescription:
+    """What a store tells of itself.
+
+    Attributes:
+        target: where it is, as operators know it; holds no secret.
+        size_bytes: how much it takes, or None where that cannot be told.
+    """
+
+    engine: str
+    target: str
+    size_bytes: int | None
+
+
 class Store(Queue, History, Housekeeping, Protocol):
     """A durable queue with history."""
 
@@ -269,6 +311,10 @@ class Store(Queue, History, Housekeeping, Protocol):
 
     async def heartbeat(self) -> None:
         """Return when the store's own machinery answers, whether or not writing works: it hangs where that does."""
+        ...
+
+    async def describe(self) -> StoreDescription:
+        """What it is, where, and how large."""
         ...
 
     async def close(self) -> None:

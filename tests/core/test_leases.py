@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hookd.delivery.leases import RENEW_AHEAD_S, Leases, WallClock
+from hookd.delivery.leases import Leases, WallClock
 from hookd.domain.deliveries import Lease
 
 LEASE = Lease(
@@ -10,11 +10,12 @@ LEASE = Lease(
     started_at=100.0, expires_at=130.0,
 )  # fmt: skip
 LATER = replace(LEASE, delivery_id="later", started_at=110.0, expires_at=140.0)
+RENEW_AHEAD_S = 5.0
 AT = LEASE.expires_at - RENEW_AHEAD_S
 
 
 def held(*leases: Lease) -> Leases:
-    all_held = Leases()
+    all_held = Leases(RENEW_AHEAD_S)
     for lease in leases:
         all_held.add(lease)
     return all_held

@@ -58,6 +58,7 @@ FAMILIES = {
     "hookd_spool_waiting": "gauge",
     "hookd_spool_rejected": "gauge",
     "hookd_store_commit_duration_seconds": "histogram",
+    "hookd_leases_lost_total": "counter",
     "hookd_store_writable": "gauge",
     "hookd_build_info": "gauge",
 }

@@ -8,7 +8,7 @@ import pytest
 
 from hookd.delivery.circuit_breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerState
 from hookd.delivery.lane import Parked
-from hookd.domain.deliveries import ClaimRequest, GenerationRef, Lease, State
+from hookd.domain.deliveries import Claimed, ClaimRequest, GenerationRef, State
 from tests.e2e.recorder import Received, Recorder, status
 from tests.service.worker_stage import Stage, at_work
 
@@ -184,11 +184,11 @@ async def test_what_was_claimed_while_the_breaker_opened_is_not_sent(
 
         async def slowly(
             wants: Sequence[ClaimRequest], *, now: float, generation: GenerationRef | None
-        ) -> tuple[Lease, ...]:
-            leases = await claim(wants, now=now, generation=generation)
+        ) -> Claimed:
+            claimed = await claim(wants, now=now, generation=generation)
             answer.set()
             await stage.until(lambda: stage.lane.breaker is BreakerState.OPEN)
-            return leases
+            return claimed
 
         monkeypatch.setattr(stage.store, "claim", slowly)
         await stage.take_in(3)

@@ -131,14 +131,14 @@ async def test_set_back_again_while_it_is_followed(
     receiver.reply = failing
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(60.0,)) as stage:
         await failed_once(stage)
-        follow = stage.store.set_back
+        follow = stage.store.clock_stepped
 
         async def set_back_meanwhile(*, by_s: float, now: float) -> None:
             monkeypatch.undo()
             await follow(by_s=by_s, now=now)
             stage.set_clock(-HOUR_S)
 
-        monkeypatch.setattr(stage.store, "set_back", set_back_meanwhile)
+        monkeypatch.setattr(stage.store, "clock_stepped", set_back_meanwhile)
         stage.set_clock(-HOUR_S)
 
         async def followed() -> bool:

@@ -105,6 +105,10 @@ class Stage:
         """How many attempts have ended."""
         return sum(self._metrics.lane(name).attempts.values())
 
+    @property
+    def leases_lost(self) -> float:
+        return self._metrics.registry.get_sample_value("hookd_leases_lost_total") or 0.0
+
     async def until(self, condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
         async with asyncio.timeout(10):
             while True:
@@ -123,8 +127,9 @@ async def at_work(
 ) -> AsyncIterator[Stage]:
     """A stage whose worker runs; `fields` are the webhook's, `others` names of more webhooks like it."""
     commits: list[float] = []
-    store = await SqliteStore.open(directory / "h.db", on_commit=commits.append)
-    stage = Stage(store, clock or AheadClock(), url, **fields)
+    clock = clock or AheadClock()
+    store = await SqliteStore.open(directory / "h.db", clock=clock, on_commit=commits.append)
+    stage = Stage(store, clock, url, **fields)
     stage.commits = commits
     await stage.sender.open()
     working = asyncio.create_task(stage.worker.run())

@@ -70,7 +70,7 @@ async def enqueue(
 async def claim(
     store: Store, webhook: str = "w", slots: int = 10, *, now: float = T0, lease_s: float = LEASE_S
 ) -> tuple[Lease, ...]:
-    return await store.claim([ClaimRequest(webhook, slots, lease_s)], now=now)
+    return (await store.claim([ClaimRequest(webhook, slots, lease_s)], now=now)).leases
 
 
 async def claim_one(store: Store, webhook: str = "w", *, now: float = T0) -> Lease:

@@ -2,7 +2,9 @@
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Iterable
+from math import inf
 from typing import Any
 
 import pytest
@@ -267,7 +269,7 @@ class TestClaim:
             ClaimRequest("none", 3, 20.0),
             ClaimRequest("x", 0, 1.0),
         ]
-        leases = await store.claim(wants, now=T0)
+        leases = (await store.claim(wants, now=T0)).leases
         assert [lease.webhook for lease in leases] == ["v", "w", "w", "w"]
         assert {lease.webhook: lease.expires_at for lease in leases} == {"v": T0 + 10, "w": T0 + 20}
 
@@ -277,7 +279,8 @@ class TestClaim:
 
     async def test_at_most_a_thousand_in_one_call(self, store: Store) -> None:
         await enqueue(store, *(to("v", "w") for _ in range(700)))
-        leases = await store.claim([ClaimRequest("v", 800, LEASE_S), ClaimRequest("w", 800, LEASE_S)], now=T0)
+        wants = [ClaimRequest("v", 800, LEASE_S), ClaimRequest("w", 800, LEASE_S)]
+        leases = (await store.claim(wants, now=T0)).leases
         assert [lease.webhook for lease in leases] == ["v"] * 700 + ["w"] * 300
 
     async def test_bodies_that_no_memory_keeps_are_read_back(self, store: Store) -> None:
@@ -285,6 +288,86 @@ class TestClaim:
         for body in bodies:
             await enqueue(store, to("w", body=body))
         assert [lease.body for lease in await claim(store, slots=20)] == bodies
+
+
+class TestClosedLanes:
+    async def test_a_lane_that_is_held_is_refused_until_its_hold_ends(self, store: Store) -> None:
+        await enqueue(store, to("w"), to("w"), to("v"))
+        await settle(store, await claim_one(store), retry_at(T0 + 1, hold_until=T0 + 30))
+        wants = [ClaimRequest("w", 5, LEASE_S), ClaimRequest("v", 5, LEASE_S)]
+        claimed = await store.claim(wants, now=T0 + 29)
+        assert [lease.webhook for lease in claimed.leases] == ["v"]
+        assert claimed.waits == {"w": T0 + 30}
+        claimed = await store.claim(wants, now=T0 + 30)
+        assert (len(claimed.leases), claimed.waits) == (2, {})
+
+    async def test_a_lane_that_is_paused_is_refused_until_it_is_resumed(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        await enqueue(store, to("w"))
+        await store.pause("w", now=T0)
+        for _ in range(2):
+            claimed = await store.claim([ClaimRequest("w", 5, LEASE_S)], now=T0 + 1e6)
+            assert (claimed.leases, claimed.waits) == ((), {"w": inf})
+            await store.close()
+            store = await open_store()
+        await store.resume("w")
+        assert len(await claim(store)) == 1
+
+    async def test_nothing_is_claimed_by_a_call_that_comes_with_a_pause_or_a_hold(self, store: Store) -> None:
+        await enqueue(store, to("w"), to("w"), to("v"))
+        lease = await claim_one(store, "w")
+        wants = [ClaimRequest("w", 5, LEASE_S), ClaimRequest("v", 5, LEASE_S)]
+        _, _, claimed = await asyncio.gather(
+            store.pause("v", now=T0),
+            settle(store, lease, retry_at(T0, hold_until=T0 + 30)),
+            store.claim(wants, now=T0),
+        )
+        assert (claimed.leases, claimed.waits) == ((), {"w": T0 + 30, "v": inf})
+
+
+class TestRelease:
+    async def test_what_was_not_sent_is_due_at_once_and_its_attempt_does_not_count(
+        self, open_store: OpenStore
+    ) -> None:
+        store = await open_store()
+        await enqueue(store, *(to("w") for _ in range(3)))
+        leases = await claim(store, now=T0 + 5)
+        await store.release(leases[1:], why="not sent")
+        for lease in leases[1:]:
+            found = await record(store, lease.delivery_id)
+            assert (found.state, found.attempt, found.failures) == (State.PENDING, 1, 0)
+            assert (found.due_at, found.last_error) == (T0 + 5, "not sent")
+            (given_back,) = found.attempts
+            assert (given_back.number, given_back.reason, given_back.error) == (
+                1, Reason.INTERRUPTED, "not sent",
+            )  # fmt: skip
+            assert (given_back.started_at, given_back.duration_s) == (T0 + 5, 0)
+        before = (await store.totals(), await store.lanes())
+        await store.close()
+        store = await open_store()
+        assert (await store.totals(), await store.lanes()) == before
+        again = await claim(store, now=T0 + 5)
+        assert [(lease.delivery_id, lease.attempt) for lease in again] == [
+            (lease.delivery_id, 2) for lease in leases[1:]
+        ]
+
+    async def test_a_released_lease_is_lost_and_a_lost_one_is_not_released(self, store: Store) -> None:
+        await enqueue(store, to("w"), to("w"))
+        released, lost = await claim(store)
+        (held,) = await claim(store, slots=1, now=lost.expires_at)
+        lost, released = (lost, released) if held.delivery_id == lost.delivery_id else (released, lost)
+        await store.release([released, lost], why="not sent")
+        assert not await settle(store, released)
+        assert (await record(store, lost.delivery_id)).state is State.SENDING
+        assert await settle(store, held)
+
+    async def test_the_doorbell_rings_for_it(self, store: Store) -> None:
+        await enqueue(store, to("w"))
+        leases = await claim(store)
+        await asyncio.wait_for(store.wait_for_work(), RINGS_S)
+        waiting = asyncio.ensure_future(store.wait_for_work())
+        await store.release(leases, why="not sent")
+        assert (await asyncio.wait_for(waiting, RINGS_S)).earliest_due == {"w": T0}
 
 
 class TestLostLease:
@@ -674,6 +757,15 @@ class TestReopen:
                 await call
         await store.close()
         assert (await (await open_store()).backlog()).pending == 20
+
+    async def test_a_store_tells_what_it_is(self, store: Store) -> None:
+        described = await store.describe()
+        assert described.engine
+        assert described.target
+        assert described.size_bytes
+        assert abs(store.clock.now() - time.time()) < 60
+        assert store.prune_step > 0
+        assert store.renew_ahead_s > 0
 
     async def test_a_probe_of_a_healthy_store_finds_no_fault(self, store: Store) -> None:
         await store.probe()

@@ -30,7 +30,8 @@ OUTSIDE = GenerationRef(1, "0123456789ab")
 
 
 async def claimed(store: Store, generation: GenerationRef | None, *, now: float = T0) -> Lease:
-    (lease,) = await store.claim([ClaimRequest("w", 1, LEASE_S)], now=now, generation=generation)
+    claimed = await store.claim([ClaimRequest("w", 1, LEASE_S)], now=now, generation=generation)
+    (lease,) = claimed.leases
     return lease
 
 

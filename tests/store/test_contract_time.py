@@ -1,11 +1,15 @@
 """The contract, where clocks are concerned: leases that are renewed, instants that are set back."""
 
 import asyncio
+import time
 from dataclasses import replace
+
+import pytest
 
 from hookd.domain.deliveries import State
 from hookd.store.contract import Store
 from tests.store.builders import T0, claim, claim_one, enqueue, record, retry_at, settle, to
+from tests.store.conftest import OpenStore
 
 HOUR_S = 3600.0
 
@@ -14,7 +18,7 @@ async def test_a_renewed_lease_is_not_claimed_and_can_be_settled(store: Store) -
     await enqueue(store, to("w"))
     lease = await claim_one(store)
     late = lease.expires_at + HOUR_S
-    await store.renew([replace(lease, expires_at=late + 10)])
+    assert not await store.renew([replace(lease, expires_at=late + 10)])
     assert await claim(store, "w", now=late) == ()
     assert (await record(store, lease.delivery_id)).due_at == late + 10
     assert await settle(store, lease, now=late)
@@ -33,10 +37,10 @@ async def test_a_lost_lease_is_not_renewed(store: Store) -> None:
     await enqueue(store, to("w"))
     lost = await claim_one(store)
     (held,) = await claim(store, "w", now=lost.expires_at + 1)
-    await store.renew([replace(lost, expires_at=held.expires_at + HOUR_S)])
+    assert set(await store.renew([replace(lost, expires_at=held.expires_at + HOUR_S)])) == {lost.delivery_id}
     assert (await record(store, held.delivery_id)).due_at == held.expires_at
     assert await settle(store, held, now=held.started_at)
-    await store.renew([replace(held, expires_at=held.expires_at + HOUR_S)])
+    assert set(await store.renew([replace(held, expires_at=held.expires_at + HOUR_S)])) == {held.delivery_id}
     assert (await record(store, held.delivery_id)).due_at is None
 
 
@@ -47,7 +51,7 @@ async def test_what_is_due_later_is_set_back(store: Store) -> None:
     await settle(store, soon, retry_at(T0 + 60), now=T0)
     await settle(store, later, retry_at(T0 + 2 * HOUR_S, hold_until=T0 + 2 * HOUR_S), now=T0)
     now = T0 - HOUR_S
-    await store.set_back(by_s=HOUR_S, now=now)
+    await store.clock_stepped(by_s=HOUR_S, now=now)
     due = (await store.backlog()).earliest_due
     assert due["soon"] <= now + 60
     assert due["later"] <= now + 2 * HOUR_S
@@ -58,11 +62,21 @@ async def test_what_is_due_later_is_set_back(store: Store) -> None:
     assert len(await claim(store, "later", now=now + 2 * HOUR_S)) == 1
 
 
+async def test_a_hold_is_set_back_for_those_who_claim(store: Store) -> None:
+    await enqueue(store, to("w"), to("w"))
+    await settle(store, await claim_one(store), retry_at(T0, hold_until=T0 + 60), now=T0)
+    now = T0 - HOUR_S
+    await store.clock_stepped(by_s=HOUR_S, now=now)
+    assert (await store.backlog()).holds == {"w": now + 60}
+    assert await claim(store, "w", now=now + 59) == ()
+    assert len(await claim(store, "w", now=now + 60)) == 2
+
+
 async def test_nothing_is_set_back_before_now(store: Store) -> None:
     await enqueue(store, to("w"))
     lease = await claim_one(store)
     await settle(store, lease, retry_at(T0 + 60), now=T0)
-    await store.set_back(by_s=HOUR_S, now=T0 + 30)
+    await store.clock_stepped(by_s=HOUR_S, now=T0 + 30)
     assert (await record(store, lease.delivery_id)).due_at == T0 + 30
 
 
@@ -70,7 +84,7 @@ async def test_leases_are_set_back_and_finished_ones_left_alone(store: Store) ->
     await enqueue(store, to("w"), to("w"))
     done, under_way = await claim(store, "w", slots=2)
     await settle(store, done, now=T0)
-    await store.set_back(by_s=HOUR_S, now=T0 - HOUR_S)
+    await store.clock_stepped(by_s=HOUR_S, now=T0 - HOUR_S)
     assert (await record(store, under_way.delivery_id)).due_at == under_way.expires_at - HOUR_S
     assert (await record(store, done.delivery_id)).finished_at == T0
     assert await settle(store, under_way, now=T0 - HOUR_S)
@@ -79,7 +93,7 @@ async def test_leases_are_set_back_and_finished_ones_left_alone(store: Store) ->
 async def test_many_are_set_back_in_steps(store: Store) -> None:
     count = 6_001
     await enqueue(store, *(to("w") for _ in range(count)), now=T0 + HOUR_S)
-    await store.set_back(by_s=HOUR_S, now=T0)
+    await store.clock_stepped(by_s=HOUR_S, now=T0)
     assert len(await claim(store, "w", slots=1000, now=T0)) == 1000
     assert (await store.backlog()).pending == count
 
@@ -88,14 +102,14 @@ async def test_what_came_before_the_clock_was_set_back_is_set_back_with_the_rest
     """Both may reach the store together."""
     coming = asyncio.ensure_future(enqueue(store, to("w"), now=T0 + HOUR_S))
     await asyncio.sleep(0)
-    await store.set_back(by_s=HOUR_S, now=T0)
+    await store.clock_stepped(by_s=HOUR_S, now=T0)
     await coming
     assert len(await claim(store, now=T0)) == 1
 
 
 async def test_the_newest_event_is_set_back_too(store: Store) -> None:
     await enqueue(store, to("w"), now=T0 + HOUR_S)
-    await store.set_back(by_s=HOUR_S, now=T0)
+    await store.clock_stepped(by_s=HOUR_S, now=T0)
     (newest,) = (await store.events(limit=1)).items
     assert newest.received_at == T0
 
@@ -126,13 +140,31 @@ async def test_a_new_store_has_seen_no_clock(store: Store) -> None:
 async def test_the_clock_is_known_by_its_note_or_the_newest_event(store: Store) -> None:
     await enqueue(store, to("w"), now=T0)
     assert await store.clock_seen() == T0
-    await store.note_clock(now=T0 + 60)
+    await store.clock_stepped(by_s=-60, now=T0 + 60)
     assert await store.clock_seen() == T0 + 60
-    await store.note_clock(now=T0 + 30)
+    await store.clock_stepped(by_s=30, now=T0 + 30)
     assert await store.clock_seen() == T0 + 30
 
 
+async def test_what_the_clock_showed_at_the_end_is_known_at_the_next_start(open_store: OpenStore) -> None:
+    before = time.time()
+    for _ in range(2):
+        store = await open_store()
+        await store.close()
+    seen_at = await (await open_store()).clock_seen()
+    assert seen_at is not None
+    assert before - 1 < seen_at < time.time() + 1
+
+
+async def test_a_clock_that_was_set_back_unnoticed_is_not_noted(open_store: OpenStore) -> None:
+    store, ahead = await open_store(), time.time() + HOUR_S
+    await store.clock_stepped(by_s=-HOUR_S, now=ahead)
+    await store.close()
+    store = await open_store()
+    assert await store.clock_seen() == pytest.approx(ahead, abs=1e-3)
+
+
 async def test_what_the_clock_showed_is_set_back(store: Store) -> None:
-    await store.note_clock(now=T0 + HOUR_S)
-    await store.set_back(by_s=HOUR_S, now=T0)
+    await store.clock_stepped(by_s=-HOUR_S, now=T0 + HOUR_S)
+    await store.clock_stepped(by_s=HOUR_S, now=T0)
     assert await store.clock_seen() == T0

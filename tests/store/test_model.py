@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from hookd.domain.deliveries import Lease, Settlement, State
+from hookd.domain.deliveries import ClaimRequest, Lease, Settlement, State
 from hookd.domain.errors import TaskSpent
 from hookd.domain.history import DeliveryFilter
 from hookd.store.contract import Store
@@ -22,7 +22,6 @@ from tests.store.builders import (
     DEAD,
     DELIVERED,
     T0,
-    claim,
     enqueue,
     once,
     record,
@@ -159,7 +158,11 @@ class StoreHistory(RuleBasedStateMachine):
 
     @rule(webhook=st.sampled_from(WEBHOOKS), slots=st.integers(1, 4))
     def claim(self, webhook: str, slots: int) -> None:
-        leases = self.run(claim(self.store, webhook, slots, now=self.now, lease_s=5.0))
+        claimed = self.run(self.store.claim([ClaimRequest(webhook, slots, 5.0)], now=self.now))
+        if webhook in self.paused:
+            assert not claimed.leases
+            return
+        leases = claimed.leases
         due = sorted(row.due_at for row in self.rows.values() if self.is_due(row, webhook))
         assert [self.rows[lease.delivery_id].due_at for lease in leases] == due[:slots]
         for lease in leases:
@@ -194,6 +197,15 @@ class StoreHistory(RuleBasedStateMachine):
         row.finished_at = self.now
         if settlement.due_at is not None:
             row.due_at = settlement.due_at
+
+    @precondition(lambda self: bool(self.leases))
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        lease = data.draw(st.sampled_from(self.leases))
+        self.run(self.store.release([lease], why="not sent"))
+        row = self.rows.get(lease.delivery_id)
+        if row is not None and row.state is State.SENDING and row.attempt == lease.attempt:
+            row.state, row.due_at = State.PENDING, lease.started_at
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 6.0]))
     def time_passes(self, seconds: float) -> None:

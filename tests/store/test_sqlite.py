@@ -117,9 +117,9 @@ class TestFile:
         store = await SqliteStore.open(path, on_commit=durations.append)
         await asyncio.gather(*(enqueue(store, to("w")) for _ in range(20)))
         await store.event("none")
-        await store.close()
         assert len(durations) == 1
         assert 0 < durations[0] < 10
+        await store.close()
 
 
 class TestHeld:

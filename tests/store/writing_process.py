@@ -60,7 +60,7 @@ async def fire(store: SqliteStore, task: str) -> None:
 async def deliver(store: SqliteStore) -> None:
     while True:
         try:
-            leases = await store.claim([ClaimRequest("w", 3, 30.0)], now=time.time())
+            leases = (await store.claim([ClaimRequest("w", 3, 30.0)], now=time.time())).leases
             await asyncio.gather(*(settle(store, lease) for lease in leases))
         except StoreUnavailable:
             pass

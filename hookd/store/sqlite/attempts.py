@@ -16,7 +16,7 @@ INSERT_ATTEMPTS = ManyRows(
 )
 
 _TOKEN_SHIFT = 32
-_INTERRUPTED = "interrupted: the answer was not recorded"
+_UNRECORDED = "interrupted: the answer was not recorded"
 
 
 def token_of(seq: int, number: int) -> int:
@@ -44,7 +44,9 @@ def attempt_row(seq: int, number: int, attempt: Attempt) -> tuple[Any, ...]:
     )
 
 
-def interrupted_row(seq: int, number: int, *, started_at: int, ended_at: int) -> tuple[Any, ...]:
-    """The row of an attempt whose lease ended before its answer was recorded; instants in microseconds."""
+def interrupted_row(
+    seq: int, number: int, *, started_at: int, ended_at: int, error: str = _UNRECORDED
+) -> tuple[Any, ...]:
+    """The row of an attempt that came to no answer that was recorded; instants in microseconds."""
     duration_s = max(0, ended_at - started_at) / 1_000_000
-    return (seq, number, started_at, duration_s, None, Reason.INTERRUPTED.value, _INTERRUPTED, b"", 0)
+    return (seq, number, started_at, duration_s, None, Reason.INTERRUPTED.value, error, b"", 0)

@@ -28,7 +28,8 @@ class BacklogDelta:
         sooner: by webhook, instants at which something more can be claimed.
         earliest: by webhook, the first instant at which anything can be claimed, seen after a claim; None:
             nothing is left.
-        holds: by webhook, until when it waits as a whole.
+        holds: by webhook, until when it waits as a whole at least.
+        moved_holds: by webhook, until when it waits as a whole, whatever it was before.
         paused: by webhook, since when it is paused (seconds since the epoch), or None: it is not any more.
         spent: by mark, whether the task is spent from now on.
     """
@@ -39,6 +40,7 @@ class BacklogDelta:
     sooner: dict[str, int] = field(default_factory=dict)
     earliest: dict[str, int | None] = field(default_factory=dict)
     holds: dict[str, int] = field(default_factory=dict)
+    moved_holds: dict[str, int] = field(default_factory=dict)
     paused: dict[str, float | None] = field(default_factory=dict)
     spent: dict[OneShotKey, bool] = field(default_factory=dict)
 
@@ -80,10 +82,9 @@ class BacklogIndex:
         self.total += change.unfinished.total()
         _add(self.unfinished, change.unfinished)
         _add(self.sending, change.sending)
-        if change.holds:
-            longer = {name: max(seconds(at), self.holds.get(name, 0.0)) for name, at in change.holds.items()}
-            self.holds = {**self.holds, **longer}
-        rings = self._follow_due(change) | self._follow_pauses(change)
+        self.holds = held_after(self.holds, change)
+        self.paused = paused_after(self.paused, change)
+        rings = self._follow_due(change) or bool(change.paused)
         for webhook in change.unfinished:
             if webhook not in self.unfinished:
                 self.earliest.pop(webhook, None)
@@ -103,18 +104,28 @@ class BacklogIndex:
                 self.earliest[webhook] = seen
         return rings
 
-    def _follow_pauses(self, change: BacklogDelta) -> bool:
-        if not change.paused:
-            return False
-        changed = {**self.paused, **change.paused}
-        self.paused = {webhook: since for webhook, since in changed.items() if since is not None}
-        return True
-
     def totals(self) -> dict[State, int]:
         """How many deliveries are in each state."""
         sending = sum(self.sending.values())
         counts = (self.total - sending, sending, *(self.finished[code] for code in range(2, len(STATES))))
         return dict(zip(STATES, counts, strict=True))
+
+
+def held_after(holds: Mapping[str, float], change: BacklogDelta) -> Mapping[str, float]:
+    """Until when each webhook waits (seconds since the epoch) after a change; the given mapping stays as it is."""
+    if not change.holds and not change.moved_holds:
+        return holds
+    longer = {name: max(seconds(until), holds.get(name, 0.0)) for name, until in change.holds.items()}
+    moved = {name: seconds(until) for name, until in change.moved_holds.items()}
+    return {**holds, **longer, **moved}
+
+
+def paused_after(paused: Mapping[str, float], change: BacklogDelta) -> Mapping[str, float]:
+    """Which webhooks are paused, and since when, after a change; the given mapping stays as it is."""
+    if not change.paused:
+        return paused
+    changed = {**paused, **change.paused}
+    return {webhook: since for webhook, since in changed.items() if since is not None}
 
 
 def _add(counts: dict[str, int], differences: Counter[str]) -> None:

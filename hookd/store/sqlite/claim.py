@@ -9,10 +9,11 @@ Must never: begin or end a transaction. Runs on the writer's thread.
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
+from math import inf
 from typing import Any
 
-from hookd.domain.deliveries import ClaimRequest, GenerationRef, Lease
+from hookd.domain.deliveries import Claimed, ClaimRequest, GenerationRef, Lease
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row, token_of
 from hookd.store.sqlite.backlog import BacklogDelta
@@ -52,17 +53,40 @@ class Leasing:
         connection: inside a transaction.
         recent: the bodies that need not be read back.
         change: collects what the transaction changes.
+        holds: until when each webhook waits as a whole (seconds since the epoch), after `change` so far.
+        paused: the webhooks that are paused, after `change` so far.
     """
 
-    def __init__(self, connection: sqlite3.Connection, recent: BodyCache, change: BacklogDelta) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        recent: BodyCache,
+        change: BacklogDelta,
+        *,
+        holds: Mapping[str, float],
+        paused: Container[str],
+    ) -> None:
         self._connection = connection
         self._recent = recent
         self._change = change
+        self._holds = holds
+        self._paused = paused
 
     def run(self, calls: list[ClaimOperation]) -> None:
         """Lease what each call wants and fill in the leases."""
         for call in calls:
-            call.result = self._claim(call.wants, call.now, call.generation)
+            waits = self._waits(call.wants, call.now)
+            open_lanes = [want for want in call.wants if want.webhook not in waits]
+            call.result = Claimed(self._claim(open_lanes, call.now, call.generation), waits)
+
+    def _waits(self, wants: Sequence[ClaimRequest], now: float) -> dict[str, float]:
+        """The webhooks that may not be claimed from, and until when."""
+        waits = {}
+        for want in wants:
+            until = inf if want.webhook in self._paused else self._holds.get(want.webhook, now)
+            if until > now:
+                waits[want.webhook] = until
+        return waits
 
     def _claim(
         self, wants: Sequence[ClaimRequest], now: float, generation: GenerationRef | None

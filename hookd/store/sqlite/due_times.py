@@ -5,7 +5,9 @@ Must never: begin or end a transaction, or touch a finished delivery. Runs on th
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
+from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row
 from hookd.store.sqlite.backlog import BacklogDelta
 from hookd.store.sqlite.encoding import to_json
 
@@ -14,7 +16,12 @@ STEP = 5_000
 
 _RENEW = """
     UPDATE deliveries SET due_at = v.value ->> 2 FROM json_each(?) AS v
-    WHERE seq = v.value ->> 0 AND attempt = v.value ->> 1 AND state = 1
+    WHERE seq = v.value ->> 0 AND attempt = v.value ->> 1 AND state = 1 RETURNING seq
+"""
+_RELEASE = """
+    UPDATE deliveries SET state = 0, due_at = claimed_at, claimed_at = NULL, last_status = NULL, last_error = ?
+    FROM json_each(?) AS v WHERE seq = v.value ->> 0 AND attempt = v.value ->> 1 AND state = 1
+    RETURNING seq, attempt, webhook, due_at
 """
 _NEXT = "SELECT max(seq), count(*) FROM (SELECT seq FROM deliveries WHERE seq > ? ORDER BY seq LIMIT ?)"
 _SET_BACK = """
@@ -26,7 +33,6 @@ _SET_BACK_NEWEST = """
 """
 """What came last tells the next start whether the clock was set back meanwhile: not a second time for this step."""
 
-_SET_BACK_CLOCK = "UPDATE clock SET seen_at = min(seen_at, ?)"
 _CLOCK_SEEN = """
     SELECT max(at) FROM (
         SELECT received_at AS at FROM events WHERE seq = (SELECT max(seq) FROM events)
@@ -39,12 +45,29 @@ _HASTEN = """
         WHERE webhook = ? AND due_at IS NOT NULL AND state = 0 ORDER BY due_at LIMIT 1)
       AND due_at > ?
 """
-_SET_BACK_HOLDS = "UPDATE lanes SET hold_until = max(?, hold_until - ?) WHERE hold_until > ?"
+_SET_BACK_HOLDS = """
+    UPDATE lanes SET hold_until = max(?, hold_until - ?) WHERE hold_until > ? RETURNING webhook, hold_until
+"""
+_NOTE_CLOCK = "UPDATE clock SET seen_at = max(seen_at, ?)"
 
 
-def renew(connection: sqlite3.Connection, _: BacklogDelta, *, leases: Sequence[tuple[int, int, int]]) -> None:
-    """Let leases, as key, attempt's number and new end (microseconds), end later; lost ones are left alone."""
-    connection.execute(_RENEW, (to_json(leases),))
+def renew(
+    connection: sqlite3.Connection, _: BacklogDelta, *, leases: Sequence[tuple[int, int, int]]
+) -> frozenset[int]:
+    """Let leases, as key, attempt's number and new end (microseconds), end later; returns the keys that are held."""
+    return frozenset(seq for (seq,) in connection.execute(_RENEW, (to_json(leases),)).fetchall())
+
+
+def release(
+    connection: sqlite3.Connection, change: BacklogDelta, *, leases: Sequence[tuple[int, int]], why: str
+) -> None:
+    """Give back the deliveries of leases, as key and attempt's number, that are still held."""
+    attempts: list[Any] = []
+    for seq, number, webhook, due_at in connection.execute(_RELEASE, (why, to_json(leases))).fetchall():
+        change.sending[webhook] -= 1
+        change.due(webhook, due_at)
+        attempts += interrupted_row(seq, number, started_at=due_at, ended_at=due_at, error=why)
+    INSERT_ATTEMPTS.run(connection, attempts)
 
 
 def set_back_step(
@@ -61,15 +84,24 @@ def set_back_step(
             change.due(webhook, due_at)
     if count == STEP:
         return int(last)
-    connection.execute(_SET_BACK_HOLDS, (now, by, now))
+    change.moved_holds.update(connection.execute(_SET_BACK_HOLDS, (now, by, now)).fetchall())
     connection.execute(_SET_BACK_NEWEST, (now, now))
-    connection.execute(_SET_BACK_CLOCK, (now,))
+    set_clock(connection, change, now=now)
     return None
 
 
+def set_clock(connection: sqlite3.Connection, _: BacklogDelta, *, now: int) -> None:
+    """Remember what the wall clock shows after it was set, in microseconds: earlier or later than it was."""
+    connection.execute("DELETE FROM clock")
+    connection.execute("INSERT INTO clock (seen_at) VALUES (?)", (now,))
+
+
 def note_clock(connection: sqlite3.Connection, _: BacklogDelta, *, now: int) -> None:
-    """Remember what the wall clock shows, in microseconds."""
-    if not connection.execute("UPDATE clock SET seen_at = ?", (now,)).rowcount:
+    """Remember that the wall clock has come so far, in microseconds.
+
+    Never earlier: a clock that was set back is followed first, or the next start could not tell that it was.
+    """
+    if not connection.execute(_NOTE_CLOCK, (now,)).rowcount:
         connection.execute("INSERT INTO clock (seen_at) VALUES (?)", (now,))
 
 

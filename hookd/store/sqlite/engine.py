@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hookd.store.sqlite.backlog import BacklogDelta, BacklogIndex, OneShotKey
+from hookd.store.sqlite.backlog import BacklogDelta, BacklogIndex, OneShotKey, held_after, paused_after
 from hookd.store.sqlite.body_cache import BodyCache
 from hookd.store.sqlite.claim import Leasing
 from hookd.store.sqlite.encoding import SENDING, ManyRows, seconds
@@ -84,6 +84,7 @@ class Engine:
             close_as_it_is(self.connection)
             raise damaged(path, f"it holds a value that hookd never wrote: {error}") from error
         self._unfinished = self.picture.total
+        self._holds, self._paused = self.picture.holds, self.picture.paused
         self._recent = BodyCache()
 
     def commit(self, batch: Sequence[Operation], *, check_all: bool = False) -> BacklogDelta:
@@ -101,6 +102,8 @@ class Engine:
             self._roll_back()
             raise
         self._unfinished += change.unfinished.total()
+        self._holds = held_after(self._holds, change)
+        self._paused = paused_after(self._paused, change)
         self._follow_marks(change.spent)
         return change
 
@@ -134,7 +137,8 @@ class Engine:
         for write in batch.writes:
             write.result = write.work(self.connection, change)
         if batch.claims:
-            Leasing(self.connection, self._recent, change).run(batch.claims)
+            holds, paused = held_after(self._holds, change), paused_after(self._paused, change)
+            Leasing(self.connection, self._recent, change, holds=holds, paused=paused).run(batch.claims)
         for call in batch.others:
             self._run_other(call, change)
         _TALLY.run(self.connection, [value for item in change.finished.items() for value in item])

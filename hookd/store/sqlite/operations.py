@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hookd.domain.deliveries import Attempt, ClaimRequest, GenerationRef, Lease, Settlement
+from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, GenerationRef, Lease, Settlement
 from hookd.domain.events import Receipt, Submission
 from hookd.store.sqlite.backlog import BacklogDelta
 
@@ -55,10 +55,10 @@ class Enqueue(Operation):
 
 
 class ClaimOperation(Operation):
-    """Lease due deliveries; the result is a tuple of leases. `now` is in seconds, as the leases want it."""
+    """Lease due deliveries. `now` is in seconds, as the leases want it."""
 
     __slots__ = ("generation", "now", "wants")
-    result: tuple[Lease, ...]
+    result: Claimed
 
     def __init__(
         self,

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from hookd.domain.backlog import Backlog
-from hookd.domain.deliveries import Attempt, ClaimRequest, GenerationRef, Lease, Settlement, State
+from hookd.domain.clock import Clock
+from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, GenerationRef, Lease, Settlement, State
+from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Receipt, SpentMark, Submission
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
+from hookd.store.contract import StoreDescription
 from hookd.store.sqlite import due_times, manual, queries, schedule_cursors
 from hookd.store.sqlite.attempts import seq_of
 from hookd.store.sqlite.backlog import BacklogDelta, BacklogIndex
@@ -40,6 +43,9 @@ T = TypeVar("T")
 REFRESH_S = 5.0
 """`wait_for_work` returns at least this often."""
 
+NOTE_S = 60.0
+"""Seconds between two notes of the clock while something waits: what a kill can make the next start miss of it."""
+
 _LANES_STEP = 500
 _VACUUM_STEP = 60
 
@@ -49,9 +55,19 @@ _PRUNE_PAUSE_BUSY_S = 0.05
 
 
 class SqliteStore:
-    """A `Store` in one SQLite file. Made by `open`; all methods are for the loop it was opened in."""
+    """A `Store` in one SQLite file. Made by `open`; all methods are for the loop it was opened in.
 
-    def __init__(self, path: Path, on_commit: Callable[[float], None] | None) -> None:
+    Attributes:
+        clock: the machine's.
+    """
+
+    renew_ahead_s = 5.0
+    prune_step = 30
+    """So few that nobody who waits for the same commit notices."""
+
+    def __init__(self, path: Path, clock: Clock, on_commit: Callable[[float], None] | None) -> None:
+        self.clock = clock
+        self._path = path
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(path, self._loop, self._take_over)
         self._on_commit = on_commit
@@ -60,21 +76,26 @@ class SqliteStore:
         self._fault: str | None = None
         self._snapshot: Backlog | None = None
         self._calls = 0
+        self._noting: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, path: Path, *, on_commit: Callable[[float], None] | None = None) -> Self:
+    async def open(
+        cls, path: Path, *, clock: Clock | None = None, on_commit: Callable[[float], None] | None = None
+    ) -> Self:
         """Open the file, or make it where there is none or an empty one.
 
         Args:
             path: the database file; its directory must exist.
+            clock: what tells the time; by default the machine's own.
             on_commit: called in the loop after each commit with the seconds it took.
 
         Raises:
             StoreUnusable: held by another process, damaged, newer, or not writable; the message says what
             to do.
         """
-        store = cls(path, on_commit)
+        store = cls(path, clock or Clock(), on_commit)
         store._picture = await store._writer.open()
+        store._noting = asyncio.create_task(store._note_clock())
         return store
 
     async def enqueue(self, batch: Sequence[Submission], *, now: float, limit: int) -> tuple[Receipt, ...]:
@@ -87,7 +108,7 @@ class SqliteStore:
 
     async def claim(
         self, wants: Sequence[ClaimRequest], *, now: float, generation: GenerationRef | None = None
-    ) -> tuple[Lease, ...]:
+    ) -> Claimed:
         """See `Store.claim`."""
         if len({want.webhook for want in wants}) < len(wants):
             raise ValueError("two wants for one webhook")
@@ -95,11 +116,11 @@ class SqliteStore:
         earliest = self._picture.earliest
         likely = [want for want in wants if earliest.get(want.webhook, now_us + 1) <= now_us]
         if not likely:
-            return ()
-        leases: tuple[Lease, ...] = await self._do(
+            return Claimed()
+        claimed: Claimed = await self._do(
             ClaimOperation(self._future(), likely, now=now, generation=generation)
         )
-        return leases
+        return claimed
 
     async def settle(self, lease: Lease, attempt: Attempt, settlement: Settlement, *, now: float) -> bool:
         """See `Store.settle`."""
@@ -108,17 +129,26 @@ class SqliteStore:
         held: bool = await self._do(Settle(self._future(), lease, attempt, settlement, now=micros(now)))
         return held
 
-    async def renew(self, leases: Sequence[Lease]) -> None:
+    async def renew(self, leases: Sequence[Lease]) -> Collection[str]:
         """See `Store.renew`."""
         rows = [(seq_of(lease.token), lease.attempt, micros(lease.expires_at)) for lease in leases]
-        await self._write(partial(due_times.renew, leases=rows))
+        held = await self._write(partial(due_times.renew, leases=rows))
+        return frozenset(lease.delivery_id for lease in leases if seq_of(lease.token) not in held)
+
+    async def release(self, leases: Sequence[Lease], *, why: str) -> None:
+        """See `Store.release`."""
+        rows = [(seq_of(lease.token), lease.attempt) for lease in leases]
+        await self._write(partial(due_times.release, leases=rows, why=why))
 
     async def make_due(self, webhook: str, *, now: float) -> bool:
         """See `Store.make_due`."""
         return await self._write(partial(due_times.make_due, webhook=webhook, now=micros(now)))
 
-    async def set_back(self, *, by_s: float, now: float) -> None:
-        """See `Store.set_back`."""
+    async def clock_stepped(self, *, by_s: float, now: float) -> None:
+        """See `Store.clock_stepped`."""
+        if by_s <= 0:
+            await self._write(partial(due_times.set_clock, now=micros(now)))
+            return
         after: int | None = 0
         while after is not None:
             step = partial(due_times.set_back_step, by=micros(by_s), now=micros(now), after=after)
@@ -128,9 +158,13 @@ class SqliteStore:
         """See `Store.clock_seen`."""
         return optional_seconds(await self._read(due_times.clock_seen))
 
-    async def note_clock(self, *, now: float) -> None:
-        """See `Store.note_clock`."""
-        await self._write(partial(due_times.note_clock, now=micros(now)))
+    async def _note_clock(self) -> None:
+        """Remember now and then what the clock shows, while what waits is due by it."""
+        while True:
+            await asyncio.sleep(NOTE_S)
+            if self._picture.total:
+                with suppress(StoreUnavailable):
+                    await self._write(partial(due_times.note_clock, now=micros(self.clock.now())))
 
     async def backlog(self) -> Backlog:
         """See `Store.backlog`."""
@@ -297,9 +331,26 @@ class SqliteStore:
         calls, self._calls = self._calls, 0
         await asyncio.sleep(_PRUNE_PAUSE_BUSY_S if calls else _PRUNE_PAUSE_S)
 
+    async def describe(self) -> StoreDescription:
+        """See `Store.describe`."""
+        try:
+            size_bytes = self._path.stat().st_size
+        except OSError:
+            size_bytes = None
+        return StoreDescription("sqlite", str(self._path), size_bytes)
+
     async def close(self) -> None:
-        """See `Store.close`."""
+        """See `Store.close`; remembers what the clock shows: what waits is due by it."""
+        if self._noting is None:
+            await self._writer.close()
+            return
+        self._noting.cancel()
+        self._noting = None
+        last = Write(self._future(), partial(due_times.note_clock, now=micros(self.clock.now())))
+        self._writer.submit(last)
         await self._writer.close()
+        with suppress(StoreUnavailable):
+            await last.future
 
     def _future(self) -> asyncio.Future[Any]:
         return self._loop.create_future()

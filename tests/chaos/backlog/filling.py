@@ -65,7 +65,7 @@ async def _fill(store: SqliteStore, lane: Lane) -> None:
 async def _settle(store: SqliteStore, lane: Lane, count: int) -> None:
     while count:
         now = time.time() - lane.age_s
-        leases = await store.claim([ClaimRequest(lane.webhook, count, 60.0)], now=now)
+        leases = (await store.claim([ClaimRequest(lane.webhook, count, 60.0)], now=now)).leases
         await asyncio.gather(*(_settle_one(store, lease, lane.state, now) for lease in leases))
         count -= len(leases)
 
