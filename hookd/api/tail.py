@@ -51,6 +51,7 @@ STATES: Mapping[str, State] = {
 _FRESH = (("Cache-Control", "no-store"), ("Vary", "Accept"))
 _CURSOR = re.compile(r"([0-9a-f]{12})-(\d{1,18})", re.ASCII)
 _encode = json.JSONEncoder(default=str, separators=(",", ":")).encode
+"""As the log writes a fact, whose values may be no JSON, but without spaces: every reader is sent each line."""
 
 
 @dataclass(frozen=True, slots=True)

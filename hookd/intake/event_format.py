@@ -30,6 +30,7 @@ _CLOUDEVENT = (
 OWN_TYPE = f'a type that begins with "{OWN}" is hookd\'s own'
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+"""One text for one content, whatever the order of its keys. Its digests are kept in the store: it must not change."""
 
 Types = Mapping[str, TypeDef] | None
 """The catalogue, or None where the configuration has none."""

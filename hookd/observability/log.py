@@ -30,6 +30,7 @@ Follower = Callable[[str, str, dict[str, Any]], None]
 """Is told each fact: its level, its name, its keys and values. From any thread; must neither raise nor wait."""
 
 _encode = json.JSONEncoder(default=str).encode
+"""The form that log lines are read in: a space behind each comma and colon, ASCII, and as text what is no JSON."""
 
 
 class Lines:

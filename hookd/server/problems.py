@@ -3,20 +3,18 @@
 Must never: put anything into an answer that the caller did not hand in (no exception texts of libraries).
 """
 
-import json
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 from hookd.domain.errors import Fault
+from hookd.domain.json_text import compact_json
 from hookd.server.messages import Response
 
 PROBLEM_TYPE = "application/problem+json"
 
 RETRY_AFTER_S = 5
 """What a 503 asks its client to wait (seconds)."""
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 class Problem(Exception):
@@ -48,7 +46,7 @@ class Problem(Exception):
         body["errors"] = [{"pointer": fault.pointer, "message": fault.message} for fault in self.faults]
         if self.near:
             body["near"] = list(self.near)
-        raw = _encode(body).encode("utf-8", "backslashreplace")
+        raw = compact_json(body).encode("utf-8", "backslashreplace")
         return Response(self.status, raw, PROBLEM_TYPE, self.headers, self.close)
 
 
@@ -64,4 +62,4 @@ def busy(*, close: bool = False) -> Problem:
 
 def answer(value: Any, status: int = 200) -> Response:
     """A JSON answer."""
-    return Response(status, _encode(value).encode())
+    return Response(status, compact_json(value).encode())

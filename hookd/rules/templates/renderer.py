@@ -3,7 +3,6 @@
 Must never: search for variables, or fail on values that came through `intake` and `config`.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -13,6 +12,7 @@ from typing import Any
 
 from hookd.domain.definitions import Escaping, Placeholder, Template
 from hookd.domain.events import Event
+from hookd.domain.json_text import compact_json
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -21,8 +21,6 @@ _MISSING = object()
 
 json_string: Callable[[str], str] = encode_basestring
 """A text as a JSON string, quotes and all; only what JSON requires is escaped."""
-
-_compact: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ def _write(slot: Placeholder, values: Values) -> str:
     if value is _MISSING:
         value = slot.default
     if slot.fill is Escaping.VALUE:
-        return _compact(value)
+        return compact_json(value)
     return inside(_as_text(value)) if slot.fill is Escaping.IN_STRING else _as_text(value)
 
 
@@ -127,7 +125,7 @@ def _item(items: list[Any], step: str) -> Any:
 def _as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return "" if value is None else _compact(value)
+    return "" if value is None else compact_json(value)
 
 
 def inside(text: str) -> str:

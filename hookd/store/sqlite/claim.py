@@ -14,11 +14,12 @@ from math import inf
 from typing import Any
 
 from hookd.domain.deliveries import Claimed, ClaimRequest, GenerationRef, Lease
+from hookd.domain.json_text import compact_json
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row, token_of
 from hookd.store.sqlite.backlog import BacklogDelta
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
-from hookd.store.sqlite.encoding import SENDING, ManyRows, micros, to_json, trace_of
+from hookd.store.sqlite.encoding import SENDING, ManyRows, micros, trace_of
 from hookd.store.sqlite.operations import ClaimOperation
 
 _AT_MOST = 1000
@@ -126,7 +127,7 @@ class Leasing:
         known = {seq: fresh for seq in seqs if (fresh := self._recent.take(seq)) is not None}
         missing = [seq for seq in seqs if seq not in known]
         if missing:
-            rows = self._connection.execute(_READ_BACK, (to_json(missing),))
+            rows = self._connection.execute(_READ_BACK, (compact_json(missing),))
             for seq, delivery_id, event_id, task, message, trace in rows:
                 known[seq] = CachedDelivery(delivery_id, event_id, task, message, trace_of(trace))
         return known

@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row
 from hookd.store.sqlite.backlog import BacklogDelta
-from hookd.store.sqlite.encoding import to_json
 
 STEP = 5_000
 """How many deliveries one transaction looks at."""
@@ -55,7 +55,7 @@ def renew(
     connection: sqlite3.Connection, _: BacklogDelta, *, leases: Sequence[tuple[int, int, int]]
 ) -> frozenset[int]:
     """Let leases, as key, attempt's number and new end (microseconds), end later; returns the keys that are held."""
-    return frozenset(seq for (seq,) in connection.execute(_RENEW, (to_json(leases),)).fetchall())
+    return frozenset(seq for (seq,) in connection.execute(_RENEW, (compact_json(leases),)).fetchall())
 
 
 def release(
@@ -63,7 +63,7 @@ def release(
 ) -> None:
     """Give back the deliveries of leases, as key and attempt's number, that are still held."""
     attempts: list[Any] = []
-    for seq, number, webhook, due_at in connection.execute(_RELEASE, (why, to_json(leases))).fetchall():
+    for seq, number, webhook, due_at in connection.execute(_RELEASE, (why, compact_json(leases))).fetchall():
         change.sending[webhook] -= 1
         change.due(webhook, due_at)
         attempts += interrupted_row(seq, number, started_at=due_at, ended_at=due_at, error=why)

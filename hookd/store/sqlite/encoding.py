@@ -6,9 +6,8 @@ carry many rows each, in a few fixed sizes that the connection keeps prepared.
 Must never: decide anything about deliveries.
 """
 
-import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from hookd.domain.deliveries import State
@@ -48,10 +47,6 @@ def trace_text(trace: Trace | None) -> str | None:
 def trace_of(text: str | None) -> Trace | None:
     """A stored text as the trace."""
     return None if text is None else Trace.from_text(text)
-
-
-to_json: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""Compact JSON, keys in the order they have. Made once: `json.dumps` makes an encoder for every call."""
 
 
 class ManyRows:

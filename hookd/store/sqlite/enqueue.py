@@ -14,9 +14,10 @@ from typing import Any
 
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, TaskSpent
 from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelivery, Receipt, Submission
+from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.backlog import BacklogDelta, OneShotKey
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
-from hookd.store.sqlite.encoding import ManyRows, to_json, trace_text
+from hookd.store.sqlite.encoding import ManyRows, trace_text
 from hookd.store.sqlite.event_deliveries import refs_of
 from hookd.store.sqlite.operations import Enqueue
 
@@ -134,7 +135,7 @@ class EnqueuePlan:
         wanted = list(ids)
         if not wanted:
             return
-        found = self._connection.execute(_KEPT, (to_json(wanted),)).fetchall()
+        found = self._connection.execute(_KEPT, (compact_json(wanted),)).fetchall()
         for event_id, digest, seq, first, count in found:
             self._kept[event_id] = _Kept(digest, refs_of(self._connection, seq, first, count))
 
@@ -218,8 +219,8 @@ class EnqueuePlan:
 
 
 def _object_text(obj: EventObject | None) -> str | None:
-    return None if obj is None else to_json({"id": obj.id, "name": obj.name, "tags": obj.tags})
+    return None if obj is None else compact_json({"id": obj.id, "name": obj.name, "tags": obj.tags})
 
 
 def _data_text(data: Mapping[str, Any]) -> str | None:
-    return to_json(dict(data)) if data else None
+    return compact_json(dict(data)) if data else None

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from hookd.domain.deliveries import TRANSITIONS, State
 from hookd.domain.history import DeliveryFilter
+from hookd.domain.json_text import compact_json
 from hookd.store.sqlite import queries
 from hookd.store.sqlite.backlog import BacklogDelta
-from hookd.store.sqlite.encoding import CANCELLED, CODES, PENDING, SENDING, STATES, seconds, to_json
+from hookd.store.sqlite.encoding import CANCELLED, CODES, PENDING, SENDING, STATES, seconds
 from hookd.store.sqlite.queries import Match
 
 AT_MOST = 1_000
@@ -79,9 +80,9 @@ def _make_due(connection: sqlite3.Connection, change: BacklogDelta, found: Seque
     waiting = [row.seq for row in found if row.state == PENDING]
     finished = [row for row in found if row.state not in (PENDING, SENDING)]
     if waiting:
-        connection.execute(_HASTEN, (now, to_json(waiting)))
+        connection.execute(_HASTEN, (now, compact_json(waiting)))
     if finished:
-        connection.execute(_REVIVE, (now, to_json([row.seq for row in finished])))
+        connection.execute(_REVIVE, (now, compact_json([row.seq for row in finished])))
     for row in finished:
         change.finished[row.state] -= 1
         change.unfinished[row.webhook] += 1

@@ -6,9 +6,10 @@ Must never: delete an unfinished delivery, or an event that has deliveries left.
 import json
 import sqlite3
 
+from hookd.domain.json_text import compact_json
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.backlog import BacklogDelta
-from hookd.store.sqlite.encoding import CANCELLED, DEAD, DELIVERED, to_json
+from hookd.store.sqlite.encoding import CANCELLED, DEAD, DELIVERED
 from hookd.store.sqlite.operations import Prune
 
 _EXPIRED = """
@@ -53,11 +54,11 @@ def _delete_finished(connection: sqlite3.Connection, state: int, before: int, li
     (text,) = connection.execute(_EXPIRED, (state, before, limit)).fetchone()
     pairs = json.loads(text)
     if pairs:
-        seqs = to_json([seq for seq, _ in pairs])
+        seqs = compact_json([seq for seq, _ in pairs])
         for statement in _DELETE:
             connection.execute(statement, (seqs,))
         generations.forget(connection, seqs)
-        connection.execute(_DELETE_EVENTS, (to_json(list({event for _, event in pairs})),))
+        connection.execute(_DELETE_EVENTS, (compact_json(list({event for _, event in pairs})),))
     return len(pairs)
 
 

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from hookd.domain.deliveries import Attempt, Reason, State
 from hookd.domain.events import Event, EventObject, Kind, SpentMark
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord
+from hookd.domain.json_text import compact_json
 from hookd.store.sqlite import generations
-from hookd.store.sqlite.encoding import CODES, STATES, micros, optional_seconds, seconds, to_json, trace_of
+from hookd.store.sqlite.encoding import CODES, STATES, micros, optional_seconds, seconds, trace_of
 from hookd.store.sqlite.event_deliveries import refs_of
 
 STEP = 5_000
@@ -150,7 +151,7 @@ def events_between(
 
 def oldest(connection: sqlite3.Connection, webhooks: Sequence[str]) -> dict[str, int | None]:
     """When the oldest unfinished delivery of each webhook was taken in."""
-    (text,) = connection.execute(_OLDEST, (to_json(webhooks),)).fetchone()
+    (text,) = connection.execute(_OLDEST, (compact_json(webhooks),)).fetchone()
     return dict(json.loads(text))
 
 

@@ -7,8 +7,8 @@ import json
 import sqlite3
 from collections.abc import Collection
 
+from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.backlog import BacklogDelta
-from hookd.store.sqlite.encoding import to_json
 
 _WATCHED = "SELECT json_group_object(key, first_seen) FROM schedules"
 _WATCH = "INSERT INTO schedules (key, first_seen) SELECT value, ? FROM json_each(?)"
@@ -24,9 +24,9 @@ def watch_schedules(
     watched: dict[str, int] = json.loads(text)
     gone, new = watched.keys() - wanted, wanted - watched.keys()
     if gone:
-        connection.execute(_FORGET, (to_json(list(gone)),))
+        connection.execute(_FORGET, (compact_json(list(gone)),))
     if new:
-        connection.execute(_WATCH, (now, to_json(list(new))))
+        connection.execute(_WATCH, (now, compact_json(list(new))))
     (alive_at,) = connection.execute("SELECT at FROM alive").fetchone()
     return {key: max(watched[key], alive_at) if key in watched else now for key in keys}
 

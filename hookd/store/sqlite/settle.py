@@ -11,10 +11,11 @@ import sqlite3
 from typing import Any
 
 from hookd.domain.deliveries import TRANSITIONS, Settlement, State
+from hookd.domain.json_text import compact_json
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, attempt_row, seq_of
 from hookd.store.sqlite.backlog import BacklogDelta
-from hookd.store.sqlite.encoding import CODES, ManyRows, micros, to_json
+from hookd.store.sqlite.encoding import CODES, ManyRows, micros
 from hookd.store.sqlite.operations import Settle
 
 _UPDATE = ManyRows(
@@ -75,7 +76,7 @@ class Settling:
 
     def _held(self, calls: list[Settle]) -> dict[int, int]:
         """The keys that are being sent, with the numbers of their attempts."""
-        keys = to_json([seq_of(call.lease.token) for call in calls])
+        keys = compact_json([seq_of(call.lease.token) for call in calls])
         (text,) = self._connection.execute(_HELD, (keys,)).fetchone()
         return dict(json.loads(text))
 
