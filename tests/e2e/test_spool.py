@@ -426,4 +426,4 @@ def _strace(spool: Path, *what: str) -> list[str]:
     """A command that runs another one, and interferes with calls that remove `x.json` or `y.json` from the spool."""
     options = [part for expression in what for part in ("-e", expression)]
     paths = [part for name in ("x.json", "y.json") for part in ("-P", str(spool / name))]
-    return ["strace", "-f", "-qq", "-o", "/dev/null", *paths, "-P", str(spool), *options, "--"]
+    return ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", *paths, "-P", str(spool), *options, "--"]
