@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 RUNS = 15
 _CONFIG = "daemon: {listen: [{unix: h.sock}], store: h.db}\n"

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import uvloop
 
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 RATE = 500
 SECONDS = 10

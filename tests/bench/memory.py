@@ -8,7 +8,7 @@ from typing import Any
 import uvloop
 
 from tests.bench.load import flood, request_bytes
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 PENDING = 100_000
 

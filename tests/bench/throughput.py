@@ -13,7 +13,7 @@ import uvloop
 
 from tests.bench.load import flood, request_bytes
 from tests.bench.nginx import nginx
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 EVENTS = 20_000
 CONNECTIONS = 64

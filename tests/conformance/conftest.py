@@ -20,7 +20,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conformance.scenes import Playing, play
-from tests.conformance.stand import Stand
+from tests.kit.stage import Stand
 
 HERE = Path(__file__).parent
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.stand import Arrived, Stand
+from tests.kit.stage import Arrived, Stand
 
 JSON = "application/json"
 PLAIN = "text/plain; charset=utf-8"

@@ -13,7 +13,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.conformance.stand import Stand
+from tests.kit.stage import Stand
 
 DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, limits: {event_size: 64MiB}}\n"
 

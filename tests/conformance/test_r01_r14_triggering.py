@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from tests.conformance.stand import Receiver, Stand
 from tests.e2e.recorder import Received, ok, status
+from tests.kit.stage import Receiver, Stand
 
 CONFIG = """
 webhooks:

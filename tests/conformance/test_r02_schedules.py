@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.conformance.clock import TimedStand
 from tests.conformance.scenes import Playing, Scene, title
-from tests.conformance.stand import Stand
+from tests.kit.stage import Stand
+from tests.kit.wall_clock import TimedStand
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.conformance.stand import Stand
+from tests.kit.stage import Stand
 
 CONFIG = """
 types:

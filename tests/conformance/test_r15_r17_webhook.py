@@ -6,8 +6,8 @@ from urllib.parse import quote, urlencode
 import pytest
 import pytest_asyncio
 
-from tests.conformance.stand import Receiver, Stand
 from tests.e2e.recorder import Received, status
+from tests.kit.stage import Receiver, Stand
 
 NAMES = {
     "spaces": "Ops Slack (night shift)",

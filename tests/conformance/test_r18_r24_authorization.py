@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
-from tests.conformance.stand import Arrived, Stand
 from tests.e2e.recorder import Received, status
+from tests.kit.stage import Arrived, Stand
 
 
 def basic(pair: str) -> bytes:

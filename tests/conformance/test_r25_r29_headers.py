@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
-from tests.conformance.stand import Arrived, Stand
+from tests.kit.stage import Arrived, Stand
 
 JSON = b"Content-Type: application/json"
 

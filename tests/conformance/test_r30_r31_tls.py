@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.conformance.stand import Receiver, Stand
-from tests.conformance.tls_servers import HelloOfTls10, PlainServer, Strict, old_versions, only
-from tests.service.tls import Authority, self_signed, server_context
+from tests.kit.stage import Receiver, Stand
+from tests.kit.tls import Authority, self_signed, server_context
+from tests.kit.tls_servers import HelloOfTls10, PlainServer, Strict, old_versions, only
 
 INSECURE = "allow_insecure_certificates: true"
 CA = "tls: {ca: ca.pem}"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.conformance.stand import Arrived, Receiver, Stand
 from tests.e2e.recorder import Received, status
+from tests.kit.stage import Arrived, Receiver, Stand
 
 ERRORS = (301, 400, 401, 404, 429, 500, 502, 503, 504)
 SUCCESSES = (200, 201, 202, 204, 299)

@@ -29,8 +29,8 @@ from tests.conformance.rows import (
     text,
     yaml,
 )
-from tests.conformance.stand import Stand
 from tests.e2e.recorder import Received, status
+from tests.kit.stage import Stand
 
 JOB_ERROR = '{"text": "Sync Job Error"}'
 NOTIFICATION = (

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.conformance.scenes import Playing, Scene, title
-from tests.conformance.stand import Stand
 from tests.e2e.recorder import Received, status
+from tests.kit.stage import Stand
 
 
 async def post(stand: Stand, event: str, **fields: Any) -> list[str]:

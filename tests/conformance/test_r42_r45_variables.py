@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conformance.rows import DATA, OBJECT, PLAIN, Row, bodies, configuration, post, yaml
-from tests.conformance.stand import Stand
+from tests.kit.stage import Stand
 
 DAEMON = "daemon: {{listen: [{{unix: h.sock}}], store: h.db, timezone: {zone}}}\n"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.conformance.stand import Stand
+from tests.kit.stage import Stand
 
 HOOK = "webhooks: {w: {url: RECEIVER/x, headers: {Content-Type: text/plain}}}\n"
 

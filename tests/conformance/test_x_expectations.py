@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.conformance.stand import Stand
 from tests.e2e.recorder import Received, status
+from tests.kit.stage import Stand
 
 HISTORY = """
 webhooks:

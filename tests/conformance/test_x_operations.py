@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.conformance.clock import TimedStand
 from tests.conformance.scenes import Playing, Scene, title
-from tests.conformance.stand import Stand
 from tests.e2e.recorder import Received, status
+from tests.kit.stage import Stand
+from tests.kit.wall_clock import TimedStand
 
 CONFIG = """
 webhooks:

@@ -12,7 +12,7 @@ from hookd import config
 from hookd.config import Severity, loader
 from hookd.config.yaml import files
 from hookd.config.yaml.files import MAX_CONFIG_BYTES, list_tree
-from tests.service.tls import Authority, encrypted
+from tests.kit.tls import Authority, encrypted
 
 HOOK = "webhooks:\n  hook: {url: http://127.0.0.1:9099/}\n"
 TASK = "tasks:\n  note: {webhook: hook}\n"

@@ -25,7 +25,7 @@ from hookd.domain.definitions import (
     UnixListen,
     WebhookDef,
 )
-from tests.service.tls import Authority
+from tests.kit.tls import Authority
 
 TOP = Path(__file__).parents[2]
 GOOD = TOP / "tests" / "configs" / "good"

@@ -7,8 +7,8 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.kit.daemon import DaemonProcess
 
 HERE = Path(__file__).parent
 DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, log: {format: json}}\n"

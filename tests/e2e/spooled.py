@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.kit.daemon import DaemonProcess
 from tests.kit.waiting import until
 
 DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, spool: spool, log: {format: json}}\n"

@@ -17,9 +17,9 @@ from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.domain.errors import SocketsUnfit
 from hookd.server.activation import PassedSocket, adopt, listen_targets
 from hookd.server.systemd import PassedDescriptor, passed_descriptors, passed_to_another
-from tests.e2e.activated import Activated, Posters, post_once, tcp_socket, unix_socket
 from tests.e2e.recorder import Received, Recorder, status
-from tests.service.tls import Authority
+from tests.kit.activation import Activated, Posters, post_once, tcp_socket, unix_socket
+from tests.kit.tls import Authority
 
 EVENT = b'{"type": "vm", "event": "up"}'
 

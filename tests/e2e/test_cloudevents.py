@@ -12,10 +12,10 @@ from cloudevents.core.bindings.http import HTTPMessage, to_binary_event, to_stru
 from cloudevents.core.v1.event import CloudEvent
 
 from tests.bench.nginx import free_port
-from tests.e2e.commands import emit
 from tests.e2e.conftest import Running
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.kit.commands import emit
+from tests.kit.daemon import DaemonProcess
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}

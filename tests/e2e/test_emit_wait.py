@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.commands import emit
 from tests.e2e.conftest import DAEMON, Running
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
+from tests.kit.commands import emit
+from tests.kit.daemon import DaemonProcess
 
 RULES = """
 webhooks:

@@ -10,8 +10,8 @@ import pytest
 
 from hookd.cli.main import main
 from tests.e2e.conftest import DAEMON, Running
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, Reply, status
+from tests.kit.daemon import DaemonProcess
 
 CONFIG = """
 webhooks:

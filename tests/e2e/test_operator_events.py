@@ -13,8 +13,8 @@ import pytest
 
 from tests.bench.nginx import free_port
 from tests.e2e.conftest import Running
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
+from tests.kit.daemon import DaemonProcess
 
 CONFIG = """
 types:

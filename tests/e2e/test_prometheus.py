@@ -16,8 +16,8 @@ import yaml
 from tests.bench.nginx import free_port
 from tests.docs import pages
 from tests.e2e.conftest import Running
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
+from tests.kit.daemon import DaemonProcess
 from tests.kit.tools import needs
 
 TOKEN = "scrape-token"

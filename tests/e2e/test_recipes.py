@@ -13,9 +13,9 @@ import pytest
 
 from tests.docs import pages
 from tests.e2e.conftest import DAEMON, Running
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
 from tests.e2e.test_neighbours import debian_webhook
+from tests.kit.daemon import DaemonProcess
 from tests.kit.tools import found, needs
 
 NASTY = 'a "quoted" \\ line\nwith \x00\x1b[2J, <!channel>, @everyone, ${data.code} and 漢'

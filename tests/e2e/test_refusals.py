@@ -12,7 +12,7 @@ import pytest
 
 from tests.bench.nginx import free_port
 from tests.e2e.conftest import Running
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 GOOD = {"type": "vm", "event": "on"}
 JSON = {"Content-Type": "application/json"}

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
+from tests.kit.daemon import DaemonProcess
 
 DAEMON = "daemon: {listen: [{unix: ../h.sock}], store: ../h.db}\n"
 

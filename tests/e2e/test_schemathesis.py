@@ -11,8 +11,8 @@ import pytest
 from hookd.api.openapi import document
 from tests.bench.nginx import free_port
 from tests.e2e.conftest import Running
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.kit.daemon import DaemonProcess
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "schemathesis-token"

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands import emit
 from tests.e2e.conftest import Running
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
 from tests.e2e.spooled import (
     DAEMON,
@@ -28,6 +26,8 @@ from tests.e2e.spooled import (
     until_there,
     write,
 )
+from tests.kit.commands import emit
+from tests.kit.daemon import DaemonProcess
 from tests.kit.tools import needs
 
 REMEDY = "or name another: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
@@ -426,4 +426,16 @@ def _strace(spool: Path, *what: str) -> list[str]:
     """A command that runs another one, and interferes with calls that remove `x.json` or `y.json` from the spool."""
     options = [part for expression in what for part in ("-e", expression)]
     paths = [part for name in ("x.json", "y.json") for part in ("-P", str(spool / name))]
-    return ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", *paths, "-P", str(spool), *options, "--"]
+    return [
+        "strace",
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-o",
+        "/dev/null",
+        *paths,
+        "-P",
+        str(spool),
+        *options,
+        "--",
+    ]

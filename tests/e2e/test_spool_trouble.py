@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Running
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
 from tests.e2e.spooled import (
     DAEMON,
@@ -26,6 +25,7 @@ from tests.e2e.spooled import (
     until_there,
     write,
 )
+from tests.kit.daemon import DaemonProcess
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from hookd.cli.main import main
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.kit.daemon import DaemonProcess
 
 
 async def test_the_starter_runs_and_sends_what_its_tests_say(recorder: Recorder, tmp_path: Path) -> None:

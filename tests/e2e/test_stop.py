@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.stop import catches
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.kit.daemon import DaemonProcess
 from tests.kit.tools import needs
 
 RULES = """

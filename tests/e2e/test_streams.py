@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 CONFIG = "daemon: {listen: [{unix: h.sock}], store: h.db}\n"
 

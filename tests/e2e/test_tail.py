@@ -15,8 +15,8 @@ import pytest
 from hookd.api.tail import MOST_FACTS, MOST_READERS
 from hookd.observability.log_tail import KEPT
 from tests.e2e.conftest import DAEMON, Running
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
+from tests.kit.daemon import DaemonProcess
 
 CONFIG = """
 webhooks:

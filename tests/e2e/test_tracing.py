@@ -5,9 +5,9 @@ import json
 from typing import Any
 
 from tests.e2e.conftest import Running
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
 from tests.e2e.test_cloudevents import HEADERS, OK, STRUCTURED
+from tests.kit.daemon import DaemonProcess
 
 ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 OTHER = "4bf92f3577b34da6a3ce929d0e0e4736"

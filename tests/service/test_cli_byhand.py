@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hookd.cli.main import main
-from tests.service.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
+from tests.kit.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
 
 ID = "dlv_0198f2c76f0e7c1b9d550a8e5b7f3c21"
 OTHER = "dlv_0198f2c76f0e7c1b9d55aaaaaaaaaaaa"

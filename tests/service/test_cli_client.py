@@ -20,7 +20,7 @@ from hookd.cli.client.client import unreachable
 from hookd.cli.client.exchange import ApiRequest, NoAnswer, over_unix, parse_answer
 from hookd.cli.main import main
 from hookd.cli.options import Parser
-from tests.service.fake_daemon import Canned, FakeDaemon, problem, serving
+from tests.kit.fake_daemon import Canned, FakeDaemon, problem, serving
 
 RECEIPT = {"id": "e1", "duplicate": False, "deliveries": []}
 

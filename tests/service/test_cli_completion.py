@@ -14,7 +14,7 @@ from hookd.cli.commands.deliveries import STATES
 from hookd.cli.completion import Offer, offer
 from hookd.cli.main import COMMANDS, main, parser_of
 from hookd.config import names_at
-from tests.service.fake_daemon import Canned, problem, serving
+from tests.kit.fake_daemon import Canned, problem, serving
 
 BREAKS = " \t\n\"'><=;|&(:"
 CONFIG = """\

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hookd.cli.main import main
-from tests.service.fake_daemon import Canned, FakeDaemon, serving
+from tests.kit.fake_daemon import Canned, FakeDaemon, serving
 
 IN_FORCE = {"number": 3, "hash": "0123456789ab", "commit": "c" * 40, "dirty": False}
 ON_DISK = {"hash": "ba9876543210", "commit": "d" * 40, "dirty": True}

@@ -12,7 +12,7 @@ import pytest
 from hookd.cli.client.batches import batches
 from hookd.cli.client.spool import with_id
 from hookd.cli.main import main
-from tests.service.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
+from tests.kit.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
 
 DELIVERIES = [
     {"id": "d1", "task": "page", "webhook": "ops"},

@@ -22,9 +22,9 @@ from hookd.domain.definitions import Config, DaemonDef, EventDef, Method, Secret
 from hookd.domain.events import Event
 from hookd.dryrun.explain import DELIVERY_ID, SPAN_ID, ExplainedRequest, explain
 from hookd.rules.templates import compile_message
+from tests.kit.receiver import Receiver
+from tests.kit.tls import Authority, server_context
 from tests.kit.tools import needs
-from tests.service.receivers import Receiver
-from tests.service.tls import Authority, server_context
 
 NOW = 1_700_000_000.0
 SHELL_VARIABLE = "HOOKD_TEST_SECRET"

@@ -14,7 +14,7 @@ from hookd.cli.main import main
 from hookd.cli.output.health import Concern, concerns, notes
 from hookd.cli.output.terminal import columns_of, rows_of
 from hookd.cli.output.times import parse_duration, span
-from tests.service.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
+from tests.kit.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

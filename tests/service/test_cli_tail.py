@@ -9,7 +9,7 @@ import pytest
 
 from hookd.cli.main import main
 from hookd.cli.output.tail_lines import key_of, line_of, of_history
-from tests.service.fake_daemon import Canned, FakeDaemon, problem, serving
+from tests.kit.fake_daemon import Canned, FakeDaemon, problem, serving
 from tests.service.test_cli_listing import delivery
 
 NDJSON = {"Content-Type": "application/x-ndjson"}

@@ -14,7 +14,7 @@ from typing import Self
 
 import pytest
 
-from tests.service.fake_daemon import Canned, serving
+from tests.kit.fake_daemon import Canned, serving
 
 pytestmark = pytest.mark.tools
 

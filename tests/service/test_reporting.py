@@ -39,8 +39,8 @@ from hookd.intake.pipeline import Intake
 from hookd.observability.metrics import Metrics
 from hookd.sources.operator_events import EVERY_S, MOST_WAITING, OperatorEventPublisher
 from hookd.store.sqlite import SqliteStore
-from tests.service.worker_stage import AheadClock
-from tests.store.builders import DEAD, claim_one, settle, to
+from tests.kit.builders import DEAD, claim_one, settle, to
+from tests.kit.worker import AheadClock
 
 OWN_ID = new_id(ID_PREFIX, now_ms=1, entropy=bytes(10))
 ALL = ("hookd.delivery dead", "hookd.webhook parked", "hookd.webhook resumed", "hookd.schedule missed")

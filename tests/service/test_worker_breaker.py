@@ -10,7 +10,7 @@ from hookd.delivery.circuit_breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerSt
 from hookd.delivery.lane import Parked
 from hookd.domain.deliveries import Claimed, ClaimRequest, GenerationRef, State
 from tests.e2e.recorder import Received, Recorder, status
-from tests.service.worker_stage import Stage, at_work
+from tests.kit.worker import Stage, at_work
 
 DELIVERIES = 60
 CONCURRENCY = 3

@@ -11,8 +11,8 @@ import pytest
 from hookd.domain.deliveries import State
 from hookd.domain.errors import StoreUnavailable
 from tests.e2e.recorder import Received, Recorder, status
-from tests.service.worker_stage import AheadClock, Stage, at_work
-from tests.store.builders import record
+from tests.kit.builders import record
+from tests.kit.worker import AheadClock, Stage, at_work
 
 HOUR_S = 3600.0
 YEAR_S = 365 * 86_400.0

@@ -9,8 +9,8 @@ import pytest
 
 from hookd.domain.deliveries import Claimed, ClaimRequest, Lease, Reason, State
 from tests.e2e.recorder import Received, Recorder, status
-from tests.service.worker_stage import Stage, at_work
-from tests.store.builders import LEASE_S, settle
+from tests.kit.builders import LEASE_S, settle
+from tests.kit.worker import Stage, at_work
 
 FAR_S = 3600.0
 

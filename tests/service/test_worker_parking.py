@@ -7,7 +7,7 @@ from hookd.delivery.lane import Parked
 from hookd.delivery.worker import LONGEST_NAP_S
 from hookd.domain.operator_events import WebhookParked, WebhookResumed
 from tests.e2e.recorder import Received, Recorder, status
-from tests.service.worker_stage import at_work
+from tests.kit.worker import at_work
 
 
 async def failing(_request: Received) -> bytes:

@@ -16,7 +16,7 @@ from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelive
 from hookd.domain.history import DeliveryFilter, LaneStats
 from hookd.domain.tracing import Trace
 from hookd.store.contract import Store
-from tests.store.builders import (
+from tests.kit.builders import (
     DEAD,
     DELIVERED,
     LEASE_S,

@@ -12,7 +12,7 @@ from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Event, NewDelivery, Submission
 from hookd.domain.history import DeliveryFilter, LaneStats
 from hookd.store.contract import Store
-from tests.store.builders import (
+from tests.kit.builders import (
     DEAD,
     DELIVERED,
     LEASE_S,

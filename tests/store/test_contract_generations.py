@@ -9,7 +9,7 @@ import pytest
 from hookd.domain.deliveries import ClaimRequest, GenerationRef, Lease, Settlement
 from hookd.store.contract import Store
 from hookd.store.sqlite import SqliteStore
-from tests.store.builders import (
+from tests.kit.builders import (
     DEAD,
     DELIVERED,
     LEASE_S,

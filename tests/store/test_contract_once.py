@@ -9,7 +9,7 @@ from hookd.domain.errors import IdConflict, PendingLimitReached, TaskSpent
 from hookd.domain.events import Event, Kind, SpentMark, Submission
 from hookd.domain.history import DeliveryFilter
 from hookd.store.contract import Store
-from tests.store.builders import (
+from tests.kit.builders import (
     T0,
     claim,
     claim_one,

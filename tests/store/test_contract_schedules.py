@@ -1,7 +1,7 @@
 """The store's contract for watched schedules, over every store: no moment is lost or dealt with twice."""
 
 from hookd.store.contract import Store
-from tests.store.builders import T0
+from tests.kit.builders import T0
 from tests.store.conftest import OpenStore
 
 

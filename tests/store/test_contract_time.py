@@ -8,7 +8,7 @@ import pytest
 
 from hookd.domain.deliveries import State
 from hookd.store.contract import Store
-from tests.store.builders import T0, claim, claim_one, enqueue, record, retry_at, settle, to
+from tests.kit.builders import T0, claim, claim_one, enqueue, record, retry_at, settle, to
 from tests.store.conftest import OpenStore
 
 HOUR_S = 3600.0

@@ -15,8 +15,7 @@ from hookd.domain.deliveries import State
 from hookd.domain.errors import StoreUnavailable, TaskSpent
 from hookd.domain.history import DeliveryFilter
 from hookd.store.sqlite import SqliteStore, deep_check
-from tests.kit.tools import needs
-from tests.store.builders import (
+from tests.kit.builders import (
     DEAD,
     DELIVERED,
     RINGS_S,
@@ -33,6 +32,7 @@ from tests.store.builders import (
     to,
     triggered,
 )
+from tests.kit.tools import needs
 
 
 class Acknowledged:

@@ -9,7 +9,7 @@ import pytest
 from hookd.domain.errors import StoreUnavailable, StoreUnusable
 from hookd.store.sqlite import SqliteStore
 from hookd.store.sqlite.engine import Engine
-from tests.store.builders import enqueue, listed, to
+from tests.kit.builders import enqueue, listed, to
 from tests.store.test_crash import until_it_writes
 
 

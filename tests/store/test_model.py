@@ -18,7 +18,7 @@ from hookd.domain.errors import TaskSpent
 from hookd.domain.history import DeliveryFilter
 from hookd.store.contract import Store
 from hookd.store.sqlite import SqliteStore
-from tests.store.builders import (
+from tests.kit.builders import (
     DEAD,
     DELIVERED,
     T0,

@@ -24,7 +24,7 @@ from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.claim import NEXT_DUE
 from hookd.store.sqlite.lock import FileLock
 from hookd.store.sqlite.open import _connect, migrate, open_database, packaged_migrations, schema_version
-from tests.store.builders import RINGS_S, T0, claim, enqueue, facts, listed, once, record, settle, to
+from tests.kit.builders import RINGS_S, T0, claim, enqueue, facts, listed, once, record, settle, to
 
 PAGE = 4096
 

@@ -11,7 +11,7 @@ import pytest
 from hookd.domain.errors import StoreDamaged
 from hookd.store.sqlite import SqliteStore, deep_check
 from hookd.store.sqlite.wal_check import fault_in
-from tests.store.builders import enqueue, listed, to
+from tests.kit.builders import enqueue, listed, to
 
 FRAME = 24 + 4096
 HEADER = 32

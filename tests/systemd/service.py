@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tests.e2e.activated import Posters, post_once
+from tests.kit.activation import Posters, post_once
 from tests.systemd.machine import PREFIX, Machine, eventually
 
 CONFIG_PATH = "/etc/hookd/hookd.yaml"

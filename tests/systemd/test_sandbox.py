@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 
-from tests.e2e.activated import post_once
 from tests.e2e.recorder import Received, Recorder, status
-from tests.service.tls import Authority, server_context
+from tests.kit.activation import post_once
+from tests.kit.tls import Authority, server_context
 from tests.systemd.machine import eventually
 from tests.systemd.service import CONFIG, STRICT, TCP, Service
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.activated import post_once
 from tests.e2e.recorder import Recorder
+from tests.kit.activation import post_once
 from tests.systemd.machine import eventually
 from tests.systemd.service import CONFIG, SOCKET, STORE, TCP, MachinePosters, Service
 

@@ -12,7 +12,7 @@ from typing import Any
 from tests.chaos.backlog.stage import Stage
 from tests.chaos.backlog.starting import LOOKS, expect_memory
 from tests.chaos.proof import Findings
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 WAIT_MS = 100.0
 """How much longer the slowest event may take than the slowest while nothing is asked."""

@@ -12,7 +12,7 @@ from tests.bench.load import request_bytes
 from tests.chaos.backlog.stage import MIB, Stage
 from tests.chaos.backlog.traffic import live_event
 from tests.chaos.proof import Findings
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 START_S = 3.0
 RSS_MIB = 60.0

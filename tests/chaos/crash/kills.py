@@ -15,8 +15,8 @@ from typing import Any
 from tests.chaos.crash.books import GONE, LEASE_S, Books, listed, until_settled, write_config
 from tests.chaos.crash.deep import damage
 from tests.chaos.proof import Findings
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
+from tests.kit.daemon import DaemonProcess
 
 POSTERS = 8
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from tests.bench.load import request_bytes
 from tests.chaos.crash.books import write_config
 from tests.chaos.proof import Findings
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.kit.daemon import DaemonProcess
 
 READS = frozenset({"read", "readv", "recvfrom", "recvmsg"})
 WRITES = frozenset({"write", "writev", "sendto", "sendmsg"})

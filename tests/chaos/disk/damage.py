@@ -21,8 +21,8 @@ from typing import Any
 
 from tests.chaos.disk.stage import CONFIG, Disk, Load
 from tests.chaos.proof import Findings, Options
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.kit.daemon import DaemonProcess
 
 PAGE = 4096
 KINDS = {0x02: "interior index", 0x05: "interior table", 0x0A: "leaf index", 0x0D: "leaf table"}

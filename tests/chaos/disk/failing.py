@@ -24,8 +24,8 @@ from tests.chaos.disk.stage import (
     until,
 )
 from tests.chaos.proof import Findings, Options
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.kit.daemon import DaemonProcess
 
 
 @dataclass(frozen=True)

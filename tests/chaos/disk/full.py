@@ -17,8 +17,8 @@ from tests.chaos.disk.stage import (
     until,
 )
 from tests.chaos.proof import Findings, Options
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
+from tests.kit.daemon import DaemonProcess
 
 QUIET_AFTER_S = 0.5
 """Attempts that were claimed before the disk was full may still begin for so long."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.chaos.disk.stage import CONFIG
 from tests.chaos.proof import Findings, Options
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 CALLS = ("pwrite64", "fdatasync", "ftruncate", "unlink")
 APPLICATION_ID = 0x686F6F6B

@@ -11,8 +11,8 @@ from typing import Any
 
 from tests.chaos.disk.stage import CONFIG, Injection, Load, no_traceback, settled, storing_thread
 from tests.chaos.proof import Findings, Options
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
+from tests.kit.daemon import DaemonProcess
 
 LAG_S = 0.05
 ANSWERS_IN_S = 0.2

@@ -18,8 +18,8 @@ from typing import Any, Self
 import aiohttp
 
 from tests.chaos.proof import Findings
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.kit.daemon import DaemonProcess
 
 CONFIG = """
 daemon: {{listen: [{{unix: h.sock}}], store: {store}, log: {{level: warning, format: json}}}}

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from tests.chaos.intake.scene import EVENT, Scene, judge_log, scene, wrong_refusal
 from tests.chaos.proof import Findings, Options
-from tests.service.listener.wire import Answered, Client
+from tests.kit.http_client import Answered, Client
 
 _POST = b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 _JSON = b'{"type":"vm","event":"on"}'

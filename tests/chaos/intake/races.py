@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.chaos.intake.scene import EVENT, Scene, judge_log, post, scene
 from tests.chaos.proof import Findings, Options
-from tests.service.listener.wire import Answered
+from tests.kit.http_client import Answered
 
 SLOW_SYNC = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync",
              "-e", "inject=fdatasync,fsync:delay_enter=100000", "-p")  # fmt: skip

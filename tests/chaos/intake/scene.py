@@ -15,9 +15,9 @@ from typing import Any
 
 from tests.bench.nginx import free_port
 from tests.chaos.proof import Findings
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
-from tests.service.listener.wire import Answered, Client
+from tests.kit.daemon import DaemonProcess
+from tests.kit.http_client import Answered, Client
 
 EVENT = {"type": "vm", "event": "on"}
 

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, suppress
 
 from tests.chaos.intake.scene import EVENT, Scene, get, judge_log, post, quantile, scene
 from tests.chaos.proof import Findings, Options
-from tests.service.listener.wire import Client
+from tests.kit.http_client import Client
 
 HEAD_S = 10.0
 """How long a head may take (spec 14); a sweep looks once a second."""

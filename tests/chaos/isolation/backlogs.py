@@ -12,7 +12,7 @@ from typing import Any
 from tests.chaos.isolation import load
 from tests.chaos.isolation.load import Line, Poster, Receivers, Request
 from tests.chaos.proof import Findings, Options
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 FAILING = [f"missing{n}" for n in range(5)] + [f"down{n}" for n in range(5)]
 BATCH = 500

@@ -12,7 +12,7 @@ from typing import Any
 from tests.chaos.isolation import load
 from tests.chaos.isolation.load import Poster, Receivers
 from tests.chaos.proof import Findings, Options
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 HEALTHY = [f"h{n}" for n in range(100)]
 HANGING = [f"x{n}" for n in range(100)]

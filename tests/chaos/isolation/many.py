@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.chaos.isolation import load
 from tests.chaos.isolation.load import Poster, Receivers
 from tests.chaos.proof import Findings, Options
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 FEW = [f"h{n}" for n in range(20)]
 BATCH = 200

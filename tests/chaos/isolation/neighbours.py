@@ -12,7 +12,7 @@ from tests.bench.nginx import free_port
 from tests.chaos.isolation import load
 from tests.chaos.isolation.load import Behaviour, BlackHole, Line, Poster, Receivers, Request
 from tests.chaos.proof import Findings, Options
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 HEALTHY = [f"h{n}" for n in range(19)]
 SPARE = "spare"  # the twentieth, while none misbehaves

@@ -18,7 +18,7 @@ from tests.chaos.isolation import load
 from tests.chaos.isolation.load import Line, Request
 from tests.chaos.isolation.scene import Answering, Scene
 from tests.chaos.proof import Findings, Options
-from tests.conformance.clock import library
+from tests.kit.wall_clock import library
 
 PACE = 60
 PAUSES_S = (30, 60, 120, 240, 480, 600, 600)

@@ -12,7 +12,7 @@ from typing import Any, Self
 from tests.chaos.isolation import load
 from tests.chaos.isolation.load import Behaviour, Line, Poster, Receivers, Request
 from tests.chaos.proof import Findings
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 Json = dict[str, Any]
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers.stage import Record, Stage, receiver_of, webhook
-from tests.service.receivers import Exchange, Script, answer, raw, response
+from tests.kit.receiver import Exchange, Script, answer, raw, response
 
 KEPT = 4096
 

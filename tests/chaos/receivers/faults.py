@@ -23,7 +23,7 @@ from tests.chaos.receivers.stage import (
     webhook,
 )
 from tests.chaos.receivers.statuses import CLOSED, LATE, NOT_HTTP, Case, failed
-from tests.service.receivers import Receiver, Script, close, endless, hang, raw, reset, response
+from tests.kit.receiver import Receiver, Script, close, endless, hang, raw, reset, response
 
 OK = b"HTTP/1.1 200 OK\r\n"
 NO = b"HTTP/1.1 500 No\r\n"

@@ -17,7 +17,7 @@ from typing import Self
 
 from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers.stage import TIMEOUT_S, Record, Stage, Wanted, judge, threads, webhook
-from tests.service.receivers import Receiver, answer
+from tests.kit.receiver import Receiver, answer
 
 DEAD = 50
 HEALTHY_S = 1.0

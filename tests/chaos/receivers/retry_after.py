@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers.stage import Record, Stage, receiver_of, webhook
-from tests.service.receivers import Exchange, Script, answer, response
+from tests.kit.receiver import Exchange, Script, answer, response
 
 DAY_S = 86_400.0
 STEP_S = 60.0

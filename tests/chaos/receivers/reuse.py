@@ -16,7 +16,7 @@ from typing import cast
 
 from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers.stage import Stage, webhook
-from tests.service.receivers import response
+from tests.kit.receiver import response
 
 LANES = 20
 

@@ -9,8 +9,8 @@ from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers.faults import RESET, TEN_GIB
 from tests.chaos.receivers.stage import PLACE, TIMEOUT_S, Door, Serve, Stage, Wanted, judge, webhook
 from tests.chaos.receivers.statuses import CLOSED, LATE, NOT_HTTP
-from tests.service.receivers import Receiver, Script, answer, endless, hang, raw, reset
-from tests.service.tls import Authority, Pair, self_signed, server_context
+from tests.kit.receiver import Receiver, Script, answer, endless, hang, raw, reset
+from tests.kit.tls import Authority, Pair, self_signed, server_context
 
 HOST = "127.0.0.1"
 LATE_HANDSHAKE = f"timed out after {TIMEOUT_S} s in the TLS handshake"

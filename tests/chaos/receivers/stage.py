@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.chaos.proof import Findings
-from tests.e2e.daemon_process import DaemonProcess
-from tests.service.receivers import Exchange, Receiver, Script
+from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Exchange, Receiver, Script
 
 TIMEOUT_S = 3
 """The shortest time that a webhook may have (spec 1)."""

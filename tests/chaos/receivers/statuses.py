@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers.stage import PLACE, Stage, Wanted, judge, receiver_of, webhook
-from tests.service.receivers import Script, endless, raw, response
+from tests.kit.receiver import Script, endless, raw, response
 
 RETRIES = 1
 

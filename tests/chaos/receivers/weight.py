@@ -14,8 +14,8 @@ from pathlib import Path
 from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers import faults
 from tests.chaos.receivers.stage import MARGIN_S, TIMEOUT_S, Stage, forget_peak, memory_kib, threads, webhook
-from tests.service.receivers import Exchange, Receiver, Script, answer, endless, raw, response
-from tests.service.tls import Authority, server_context
+from tests.kit.receiver import Exchange, Receiver, Script, answer, endless, raw, response
+from tests.kit.tls import Authority, server_context
 
 SLOT_KIB = 2048
 """How much an attempt under way may cost, whatever its receiver does."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.proof import Findings, Options
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Received, Recorder, status
+from tests.kit.daemon import DaemonProcess
 
 SEATS = 200
 ENOUGH = 180

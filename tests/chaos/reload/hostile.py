@@ -14,7 +14,7 @@ from typing import Any
 from tests.chaos.proof import Findings, Options
 from tests.chaos.reload.bombs import FILES, SHORT
 from tests.chaos.reload.lag import Watcher
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 VERDICT_S = 10.0
 LAG_MS = 50.0

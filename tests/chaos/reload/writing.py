@@ -21,8 +21,8 @@ from typing import Any
 from tests.chaos.proof import Findings, Options
 from tests.chaos.reload.generations import BEARABLE_S, Files, Generations, Pen, Place
 from tests.chaos.reload.writers import BREAKERS, OF_MANY_FILES, WRITERS, Writer
-from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.recorder import Recorder
+from tests.kit.daemon import DaemonProcess
 
 SOON_S = 12.0
 """The last state is in force this long after its writer ended; usually it is a little more than a second."""

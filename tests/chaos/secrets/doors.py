@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.bench.nginx import free_port
 from tests.chaos.proof import Findings, Options
-from tests.conformance.stand import Stand
+from tests.kit.stage import Stand
 
 TOKEN = "the-token-of-this-listener"
 BODY = b'{"type": "door", "event": "opened"}'

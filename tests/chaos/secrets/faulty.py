@@ -7,7 +7,7 @@ import asyncio
 import json
 from typing import Protocol
 
-from tests.conformance.stand import Stand
+from tests.kit.stage import Stand
 
 FAULTS = {
     "userinfo": "url: 'http://user:CANARY@localhost/'",

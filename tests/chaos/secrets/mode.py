@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.proof import Findings, Options
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 NOBODY = 65534
 MODES = (0o600, 0o660)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.proof import Findings, Options
-from tests.conformance.stand import Stand
+from tests.kit.stage import Stand
 
 PORT = 8080
 FORBIDDEN = ("169.254.169.254", "169.254.0.1", "100.100.100.200", "168.63.129.16", "192.0.0.192")

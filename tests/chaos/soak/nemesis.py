@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.chaos.soak import power
 from tests.chaos.soak.books import Fault
 from tests.chaos.soak.site import TIMEOUT_S, WEBHOOKS, Site, can_mount
-from tests.conformance.clock import installed
+from tests.kit.wall_clock import installed
 
 Action = Callable[[Site, random.Random], Awaitable[None]]
 

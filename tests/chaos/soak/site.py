@@ -20,8 +20,8 @@ from typing import Any
 
 from tests.chaos.soak.books import Books, Fault
 from tests.chaos.soak.receivers import Receiver
-from tests.conformance.clock import WallClock, installed
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
+from tests.kit.wall_clock import WallClock, installed
 
 DISK_MIB = 256
 WEBHOOKS = ("a", "b", "few", "gone")

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.proof import Findings
-from tests.conformance.clock import TimedStand
 from tests.e2e.recorder import Received, status
+from tests.kit.wall_clock import TimedStand
 
 CONCURRENCY = 4
 RATE = 10

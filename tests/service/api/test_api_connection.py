@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hookd.domain.definitions import HttpListen
+from tests.kit.tls import Authority
 from tests.service.api.conftest import Serving
 from tests.service.api.served import HEAD, LARGE, get, post
-from tests.service.tls import Authority
 
 TCP = HttpListen("127.0.0.1", 0)
 CHUNKED = get("/body", "Transfer-Encoding: chunked", method="POST")

@@ -14,7 +14,7 @@ from hookd.server.messages import Request, Response
 from hookd.server.problems import answer
 from hookd.server.router import Router
 from hookd.server.sockets import Listeners
-from tests.service.listener.wire import Client
+from tests.kit.http_client import Client
 
 BIG = b"x" * (8 * 1024 * 1024)
 

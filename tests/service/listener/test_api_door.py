@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from hookd.domain.definitions import HttpListen, Secret, UnixListen
+from tests.kit.http_client import post
 from tests.service.listener.conftest import Open
-from tests.service.listener.wire import post
 
 TOKENS = (Secret("one"), Secret("zwei-ü"))
 

@@ -10,7 +10,7 @@ import pytest
 
 from hookd.delivery.http.redaction import EXCERPT_BYTES, Redactor
 from hookd.domain.definitions import Secret, Signing, WebhookDef
-from tests.service.receivers import Exchange, Receiver, response
+from tests.kit.receiver import Exchange, Receiver, response
 from tests.service.send.attempts import Attempts
 
 BASIC = base64.b64encode("user:p/ss wörd".encode()).decode()

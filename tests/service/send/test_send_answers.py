@@ -10,7 +10,7 @@ import pytest
 
 from hookd.domain.definitions import Method
 from hookd.domain.deliveries import Reason
-from tests.service.receivers import Receiver, Script, answer, close, endless, hang, raw, reset, response
+from tests.kit.receiver import Receiver, Script, answer, close, endless, hang, raw, reset, response
 from tests.service.send.attempts import Attempts
 
 OK_HEAD = b"HTTP/1.1 200 OK\r\n"

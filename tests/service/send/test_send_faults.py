@@ -16,7 +16,7 @@ from hookd.delivery.http.failures import is_local_lack
 from hookd.delivery.http.resolver import ThreadResolver
 from hookd.domain.definitions import Secret, Tls
 from hookd.domain.deliveries import Reason
-from tests.service.receivers import Receiver
+from tests.kit.receiver import Receiver
 from tests.service.send.attempts import Attempts, until, webhook
 
 Infos = list[tuple[Any, ...]]

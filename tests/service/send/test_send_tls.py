@@ -11,9 +11,9 @@ import pytest
 
 from hookd.domain.definitions import Tls, WebhookDef
 from hookd.domain.deliveries import Reason
-from tests.service.receivers import Receiver
+from tests.kit.receiver import Receiver
+from tests.kit.tls import Authority, Pair, encrypted, refusing, self_signed, server_context
 from tests.service.send.attempts import Attempts, webhook
-from tests.service.tls import Authority, Pair, encrypted, refusing, self_signed, server_context
 
 HOST = "127.0.0.1"
 

@@ -8,7 +8,7 @@ import pytest
 from hookd import __version__
 from hookd.domain.definitions import Method, Secret
 from hookd.domain.deliveries import Reason
-from tests.service.receivers import Exchange, Receiver, Script, answer, close, hang, raw, reset, response
+from tests.kit.receiver import Exchange, Receiver, Script, answer, close, hang, raw, reset, response
 from tests.service.send.attempts import BODY, Attempts, until, webhook
 
 JSON = ("Content-Type", Secret("application/json"))

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.e2e.daemon_process import DaemonProcess, Notifications
 from tests.e2e.recorder import Received, Recorder
+from tests.kit.daemon import DaemonProcess, Notifications
 
 DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, log: {format: json, level: debug}}\n"
 

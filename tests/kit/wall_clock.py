@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import pytest
 
-from tests.conformance.stand import Stand
+from tests.kit.stage import Stand
 
 _PLACES = ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/lib64/faketime", "/usr/local/lib/faketime")
 _SHARED = Path("/dev/shm")

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Self
 
-from tests.e2e.daemon_process import DaemonProcess
+from tests.kit.daemon import DaemonProcess
 
 _PASS = """
 import os, sys

@@ -20,7 +20,7 @@ from hookd.domain.history import DeliveryRecord
 from hookd.domain.operator_events import OperatorEvent
 from hookd.observability.metrics import Metrics
 from hookd.store.sqlite import SqliteStore
-from tests.store.builders import record, to
+from tests.kit.builders import record, to
 
 
 class AheadClock(Clock):
