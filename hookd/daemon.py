@@ -21,7 +21,7 @@ import uvloop
 
 from hookd import __version__
 from hookd import config as configuration
-from hookd.api.admin import OperatorRoutes
+from hookd.api.admin import AdminRoutes
 from hookd.api.events import EventRoutes
 from hookd.api.services import Services
 from hookd.api.tail import TailRoutes
@@ -209,7 +209,7 @@ class Daemon:
             spool=spool.state,
             started_at=self._clock.now(),
         )
-        listeners = Listeners(_routes(services), self._clock)
+        listeners = Listeners(_routes(services), self._clock, f"hookd/{__version__}")
         self._current_config.on_swap(self._logging_changed)
         await self._open_listeners(listeners, listening)  # before the group, which would wrap its refusal
         async with asyncio.TaskGroup() as group:
@@ -235,8 +235,8 @@ class Daemon:
                 publishing.cancel()
                 raise
             self._notify.stopping()
-            if listeners.outlive:  # clients count on them: events are taken in to the end
-                listeners.end_each()
+            if listeners.socket_activated:  # clients count on them: events are taken in to the end
+                listeners.disable_keep_alive()
             else:
                 services.stopping = True
             for task in background:
@@ -340,6 +340,6 @@ def _applied(generation: Generation, verdict: ReloadResult) -> ConfigApplied:
 def _routes(services: Services) -> Router:
     router = Router()
     EventRoutes(services).register(router)
-    OperatorRoutes(services).register(router)
+    AdminRoutes(services).register(router)
     TailRoutes(services).register(router)
     return router

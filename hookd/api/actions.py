@@ -17,11 +17,11 @@ from hookd.intake.validation import escaped
 from hookd.observability import log
 from hookd.rules import templates
 from hookd.server.messages import Request, Response
-from hookd.server.problems import Problem, answer, unavailable
+from hookd.server.problems import Problem, json_response, unavailable
 from hookd.server.router import Router
 
 
-class ByHandRoutes:
+class ActionRoutes:
     """Every `POST` that changes what happens to deliveries, webhooks and spent tasks."""
 
     def __init__(self, services: Services) -> None:
@@ -53,7 +53,7 @@ class ByHandRoutes:
             )
         retried = await queries.delivery(services, delivery_id)
         log.info("delivery.retried", **_about(retried), before=before)
-        return answer(retried)
+        return json_response(retried)
 
     async def cancel(self, request: Request, variables: Mapping[str, str]) -> Response:
         """End one delivery that waits."""
@@ -67,7 +67,7 @@ class ByHandRoutes:
         cancelled = await queries.delivery(services, delivery_id)
         services.metrics.lane(cancelled["webhook"]).delivery(State.CANCELLED)
         log.info("delivery.cancelled", **_about(cancelled))
-        return answer(cancelled)
+        return json_response(cancelled)
 
     async def retry_matching(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """Make every delivery due that matches a filter, or count them."""
@@ -85,7 +85,7 @@ class ByHandRoutes:
             ) from None
         if not order.dry_run:
             log.info("deliveries.retried", matched=matched, retried=retried, state=order.where.state)
-        return answer({"matched": matched, "retried": retried})
+        return json_response({"matched": matched, "retried": retried})
 
     async def pause(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Park a webhook until it is resumed."""
@@ -95,7 +95,7 @@ class ByHandRoutes:
         if name not in (await services.store.backlog()).paused:
             await services.store.pause(name, now=services.clock.now())
             log.info("webhook.paused", webhook=name)
-        return answer(await queries.lane(services, name))
+        return json_response(await queries.lane(services, name))
 
     async def resume(self, request: Request, variables: Mapping[str, str]) -> Response:
         """End a pause, also of a webhook that has left the configuration meanwhile."""
@@ -104,7 +104,7 @@ class ByHandRoutes:
         await self._require_webhook(name)
         if await services.store.resume(name):
             log.info("webhook.unpaused", webhook=name)
-        return answer(await queries.lane(services, name))
+        return json_response(await queries.lane(services, name))
 
     async def send(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Send a message to a webhook, without a task: a test through the real path."""
@@ -117,7 +117,7 @@ class ByHandRoutes:
             raise unknown("webhook", name, generation.config.webhooks)
         template = _template(await optional_json(request, self._size_limit), webhook)
         receipt = await services.intake.send(webhook, template, generation, trace_of(request))
-        return answer(views.receipt(receipt), 202)
+        return json_response(views.receipt(receipt), 202)
 
     async def rearm(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Let a task that has run once and for all run once more: the definition in force (spec 13)."""
@@ -134,7 +134,7 @@ class ByHandRoutes:
         rearmed = await self._services.store.rearm(name, task.digest)
         if rearmed:
             log.info("task.rearmed", task=name)
-        return answer({"task": name, "rearmed": rearmed})
+        return json_response({"task": name, "rearmed": rearmed})
 
     @property
     def _size_limit(self) -> int:

@@ -11,7 +11,7 @@ from functools import cache
 
 from hookd import __version__
 from hookd.api import filters, openapi, queries, views
-from hookd.api.actions import ByHandRoutes, expect_no_fields
+from hookd.api.actions import ActionRoutes, expect_no_fields
 from hookd.api.services import Services
 from hookd.delivery.circuit_breaker import BreakerState
 from hookd.delivery.lane import LaneState
@@ -20,12 +20,12 @@ from hookd.domain.errors import Fault, StoreUnavailable
 from hookd.domain.history import LaneStats
 from hookd.observability.metrics import CONTENT_TYPE, LaneGauges
 from hookd.server.messages import Request, Response
-from hookd.server.problems import Problem, answer, unavailable
+from hookd.server.problems import Problem, json_response, unavailable
 from hookd.server.query import bad_query
-from hookd.server.router import RouteHandler, Router
+from hookd.server.router import RouteFunction, Router
 
 
-class OperatorRoutes:
+class AdminRoutes:
     """Everything below `/v1` but the intake, and the probes."""
 
     def __init__(self, services: Services) -> None:
@@ -44,7 +44,7 @@ class OperatorRoutes:
             "/v1/status": self.status,
         }.items():
             router.add("GET", pattern, route)
-        for_monitors: dict[str, RouteHandler] = {  # which add parameters of their own
+        for_monitors: dict[str, RouteFunction] = {  # which add parameters of their own
             "/healthz": self.healthz,
             "/readyz": self.readyz,
             "/metrics": self.metrics,
@@ -54,7 +54,7 @@ class OperatorRoutes:
             router.add("GET", pattern, unasked, None)
         router.add("POST", "/v1/reload", self.reload)
         router.add("POST", "/v1/config/diff", self.diff)
-        ByHandRoutes(self._services).register(router)
+        ActionRoutes(self._services).register(router)
 
     async def deliveries(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """List deliveries, newest first."""
@@ -67,11 +67,11 @@ class OperatorRoutes:
             raise _foreign_cursor() from None
         lanes = await queries.worker_lanes(services)
         listed = [views.delivery(record, lanes) for record in page.items]
-        return answer({"deliveries": listed, "cursor": page.cursor})
+        return json_response({"deliveries": listed, "cursor": page.cursor})
 
     async def delivery(self, _request: Request, variables: Mapping[str, str]) -> Response:
         """One delivery with its attempts."""
-        return answer(await queries.delivery(self._services, variables["id"]))
+        return json_response(await queries.delivery(self._services, variables["id"]))
 
     async def events(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """List kept events, newest first."""
@@ -81,27 +81,27 @@ class OperatorRoutes:
             page = await self._services.store.events(limit=limit, cursor=query.get("cursor"))
         except ValueError:
             raise _foreign_cursor() from None
-        return answer({"events": [views.event(r) for r in page.items], "cursor": page.cursor})
+        return json_response({"events": [views.event(r) for r in page.items], "cursor": page.cursor})
 
     async def event(self, _request: Request, variables: Mapping[str, str]) -> Response:
         """One kept event."""
         record = await self._services.store.event(variables["id"])
         if record is None:
             raise Problem(404, f"there is no event {variables['id']!r}")
-        return answer(views.event(record))
+        return json_response(views.event(record))
 
     async def webhooks(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """Every webhook with the state of its lane."""
-        return answer({"webhooks": await queries.lanes(self._services)})
+        return json_response({"webhooks": await queries.lanes(self._services)})
 
     async def config(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The configuration in force."""
-        return answer(views.configuration(self._services.current_config.generation))
+        return json_response(views.configuration(self._services.current_config.generation))
 
     async def names(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The names of the configuration in force alone: what a shell completes while somebody types."""
         config = self._services.current_config.generation.config
-        return answer(
+        return json_response(
             {
                 "webhooks": list(config.webhooks),
                 "tasks": list(config.tasks),
@@ -114,7 +114,7 @@ class OperatorRoutes:
         services = self._services
         generation, last, now = services.current_config.generation, services.reload.last, services.clock.now()
         totals, described = await services.store.totals(), await services.store.describe()
-        return answer(
+        return json_response(
             {
                 "version": __version__,
                 "pid": os.getpid(),
@@ -157,7 +157,7 @@ class OperatorRoutes:
                 faults=[Fault("", fault) for fault in verdict.faults],
             )
         generation = self._services.current_config.generation
-        return answer(
+        return json_response(
             {
                 **asdict(generation.ref),
                 "changes": views.changes(verdict.changes),
@@ -169,11 +169,11 @@ class OperatorRoutes:
         """Compare the configuration on disk with the one in force; nothing is changed (spec 8)."""
         await expect_no_fields(request, self._services.current_config.generation.config.daemon.event_size)
         comparison = await self._services.reload.compare_with_disk()
-        return answer(views.comparison(comparison, await self._services.store.lanes()))
+        return json_response(views.comparison(comparison, await self._services.store.lanes()))
 
     async def healthz(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """Whether the process serves requests at all."""
-        return answer({"status": "ok"})
+        return json_response({"status": "ok"})
 
     async def readyz(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """Whether events would be taken in now."""
@@ -183,7 +183,7 @@ class OperatorRoutes:
             await self._services.store.probe()
         except StoreUnavailable as exc:
             raise unavailable(f"the store cannot write now: {exc}") from None
-        return answer({"status": "ok"})
+        return json_response({"status": "ok"})
 
     async def metrics(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The Prometheus exposition."""
@@ -200,7 +200,7 @@ class OperatorRoutes:
 
 @cache
 def _described(guarded: bool) -> Response:
-    return answer(openapi.document(guarded=guarded))
+    return json_response(openapi.document(guarded=guarded))
 
 
 def _gauges(state: LaneState, stats: LaneStats | None, now: float) -> LaneGauges:

@@ -15,13 +15,18 @@ from hookd.domain.events import Event
 from hookd.domain.text import near
 from hookd.domain.tracing import Trace, read_trace
 from hookd.server import body
-from hookd.server.memory_budget import PER_EVENT, BudgetExceeded
-from hookd.server.messages import Request, Response
-from hookd.server.problems import Problem, answer, unavailable
+from hookd.server.memory_budget import BudgetExceeded
+from hookd.server.messages import JSON_TYPE, Request, Response
+from hookd.server.problems import Problem, json_response, unavailable
 from hookd.server.router import Router
 
-TAKEN = (body.JSON, body.NDJSON, body.CLOUDEVENT, body.CLOUDEVENTS)
+CLOUDEVENT = "application/cloudevents+json"
+CLOUDEVENTS = "application/cloudevents-batch+json"
+TAKEN = (JSON_TYPE, body.NDJSON, CLOUDEVENT, CLOUDEVENTS)
 """The content types that events come in; besides, any with the headers of a CloudEvent."""
+
+PER_EVENT = 1024
+"""Bytes that an event with its deliveries takes in memory until it is stored, about."""
 
 
 class EventRoutes:
@@ -45,7 +50,7 @@ class EventRoutes:
         generation = services.current_config.generation
         try:
             events, batch = await self._events(request, generation.config.daemon.event_size)
-            request.share.hold(PER_EVENT * len(events))
+            request.reservation.hold(PER_EVENT * len(events))
         except (EventRejected, Problem) as exc:
             (self._unavailable if exc.status == 503 else self._rejected).inc()
             raise
@@ -61,8 +66,8 @@ class EventRoutes:
             ) from None
         status = 200 if all(receipt.duplicate for receipt in receipts) else 202
         if batch:
-            return answer({"events": [views.receipt(receipt) for receipt in receipts]}, status)
-        return answer(views.receipt(receipts[0]), status)
+            return json_response({"events": [views.receipt(receipt) for receipt in receipts]}, status)
+        return json_response(views.receipt(receipts[0]), status)
 
     async def _events(self, request: Request, limit: int) -> tuple[list[Event], bool]:
         """The events of a request, and whether they are a batch."""
@@ -78,7 +83,7 @@ class EventRoutes:
         if kind == _BINARY:
             headers, given = request.headers.items(), request.headers.get("Content-Type")
             return [intake.decode_binary(headers, given or None, raw, types=types)], False
-        if kind in (body.CLOUDEVENT, body.CLOUDEVENTS):
+        if kind in (CLOUDEVENT, CLOUDEVENTS):
             try:
                 return _structured(kind, raw, types)
             except EventRejected as refusal:
@@ -101,12 +106,12 @@ class EventRoutes:
             raise unknown("task", variables["name"], generation.config.tasks)
         obj, data = intake.decode_trigger(await optional_json(request, generation.config.daemon.event_size))
         receipt = await services.intake.trigger(task, obj, data, generation, trace_of(request))
-        return answer(views.receipt(receipt), 202)
+        return json_response(views.receipt(receipt), 202)
 
 
 def _structured(kind: str, raw: bytes, types: intake.Types) -> tuple[list[Event], bool]:
     value = intake.parse_json(raw)
-    if kind == body.CLOUDEVENTS:
+    if kind == CLOUDEVENTS:
         return intake.decode_cloudevents(value, types=types), True
     return [intake.decode_cloudevent(value, types=types)], False
 
@@ -174,8 +179,8 @@ async def optional_json(request: Request, limit: int) -> Any:
     raw = await body.read(request, limit)
     if not raw:
         return {}
-    if kind != body.JSON:
-        raise Problem(415, f"the Content-Type must be {body.JSON}")
+    if kind != JSON_TYPE:
+        raise Problem(415, f"the Content-Type must be {JSON_TYPE}")
     return intake.parse_json(raw)
 
 

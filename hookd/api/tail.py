@@ -103,7 +103,7 @@ class TailRoutes:
             raise unavailable("hookd is stopping" if feed.closed else f"{MOST_READERS} are following already")
         began = {"started_at": views.instant(self._services.started_at)}
         lines = _lines(feed, after, began, wanted)
-        return Response(200, content_type=NDJSON, headers=_FRESH, pieces=lines)
+        return Response(200, content_type=NDJSON, headers=_FRESH, stream=lines)
 
 
 def _after(cursor: str | None, feed: LogTail) -> int:

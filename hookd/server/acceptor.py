@@ -20,9 +20,9 @@ AT_ONCE = 512
 """Connections accepted in one turn of the loop; a flood of them keeps nothing else waiting for long, nor itself."""
 
 PAUSE_S = 1.0
-"""How long nothing is accepted where descriptors or memory lack (seconds)."""
+"""How long nothing is accepted where there are no descriptors or no memory (seconds)."""
 
-_LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Acceptor:
@@ -30,16 +30,16 @@ class Acceptor:
 
     Args:
         sock: listening and not blocking.
-        make: makes the protocol of a connection.
-        lacking: called when a connection waits for which there is no descriptor; may set one free.
+        protocol_factory: makes the protocol of a connection.
+        on_shortage: called when a connection waits for which there is no descriptor; may set one free.
         tls: where the listener speaks TLS; `handshake_s` and `shutdown_s` bound its begin and end.
     """
 
     def __init__(
         self,
         sock: socket.socket,
-        make: Callable[[], asyncio.BaseProtocol],
-        lacking: Callable[[], None],
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        on_shortage: Callable[[], None],
         *,
         tls: ssl.SSLContext | None = None,
         handshake_s: float | None = None,
@@ -47,12 +47,12 @@ class Acceptor:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
-        self._make = make
-        self._lacking = lacking
+        self._protocol_factory = protocol_factory
+        self._on_shortage = on_shortage
         self._tls = tls
         self._handshake_s = handshake_s if tls else None
         self._shutdown_s = shutdown_s if tls else None
-        self._beginning: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._short = False
 
@@ -62,18 +62,18 @@ class Acceptor:
 
     def close(self) -> None:
         """Accept no more; connections whose TLS handshake is under way are dropped."""
-        self._leave()
-        for task in self._beginning:
+        self._stop_accepting()
+        for task in self._handshakes:
             task.cancel()
 
-    async def retire(self, patience_s: float) -> None:
-        """Accept no more, but let what was accepted begin, for `patience_s` seconds at most."""
-        self._leave()
-        if self._beginning:
-            await asyncio.wait(self._beginning, timeout=patience_s)
+    async def drain(self, patience_s: float) -> None:
+        """Accept no more, but finish the handshakes under way, for `patience_s` seconds at most."""
+        self._stop_accepting()
+        if self._handshakes:
+            await asyncio.wait(self._handshakes, timeout=patience_s)
         self.close()
 
-    def _leave(self) -> None:
+    def _stop_accepting(self) -> None:
         if self._sock.fileno() < 0:
             return
         if self._pause is not None:
@@ -90,22 +90,22 @@ class Acceptor:
             except ConnectionAbortedError:
                 continue
             except OSError as exc:
-                self._rest(exc)
+                self._pause_accepting(exc)
                 return
             self._short = False
             sock.setblocking(False)
             task = self._loop.create_task(self._begin(sock))
-            self._beginning.add(task)
-            task.add_done_callback(self._beginning.discard)
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
 
-    def _rest(self, exc: OSError) -> None:
-        """Leave those who wait in the kernel for a while; the log hears of it once."""
-        if exc.errno not in _LACKS:
+    def _pause_accepting(self, exc: OSError) -> None:
+        """Leave newcomers in the kernel's queue for a while; it is logged once."""
+        if exc.errno not in _SHORTAGES:
             log.error("listener.failed", error=str(exc))
         elif not self._short:
             self._short = True
             log.error("listener.short", error=str(exc.strerror), detail="new connections wait")
-        self._lacking()
+        self._on_shortage()
         self._loop.remove_reader(self._sock)
         self._pause = self._loop.call_later(PAUSE_S, self._resume)
 
@@ -116,7 +116,7 @@ class Acceptor:
     async def _begin(self, sock: socket.socket) -> None:
         with suppress(OSError):  # gone before it began, or no TLS
             await self._loop.connect_accepted_socket(
-                self._make,
+                self._protocol_factory,
                 sock,
                 ssl=self._tls,
                 ssl_handshake_timeout=self._handshake_s,

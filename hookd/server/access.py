@@ -16,21 +16,21 @@ from hookd.server.problems import Problem
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """What one listener demands.
+    """What one listener demands of a request.
 
     Attributes:
         tokens: bearer tokens, one of which a request must carry; none: no token is asked for.
-        hosts: good Host values besides the address itself and `localhost`, lower case.
+        allowed_hosts: good Host values besides the address itself and `localhost`, lower case.
         tls: the listener itself speaks TLS.
-        any_host: on a Unix socket, which no web page can reach, the Host means nothing.
-        own: the host that is listened on, lower case.
+        any_host: no Host is looked at: on a Unix socket, which no web page can reach, it means nothing.
+        listen_host: the host that is listened on, lower case.
     """
 
     tokens: tuple[bytes, ...] = ()
-    hosts: frozenset[str] = frozenset()
+    allowed_hosts: frozenset[str] = frozenset()
     tls: bool = False
     any_host: bool = False
-    own: str = ""
+    listen_host: str = ""
 
     @classmethod
     def of(cls, listen: UnixListen | HttpListen) -> "AccessPolicy":
@@ -39,9 +39,9 @@ class AccessPolicy:
             return cls(any_host=True)
         return cls(
             tokens=tuple(token.value.encode() for token in listen.tokens),
-            hosts=frozenset(host.lower() for host in (*listen.allowed_hosts, listen.host)),
+            allowed_hosts=frozenset(host.lower() for host in (*listen.allowed_hosts, listen.host)),
             tls=listen.cert is not None,
-            own=listen.host.lower(),
+            listen_host=listen.host.lower(),
         )
 
     def check(self, request: Request) -> None:
@@ -69,7 +69,7 @@ class AccessPolicy:
         if len(given) != 1:
             return False
         host = given[0].strip().lower()
-        return host in self.hosts or self._is_own(_without_port(host), request)
+        return host in self.allowed_hosts or self._is_local(_without_port(host), request)
 
     def _good_origin(self, origin: str, request: Request) -> bool:
         """Only pages that came from this very address may ask: same scheme, host and port (the Host is good by now).
@@ -83,13 +83,13 @@ class AccessPolicy:
     def _schemes(self, host: str) -> tuple[str, ...]:
         if self.tls:
             return ("https",)
-        behind_proxy = {host, _without_port(host)} & (self.hosts - {self.own})
+        behind_proxy = {host, _without_port(host)} & (self.allowed_hosts - {self.listen_host})
         return ("http", "https") if behind_proxy else ("http",)
 
-    def _is_own(self, name: str, request: Request) -> bool:
-        if name == "localhost" or name in self.hosts:
+    def _is_local(self, name: str, request: Request) -> bool:
+        if name == "localhost" or name in self.allowed_hosts:
             return True
-        return name.strip("[]") == request.own_host()
+        return name.strip("[]") == request.local_address()
 
     def _good_token(self, given: Sequence[str]) -> bool:
         if len(given) != 1:

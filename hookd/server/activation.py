@@ -95,14 +95,14 @@ def listen_targets(
     Raises:
         SocketsUnfit: a passed TCP socket has no entry.
     """
-    left = list(passed)
-    found = []
+    unused = list(passed)
+    targets = []
     for entry in listen:
-        fits = next((each for each in left if _stands_for(each, entry)), None)
+        fits = next((each for each in unused if _stands_for(each, entry)), None)
         if fits is not None:
-            left.remove(fits)
-        found.append(ListenTarget(entry, fits))
-    return found + [_without_entry(each, listen) for each in left]
+            unused.remove(fits)
+        targets.append(ListenTarget(entry, fits))
+    return targets + [_without_entry(each, listen) for each in unused]
 
 
 def _stands_for(passed: PassedSocket, entry: UnixListen | HttpListen) -> bool:

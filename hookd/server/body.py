@@ -9,15 +9,12 @@ import time
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
+from hookd.server.limits import BODY_S
 from hookd.server.memory_budget import estimated_size
-from hookd.server.messages import JSON_TYPE, Request
+from hookd.server.messages import Request
 from hookd.server.problems import Problem, busy
 
-BODY_S = 30.0
-JSON = JSON_TYPE
 NDJSON = "application/x-ndjson"
-CLOUDEVENT = "application/cloudevents+json"
-CLOUDEVENTS = "application/cloudevents-batch+json"
 
 
 def media_type(request: Request) -> str:
@@ -61,8 +58,8 @@ async def read(request: Request, limit: int, within_s: float = BODY_S) -> bytes:
     """The whole body, at most `limit` bytes, within `within_s` seconds.
 
     Raises:
-        Problem: 413 (before the rest is read), 408, 400 (broken framing), 503 (cut to make room).
-        NoRoom: others take too much memory.
+        Problem: 413 (before the rest is read), 408, 400 (broken framing), 503 (ended to make room).
+        BudgetExceeded: others take too much memory.
     """
     length = request.content_length()
     if length is not None and length > limit:
@@ -76,29 +73,29 @@ async def read(request: Request, limit: int, within_s: float = BODY_S) -> bytes:
             raw = await _read_up_to(request, limit, within_s)
             since = time.monotonic()
     except TimeoutError:
-        if request.share.crowded:
+        if request.reservation.evicted:
             raise busy(close=True) from None
         raise Problem(408, f"the body did not arrive within {within_s:.0f} seconds", close=True) from None
     except (HttpProcessingError, RequestPayloadError):
         raise Problem(400, "the body's framing is broken", close=True) from None
     if len(raw) > limit:
         raise _too_large(limit)
-    request.share.enter(estimated_size(raw), since=since, now=time.monotonic())
+    request.reservation.admit(estimated_size(raw), since=since, now=time.monotonic())
     return raw
 
 
 async def _read_up_to(request: Request, limit: int, within_s: float) -> bytes:
-    """Raises TimeoutError also where the request is cut to make room for others."""
+    """Raises TimeoutError also where the request is evicted."""
     raw = bytearray()
-    share = request.share
+    reservation = request.reservation
     async with asyncio.timeout(within_s) as deadline:
-        share.evict = lambda: deadline.reschedule(0)
+        reservation.evict = lambda: deadline.reschedule(0)
         while chunk := await request.content.readany():
             raw += chunk
-            share.grow(len(chunk))
+            reservation.grow(len(chunk))
             if len(raw) > limit:
                 break
-    share.arrived()
+    reservation.finish()
     return bytes(raw)
 
 

@@ -1,8 +1,9 @@
 """The listener's connections: aiohttp's request parser under a small protocol of our own.
 
 aiohttp's server bounds neither heads, bodies nor idle time, echoes bad bytes, and costs three times as much for a
-request (spec 14 gives the bounds). Requests of one connection are served in order, one at a time; each answer is one
-write, but for an endless one (`Response.pieces`): there each piece is, and the next waits until the client has read it.
+request (spec 14 gives the limits). Requests of one connection are served in order, one at a time; each response is one
+write, but for an endless one (`Response.stream`): there each chunk is, and the next waits until the client has read it.
+What a connection waits for, how long, and what leads on, is the table in `connection_state`.
 
 Must never: look at what a request asks for, or know of other connections.
 """
@@ -18,36 +19,37 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
-from multidict import CIMultiDict, CIMultiDictProxy
 
 from hookd.domain.clock import Clock
+from hookd.server.connection_state import BUSY, DEADLINES, ConnectionInput, ConnectionState, next_state
 from hookd.server.limits import Limits
 from hookd.server.memory_budget import MemoryBudget
 from hookd.server.messages import Request, Response
-from hookd.server.parse_errors import refusal
 from hookd.server.problems import Problem, unavailable
+from hookd.server.request_head import is_last, refusal, target_of
 
 Serve = Callable[[Request], Awaitable[Response]]
-"""Answers a request; must not raise."""
+"""Makes the response to a request; must not raise."""
 
 READ_BYTES = 64 * 1024
 
 _Queued = tuple[RawRequestMessage, StreamReader] | Problem
-"""A request, or the answer to what is none."""
+"""A request, or the refusal of what is none."""
 
 
-class Keeper(Protocol):
+class ConnectionRegistry(Protocol):
     """What a connection needs of its listener."""
 
     serve: Serve
     clock: Clock
-    bounds: Limits
-    room: MemoryBudget
+    software: str
+    limits: Limits
+    memory: MemoryBudget
 
-    def enter(self, connection: "Connection") -> None:
-        """Take a new connection in, or turn it away."""
+    def add(self, connection: "Connection") -> None:
+        """Count a new connection, or refuse it."""
 
-    def leave(self, connection: "Connection") -> None:
+    def discard(self, connection: "Connection") -> None:
         """Forget a connection that is gone and served."""
 
 
@@ -55,258 +57,296 @@ class Connection(BaseProtocol):
     """One client connection."""
 
     __slots__ = (
-        "_closing",
         "_discarded",
-        "_ended",
+        "_eof",
         "_fed_at",
+        "_keep_alive",
         "_listener",
         "_payload",
         "_queue",
-        "_reading_head",
         "_since",
-        "_streaming",
+        "_state",
         "_task",
-        "lingering",
     )
 
-    def __init__(self, listener: Keeper) -> None:
-        bounds = listener.bounds
+    def __init__(self, listener: ConnectionRegistry) -> None:
+        limits = listener.limits
         loop = asyncio.get_running_loop()
         parser = HttpRequestParser(
             self,
             loop,
             READ_BYTES,
-            max_line_size=bounds.head_line,
-            max_field_size=bounds.head_line,
-            max_headers=bounds.headers,
+            max_line_size=limits.head_line,
+            max_field_size=limits.head_line,
+            max_headers=limits.headers,
             payload_exception=RequestPayloadError,
             auto_decompress=False,
             max_msg_queue_size=1,  # a bad request makes the parser forget good ones returned with it
         )
         super().__init__(loop, parser)
         self._listener = listener
+        self._state = ConnectionState.HEAD
+        self._since = 0.0  # the loop's time: since when the client has been waited for
+        self._keep_alive = True  # False: the next response is the last one
+        self._eof = False  # the client has sent all
         self._queue: deque[_Queued] = deque()
-        self._task: asyncio.Task[None] | None = None
         self._payload: StreamReader | None = None
-        self._closing = False
+        self._task: asyncio.Task[None] | None = None
         self._discarded = 0
-        self._ended = False
         self._fed_at = 0.0
-        self._reading_head = True
-        self._since = 0.0
-        self._streaming = False
-        self.lingering = False
 
-    # What the transport tells.
+    def _advance(self, given: ConnectionInput) -> None:
+        """Go on to the next state; with it the client's time starts anew, unless the connection only closes."""
+        state = next_state(self._state, given)
+        if state is not self._state and given not in (ConnectionInput.CLOSE, ConnectionInput.EOF):
+            self._since = self._loop.time()
+        self._state = state
+
+    # What the transport reports.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin: the first head must come within its time."""
         super().connection_made(transport)
         self._since = self._loop.time()
-        self._listener.enter(self)
+        self._listener.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes: whole heads are queued, bodies go to their readers."""
-        if self.lingering:
+        if data:
+            self._advance(ConnectionInput.BYTES)
+        if self._state is ConnectionState.LINGERING:
             self._discard(data)
             return
-        if self._parser is None:
+        if self._parser is None or self._state is ConnectionState.CLOSING:
             return
-        if data and self._task is None and not self._reading_head:
-            self._reading_head, self._since = True, self._loop.time()
         self._feed(data)
-        if data and self._task is not None and self._body_is_complete() and not self._buffer_paused:
+        if data and self._state in BUSY and self._body_is_complete() and not self._buffer_paused:
             self._pause_reading_for_buffer()  # the next request waits in the kernel
         if self._queue and self._task is None:
-            self._reading_head = False
+            self._begin()
             self._task = self._loop.create_task(self._serve_all())
 
     def eof_received(self) -> bool:
-        """The client has said all; what it asked for is still answered where the transport can do that.
+        """The client has sent all; what it asked for is still answered where the transport can do that.
 
-        Only whoever follows an endless answer is taken to be gone: most close, and nothing else would tell.
+        A client that follows an endless response is taken to be gone: most close, and nothing else would tell.
         """
-        self._ended = True
+        self._eof = True
         self._cut_payload()
-        if self._streaming:
-            return False
+        self._advance(ConnectionInput.EOF)
         transport = self.transport
-        return self._task is not None and transport is not None and transport.can_write_eof()
+        answers = self._state in BUSY and self._state is not ConnectionState.STREAMING
+        return answers and transport is not None and transport.can_write_eof()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The client is gone; what is being served goes on to its end, unanswered; an endless answer ends."""
+        """The client is gone; what is being served goes on to its end, unanswered; an endless response ends."""
         super().connection_lost(exc)
         self._parser = None
         self._cut_payload()
         self._queue.clear()
-        if self._task is None:
-            self._listener.leave(self)
-        elif self._streaming:
+        if self._state is ConnectionState.STREAMING and self._task is not None:
             self._task.cancel()
+        self._advance(ConnectionInput.LOST)
+        if self._state is ConnectionState.CLOSED:
+            self._listener.discard(self)
 
     # What the listener asks.
 
     @property
-    def going(self) -> bool:
+    def gone(self) -> bool:
         """Whether it is gone, or will be in the loop's next turn."""
         return self.transport is None or (self.transport.is_closing() and not self._unread())
-
-    def spent(self, now: float) -> float:
-        """The share of its time that the client has used up: negative in hookd's turn, past 1.0 it is overdue."""
-        bounds, waited_s = self._listener.bounds, now - self._since
-        if self.lingering:
-            return waited_s / bounds.linger_s
-        if self._paused or (self._task is None and self._unread()):
-            return waited_s / bounds.unread_s
-        if self._task is None:
-            return waited_s / (bounds.head_s if self._reading_head else bounds.idle_s)
-        if self._body_is_complete():
-            return -1.0
-        return min(1.0, waited_s / bounds.body_s)  # the route ends it, with an answer
-
-    def cut(self, *, for_room: bool = False) -> None:
-        """Close; a client in the middle of its head is told why, one that does not read is dropped."""
-        transport = self.transport
-        if transport is None:
-            return
-        if self._unread():
-            transport.abort()
-            return
-        if self._reading_head and not self.lingering:
-            late = Problem(408, "the request's head did not arrive in time")
-            self._write((_crowded() if for_room else late).answer(), "close")
-        transport.close()
-
-    def refuse(self, *, linger: bool) -> None:
-        """Turn a new connection away for which there is no room; lingering, where there is some for that."""
-        self._parser = None
-        self._write(_crowded().answer(), "close")
-        self._close(linger=linger)
 
     @property
     def idle(self) -> bool:
         """Whether it has been served, and nothing of another request has come."""
-        return self._task is None and not self._reading_head
+        return self._state in (ConnectionState.IDLE, ConnectionState.LINGERING, ConnectionState.CLOSING)
 
-    def finish(self) -> None:
+    def time_used(self, now: float) -> float:
+        """The fraction of its time that the client has used: negative in hookd's turn, past 1.0 it is overdue."""
+        state, limits, waited_s = self._state, self._listener.limits, now - self._since
+        deadline = DEADLINES[state]
+        if state is ConnectionState.STREAMING:
+            deadline = "unread_s" if self._paused else None
+        elif state in (ConnectionState.HEAD, ConnectionState.IDLE) and self._unread():
+            deadline = "unread_s"
+        if deadline is None:
+            return -1.0
+        used: float = waited_s / getattr(limits, deadline)
+        return min(1.0, used) if state is ConnectionState.BODY else used  # the route ends it, with a response
+
+    def time_out(self) -> None:
+        """Close a connection whose time is up."""
+        self._end(Problem(408, "the request's head did not arrive in time"))
+
+    def evict(self) -> None:
+        """Close a connection whose place others need."""
+        self._end(_crowded())
+
+    def _end(self, reason: Problem) -> None:
+        """Close; a client in the middle of its head is told why, one that does not read is dropped."""
+        transport, state = self.transport, self._state
+        if transport is None:
+            return
+        self._advance(ConnectionInput.CLOSE)
+        if self._unread():
+            transport.abort()
+            return
+        if state is ConnectionState.HEAD:
+            self._write(reason.response(), "close")
+        transport.close()
+
+    def refuse(self, *, linger: bool) -> None:
+        """Refuse a new connection for which there is no place; lingering, where there is one for that."""
+        self._parser = None
+        self._write(_crowded().response(), "close")
+        self._finish(linger=linger)
+
+    def close(self) -> None:
         """Close after what is being served; at once where nothing is."""
-        self.finish_next()
+        self.disable_keep_alive()
         if self._task is None and self.transport is not None:
+            self._advance(ConnectionInput.CLOSE)
             self.transport.close()
 
-    def finish_next(self) -> None:
+    def disable_keep_alive(self) -> None:
         """Close after what is being served, or after the next request where nothing is."""
-        self._closing = True
+        self._keep_alive = False
 
     # Serving.
+
+    def _begin(self) -> None:
+        """From now on the first of the queue is served."""
+        queued = self._queue[0]
+        whole = isinstance(queued, Problem) or queued[1].is_eof()
+        self._advance(ConnectionInput.REQUEST_COMPLETE if whole else ConnectionInput.HEAD_COMPLETE)
 
     async def _serve_all(self) -> None:
         try:
             while self._queue:
                 await self._serve(self._queue.popleft())
-                if self._paused:
-                    await self._answers_read()
+                if self._paused and self._state is ConnectionState.DRAINING:
+                    await self._drain()
+                if self._queue:
+                    self._begin()
         finally:
             self._task = None
-            self._since = self._loop.time()
-            if self.transport is None:
-                self._listener.leave(self)
-            elif (self._closing or self._ended) and not self.lingering:
+            self._advance(ConnectionInput.SERVED)
+            self._after_serving()
+
+    def _after_serving(self) -> None:
+        match self._state:
+            case ConnectionState.CLOSED:
+                self._listener.discard(self)
+            case ConnectionState.CLOSING if self.transport is not None:
                 self.transport.close()
+            case ConnectionState.IDLE if self._eof or not self._keep_alive:
+                self.close()
+            case ConnectionState.IDLE if self._buffer_paused:
+                self._advance(ConnectionInput.BYTES)  # what came meanwhile is no whole request
+                self._resume_reading_for_buffer()
 
     async def _serve(self, queued: _Queued) -> None:
         if isinstance(queued, Problem):
             self._refuse(queued)
             return
         message, payload = queued
-        if not payload.is_eof():
-            self._since = self._loop.time()
         if message.version not in (HttpVersion10, HttpVersion11):
             self._refuse(Problem(505, "HTTP/1.1 and HTTP/1.0 are spoken here"))
             return
         request = self._request(message, payload)
         try:
-            answer = await self._listener.serve(request)
+            response = await self._listener.serve(request)
         finally:
-            request.share.release()
-        if answer.pieces is not None and message.method != "HEAD":
-            await self._stream(answer, answer.pieces, chunked=message.version == HttpVersion11)
+            request.reservation.release()
+        if response.stream is not None and message.method != "HEAD":
+            await self._stream(response, response.stream, chunked=message.version == HttpVersion11)
             return
         unread_body = not payload.is_eof()
-        close = answer.close or self._closing or unread_body or _is_last(message)
+        close = response.close or not self._keep_alive or unread_body or is_last(message)
         if not close:
-            self._read_on()
-            close = self._ended and not self._queue
+            self._take_next()
+            close = self._eof and not self._queue
         connection = "close" if close else "keep-alive" if message.version == HttpVersion10 else ""
-        self._write(answer, connection, head_only=message.method == "HEAD")
+        self._write(response, connection, head_only=message.method == "HEAD")
         if close:
-            self._close(linger=unread_body or bool(self._queue) or self._buffer_paused)
+            self._finish(linger=unread_body or bool(self._queue) or self._buffer_paused)
+        else:
+            self._advance(ConnectionInput.RESPONSE)
 
-    async def _stream(self, answer: Response, pieces: AsyncGenerator[bytes, None], *, chunked: bool) -> None:
-        """Write an answer that comes in pieces (RFC 9112, 7.1; plain for HTTP/1.0), then close."""
+    async def _stream(
+        self, response: Response, stream: AsyncGenerator[bytes, None], *, chunked: bool
+    ) -> None:
+        """Write a response that comes in chunks (RFC 9112, 7.1; plain for HTTP/1.0), then close."""
         if chunked:
-            answer.headers += (("Transfer-Encoding", "chunked"),)
-        self._write(answer, "close")
-        self._streaming = True
-        async with aclosing(pieces):
-            async for piece in pieces:
-                if self.going:
+            response.headers += (("Transfer-Encoding", "chunked"),)
+        self._write(response, "close")
+        self._advance(ConnectionInput.STREAM)
+        async with aclosing(stream):
+            async for chunk in stream:
+                if self.gone:
                     return
-                self._send_now(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                self._send_now(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
                 if self._paused:
-                    await self._answers_read()
+                    await self._drain()
         if chunked:
             self._send_now(b"0\r\n\r\n")
-        self._close(linger=bool(self._queue) or self._buffer_paused)
+        self._finish(linger=bool(self._queue) or self._buffer_paused)
 
     def _refuse(self, problem: Problem) -> None:
-        self._write(problem.answer(), "close")
-        self._close(linger=True)
+        self._write(problem.response(), "close")
+        self._finish(linger=True)
 
-    async def _answers_read(self) -> None:
-        """Wait until the client has read what it was answered, so that a client that does not costs no memory."""
+    async def _drain(self) -> None:
+        """Wait until the client has read what was written, so that a client that does not costs no memory."""
         self._since = self._loop.time()
         with suppress(ConnectionError):
             await self._drain_helper()
 
     def _request(self, message: RawRequestMessage, payload: StreamReader) -> Request:
-        target, headers = message.path, message.headers
-        if target != "*" and not target.startswith("/"):
-            target = message.url.raw_path_qs  # the absolute form (RFC 9112, 3.2.2)
-            headers = _with_host(headers, message.url.raw_authority)
-        path, _, query = target.partition("?")
-        say = self._send_now if message.version == HttpVersion11 else _say_nothing  # RFC 9110, 10.1.1
-        share = self._listener.room.share()
+        path, query, headers = target_of(message)
+        send_now = self._send_now if message.version == HttpVersion11 else _send_nothing  # RFC 9110, 10.1.1
+        reservation = self._listener.memory.reserve()
         return Request(
-            message.method, path, query, headers, payload, self._own_host, say, share, self._fed_at
+            message.method,
+            path,
+            query,
+            headers,
+            payload,
+            self._local_address,
+            send_now,
+            reservation,
+            self._fed_at,
         )
 
-    def _own_host(self) -> str:
+    def _local_address(self) -> str:
         own = self.transport.get_extra_info("sockname") if self.transport is not None else None
         return str(own[0]) if isinstance(own, tuple) else ""
 
     def _send_now(self, data: bytes) -> None:
-        if not self.going and self.transport is not None:
+        if not self.gone and self.transport is not None:
             self.transport.write(data)
 
-    def _write(self, answer: Response, connection: str, *, head_only: bool = False) -> None:
+    def _write(self, response: Response, connection: str, *, head_only: bool = False) -> None:
         transport = self.transport
         if transport is not None and not transport.is_closing():
-            now = self._listener.clock.now()
-            transport.write(answer.encode(connection=connection, head_only=head_only, now=now))
+            now, server = self._listener.clock.now(), self._listener.software
+            transport.write(
+                response.encode(server=server, connection=connection, head_only=head_only, now=now)
+            )
 
-    def _close(self, *, linger: bool) -> None:
-        """Close; lingering, so that bytes still on their way do not make the kernel throw the answer away."""
+    def _finish(self, *, linger: bool) -> None:
+        """Close; lingering, so that bytes still on their way do not make the kernel throw the response away."""
         self._queue.clear()
         transport = self.transport
-        if transport is None:
+        if transport is None or not linger or self._eof:
+            self._advance(ConnectionInput.LAST_RESPONSE)
+            if transport is not None:
+                transport.close()
             return
-        if not linger or self._ended:
-            transport.close()
-            return
+        self._advance(ConnectionInput.LINGER)
         if transport.can_write_eof():
             transport.write_eof()
-        self.lingering = True
         self._resume_transport_reading()
 
     # Reading.
@@ -321,25 +361,24 @@ class Connection(BaseProtocol):
         except HttpProcessingError as problem:
             self._parser = None
             self._cut_payload()
-            self._queue.append(refusal(problem, self._listener.bounds))
+            self._queue.append(refusal(problem, self._listener.limits))
             return
         for message, payload in messages:
             self._payload = payload
             self._queue.append((message, payload))
+        if self._state is ConnectionState.BODY and self._body_is_complete():
+            self._advance(ConnectionInput.BODY_COMPLETE)
 
-    def _read_on(self) -> None:
-        """Go on to the next request, which the parser may hold already."""
+    def _take_next(self) -> None:
+        """Queue the next request, if the parser holds the whole of its head."""
         if self._parser is not None:
             self._parser.message_consumed()
         if not self._queue:
             self._feed(b"")
-        if not self._queue and self._buffer_paused:
-            self._reading_head = True  # what came meanwhile is no whole request
-            self._resume_reading_for_buffer()
 
     def _discard(self, data: bytes) -> None:
         self._discarded += len(data)
-        if self._discarded > self._listener.bounds.linger_bytes and self.transport is not None:
+        if self._discarded > self._listener.limits.linger_bytes and self.transport is not None:
             self.transport.abort()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
@@ -358,28 +397,9 @@ class Connection(BaseProtocol):
         return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
 
-def _is_last(message: RawRequestMessage) -> bool:
-    """Whether the connection ends with this request, by its wish or because the parser cannot be trusted behind it.
-
-    Behind an offer to speak another protocol (never taken here) the parser loses bytes; a chunked body's last trailer
-    field it counts among the next request's headers, which behind a proxy may be somebody else's.
-    """
-    return bool(message.should_close or message.upgrade or message.chunked)
-
-
 def _crowded() -> Problem:
     return unavailable("too many connections are being served")
 
 
-def _say_nothing(_data: bytes) -> None:
-    """HTTP/1.0 knows no interim answers."""
-
-
-def _with_host(headers: CIMultiDictProxy[str], authority: str) -> CIMultiDictProxy[str]:
-    """The headers with the host of the target beside another one in `Host`: then there are two, which none accepts."""
-    given = headers.get("Host", "").strip().lower()
-    if given.removesuffix(":80") == authority.lower().removesuffix(":80"):
-        return headers
-    both = CIMultiDict(headers)
-    both.add("Host", authority)
-    return CIMultiDictProxy(both)
+def _send_nothing(_data: bytes) -> None:
+    """HTTP/1.0 knows no interim responses."""

@@ -5,7 +5,8 @@ Must never: hold anything but figures.
 
 from dataclasses import dataclass
 
-from hookd.server.body import BODY_S
+BODY_S = 30.0
+"""How long a body may take (seconds)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,14 +15,14 @@ class Limits:
 
     Attributes:
         head_s: from a head's first byte, or a connection's begin, to the head's end.
-        body_s: from a head's end to its body's; it ranks connections here, `body` enforces it.
+        body_s: from a head's end to its body's; it ranks connections, `body` enforces it.
         idle_s: between two requests.
         unread_s: how long an answer may lie unread.
         linger_s: how long the rest of a refused body is read and thrown away, so that the client sees the answer.
         linger_bytes: how much of it.
         sweep_s: how often connections are looked at.
-        slow: the share of its time from which on a client counts as slow, and makes room for others.
-        refused: connections for which there is no room, but which are told so with care.
+        slow: the fraction of its time from which on a client counts as slow, and makes room for others.
+        refused: connections past `connections` that still get a 503; those past these too are closed at once.
         head_line: bytes of a request line's target, and of one header field.
     """
 

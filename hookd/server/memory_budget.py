@@ -1,7 +1,8 @@
-"""How much memory requests may take between them: bodies that still come, and what waits for its commit (spec 2, 12).
+"""How much memory requests may take between them: unfinished bodies, and complete ones until they are answered.
 
 The number of connections alone bounds nothing: a thousand bodies of 1 MiB are a GiB, and parsed many times that. What
-finds no room is refused (503 with Retry-After); among bodies that still come, the slowest makes room.
+does not fit is refused (503 with Retry-After); among unfinished bodies, the one that has been coming longest is evicted
+(spec 2, 12).
 
 Must never: count what a client only announced; a large Content-Length costs nobody anything.
 """
@@ -14,9 +15,6 @@ from hookd.domain.errors import HookdError
 PER_VALUE = 64
 """Bytes that an object, array or further value in them takes once it is parsed, about."""
 
-PER_EVENT = 1024
-"""Bytes that an event with its deliveries takes until it is stored, about."""
-
 
 class BudgetExceeded(HookdError):
     """More is being taken in than memory is meant for; nothing was stored. Answered 503."""
@@ -27,24 +25,27 @@ class MemoryBudget:
     """What all requests of a daemon share.
 
     Attributes:
-        coming: bytes that unfinished bodies may take.
-        waiting: bytes that requests whose body is complete may take; one alone may take more.
-        patience_s: who has waited longer to be looked at is refused, and so is everybody while `crowd` others wait and
-            one of them has been waiting longer for its answer. So an answer is prompt, also the one that says no.
-        crowd: requests that may wait for however long their commit takes, as on a slow disk.
+        max_unfinished: bytes that unfinished bodies may take.
+        max_complete: bytes that requests whose body is complete may take; one alone may take more.
+        patience_s: a request that has waited longer to be looked at is refused, and so is every one while `max_waiting`
+            others wait and one of them has been waiting longer for its answer. So an answer is prompt, also a refusal.
+        max_waiting: requests that may wait for however long their commit takes, as on a slow disk.
+        unfinished: the reservations of unfinished bodies, the oldest first, and `unfinished_bytes` those they take.
+        waiting: the reservations of complete requests, the oldest first, with since when (monotonic seconds), and
+            `complete_bytes` those they take. Only a `Reservation` changes these four.
     """
 
-    coming: int = 64 * 1024 * 1024
-    waiting: int = 64 * 1024 * 1024
+    max_unfinished: int = 64 * 1024 * 1024
+    max_complete: int = 64 * 1024 * 1024
     patience_s: float = 3.0
-    crowd: int = 100
-    _holding: dict["Reservation", float] = field(default_factory=dict)
-    _shares: dict["Reservation", None] = field(default_factory=dict)
-    _come: int = 0
-    _held: int = 0
+    max_waiting: int = 100
+    unfinished: dict["Reservation", None] = field(default_factory=dict)
+    unfinished_bytes: int = 0
+    waiting: dict["Reservation", float] = field(default_factory=dict)
+    complete_bytes: int = 0
 
-    def share(self) -> "Reservation":
-        """The share of one request; it is to be released."""
+    def reserve(self) -> "Reservation":
+        """The reservation of one request, of nothing so far; it is to be released."""
         return Reservation(self)
 
 
@@ -57,34 +58,34 @@ class Reservation:
     """What one request takes.
 
     Attributes:
-        crowded: it was cut to make room for others.
-        crowd_out: ends the reading of its body.
+        evicted: it was ended to make room for others.
+        evict: ends the reading of its body.
     """
 
-    room: MemoryBudget
-    crowded: bool = False
+    budget: MemoryBudget
+    evicted: bool = False
     evict: Callable[[], None] = _nothing
-    _coming: int = 0
-    _held: int = 0
+    _unfinished: int = 0
+    _complete: int = 0
 
     def grow(self, size: int) -> None:
-        """Note bytes of an unfinished body; past the bound, the one that has been coming longest is `crowded`."""
-        room = self.room
-        room._shares[self] = None  # noqa: SLF001 - the two are one
-        self._coming += size
-        room._come += size  # noqa: SLF001
-        if room._come > room.coming and len(room._shares) > 1:  # noqa: SLF001
-            slowest = next(iter(room._shares))  # noqa: SLF001
-            slowest.crowded = True
-            slowest.arrived()
-            slowest.evict()
+        """Note bytes of an unfinished body; past the bound, the oldest of several is evicted."""
+        budget = self.budget
+        budget.unfinished[self] = None
+        self._unfinished += size
+        budget.unfinished_bytes += size
+        if budget.unfinished_bytes > budget.max_unfinished and len(budget.unfinished) > 1:
+            oldest = next(iter(budget.unfinished))
+            oldest.evicted = True
+            oldest.finish()
+            oldest.evict()
 
-    def arrived(self) -> None:
+    def finish(self) -> None:
         """Nothing of the body is still to come."""
-        if self._coming:
-            self.room._shares.pop(self, None)  # noqa: SLF001
-            self.room._come -= self._coming  # noqa: SLF001
-            self._coming = 0
+        if self._unfinished:
+            self.budget.unfinished.pop(self, None)
+            self.budget.unfinished_bytes -= self._unfinished
+            self._unfinished = 0
 
     def hold(self, size: int) -> None:
         """Take so many bytes until the request is answered.
@@ -92,32 +93,32 @@ class Reservation:
         Raises:
             BudgetExceeded: others take too much already.
         """
-        room = self.room
-        if room._held + size > room.waiting and room._held > self._held:  # noqa: SLF001
+        budget = self.budget
+        if budget.complete_bytes + size > budget.max_complete and budget.complete_bytes > self._complete:
             raise BudgetExceeded
-        self._held += size
-        room._held += size  # noqa: SLF001
+        self._complete += size
+        budget.complete_bytes += size
 
-    def enter(self, size: int, *, since: float, now: float) -> None:
+    def admit(self, size: int, *, since: float, now: float) -> None:
         """As `hold`, for a request that is complete `since` then (both instants by the monotonic clock).
 
         Raises:
             BudgetExceeded: others take too much, or have been waiting too long.
         """
-        room = self.room
-        holding = room._holding  # noqa: SLF001
-        late = len(holding) >= room.crowd and now - next(iter(holding.values())) > room.patience_s
-        if late or now - since > room.patience_s:
+        budget = self.budget
+        waiting = budget.waiting
+        late = len(waiting) >= budget.max_waiting and now - next(iter(waiting.values())) > budget.patience_s
+        if late or now - since > budget.patience_s:
             raise BudgetExceeded
         self.hold(size)
-        holding[self] = since
+        waiting[self] = since
 
     def release(self) -> None:
         """Give everything back."""
-        self.arrived()
-        self.room._holding.pop(self, None)  # noqa: SLF001
-        self.room._held -= self._held  # noqa: SLF001
-        self._held = 0
+        self.finish()
+        self.budget.waiting.pop(self, None)
+        self.budget.complete_bytes -= self._complete
+        self._complete = 0
 
 
 def estimated_size(raw: bytes) -> int:

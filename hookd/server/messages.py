@@ -1,4 +1,4 @@
-"""Requests and answers as the routes see them, and an answer's bytes.
+"""Requests and responses as the routes see them, and a response's bytes.
 
 Must never: decide anything.
 """
@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl
 from aiohttp import StreamReader
 from multidict import CIMultiDictProxy
 
-from hookd import __version__
 from hookd.server.memory_budget import Reservation
 
 JSON_TYPE = "application/json"
@@ -26,9 +25,9 @@ class Request:
     Attributes:
         path: as sent, percent-encoded, without the query.
         content: the body's reader.
-        own_host: tells the address that the client reached, or an empty text on a Unix socket.
-        send_now: writes bytes before the answer (for 100 Continue).
-        share: the memory it takes.
+        local_address: gives the address that the client reached, or an empty text on a Unix socket.
+        send_now: writes bytes before the response (for 100 Continue).
+        reservation: the memory it takes.
         arrived_at: when its head had come, and as much of its body as came along (monotonic seconds).
         parameters: the query's, once `router` has found the route and knows which it takes.
         guarded: whether the listener asks for a token; `router` says so.
@@ -39,9 +38,9 @@ class Request:
     query_string: str
     headers: CIMultiDictProxy[str]
     content: StreamReader
-    own_host: Callable[[], str]
+    local_address: Callable[[], str]
     send_now: Callable[[bytes], None]
-    share: Reservation
+    reservation: Reservation
     arrived_at: float
     parameters: Mapping[str, str] = field(default_factory=dict)
     guarded: bool = False
@@ -61,7 +60,7 @@ class Response:
     """What goes back. `close` ends the connection after it.
 
     Attributes:
-        pieces: in place of a body, one that is written piece by piece as it comes; the connection ends after it.
+        stream: in place of a body, one that is written chunk by chunk as it comes; the connection ends after it.
     """
 
     status: int
@@ -69,18 +68,19 @@ class Response:
     content_type: str = JSON_TYPE
     headers: tuple[tuple[str, str], ...] = ()
     close: bool = False
-    pieces: AsyncGenerator[bytes, None] | None = None
+    stream: AsyncGenerator[bytes, None] | None = None
 
-    def encode(self, *, connection: str, head_only: bool, now: float) -> bytes:
+    def encode(self, *, server: str, connection: str, head_only: bool, now: float) -> bytes:
         """The bytes on the wire.
 
         Args:
+            server: the Server header's value.
             connection: the Connection header's value, or an empty text for none.
             head_only: for HEAD.
             now: seconds since the epoch.
         """
-        head = _opening(self.status, self.content_type) + _date(int(now))
-        if self.pieces is None:
+        head = _opening(self.status, server, self.content_type) + _date(int(now))
+        if self.stream is None:
             head += f"Content-Length: {len(self.body)}\r\n"
         for name, value in self.headers:
             head += f"{name}: {value}\r\n"
@@ -91,9 +91,9 @@ class Response:
 
 
 @lru_cache(maxsize=64)
-def _opening(status: int, content_type: str) -> str:
+def _opening(status: int, server: str, content_type: str) -> str:
     phrase = HTTPStatus(status).phrase
-    return f"HTTP/1.1 {status} {phrase}\r\nServer: hookd/{__version__}\r\nContent-Type: {content_type}\r\n"
+    return f"HTTP/1.1 {status} {phrase}\r\nServer: {server}\r\nContent-Type: {content_type}\r\n"
 
 
 @lru_cache(maxsize=2)

@@ -1,6 +1,6 @@
-"""Answers: JSON bodies, and refusals as RFC 9457 problems.
+"""Responses with JSON: values, and refusals as RFC 9457 problems.
 
-Must never: put anything into an answer that the caller did not hand in (no exception texts of libraries).
+Must never: put anything into a response that the caller did not hand in (no exception texts of libraries).
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ RETRY_AFTER_S = 5
 
 
 class Problem(Exception):
-    """A refusal on its way out of a route; `answer` becomes the response."""
+    """A refusal on its way out of a route; `response` makes it one."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Problem(Exception):
         self.headers = headers
         self.close = close
 
-    def answer(self) -> Response:
+    def response(self) -> Response:
         """The `application/problem+json` response."""
         body: dict[str, Any] = {"title": self.title, "status": self.status, "detail": self.detail}
         body["errors"] = [{"pointer": fault.pointer, "message": fault.message} for fault in self.faults]
@@ -60,6 +60,6 @@ def busy(*, close: bool = False) -> Problem:
     return unavailable("more is being taken in than can be stored now; nothing was stored", close=close)
 
 
-def answer(value: Any, status: int = 200) -> Response:
-    """A JSON answer."""
+def json_response(value: Any, status: int = 200) -> Response:
+    """A value as JSON."""
     return Response(status, compact_json(value).encode())

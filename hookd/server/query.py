@@ -9,7 +9,7 @@ from hookd.server.messages import Request
 from hookd.server.problems import Problem
 
 
-def query_of(request: Request, known: frozenset[str]) -> dict[str, str]:
+def parse_query(request: Request, known: frozenset[str]) -> dict[str, str]:
     """The query's parameters.
 
     Raises:
@@ -20,8 +20,8 @@ def query_of(request: Request, known: frozenset[str]) -> dict[str, str]:
         if name not in known:
             others = f"known are {', '.join(sorted(known))}" if known else "this path takes none"
             meant = "".join(f"did you mean {choice}?" for choice in near(name, known))
-            told = f"unknown query parameter {name!r}; {meant or others}"
-            raise Problem(400, told, faults=[Fault("", told)])
+            message = f"unknown query parameter {name!r}; {meant or others}"
+            raise Problem(400, message, faults=[Fault("", message)])
         if name in query:
             raise bad_query(name, "is given twice")
         query[name] = value

@@ -1,4 +1,4 @@
-"""The application: guard, routing, and the one place where every failure becomes an answer.
+"""The application: access policy, routing, and the one place where every failure becomes a response.
 
 Must never: let an exception through as a 500 of the framework's making, or know what a route does.
 """
@@ -14,16 +14,16 @@ from hookd.server.access import AccessPolicy
 from hookd.server.memory_budget import BudgetExceeded
 from hookd.server.messages import Request, Response
 from hookd.server.problems import Problem, busy, unavailable
-from hookd.server.query import query_of
+from hookd.server.query import parse_query
 
-RouteHandler = Callable[[Request, Mapping[str, str]], Awaitable[Response]]
-"""A route: the request and the path's variables in, the answer out. May raise what `_refusal` knows."""
+RouteFunction = Callable[[Request, Mapping[str, str]], Awaitable[Response]]
+"""A route: the request and the path's variables in, the response out. May raise what `_problem_of` knows."""
 
 
 class Routed(NamedTuple):
     """A route, and the names of the query's parameters that it takes; None: whatever comes is ignored."""
 
-    route: RouteHandler
+    route: RouteFunction
     query: frozenset[str] | None
 
 
@@ -35,7 +35,7 @@ class Router:
     _patterns: list[tuple[tuple[str, ...], dict[str, Routed]]] = field(default_factory=list)
 
     def add(
-        self, method: str, pattern: str, route: RouteHandler, query: frozenset[str] | None = frozenset()
+        self, method: str, pattern: str, route: RouteFunction, query: frozenset[str] | None = frozenset()
     ) -> None:
         """Register a route, with the query that it takes (`Routed`)."""
         routed = Routed(route, query)
@@ -94,26 +94,26 @@ def _fit(steps: Sequence[str], given: Sequence[str]) -> Mapping[str, str] | None
 
 
 class App:
-    """Serves requests of one listener: its door, then the routes."""
+    """Serves requests of one listener: its access policy, then the routes."""
 
-    def __init__(self, router: Router, door: AccessPolicy) -> None:
+    def __init__(self, router: Router, policy: AccessPolicy) -> None:
         self._router = router
-        self._door = door
+        self._policy = policy
 
     async def serve(self, request: Request) -> Response:
-        """Answer one request, whatever happens."""
+        """The response to a request, whatever happens."""
         try:
-            self._door.check(request)
+            self._policy.check(request)
             (route, query), variables = self._router.find(request.method, request.path)
-            request.guarded = bool(self._door.tokens)
+            request.guarded = bool(self._policy.tokens)
             if query is not None:
-                request.parameters = query_of(request, query)
+                request.parameters = parse_query(request, query)
             return await route(request, variables)
-        except Exception as exc:  # noqa: BLE001 - the boundary: every failure becomes an answer
-            return _refusal(exc).answer()
+        except Exception as exc:  # noqa: BLE001 - the boundary: every failure becomes a response
+            return _problem_of(exc).response()
 
 
-def _refusal(exc: Exception) -> Problem:
+def _problem_of(exc: Exception) -> Problem:
     match exc:
         case Problem():
             return exc

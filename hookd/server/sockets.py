@@ -30,25 +30,26 @@ from hookd.server.router import App, Router
 
 BACKLOG = 1024
 
-_HELD = "; if it is systemd for hookd.socket, start hookd by `systemctl start hookd`"
+_IN_USE = "; if it is systemd for hookd.socket, start hookd by `systemctl start hookd`"
 _HINTS = {
-    errno.EADDRINUSE: _HELD,
+    errno.EADDRINUSE: _IN_USE,
     errno.EACCES: "; ports below 1024 need root or CAP_NET_BIND_SERVICE (in a unit, AmbientCapabilities= and"
     " CapabilityBoundingSet=): use a higher one",
 }
 
-HEARD_S = 2.0
-"""How long clients of a passed socket that were accepted may take to say what they want once hookd stops (seconds)."""
+FIRST_REQUEST_S = 2.0
+"""How long clients of a passed socket that were accepted may take to send their request once hookd stops (seconds)."""
 
 
 @dataclass(slots=True)
 class Listeners:
-    """The open listeners of a daemon."""
+    """The open listeners of a daemon; `software`: what the Server header of its responses names."""
 
     router: Router
     clock: Clock
-    bounds: Limits = field(default_factory=Limits)
-    room: MemoryBudget = field(default_factory=MemoryBudget)
+    software: str
+    limits: Limits = field(default_factory=Limits)
+    memory: MemoryBudget = field(default_factory=MemoryBudget)
     addresses: list[str] = field(default_factory=list)
     _bound: list[Acceptor] = field(default_factory=list)
     _passed: list[Acceptor] = field(default_factory=list)
@@ -56,33 +57,42 @@ class Listeners:
     _sockets: list[tuple[str, int]] = field(default_factory=list)
 
     @property
-    def outlive(self) -> bool:
+    def socket_activated(self) -> bool:
         """Whether a socket here was passed, so that clients may count on it while hookd is restarted."""
         return bool(self._passed)
 
-    async def open(self, place: ListenTarget) -> None:
-        """Begin to serve at one place; where no socket was passed for it, its address is bound.
+    async def open(self, target: ListenTarget) -> None:
+        """Begin to serve one target; where no socket was passed for it, its address is bound.
 
         Raises:
             ListenFailed: the address cannot be bound; the message says why and what to do.
         """
-        listen = place.listen
+        listen = target.listen
         listener = Listener(
-            App(self.router, AccessPolicy.of(listen)).serve, self.clock, self.bounds, self.room
+            App(self.router, AccessPolicy.of(listen)).serve,
+            self.clock,
+            self.software,
+            self.limits,
+            self.memory,
         )
         self._listeners.append(listener)
         tls = _tls(listen) if isinstance(listen, HttpListen) else None
-        sock = self._bind(listen) if place.passed is None else place.passed.sock
+        sock = self._bind(listen) if target.passed is None else target.passed.sock
         if isinstance(listen, UnixListen):
             self.addresses.append(f"unix:{listen.path}")
         else:
             self.addresses.append(_url(listen, sock))
-        bounds = self.bounds
+        limits = self.limits
         acceptor = Acceptor(
-            sock, listener, listener.lacking, tls=tls, handshake_s=bounds.head_s, shutdown_s=bounds.linger_s
+            sock,
+            listener,
+            listener.evict_slow,
+            tls=tls,
+            handshake_s=limits.head_s,
+            shutdown_s=limits.linger_s,
         )
         acceptor.start()
-        (self._bound if place.passed is None else self._passed).append(acceptor)
+        (self._bound if target.passed is None else self._passed).append(acceptor)
 
     def _bind(self, listen: UnixListen | HttpListen) -> socket.socket:
         if isinstance(listen, HttpListen):
@@ -91,15 +101,15 @@ class Listeners:
         self._sockets.append((listen.path, os.stat(listen.path).st_ino))
         return sock
 
-    def end_each(self) -> None:
-        """Go on serving, one request a connection, so that nobody is in the middle of one when hookd is gone."""
+    def disable_keep_alive(self) -> None:
+        """Go on serving, one request a connection, so that no client is in the middle of one when hookd is gone."""
         for listener in self._listeners:
-            listener.end_each()
+            listener.disable_keep_alive()
 
     async def close(self) -> None:
         """Stop accepting, finish what is being served, remove our own socket files.
 
-        Where a socket was passed, who was accepted before is still heard: a request under way to hookd is served.
+        Where a socket was passed, clients that were accepted before are still served: their request may be under way.
         """
         for acceptor in self._bound:
             acceptor.close()
@@ -107,8 +117,8 @@ class Listeners:
             with suppress(OSError):
                 if os.stat(path).st_ino == inode:
                     os.unlink(path)
-        await asyncio.gather(*(acceptor.retire(HEARD_S / 2) for acceptor in self._passed))
-        patience_s = HEARD_S if self.outlive else 0.0
+        await asyncio.gather(*(acceptor.drain(FIRST_REQUEST_S / 2) for acceptor in self._passed))
+        patience_s = FIRST_REQUEST_S if self.socket_activated else 0.0
         await asyncio.gather(*(listener.stop(patience_s=patience_s) for listener in self._listeners))
 
 
@@ -180,7 +190,7 @@ def _clear_stale(path: str) -> None:
             raise ListenFailed(
                 f"cannot listen on {path}: a socket stands there and asking it failed: {exc.strerror}{left}"
             ) from None
-    raise ListenFailed(f"cannot listen on {path}: another process is listening there{_HELD}")
+    raise ListenFailed(f"cannot listen on {path}: another process is listening there{_IN_USE}")
 
 
 def bind_tcp(listen: HttpListen) -> socket.socket:

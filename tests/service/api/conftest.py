@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -33,13 +34,18 @@ def _sockets() -> int:
 
 @pytest.fixture
 async def serving(tmp_path: Path) -> AsyncIterator[Serving]:
-    """Opens a listener with these bounds; at the end no socket and no task is left, whatever the test did."""
+    """Opens a listener with these limits; at the end no socket and no task is left, whatever the test did.
+
+    Nor has a callback failed, as one does on a transition that the table of `connection_state` does not have.
+    """
     before = _sockets(), len(asyncio.all_tasks())
     opened = []
+    failed: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failed.append(context))
 
     async def serving(listen: UnixListen | HttpListen | None = None, **bounds: float) -> Server:
         routes = Routes()
-        listeners = Listeners(routes.router(), Clock(), Limits(**{"sweep_s": 0.02, **bounds}))  # type: ignore[arg-type]  # numbers of either kind
+        listeners = Listeners(routes.router(), Clock(), "hookd/test", Limits(**{"sweep_s": 0.02, **bounds}))  # type: ignore[arg-type]  # numbers of either kind
         opened.append(Server(routes, listeners))
         await listeners.open(ListenTarget(listen or UnixListen(str(tmp_path / "h.sock"))))
         return opened[-1]
@@ -50,3 +56,4 @@ async def serving(tmp_path: Path) -> AsyncIterator[Serving]:
     async with asyncio.timeout(5):
         while _sockets() > before[0] or len(asyncio.all_tasks()) > before[1]:
             await asyncio.sleep(0.001)
+    assert failed == []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from hookd.server import body
+from hookd.server.limits import BODY_S
 from hookd.server.messages import Request, Response
 from hookd.server.router import Router
 from hookd.server.sockets import Listeners
@@ -94,7 +95,7 @@ class Routes:
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
-    body_s: float = body.BODY_S
+    body_s: float = BODY_S
     flood: bool = False
     flooded: int = 0
 
@@ -126,7 +127,7 @@ class Routes:
 
     async def _pieces(self, request: Request, _variables: Mapping[str, str]) -> Response:
         self.seen.append(request.path)
-        return Response(200, content_type="text/plain", pieces=self._flow())
+        return Response(200, content_type="text/plain", stream=self._flow())
 
     async def _flow(self) -> AsyncGenerator[bytes, None]:
         """Two pieces with the gate between them, or with `flood` one and then ever more; `left` is set at its end."""

@@ -19,8 +19,8 @@ TCP = HttpListen("127.0.0.1", 0)
 
 
 def test_room_is_bounded_and_given_back() -> None:
-    room = MemoryBudget(waiting=100)
-    first, second = room.share(), room.share()
+    memory = MemoryBudget(max_complete=100)
+    first, second = memory.reserve(), memory.reserve()
     first.hold(60)
     with pytest.raises(BudgetExceeded):
         second.hold(50)
@@ -32,40 +32,40 @@ def test_room_is_bounded_and_given_back() -> None:
 
 
 def test_one_alone_may_be_larger_than_the_room() -> None:
-    room = MemoryBudget(waiting=100)
-    alone = room.share()
+    memory = MemoryBudget(max_complete=100)
+    alone = memory.reserve()
     alone.hold(1000)
     alone.hold(1000)
     with pytest.raises(BudgetExceeded):
-        room.share().hold(1)
+        memory.reserve().hold(1)
     alone.release()
-    room.share().hold(1)
+    memory.reserve().hold(1)
 
 
 def test_who_has_waited_too_long_is_refused() -> None:
-    room = MemoryBudget(patience_s=3, crowd=2)
+    memory = MemoryBudget(patience_s=3, max_waiting=2)
     with pytest.raises(BudgetExceeded):
-        room.share().enter(1, since=0, now=3.1)
-    room.share().enter(1, since=0, now=2.9)
+        memory.reserve().admit(1, since=0, now=3.1)
+    memory.reserve().admit(1, since=0, now=2.9)
 
 
 def test_while_a_crowd_waits_for_too_long_nobody_enters() -> None:
-    room = MemoryBudget(patience_s=3, crowd=2)
-    first, second = room.share(), room.share()
-    first.enter(1, since=0, now=0)
-    second.enter(1, since=4, now=4)  # a slow disk alone is no crowd
+    memory = MemoryBudget(patience_s=3, max_waiting=2)
+    first, second = memory.reserve(), memory.reserve()
+    first.admit(1, since=0, now=0)
+    second.admit(1, since=4, now=4)  # a slow disk alone is no crowd
     with pytest.raises(BudgetExceeded):
-        room.share().enter(1, since=4, now=4)
+        memory.reserve().admit(1, since=4, now=4)
     first.release()
-    third = room.share()
-    third.enter(1, since=5, now=5)
+    third = memory.reserve()
+    third.admit(1, since=5, now=5)
     with pytest.raises(BudgetExceeded):
-        room.share().enter(1, since=8, now=8)
+        memory.reserve().admit(1, since=8, now=8)
 
 
 async def test_the_body_that_comes_longest_makes_room(serving: Serving) -> None:
     server = await serving()
-    server.listeners.room.coming = 1000
+    server.listeners.memory.max_unfinished = 1000
     slow, next_slow = await server.connect(), await server.connect()
     for client in (slow, next_slow):
         client.send(post(b"x" * 600)[:-1])
@@ -77,12 +77,12 @@ async def test_the_body_that_comes_longest_makes_room(serving: Serving) -> None:
     next_slow.send(b"x")
     assert (await next_slow.answer()).status == 200
     assert (await server.ask(post(b"x" * 900))).status == 200
-    assert server.listeners.room._come == server.listeners.room._held == 0
+    assert server.listeners.memory.unfinished_bytes == server.listeners.memory.complete_bytes == 0
 
 
 async def test_an_announced_length_takes_no_room(serving: Serving) -> None:
     server = await serving()
-    server.listeners.room.coming = 1000
+    server.listeners.memory.max_unfinished = 1000
     slow = await server.connect()
     slow.send(post(b"x" * 5000)[:-4990])
     await server.routes.entered.wait()

@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -43,6 +44,20 @@ async def test_a_client_that_reads_late_gets_all(serving: Serving) -> None:
     for _ in range(20):
         assert (await client.answer()).body == LARGE
     assert (await client.answer()).body == b"hello"
+
+
+async def test_half_a_request_that_comes_while_the_last_response_is_unread(serving: Serving) -> None:
+    server = await serving()
+    client = await server.connect()
+    client.stop_reading()
+    client.send(get("/large"))
+    [listener] = server.listeners._listeners
+    await until(lambda: any(connection._paused for connection in listener._open))
+    client.send(get()[:9])
+    await asyncio.sleep(0.05)
+    cast(asyncio.Transport, client.writer.transport).resume_reading()
+    assert (await client.answer()).body == LARGE
+    assert (await client.ask(get()[9:])).body == b"hello"
 
 
 async def test_a_crowd_is_bounded(serving: Serving) -> None:

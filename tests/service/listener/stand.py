@@ -11,7 +11,7 @@ from hookd.server import body
 from hookd.server.activation import ListenTarget
 from hookd.server.limits import Limits
 from hookd.server.messages import Request, Response
-from hookd.server.problems import answer
+from hookd.server.problems import json_response
 from hookd.server.router import Router
 from hookd.server.sockets import Listeners
 from tests.kit.http_client import Client
@@ -44,20 +44,20 @@ class Stub:
         """What was posted; only a whole body is ever written down."""
         raw = await body.read(request, self.limit, self.body_s)
         self.ended.append(raw.decode())
-        return answer({"got": raw.decode()}, 202)
+        return json_response({"got": raw.decode()}, 202)
 
     async def thing(self, request: Request, variables: Mapping[str, str]) -> Response:
-        return answer({"name": variables["name"], "query": request.query()})
+        return json_response({"name": variables["name"], "query": request.query()})
 
     async def headers(self, request: Request, _variables: Mapping[str, str]) -> Response:
-        return answer(sorted(request.headers))
+        return json_response(sorted(request.headers))
 
     async def gated(self, _request: Request, variables: Mapping[str, str]) -> Response:
         """Answers when the gate opens."""
         self.began.append(variables["name"])
         await self.gate.wait()
         self.ended.append(variables["name"])
-        return answer(variables["name"])
+        return json_response(variables["name"])
 
     async def big(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         return Response(200, BIG, "text/plain")
@@ -67,7 +67,7 @@ class Stub:
 
     async def careless(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """Answers without a look at the body."""
-        return answer("careless")
+        return json_response("careless")
 
 
 class Stand:
@@ -75,7 +75,7 @@ class Stand:
 
     def __init__(self, stub: Stub, bounds: Limits, listen: HttpListen | UnixListen) -> None:
         self.stub = stub
-        self.listeners = Listeners(stub.router(), Clock(), bounds)
+        self.listeners = Listeners(stub.router(), Clock(), "hookd/test", bounds)
         self._listen = listen
 
     async def open(self) -> None:
