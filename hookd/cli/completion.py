@@ -1,21 +1,26 @@
 """What can stand at the end of a command line that is being typed (spec 8, `completion`).
 
-Found out from the commands' own parsers, so that it cannot drift from them; names come from the daemon, else from the
-config. `hookd __complete SHELL …` prints it for the scripts of `hookd completion`: a line `words` or `files`, then
-one candidate a line, a tab, what it is.
+argcomplete takes the line apart and asks the parser of the command that stands on it, so that nothing here can drift
+from the commands; names come from the daemon, else from the config. `hookd __complete SHELL LINE` prints the candidates
+for the scripts of `hookd completion`: one a line, for zsh and fish with a tab and what it is behind it.
 
 Must never: take long, change anything, or complain: whoever presses a key has asked for nothing else.
 """
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
+
+from argcomplete.completers import BaseCompleter
+from argcomplete.finders import ExclusiveCompletionFinder
+from argcomplete.lexers import split_line
 
 from hookd.cli.options import Parser
-from hookd.cli.output.terminal import shortened
+
+FILES = 3
+"""Exit code where the name of a file can stand there: the shell knows those itself."""
 
 DAEMON_S = 0.3
 """The longest wait for the daemon; then names come from the config."""
@@ -23,236 +28,180 @@ DAEMON_S = 0.3
 RECENT = 30
 """Deliveries that are offered by their ids."""
 
-_LONGEST_PURPOSE = 80
 _PATHS = ("PATH", "FILE", "DIR")
 _ADDRESS = ("socket", "url", "token_env", "config")
 
 
-class Candidate(NamedTuple):
-    """One thing that can stand there, and what it is."""
-
-    word: str
-    purpose: str = ""
+class _FileWanted(Exception):
+    """The name of a file can stand there."""
 
 
-@dataclass(slots=True)
-class Typed:
-    """What the words before the one that is being typed have brought.
-
-    Attributes:
-        values: of options and positional arguments, by destination.
-        waiting: the option whose value comes next.
-        only_positional: `--` was typed.
-        position: how many positional arguments there are.
-    """
-
-    values: dict[str, str] = field(default_factory=dict)
-    options: set[str] = field(default_factory=set)
-    waiting: argparse.Action | None = None
-    only_positional: bool = False
-    position: int = 0
-
-
-@dataclass(slots=True)
-class Offer:
-    """What can stand there; `files`: names of files instead."""
-
-    candidates: list[Candidate] = field(default_factory=list)
-    files: bool = False
-
-
-def offer(words: Sequence[str], commands: Mapping[str, str], parser_of: Callable[[str], Parser]) -> Offer:
-    """What can stand in place of the last word, by the words before it (the program's name left out)."""
-    *before, current = words
-    if not before:
-        top = [Candidate("--help"), Candidate("--version")] if current.startswith("-") else []
-        return Offer(top or [Candidate(name, purpose) for name, purpose in commands.items()])
-    if before[0] not in commands:
-        return Offer()
-    parser = parser_of(before[0])
-    typed = _typed(parser, before[1:])
-    names = CompletionNames(typed.values)
-    if typed.waiting is not None:
-        return _no_option(_values(typed.waiting, names, before[0]))
-    if current.startswith("-") and not typed.only_positional:
-        return _options(parser, typed, current, names, before[0])
-    positional = _positional(parser, typed.position)
-    if positional is None:
-        return Offer() if typed.only_positional else _options(parser, typed, current, names, before[0])
-    found = _values(positional, names, before[0])
-    return found if typed.only_positional else _no_option(found)
-
-
-def _no_option(found: Offer) -> Offer:
-    """What remains as a word of its own: one that begins with a dash would be taken for an option."""
-    return Offer([each for each in found.candidates if not each.word.startswith("-")], found.files)
-
-
-def _typed(parser: Parser, words: Sequence[str]) -> Typed:
-    typed = Typed()
-    for word in words:
-        name, equals, value = word.partition("=")
-        action = None if typed.only_positional else _by_name(parser).get(name if equals else word)
-        if typed.waiting is not None:
-            typed.values[typed.waiting.dest] = word
-            typed.waiting = None
-        elif word == "--" and not typed.only_positional:
-            typed.only_positional = True
-        elif action is not None:
-            typed.options.add(action.dest)
-            if equals:
-                typed.values[action.dest] = value
-            elif action.nargs != 0:
-                typed.waiting = action
-        elif not word.startswith("-") or word == "-" or typed.only_positional:
-            positional = _positional(parser, typed.position)
-            typed.values[positional.dest if positional else ""] = word
-            typed.position += 1
-    return typed
-
-
-def _by_name(parser: Parser) -> Mapping[str, argparse.Action]:
-    return parser._option_string_actions  # noqa: SLF001 - argparse has no public way to list a parser's options
-
-
-def _positional(parser: Parser, position: int) -> argparse.Action | None:
-    """The positional argument at a position; one that takes many has all that follow."""
-    actions = parser._get_positional_actions()  # noqa: SLF001 - likewise
-    if position < len(actions):
-        return actions[position]
-    return actions[-1] if actions and actions[-1].nargs in {"*", "+"} else None
-
-
-def _options(parser: Parser, typed: Typed, current: str, names: "CompletionNames", command: str) -> Offer:
-    """The options that may still come, or the values of one that is written with `=`."""
-    name, equals, _ = current.partition("=")
-    if equals:
-        action = _by_name(parser).get(name)
-        found = Offer() if action is None or action.nargs == 0 else _values(action, names, command)
-        return Offer(
-            [Candidate(f"{name}={word}", purpose) for word, purpose in found.candidates], found.files
-        )
-    open_to = {
-        option: action
-        for option, action in _by_name(parser).items()
-        if action.dest not in typed.options or isinstance(action.default, list)
-    }
-    longest = {action.dest: option for option, action in open_to.items()}
-    shown = (
-        open_to if current.startswith("-") else {longest[dest]: open_to[longest[dest]] for dest in longest}
-    )
-    formatter = parser._get_formatter()  # noqa: SLF001 - likewise: it fills in %(choices)s
-    return Offer([Candidate(option, _purpose(formatter, action)) for option, action in shown.items()])
-
-
-def _purpose(formatter: argparse.HelpFormatter, action: argparse.Action) -> str:
-    told = formatter._expand_help(action) if action.help else ""  # noqa: SLF001 - likewise
-    return shortened(" ".join(told.split()), _LONGEST_PURPOSE)
-
-
-def _values(action: argparse.Action, names: "CompletionNames", command: str) -> Offer:
-    if action.choices is not None:
-        return Offer([Candidate(str(choice)) for choice in action.choices])
-    if action.metavar in _PATHS:
-        return Offer(files=True)
-    return Offer(list(_named(action, names, command)))
-
-
-def _named(action: argparse.Action, names: "CompletionNames", command: str) -> Iterator[Candidate]:
-    match action.dest, bool(action.option_strings):
-        case "webhook", _:
-            yield from (Candidate(name, "webhook") for name in names.found["webhooks"])
-        case "task", _:
-            yield from (Candidate(name, "task") for name in names.found["tasks"])
-        case "type", False:
-            yield from (Candidate(name, "type") for name in names.found["types"])
-        case "event", False:
-            events = names.found["types"].get(names.typed.get("type", ""), ())
-            yield from (Candidate(name, "event") for name in events)
-        case (("id" | "ids"), False):
-            yield from names.deliveries("pending" if command == "cancel" else None)
-        case dest, True if dest.endswith("_env"):
-            yield from (Candidate(name, "environment variable") for name in sorted(os.environ))
-
-
-class CompletionNames:
-    """The names that the daemon, or the config, knows; asked for when they are needed, and at most once."""
-
-    def __init__(self, typed: Mapping[str, str]) -> None:
-        """Ask where the words that were typed say that the daemon is."""
-        self.typed = typed
-        self._options = argparse.Namespace(**{name: typed.get(name) for name in _ADDRESS})
-
-    @cached_property
-    def found(self) -> Mapping[str, Any]:
-        """`webhooks` and `tasks`, and the events of each of `types`."""
-        from pathlib import Path
-
-        from hookd.cli.errors import Failure
-
-        try:
-            names: Mapping[str, Any] = self._ask("/v1/names")
-        except Failure:
-            from hookd.config import default_path, names_at
-
-            config = self.typed.get("config")
-            names = names_at(Path(config) if config else default_path())
-        return names
-
-    def deliveries(self, state: str | None) -> Iterator[Candidate]:
-        """The latest deliveries in a state (None: in any)."""
-        query = {"limit": str(RECENT), **({"state": state} if state else {})}
-        for each in self._ask("/v1/deliveries", query)["deliveries"]:
-            yield Candidate(
-                each["id"], f"{each['state']}, {each['task'] or 'sent by hand'} to {each['webhook']}"
-            )
-
-    def _ask(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        from hookd.cli.client import address
-
-        return address.from_options(self._options).get(path, query, timeout_s=DAEMON_S)
-
-
-def answer(words: Sequence[str], commands: Mapping[str, str], parser_of: Callable[[str], Parser]) -> int:
-    """Print what can stand there, for a shell; 1 and nothing where that cannot be found out.
+def answer(
+    words: Sequence[str],
+    commands: Mapping[str, str],
+    top: Parser,
+    parser_of: Callable[[str], Parser],
+    *,
+    end: Callable[[int], object] = os._exit,
+) -> int:
+    """Print what can stand there, for a shell; the exit code where there is nothing to print.
 
     Args:
-        words: `bash`, the characters at which bash breaks words, the program, the line up to the cursor; or another
-            shell's name and the line's words without the program's, the last up to the cursor.
+        words: the shell's name, the line up to the cursor, and of bash the characters at which it breaks words.
         commands: every command and what it is for.
-        parser_of: makes a command's parser.
+        top: the parser of what can stand in place of a command.
+        parser_of: makes a command's parser; only that of the command on the line is made.
+        end: ends the process when all is printed; by default at once, which saves the time that argcomplete takes.
     """
     try:
-        if words[0] == "bash":
-            _answer_bash(*words[1:], commands=commands, parser_of=parser_of)
-        else:
-            _print(offer(words[1:], commands, parser_of))
+        _tell_argcomplete(*words)
+        _, current, _, typed, _ = split_line(words[1])
+        command = typed[1] if len(typed) > 1 else ""
+        if command and command not in commands:
+            return 1
+        parser = parser_of(command) if command else top
+        if not command:
+            parser.add_argument("command")
+        finder = CommandLineFinder()
+        finder.only_positional = "--" in typed
+        dashes = finder.only_positional or (current.startswith("-") and "=" in current)
+        finder(
+            parser,
+            always_complete_options=False,
+            default_completer=ValueCompleter(commands, command, dashes=dashes),
+            output_stream=sys.stdout,
+            exit_method=end,
+        )
+    except _FileWanted:
+        return FILES
     except Exception:  # noqa: BLE001 - a key was pressed in a shell: nothing may be said there
         return 1
     return 0
 
 
-def _answer_bash(
-    breaks: str, line: str, *, commands: Mapping[str, str], parser_of: Callable[[str], Parser]
-) -> None:
-    from hookd.cli.bashline import parse
-
-    parsed = parse(line, breaks)
-    found = offer(parsed.words, commands, parser_of)
-    _print(
-        Offer(
-            [
-                Candidate(parsed.rest_of(candidate.word))
-                for candidate in found.candidates
-                if candidate.word.startswith(parsed.words[-1])
-            ],
-            found.files,
-        )
-    )
+def _tell_argcomplete(shell: str, line: str, breaks: str = "") -> None:
+    """Say in the environment, where argcomplete reads it, what the shell has said."""
+    first = (
+        "2" if len(split_line(line)[3]) > 1 else "1"
+    )  # a command's parser knows only what stands behind it
+    os.environ |= {"COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE": first}
+    os.environ |= {"_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_SUPPRESS_SPACE": "1"}
+    if shell == "bash":
+        os.environ |= {"_ARGCOMPLETE_SHELL": "bash", "_ARGCOMPLETE_COMP_WORDBREAKS": breaks}
+    else:  # zsh quotes words by itself, as fish does
+        os.environ |= {"_ARGCOMPLETE_SHELL": "fish", "_ARGCOMPLETE_DFS": "\t"}
 
 
-def _print(found: Offer) -> None:
-    print("files" if found.files else "words")
-    for word, purpose in found.candidates:
-        if (word + purpose).isprintable():
-            print(word, purpose, sep="\t" if purpose else "", end="\n")
+class CommandLineFinder(ExclusiveCompletionFinder):
+    """Argcomplete's finder, with what it leaves open.
+
+    Attributes:
+        only_positional: `--` was typed.
+    """
+
+    only_positional = False
+
+    def _init_debug_stream(self) -> None:
+        """Leave file descriptor 9 alone."""
+
+    def collect_completions(
+        self,
+        active_parsers: list[argparse.ArgumentParser],
+        parsed_args: argparse.Namespace,
+        cword_prefix: str,
+    ) -> list[str]:
+        """After `--` nothing is an option; and where nothing else can stand, the options are offered."""
+        if self.only_positional:
+            active_parsers[-1].prefix_chars = ""
+        found = super().collect_completions(active_parsers, parsed_args, cword_prefix)
+        assert isinstance(self.default_completer, ValueCompleter)
+        if found or cword_prefix or self.only_positional or self.default_completer.asked:
+            return found
+        self.always_complete_options = "long"
+        return super().collect_completions(active_parsers, parsed_args, cword_prefix)
+
+    def quote_completions(
+        self, completions: list[str], cword_prequote: str, last_wordbreak_pos: int | None
+    ) -> list[str]:
+        """Between double quotes bash keeps the backslash before an exclamation mark: it stands outside of them."""
+        quoted = super().quote_completions(completions, cword_prequote, last_wordbreak_pos)
+        return [word.replace("\\!", '"\\!"') for word in quoted] if cword_prequote == '"' else quoted
+
+
+class ValueCompleter(BaseCompleter):
+    """What can stand in place of an argument, or as the value of an option, that has no fixed choices.
+
+    Attributes:
+        asked: whether there was such a place.
+    """
+
+    def __init__(self, commands: Mapping[str, str], command: str, *, dashes: bool) -> None:
+        """For a command among all of them; `dashes`: a word that begins with one is taken as it is."""
+        self.asked = False
+        self._commands = commands
+        self._command = command
+        self._dashes = dashes
+        self._names: Mapping[str, Any] | None = None
+
+    def __call__(
+        self,
+        *,
+        prefix: str,
+        action: argparse.Action,
+        parser: argparse.ArgumentParser,
+        parsed_args: argparse.Namespace,
+    ) -> Mapping[str, str]:
+        """Each word, and what it is."""
+        del prefix, parser
+        self.asked = True
+        if action.metavar in _PATHS:
+            raise _FileWanted
+        return {
+            word: purpose
+            for word, purpose in self._named(action, parsed_args)
+            if (word + purpose).isprintable() and (self._dashes or not word.startswith("-"))
+        }
+
+    def _named(self, action: argparse.Action, typed: argparse.Namespace) -> Iterator[tuple[str, str]]:
+        match action.dest, bool(action.option_strings):
+            case "command", False:
+                yield from self._commands.items()
+            case "webhook" | "task" as kind, _:
+                yield from ((name, kind) for name in self._known(typed)[f"{kind}s"])
+            case "type", False:
+                yield from ((name, "type") for name in self._known(typed)["types"])
+            case "event", False:
+                yield from ((name, "event") for name in self._known(typed)["types"].get(typed.type, ()))
+            case "id" | "ids", False:
+                yield from self._deliveries(typed)
+            case dest, True if dest.endswith("_env"):
+                yield from ((name, "environment variable") for name in sorted(os.environ))
+
+    def _known(self, typed: argparse.Namespace) -> Mapping[str, Any]:
+        """`webhooks` and `tasks`, and the events of each of `types`: as the daemon, else the config, knows them."""
+        from pathlib import Path
+
+        from hookd.cli.errors import Failure
+
+        if self._names is None:
+            try:
+                self._names = _ask(typed, "/v1/names")
+            except Failure:
+                from hookd.config import default_path, names_at
+
+                self._names = names_at(Path(typed.config) if typed.config else default_path())
+        return self._names
+
+    def _deliveries(self, typed: argparse.Namespace) -> Iterator[tuple[str, str]]:
+        """The latest deliveries; of `cancel` those that can be cancelled."""
+        query = {"limit": str(RECENT), **({"state": "pending"} if self._command == "cancel" else {})}
+        for each in _ask(typed, "/v1/deliveries", query)["deliveries"]:
+            yield each["id"], f"{each['state']}, {each['task'] or 'sent by hand'} to {each['webhook']}"
+
+
+def _ask(typed: argparse.Namespace, path: str, query: Mapping[str, str] | None = None) -> Any:
+    """Ask the daemon that is where the words that were typed say."""
+    from hookd.cli.client import address
+
+    options = argparse.Namespace(**{name: getattr(typed, name, None) for name in _ADDRESS})
+    return address.from_options(options).get(path, query, timeout_s=DAEMON_S)

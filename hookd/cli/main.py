@@ -124,7 +124,7 @@ def _run(words: list[str]) -> int:
     if words[:1] == [COMPLETE]:
         from hookd.cli.completion import answer
 
-        return answer(words[1:], COMMANDS, parser_of)
+        return answer(words[1:], COMMANDS, _top_parser(), parser_of)
     if not words or words[0] not in COMMANDS:
         _end_at_top(words)
     return _command(words[0]).run(parser_of(words[0]).parse_args(words[1:]))
@@ -145,8 +145,8 @@ def parser_of(name: str) -> Parser:
     return parser
 
 
-def _end_at_top(words: list[str]) -> None:
-    """End with the help, the version, or what is wrong: no command stands first."""
+def _top_parser() -> Parser:
+    """The parser of what can stand in place of a command."""
     listing = "\n".join(f"  {name:<12}{purpose}" for name, purpose in COMMANDS.items())
     parser = Parser(
         prog="hookd",
@@ -155,6 +155,12 @@ def _end_at_top(words: list[str]) -> None:
         epilog=f"commands:\n{listing}\n\n`hookd COMMAND --help` tells more about one.",
     )
     parser.add_argument("--version", action="version", version=f"hookd {__version__}")
+    return parser
+
+
+def _end_at_top(words: list[str]) -> None:
+    """End with the help, the version, or what is wrong: no command stands first."""
+    parser = _top_parser()
     _, others = parser.parse_known_args(words)
     parser.error(_complaint(others))
 

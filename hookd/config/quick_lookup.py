@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hookd.config.outline import outline
 from hookd.config.yaml.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
 from hookd.config.yaml.tree import parse
 
@@ -58,7 +57,7 @@ def why_unread(path: Path) -> str | None:
 def names_at(path: Path) -> dict[str, Any]:
     """The names of `webhooks` and `tasks`, and the events of each of `types`, as far as they are quickly found.
 
-    Nothing is checked, and a fault hides little but its own entry; `_MOST_FOR_NAMES` bytes are read, no more.
+    Nothing is checked, and a file that is not valid YAML is left out; `_MOST_FOR_NAMES` bytes are read, no more.
     """
     found: dict[str, Any] = {"webhooks": [], "tasks": [], "types": {}}
     left = _MOST_FOR_NAMES
@@ -68,7 +67,7 @@ def names_at(path: Path) -> dict[str, Any]:
         with suppress(Unreadable, AttributeError, TypeError):
             content = read_regular(file, left, whole=False)
             left -= len(content)
-            sections = outline(content if left else content[: content.rfind(b"\n") + 1])
+            sections = _plain(content if left else content[: content.rfind(b"\n") + 1])
             for section in ("webhooks", "tasks"):
                 found[section] += sections.get(section) or {}
             for name, each in (sections.get("types") or {}).items():
@@ -89,6 +88,11 @@ def _daemon(content: bytes) -> dict[str, Any]:
         return {}
     block = _BLOCK.search(content)
     excerpt = block[0] if block else content
-    root = parse(excerpt if len(excerpt) <= _MAX_EXCERPT else b"").root
-    daemon: dict[str, Any] = (root.plain() if root else {}).get("daemon") or {}
+    daemon: dict[str, Any] = _plain(excerpt if len(excerpt) <= _MAX_EXCERPT else b"").get("daemon") or {}
     return daemon
+
+
+def _plain(content: bytes) -> Any:
+    """The top value without places, which should be a mapping; an empty one where it is not valid YAML."""
+    root = parse(content).root
+    return root.plain() if root else {}

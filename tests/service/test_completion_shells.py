@@ -151,6 +151,17 @@ def test_a_strange_name_arrives_as_it_is(shell: Shell) -> None:
         assert shell.arguments('hookd pause "my\t') == ["pause", STRANGE]
 
 
+def test_it_completes_wherever_the_command_stands(shell: Shell) -> None:
+    assert shell.arguments("true; hookd pause o\t") == ["pause", "ops-slack"]
+    assert shell.arguments("true | hookd pause o\t") == ["pause", "ops-slack"]
+    assert shell.arguments("A=1 hookd pause o\t") == ["pause", "ops-slack"]
+    assert shell.arguments("~/bin/hookd pause o\t") == ["pause", "ops-slack"]
+
+
+def test_no_file_is_offered_where_a_name_stands(shell: Shell) -> None:
+    assert shell.arguments("hookd pause some\t") == ["pause", "some"]
+
+
 def test_the_daemon_is_asked_first_and_its_absence_is_not_told(shell: Shell) -> None:
     assert shell.arguments("hookd pause nosuch\t") == ["pause", "nosuch"]
     assert "reachable" not in shell.seen

@@ -1,5 +1,8 @@
 """`hookd completion`: a script by which a shell completes hookd's commands.
 
+argcomplete's own scripts are not used: in zsh they see the whole buffer, so that nothing is completed behind `;`, `|`
+or `NAME=value`, and they offer files where only a name can stand.
+
 Must never: hold what the scripts offer: they ask `hookd __complete`.
 """
 
@@ -16,39 +19,37 @@ EXAMPLE = "hookd completion bash > ~/.local/share/bash-completion/completions/ho
 
 BASH = r"""# bash completion for hookd; needs bash 4 or newer
 _hookd() {
-    local program line=${COMP_LINE-} found
-    program=$(type -P -- "${1-}") || program=hookd
+    local program=${1-} line=${COMP_LINE-} found
+    program=$(type -P -- "${program/#\~\//${HOME-}/}") || program=hookd
     if [[ -z $line ]]; then  # called by other than readline: there are but the words
         printf -v line '%q ' "${COMP_WORDS[@]:0:COMP_CWORD+1}"
         line=${line% }
     fi
     COMPREPLY=()
-    mapfile -t found < <("$program" __complete bash "$COMP_WORDBREAKS" "${line:0:${COMP_POINT:-${#line}}}" 2>/dev/null)
-    if [[ ${found[0]-} == files ]]; then
-        compopt -o default 2>/dev/null
-    elif [[ ${#found[@]} -gt 1 ]]; then
-        COMPREPLY=("${found[@]:1}")
-    fi
+    found=$("$program" __complete bash "${line:0:${COMP_POINT:-${#line}}}" "$COMP_WORDBREAKS" 2>/dev/null)
+    case $? in
+        0) [[ -z $found ]] || mapfile -t COMPREPLY <<<"$found" ;;
+        3) compopt -o default 2>/dev/null ;;
+    esac
 }
 complete -F _hookd hookd
 """
 
 ZSH = r"""#compdef hookd
 _hookd() {
-    local program=hookd line
-    local -a found values shown
+    local program=hookd line found
+    local -a values shown
     [[ ${words[1]} == */* ]] && program=${(Q)words[1]/#\~\//$HOME/}
-    found=("${(@f)$("$program" __complete zsh "${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
-    if [[ ${found[1]} == files ]]; then
-        [[ $PREFIX == -*=* ]] && compset -P '*='
-        _files
-        return
-    fi
-    for line in "${(@)found[2,-1]}"; do
-        values+=("${line%%$'\t'*}")
-        shown+=("${line/$'\t'/  -- }")
-    done
-    (( ${#values} )) && compadd -l -d shown -a -- values
+    found=$("$program" __complete zsh "${(j: :)words[1,CURRENT]}" 2>/dev/null)
+    case $? in
+        0) for line in ${(f)found}; do
+               values+=("${line%%$'\t'*}")
+               shown+=("${${line%$'\t'}/$'\t'/  -- }")
+           done
+           (( ${#values} )) && compadd -l -d shown -a -- values ;;
+        3) [[ $PREFIX == -*=* ]] && compset -P '*='
+           _files ;;
+    esac
 }
 if [[ ${funcstack[1]} == _hookd ]]; then
     _hookd "$@"
@@ -59,16 +60,17 @@ fi
 
 FISH = r"""# fish completion for hookd
 function __hookd_complete
-    set -l words (commandline -opc)
-    set -l current (commandline -ct)
-    set -l found (command $words[1] __complete fish $words[2..-1] "$current" 2>/dev/null)
-    if test "$found[1]" = files
+    set -l program (commandline -opc | string replace -r '^~/' "$HOME/")[1]
+    set -l line (commandline -cp | string replace -r '\\\\$' '')
+    set -l found (command $program __complete fish "$line" 2>/dev/null)
+    if test $status = 3
+        set -l current (commandline -ct)
         set -l option (string match -r -- '^-[^=]*=' $current)
         for path in (__fish_complete_path (string replace -r -- '^-[^=]*=' '' $current))
             echo "$option$path"
         end
-    else if set -q found[2]
-        printf '%s\n' $found[2..-1]
+    else
+        printf '%s\n' $found
     end
 end
 complete -c hookd -f -a '(__hookd_complete)'
