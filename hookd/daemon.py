@@ -29,9 +29,10 @@ from hookd.config import Loaded
 from hookd.config.generation import CurrentConfig, Generation
 from hookd.config.reload import Reloader
 from hookd.delivery import retention
+from hookd.delivery.clock_steps import watch as watch_clock
 from hookd.delivery.http import Sender
 from hookd.delivery.worker import Worker
-from hookd.domain.clock import Clock
+from hookd.domain.clock import Clock, ClockStepDetector
 from hookd.domain.definitions import Config, Revision, UnixListen
 from hookd.domain.errors import ListenFailed, SocketsUnfit, StoreUnavailable, StoreUnusable
 from hookd.domain.operator_events import ConfigApplied, ConfigRejected, DaemonStarted
@@ -176,11 +177,20 @@ class Daemon:
             await store.close()
 
     async def _serve(self, store: SqliteStore, sender: Sender, listening: Sequence[ListenTarget]) -> None:
-        trust = retention.ClockGuard(await store.clock_seen())
+        clock_steps = ClockStepDetector(
+            now=self._clock.now(), mono=self._clock.monotonic(), last_seen_at=await store.clock_seen()
+        )
+        guard = retention.ClockGuard(clock_steps)
         intake = Intake(store, self._clock, self._metrics)
         publisher = self._publisher = OperatorEventPublisher(store, intake, self._current_config, self._clock)
         worker = Worker(
-            store, sender, self._current_config, self._clock, self._metrics, emit=publisher.publish
+            store,
+            sender,
+            self._current_config,
+            self._clock,
+            self._metrics,
+            clock_steps=clock_steps,
+            emit=publisher.publish,
         )
         reloader = Reloader(
             self._path,
@@ -191,7 +201,14 @@ class Daemon:
             began=self._notify.reloading,
             ended=self._reloaded,
         )
-        scheduler = Scheduler(store, intake, self._current_config, self._clock, emit=publisher.publish)
+        scheduler = Scheduler(
+            store,
+            intake,
+            self._current_config,
+            self._clock,
+            clock_steps=clock_steps,
+            emit=publisher.publish,
+        )
         spool = SpoolReader(intake, self._current_config, self._clock, self._metrics)
         feed = LogTail(self._clock)
         log.follow(feed.put)
@@ -219,8 +236,9 @@ class Daemon:
                 services.listening = tuple(listeners.addresses)
                 background = [
                     group.create_task(reloader.run()),
-                    group.create_task(retention.run(store, self._current_config, self._clock, trust)),
+                    group.create_task(retention.run(store, self._current_config, self._clock, guard)),
                     group.create_task(scheduler.run()),
+                    group.create_task(watch_clock(clock_steps, self._clock)),
                     group.create_task(spool.run()),
                     group.create_task(self._feed_watchdog(store)),
                 ]

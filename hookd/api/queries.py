@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from hookd.api import views
 from hookd.api.services import Services
-from hookd.delivery.lane import LaneState, Parked
+from hookd.delivery.lane import LaneState
+from hookd.delivery.parking import Parked
 from hookd.server.problems import Problem
 
 

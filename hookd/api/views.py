@@ -9,7 +9,8 @@ from typing import Any
 
 from hookd.config.diff import Comparison, DefinitionChange
 from hookd.config.generation import Generation
-from hookd.delivery.lane import LaneState, Parked
+from hookd.delivery.lane import LaneState
+from hookd.delivery.parking import Parked
 from hookd.domain.definitions import Config, EventDef, ScheduleDef, TaskDef, masked
 from hookd.domain.deliveries import Attempt
 from hookd.domain.events import DeliveryRef, EventObject, Receipt, SpentMark

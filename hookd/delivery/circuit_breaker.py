@@ -1,8 +1,8 @@
 """The breaker of a lane: stops calling a receiver that is down, and finds out when it is up again (spec 5).
 
-After ten attempts in a row that found nobody (no answer, 5xx or 429) the lane is parked. One delivery probes after
-30 s, then after twice as long each time, up to 10 min. Any answer that shows the receiver alive ends that. What is
-attempted while the breaker is open costs no retries.
+After ten failures in a row (no answer, 5xx or 429) the lane is parked. One delivery probes after 30 s, then after twice
+as long each time, up to 10 min. Any answer that shows the receiver alive ends that. What is attempted while the breaker
+is open costs no retries.
 
 Pure bookkeeping: instants come in as arguments. Must never: do I/O, read a clock, or know a delivery.
 """
@@ -14,7 +14,7 @@ from typing import assert_never
 from hookd.domain.deliveries import Outcome, Reason
 
 OPENS_AFTER = 10
-"""Attempts in a row that found nobody until the lane is parked (spec 5)."""
+"""Failures in a row until the lane is parked (spec 5)."""
 
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 600.0
@@ -31,22 +31,22 @@ class BreakerState(StrEnum):
 class Breaker:
     """One lane's breaker."""
 
-    __slots__ = ("_again", "_pause_s", "_probe_at", "_row", "state")
+    __slots__ = ("_consecutive_failures", "_pause_s", "_probe_at", "_reprobes", "state")
 
     def __init__(self) -> None:
         self.state = BreakerState.CLOSED
-        self._row = 0
+        self._consecutive_failures = 0
         self._pause_s = FIRST_PAUSE_S
         self._probe_at = 0.0
-        self._again = False
+        self._reprobes = False
 
-    def slots(self, room: int, mono: float) -> int:
-        """How many of `room` seats may be used now."""
+    def allowed(self, slots: int, mono: float) -> int:
+        """How many of `slots` attempts may begin now."""
         match self.state:
             case BreakerState.CLOSED:
-                return room
+                return slots
             case BreakerState.OPEN:
-                return min(room, 1) if mono >= self._probe_at else 0
+                return min(slots, 1) if mono >= self._probe_at else 0
             case BreakerState.HALF_OPEN:
                 return 0
             case _:
@@ -56,46 +56,46 @@ class Breaker:
         """Seconds until a probe may go out; 0 where it may now or none is needed."""
         return max(0.0, self._probe_at - mono) if self.state is BreakerState.OPEN else 0.0
 
-    def probe_now(self) -> None:
-        """Let the next probe out at once: there is reason to think that things are better.
+    def allow_probe_now(self) -> None:
+        """Let the next probe out without its pause: there is reason to think that the receiver is better.
 
         Where one is under way, it began before there was that reason, and its failure is followed by another at once.
         """
         self._probe_at = -inf
-        self._again = self.state is BreakerState.HALF_OPEN
+        self._reprobes = self.state is BreakerState.HALF_OPEN
 
-    def began(self) -> bool:
-        """Note an attempt that begins now. Returns whether it is a probe."""
+    def begin(self) -> bool:
+        """Note an attempt that begins now. Returns whether it is a probe: then the breaker is half open."""
         if self.state is BreakerState.OPEN:
             self.state = BreakerState.HALF_OPEN
             return True
         return False
 
-    def ended(self, outcome: Outcome, *, probe: bool, mono: float) -> None:
-        """Note how an attempt ended; `probe` as `began` said."""
+    def record(self, outcome: Outcome, *, is_probe: bool, mono: float) -> None:
+        """Note how an attempt ended; `is_probe` as `begin` said."""
         alive = shows_alive(outcome)
         if alive:
             self._close()
         elif self.state is BreakerState.CLOSED:
             if alive is False:
-                self._row += 1
-                if self._row >= OPENS_AFTER:
+                self._consecutive_failures += 1
+                if self._consecutive_failures >= OPENS_AFTER:
                     self._open(mono)
-        elif probe:
-            if alive is False and not self._again:
+        elif is_probe:
+            if alive is False and not self._reprobes:
                 self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             self._open(mono)
 
     def _close(self) -> None:
         self.state = BreakerState.CLOSED
-        self._row = 0
+        self._consecutive_failures = 0
         self._pause_s = FIRST_PAUSE_S
-        self._again = False
+        self._reprobes = False
 
     def _open(self, mono: float) -> None:
         self.state = BreakerState.OPEN
-        self._probe_at = -inf if self._again else mono + self._pause_s
-        self._again = False
+        self._probe_at = -inf if self._reprobes else mono + self._pause_s
+        self._reprobes = False
 
 
 def shows_alive(outcome: Outcome) -> bool | None:
@@ -106,17 +106,5 @@ def shows_alive(outcome: Outcome) -> bool | None:
         case Reason.STATUS:
             status = outcome.status or 0
             return status < 500 and status != 429
-        case (
-            Reason.DNS
-            | Reason.CONNECT
-            | Reason.FORBIDDEN
-            | Reason.TLS
-            | Reason.TIMEOUT
-            | Reason.DISCONNECTED
-            | Reason.PROTOCOL
-        ):
-            return False
-        case Reason.INTERRUPTED | Reason.LOCAL:
-            return None
-        case _:
-            assert_never(outcome.reason)
+        case reason:
+            return False if reason.is_remote else None

@@ -1,65 +1,76 @@
-"""The wall clock as the worker lives by it: due instants and leases follow it where it is set back.
+"""Keeps what waits and what is under way right where the wall clock is set, or hookd was frozen.
 
-Where it is set forward, what waits is simply due sooner.
+Where the clock is set back, due instants, holds and leases follow it: what was due in a minute still is. Where it is
+set forward, what waits is simply due sooner. Leases of attempts under way are renewed before they end.
 
 Must never: claim or settle.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
-from hookd.delivery.lane import Lane
-from hookd.delivery.leases import Leases, WallClock
-from hookd.domain.clock import Clock
+from hookd.delivery.lane import Lanes
+from hookd.delivery.leases import Leases
+from hookd.domain.clock import STEP_S, Clock, ClockStep, ClockStepDetector
 from hookd.store.contract import Store
 
-SLEW_S = 1.0
-"""The wall clock may fall behind the monotonic one so far between two looks before it counts as set back."""
+LOOK_S = 2.0
+"""Seconds between two looks at the clocks while nothing else looks at them."""
 
 
-class WallTime:
-    """Follows the wall clock on behalf of what waits and what is under way.
+async def watch(clock_steps: ClockStepDetector, clock: Clock) -> None:
+    """Look at the clocks now and then, until cancelled, so that no step stays unnoticed for long."""
+    while True:
+        await asyncio.sleep(LOOK_S)
+        clock_steps.look(now=clock.now(), mono=clock.monotonic())
+
+
+class ClockCompensator:
+    """Follows the wall clock where it is set back, on behalf of the store, the lanes and the leases.
 
     Attributes:
-        followed_s: seconds it was followed back in all: what was reckoned before is that much too late.
+        compensated_s: seconds it was followed back in all: what was reckoned before is that much too late.
     """
 
     def __init__(
         self,
         store: Store,
-        clock: Clock,
-        lanes: Mapping[str, Lane],
+        clock_steps: ClockStepDetector,
+        lanes: Lanes,
         leases: Leases,
         *,
         on_lost: Callable[[Collection[str]], None],
     ) -> None:
+        """Follow `store.clock`; `on_lost` is called with the deliveries whose leases were lost."""
         self._store = store
-        self._clock = clock
+        self._clock = store.clock
+        self._clock_steps = clock_steps
         self._lanes = lanes
         self._leases = leases
-        self._seen = WallClock(clock.now(), clock.monotonic())
-        self._followed = False
-        self._following = asyncio.Lock()
+        since = clock_steps.since_last_run
+        self._pending_s = since.back_s if since is not None and since.back_s > STEP_S else 0.0
+        self._one_at_a_time = asyncio.Lock()
         self._on_lost = on_lost
-        self.followed_s = 0.0
+        self.compensated_s = 0.0
+        clock_steps.on_step(self._note_step)
 
-    def is_off(self) -> bool:
-        """Whether it was set, either way, since the last look."""
-        now, mono = self._clock.now(), self._clock.monotonic()
-        return abs(self._seen.behind_s(now=now, mono=mono)) > SLEW_S
+    def is_pending(self) -> bool:
+        """Whether the clock was set, either way, and that is not compensated yet."""
+        self._clock_steps.look(now=self._clock.now(), mono=self._clock.monotonic())
+        return self._pending_s != 0.0
 
-    async def follow(self) -> None:
-        """Follow a wall clock that is set back: what was due in a minute still is. Set forward, it is due sooner.
+    async def compensate(self) -> None:
+        """Follow a wall clock that was set back.
 
         Raises:
             StoreUnavailable: it will be followed next time.
         """
-        async with self._following:
-            await self._follow()
+        async with self._one_at_a_time:
+            await self._compensate()
 
     @asynccontextmanager
-    async def followed(self) -> AsyncIterator[float]:
+    async def compensated(self) -> AsyncIterator[float]:
         """Follow; the instant to claim by. Until this ends, nothing that is due and no lease is moved by anybody.
 
         A lease that was moved between the look at the clock and the claim would be taken for ended.
@@ -67,23 +78,27 @@ class WallTime:
         Raises:
             StoreUnavailable: nothing can be claimed now.
         """
-        async with self._following:
-            await self._follow()
+        async with self._one_at_a_time:
+            await self._compensate()
             now = self._clock.now()
             await self._renew_leases(now)
             yield now
 
-    async def _follow(self) -> None:
-        if not self._followed:
-            await self._set_back_since_the_last_run()
-            self._followed = True
+    def _note_step(self, step: ClockStep) -> None:
+        self._pending_s += step.back_s
+
+    async def _compensate(self) -> None:
         # Looked at once: it may be set again while the store follows.
         now, mono = self._clock.now(), self._clock.monotonic()
-        if (by_s := self._seen.behind_s(now=now, mono=mono)) > SLEW_S:
-            await self._set_back(by_s, now)
-        elif by_s < -SLEW_S:
+        self._clock_steps.look(now=now, mono=mono)
+        by_s = self._pending_s
+        if abs(by_s) > STEP_S:
             await self._store.clock_stepped(by_s=by_s, now=now)
-        self._seen.look(now=now, mono=mono)
+        if by_s > STEP_S:
+            self._lanes.compensate(by_s, now=now)
+            self._leases.compensate(by_s)
+            self.compensated_s += by_s
+        self._pending_s -= by_s
 
     async def _renew_leases(self, now: float) -> None:
         """Keep the leases of attempts under way, also after a freeze or a step of the clock: none is made twice."""
@@ -91,17 +106,3 @@ class WallTime:
             lost = await self._store.renew(late)
             self._leases.renewed(late)
             self._on_lost(lost)
-
-    async def _set_back_since_the_last_run(self) -> None:
-        """Follow a wall clock that was set back while hookd was down: then it was last seen in the future."""
-        seen_at = await self._store.clock_seen()
-        now = self._clock.now()
-        if seen_at is not None and (by_s := seen_at - now) > SLEW_S:
-            await self._set_back(by_s, now)
-
-    async def _set_back(self, by_s: float, now: float) -> None:
-        await self._store.clock_stepped(by_s=by_s, now=now)
-        for lane in self._lanes.values():
-            lane.hold_until = min(lane.hold_until, max(now, lane.hold_until - by_s))
-        self._leases.set_back(by_s)
-        self.followed_s += by_s

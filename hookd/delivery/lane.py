@@ -1,35 +1,26 @@
-"""A lane: the seats, rate, hold and breaker of one webhook, and the rule by which lanes share the daemon's seats.
+"""A lane: the slots, rate, hold and breaker of one webhook, and the rule by which lanes share the daemon's slots.
 
-Also which lanes are parked, and why. Pure bookkeeping: instants come in as arguments.
+Pure bookkeeping: instants come in as arguments (`now`: seconds since the epoch; `mono`: of the monotonic clock).
 
 Must never: do I/O or read a clock.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from enum import StrEnum
 
 from hookd.delivery.circuit_breaker import Breaker, BreakerState
-from hookd.domain.definitions import RateLimit, WebhookDef
+from hookd.delivery.parking import Parked, parked
+from hookd.domain.definitions import Config, RateLimit, WebhookDef
 from hookd.domain.deliveries import Outcome
 
 SHARE = 2
-"""A lane may hold at most this many times the seats that are still free (dynamic thresholds, Choudhury and Hahne 1998):
-lanes that hang are squeezed as others come, and free seats always remain for those who come next."""
+"""A lane may hold at most this many times the slots that are still free (dynamic thresholds, Choudhury and Hahne 1998):
+lanes that hang are squeezed as others come, and free slots always remain for those who come next."""
 
 CATCH_UP_S = 0.02
 """A rate-limited lane may catch up on this many seconds (or half an attempt) that it came late; more would be a burst
 that its receiver did not ask for."""
-
-
-class Parked(StrEnum):
-    """Why a lane's deliveries wait without being attempted (spec 0, parked)."""
-
-    GONE = "gone"  # the webhook is not in the configuration
-    DISABLED = "disabled"  # `enabled: false`
-    PAUSED = "paused"  # by hand, until it is resumed
-    BREAKER = "breaker"  # its receiver is down; hookd probes now and then
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +44,47 @@ class LaneState:
     probe_in_s: float | None = None
 
 
+class TokenBucket:
+    """The attempts that a rate limit admits: one at first, then as time goes by."""
+
+    __slots__ = ("_taken_at", "_tokens")
+
+    def __init__(self) -> None:
+        self._tokens = 1.0
+        self._taken_at: float | None = None
+
+    def available(self, limit: RateLimit, mono: float) -> float:
+        """How many attempts may begin now, with fractions."""
+        per_s = limit.count / limit.period_s
+        elapsed_s = 0.0 if self._taken_at is None else mono - self._taken_at
+        return min(1.0 + max(0.5, per_s * CATCH_UP_S), self._tokens + elapsed_s * per_s)
+
+    def take(self, limit: RateLimit, mono: float) -> None:
+        """Note an attempt that begins."""
+        self._tokens = self.available(limit, mono) - 1
+        self._taken_at = mono
+
+    def wait_s(self, limit: RateLimit, mono: float) -> float:
+        """Seconds until one more attempt is admitted; 0 when it is now."""
+        return max(0.0, (1.0 - self.available(limit, mono)) * limit.period_s / limit.count)
+
+
 class Lane:
-    """One webhook's lane. Created when its first delivery is seen; lives as long as the daemon."""
+    """One webhook's lane.
+
+    Attributes:
+        in_flight: attempts under way.
+        hold_until: nothing is claimed before (seconds since the epoch).
+        lacks_probe: nothing waits that could be made due as a probe, until one of its attempts has ended.
+    """
 
     __slots__ = (
+        "_bucket",
         "_definition",
-        "_tokens",
-        "_tokens_at",
         "breaker",
         "hold_until",
         "in_flight",
+        "lacks_probe",
         "last_result",
         "webhook",
     )
@@ -71,17 +93,17 @@ class Lane:
         self.webhook = webhook
         self.in_flight = 0
         self.hold_until = hold_until
+        self.lacks_probe = False
         self.last_result: LastResult | None = None
         self.breaker = Breaker()
+        self._bucket = TokenBucket()
         self._definition: WebhookDef | None = None
-        self._tokens = 1.0
-        self._tokens_at: float | None = None
 
     def follow(self, webhook: WebhookDef) -> None:
         """Take note of the definition in force: where it was corrected, a receiver that was down is probed at once."""
         if self._definition is not webhook:
             if self._definition not in (None, webhook):
-                self.breaker.probe_now()
+                self.breaker.allow_probe_now()
             self._definition = webhook
 
     def wants_probe(self, *, now: float, mono: float) -> bool:
@@ -93,11 +115,24 @@ class Lane:
         """Whether its receiver is down: the breaker is not closed."""
         return self.breaker.state is not BreakerState.CLOSED
 
+    def slots(self, webhook: WebhookDef, *, free: int, mono: float) -> int:
+        """How many deliveries the lane may claim now, with `free` slots left in the daemon (spec 14, Seats).
+
+        As many as if they were claimed one after the other, each from what the one before left free. A lane without any
+        attempt under way gets one slot even where none is free.
+        """
+        share = -((self.in_flight - SHARE * free) // (SHARE + 1))
+        slots = min(webhook.concurrency - self.in_flight, max(share, 0 if self.in_flight else 1))
+        if webhook.rate_limit is not None:
+            slots = min(slots, int(self._bucket.available(webhook.rate_limit, mono)))
+        return self.breaker.allowed(max(slots, 0), mono)
+
     def wait_s(self, webhook: WebhookDef, *, mono: float) -> float | None:
-        """Seconds until a lane without seats may have some through time alone; None: something must end before."""
+        """Seconds until a lane without slots may have some through time alone; None: something must end before."""
         if self.is_down():
             return self.breaker.wait_s(mono) or None
-        return None if webhook.rate_limit is None else max(0.001, self.rate_wait_s(webhook.rate_limit, mono))
+        limit = webhook.rate_limit
+        return None if limit is None else max(0.001, self._bucket.wait_s(limit, mono))
 
     def probe_in_s(self, *, now: float, mono: float) -> float | None:
         """Seconds until an open breaker lets a probe out; None for any other."""
@@ -105,101 +140,109 @@ class Lane:
             return None
         return max(self.breaker.wait_s(mono), self.hold_until - now)
 
-    def slots(self, webhook: WebhookDef, *, free: int, mono: float) -> int:
-        """How many deliveries the lane may claim now, with `free` seats left in the daemon (spec 14, Seats).
-
-        As many as if they were claimed one after the other, each from what the one before left free. A lane without any
-        attempt under way gets one seat even where none is free.
-        """
-        share = -((self.in_flight - SHARE * free) // (SHARE + 1))
-        room = min(webhook.concurrency - self.in_flight, max(share, 0 if self.in_flight else 1))
-        if webhook.rate_limit is not None:
-            room = min(room, int(self._refill(webhook.rate_limit, mono)))
-        return self.breaker.slots(max(room, 0), mono)
-
-    def rate_wait_s(self, limit: RateLimit, mono: float) -> float:
-        """Seconds until the rate admits one more attempt; 0 when it does now."""
-        return max(0.0, (1.0 - self._refill(limit, mono)) * limit.period_s / limit.count)
-
-    def began(self, count: int) -> None:
-        """Note attempts that have been claimed."""
-        self.in_flight += count
-        self._tokens -= count
+    def begin(self, webhook: WebhookDef | None, *, mono: float, may_probe: bool) -> bool:
+        """Note an attempt that was claimed; `mono` as its slots were asked for. Returns whether it is a probe."""
+        self.in_flight += 1
+        if webhook is not None:
+            self.follow(webhook)
+            if webhook.rate_limit is not None:
+                self._bucket.take(webhook.rate_limit, mono)
+        return may_probe and self.breaker.begin()
 
     def hold(self, until: float) -> None:
         """Make the whole lane wait until an instant (seconds since the epoch); an earlier one changes nothing."""
         self.hold_until = max(self.hold_until, until)
 
-    def _refill(self, limit: RateLimit, mono: float) -> float:
-        per_s = limit.count / limit.period_s
-        elapsed_s = 0.0 if self._tokens_at is None else mono - self._tokens_at
-        self._tokens = min(1.0 + max(0.5, per_s * CATCH_UP_S), self._tokens + elapsed_s * per_s)
-        self._tokens_at = mono
-        return self._tokens
+    def state(self, webhook: WebhookDef | None, *, paused: bool, now: float, mono: float) -> LaneState:
+        """The lane as it is shown, with the definition in force."""
+        return LaneState(
+            webhook=self.webhook,
+            parked=parked(webhook, paused=paused, breaker=self.breaker.state),
+            in_flight=self.in_flight,
+            hold_until=self.hold_until if self.hold_until > now else None,
+            last_result=self.last_result,
+            breaker=self.breaker.state,
+            probe_in_s=self.probe_in_s(now=now, mono=mono),
+        )
 
 
-def parked(
-    webhook: WebhookDef | None, *, paused: bool, breaker: BreakerState = BreakerState.CLOSED
-) -> Parked | None:
-    """Whether and why a lane with this definition (None: not in the configuration) waits."""
-    if webhook is None:
-        return Parked.GONE
-    if not webhook.enabled:
-        return Parked.DISABLED
-    if paused:
-        return Parked.PAUSED
-    return None if breaker is BreakerState.CLOSED else Parked.BREAKER
+_UNUSED = Lane("")
 
 
-class ParkedLanes:
-    """Which lanes that something waits for are parked. Costs little for each look, however many there are.
+class Lanes:
+    """Every lane that has been used, by webhook.
 
     Attributes:
-        why: the parked lanes. One for which nothing waits any more stays, as what comes will be parked too.
-        still: those among them that wait for an operator, not for their receiver.
+        in_flight: attempts under way in all.
+        down: the lanes whose receiver is down.
     """
 
     def __init__(self) -> None:
-        self.why: dict[str, Parked] = {}
-        self.still: AbstractSet[str] = frozenset()
-        self._fits: tuple[Mapping[str, WebhookDef], Container[str], AbstractSet[str]] = ({}, (), frozenset())
-        self._looked_at: AbstractSet[str] = frozenset()
+        self._lanes: dict[str, Lane] = {}
+        self._config: Config | None = None
+        self.in_flight = 0
+        self.down: set[str] = set()
 
-    def look(
-        self,
-        waiting: AbstractSet[str],
-        *,
-        webhooks: Mapping[str, WebhookDef],
-        paused: Container[str],
-        down: AbstractSet[str],
-    ) -> tuple[AbstractSet[str], AbstractSet[str]]:
-        """Look which lanes are parked now.
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lanes)
+
+    def get(self, webhook: str) -> Lane:
+        """The webhook's lane, to be read only; where it has none yet, one that was never used."""
+        return self._lanes.get(webhook, _UNUSED)
+
+    def of(self, webhook: str) -> Lane:
+        """The webhook's lane, kept from now on."""
+        lane = self._lanes.get(webhook)
+        if lane is None:
+            lane = self._lanes[webhook] = Lane(webhook)
+        return lane
+
+    def begin(self, lane: Lane, webhook: WebhookDef | None, *, mono: float, may_probe: bool) -> bool:
+        """Note an attempt that was claimed; see `Lane.begin`."""
+        self.in_flight += 1
+        return lane.begin(webhook, mono=mono, may_probe=may_probe)
+
+    def end(self, lane: Lane) -> None:
+        """Note that an attempt is over and its slot free."""
+        self.in_flight -= 1
+        lane.in_flight -= 1
+
+    def record(self, lane: Lane, outcome: Outcome, *, is_probe: bool, now: float, mono: float) -> None:
+        """Note how an attempt ended."""
+        lane.last_result = LastResult(now, outcome)
+        lane.breaker.record(outcome, is_probe=is_probe, mono=mono)
+        (self.down.add if lane.is_down() else self.down.discard)(lane.webhook)
+
+    def follow(self, webhooks: Mapping[str, WebhookDef], names: AbstractSet[str]) -> None:
+        """Take note of the definitions in force of these lanes as far as they are down; see `Lane.follow`."""
+        for name in self.down & names:
+            self.of(name).follow(webhooks[name])
+
+    def forget_unused(self, config: Config, waiting: AbstractSet[str], now: float) -> None:
+        """Drop the lanes that left the configuration and have nothing to do; looked for once in a configuration.
 
         Args:
-            waiting: lanes for which something waits.
-            webhooks: the definitions in force; never changed in place.
-            paused: the webhooks paused by hand; never changed in place.
-            down: lanes whose breaker is not closed.
-
-        Returns:
-            The lanes that are parked, or for another reason, since the last look, and those that no longer are.
+            config: in force.
+            waiting: the webhooks for which something waits.
+            now: seconds since the epoch.
         """
-        before = self.why
-        known = self._fits[0] is webhooks and self._fits[1] is paused and self._fits[2] == down
-        names = waiting - self._looked_at if known else waiting | before.keys()
-        if known and not names:
-            return frozenset(), frozenset()
-        found = {name: why for name in names if (why := _why(name, webhooks, paused, down)) is not None}
-        self._looked_at = self._looked_at | names if known else names
-        self._fits = (webhooks, paused, frozenset(down))
-        self.why = {**before, **found} if known else found
-        self.still = {name for name, why in self.why.items() if why is not Parked.BREAKER}
-        began = {name for name, why in found.items() if before.get(name) is not why}
-        return began, before.keys() - self.why.keys()
+        if config is self._config:
+            return
+        self._config = config
+        for name, lane in tuple(self._lanes.items()):
+            is_used = name in config.webhooks or name in waiting or lane.in_flight
+            if not is_used and lane.hold_until <= now:
+                del self._lanes[name]
+                self.down.discard(name)
 
+    def state(
+        self, name: str, webhook: WebhookDef | None, *, paused: bool, now: float, mono: float
+    ) -> LaneState:
+        """A lane as it is shown, also of a webhook that has none yet; see `Lane.state`."""
+        lane = self._lanes.get(name) or Lane(name)
+        return lane.state(webhook, paused=paused, now=now, mono=mono)
 
-def _why(
-    name: str, webhooks: Mapping[str, WebhookDef], paused: Container[str], down: AbstractSet[str]
-) -> Parked | None:
-    breaker = BreakerState.OPEN if name in down else BreakerState.CLOSED
-    return parked(webhooks.get(name), paused=name in paused, breaker=breaker)
+    def compensate(self, by_s: float, *, now: float) -> None:
+        """Bring the holds that many seconds nearer, but not before `now`: the wall clock was set back."""
+        for lane in self._lanes.values():
+            lane.hold_until = min(lane.hold_until, max(now, lane.hold_until - by_s))

@@ -1,7 +1,7 @@
-"""The leases of attempts under way, and the wall clock they end by: how far it was set, and which leases end too soon.
+"""The leases of attempts under way: which of them end too soon and are to be renewed.
 
-Pure bookkeeping: instants come in as arguments (`now`: seconds since the epoch; `mono`: of the monotonic clock). Must
-never: do I/O, read a clock, or know the store.
+Pure bookkeeping: instants come in as arguments (`now`: seconds since the epoch). Must never: do I/O, read a clock, or
+know the store.
 """
 
 from dataclasses import dataclass, field, replace
@@ -45,8 +45,8 @@ class Leases:
         self._held.update((lease.delivery_id, lease) for lease in leases if lease.delivery_id in self._held)
         self._look_again()
 
-    def set_back(self, by_s: float) -> None:
-        """Follow a wall clock that was set back by so many seconds."""
+    def compensate(self, by_s: float) -> None:
+        """Let the leases end that many seconds sooner: the wall clock they end by was set back."""
         self._held = {key: _moved(lease, -by_s) for key, lease in self._held.items()}
         self._renew_at -= by_s
 
@@ -55,22 +55,6 @@ class Leases:
         self._renew_at = min(ends, default=inf) - self.renew_ahead_s
 
 
-@dataclass(slots=True)
-class WallClock:
-    """What the wall clock showed at the last look, beside the monotonic one."""
-
-    seen_at: float
-    seen_mono: float
-
-    def behind_s(self, *, now: float, mono: float) -> float:
-        """How far it has fallen behind the monotonic clock since; negative where it was set forward."""
-        return (mono - self.seen_mono) - (now - self.seen_at)
-
-    def look(self, *, now: float, mono: float) -> None:
-        """Take note of both clocks."""
-        self.seen_at, self.seen_mono = now, mono
-
-
 def _moved(lease: Lease, by_s: float) -> Lease:
-    """A lease of the same length, so many seconds later."""
+    """A lease of the same length, `by_s` seconds later."""
     return replace(lease, started_at=lease.started_at + by_s, expires_at=lease.expires_at + by_s)

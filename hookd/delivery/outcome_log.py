@@ -1,15 +1,16 @@
-"""What is recorded, logged and counted of an attempt that has ended.
+"""What is recorded, logged, counted and emitted of attempts that have ended, and of lanes that are parked or resumed.
 
 Must never: decide anything.
 """
 
+from hookd.delivery.parking import ParkingChange
 from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Outcome, Settlement, State
-from hookd.domain.operator_events import DeliveryDead, Emit
+from hookd.domain.operator_events import DeliveryDead, Emit, WebhookParked, WebhookResumed
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 
 
-def attempt_row(lease: Lease, outcome: Outcome, generation: GenerationRef) -> Attempt:
+def attempt_record(lease: Lease, outcome: Outcome, generation: GenerationRef) -> Attempt:
     """The attempt's record."""
     return Attempt(
         number=lease.attempt,
@@ -24,30 +25,53 @@ def attempt_row(lease: Lease, outcome: Outcome, generation: GenerationRef) -> At
     )
 
 
-def ended(lease: Lease, outcome: Outcome, settlement: Settlement, metrics: Metrics, emit: Emit) -> None:
-    """Log and count what is recorded; a death is told as hookd's own fact, too."""
-    lane = metrics.lane(lease.webhook)
-    lane.attempt(outcome.reason, outcome.duration_s)
-    about = {
-        "delivery_id": lease.delivery_id,
-        "webhook": lease.webhook,
-        "task": lease.task,
-        "attempt": lease.attempt,
-    }
-    traced = {} if lease.trace is None else {"trace_id": lease.trace.trace_id}
-    facts = {**about, "status": outcome.status, "duration_s": round(outcome.duration_s, 4), **traced}
-    if settlement.state is State.DELIVERED:
-        lane.delivery("delivered")
-        log.info("delivery.delivered", **facts)
-        return
-    log.warning("attempt.failed", **facts, state=settlement.state, reason=outcome.reason, error=outcome.error)
-    if settlement.state is State.DEAD:
-        lane.delivery("dead")
-        log.error("delivery.dead", **about, detail=settlement.detail, **traced)
-        emit(_death(lease, outcome, settlement))
+class OutcomeLog:
+    """Logs and counts, and emits operator events."""
+
+    def __init__(self, metrics: Metrics, emit: Emit) -> None:
+        self._metrics = metrics
+        self._emit = emit
+
+    def attempt_recorded(self, lease: Lease, outcome: Outcome, settlement: Settlement) -> None:
+        """Log and count an attempt whose result is recorded; a dead delivery is an operator event, too."""
+        lane = self._metrics.lane(lease.webhook)
+        lane.attempt(outcome.reason, outcome.duration_s)
+        about = {
+            "delivery_id": lease.delivery_id,
+            "webhook": lease.webhook,
+            "task": lease.task,
+            "attempt": lease.attempt,
+        }
+        traced = {} if lease.trace is None else {"trace_id": lease.trace.trace_id}
+        facts = {**about, "status": outcome.status, "duration_s": round(outcome.duration_s, 4), **traced}
+        if settlement.state is State.DELIVERED:
+            lane.delivery("delivered")
+            log.info("delivery.delivered", **facts)
+            return
+        log.warning(
+            "attempt.failed", **facts, state=settlement.state, reason=outcome.reason, error=outcome.error
+        )
+        if settlement.state is State.DEAD:
+            lane.delivery("dead")
+            log.error("delivery.dead", **about, detail=settlement.detail, **traced)
+            self._emit(_dead(lease, outcome, settlement))
+
+    def lease_lost(self) -> None:
+        """Count an attempt whose result cannot be recorded."""
+        self._metrics.leases_lost.inc()
+
+    def parking_changed(self, change: ParkingChange) -> None:
+        """Log the lanes that are parked and resumed; what is parked at a start is no operator event."""
+        for name, why in change.parked.items():
+            log.warning("webhook.parked", webhook=name, reason=why)
+            if not change.is_first:
+                self._emit(WebhookParked(name, why))
+        for name, why in change.resumed.items():
+            log.info("webhook.resumed", webhook=name)
+            self._emit(WebhookResumed(name, why))
 
 
-def _death(lease: Lease, outcome: Outcome, settlement: Settlement) -> DeliveryDead:
+def _dead(lease: Lease, outcome: Outcome, settlement: Settlement) -> DeliveryDead:
     return DeliveryDead(
         webhook=lease.webhook,
         task=lease.task,

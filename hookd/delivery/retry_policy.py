@@ -9,7 +9,6 @@ from calendar import timegm
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from http import HTTPStatus
-from typing import assert_never
 
 from hookd.domain.definitions import WebhookDef
 from hookd.domain.deliveries import Outcome, Reason, Settlement, State
@@ -63,28 +62,14 @@ def decide(
         jitter: a random number from 0 to 1; at 1 the pause is a fifth longer.
         probe: the attempt was made to see whether a parked webhook is up again; its failure costs no retry.
     """
-    match outcome.reason:
-        case Reason.OK:
-            return Settlement(State.DELIVERED, counted=False)
-        case Reason.INTERRUPTED:
-            return Settlement(State.PENDING, counted=False, due_at=now)
-        case Reason.LOCAL:
-            return Settlement(State.PENDING, counted=False, due_at=now + LOCAL_PAUSE_S)
-        case (
-            Reason.STATUS
-            | Reason.DNS
-            | Reason.CONNECT
-            | Reason.FORBIDDEN
-            | Reason.TLS
-            | Reason.TIMEOUT
-            | Reason.DISCONNECTED
-            | Reason.PROTOCOL
-        ):
-            if probe and outcome.status != HTTPStatus.GONE:
-                return _probed(outcome, webhook, failures, now, jitter)
-            return _failed(outcome, webhook, failures + 1, now, jitter)
-        case _:
-            assert_never(outcome.reason)
+    if outcome.reason is Reason.OK:
+        return Settlement(State.DELIVERED, counted=False)
+    if not outcome.reason.is_remote:
+        pause_s = LOCAL_PAUSE_S if outcome.reason is Reason.LOCAL else 0.0
+        return Settlement(State.PENDING, counted=False, due_at=now + pause_s)
+    if probe and outcome.status != HTTPStatus.GONE:
+        return _probed(outcome, webhook, failures, now, jitter)
+    return _failed(outcome, webhook, failures + 1, now, jitter)
 
 
 def _probed(outcome: Outcome, webhook: WebhookDef, failures: int, now: float, jitter: float) -> Settlement:

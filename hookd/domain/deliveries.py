@@ -6,6 +6,7 @@ Must never: do I/O or read a clock. The words are those of spec section 0.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import assert_never
 
 from hookd.domain.tracing import Trace
 
@@ -111,6 +112,26 @@ class Reason(StrEnum):
     PROTOCOL = "protocol"  # the answer was not HTTP, or its head passed the bounds
     INTERRUPTED = "interrupted"  # hookd stopped or crashed; the answer is unknown
     LOCAL = "local"  # hookd's own lack (descriptors, memory); never counted against the receiver
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the attempt failed on the receiver's side: only then it costs a retry and counts for the breaker."""
+        match self:
+            case (
+                Reason.STATUS
+                | Reason.DNS
+                | Reason.CONNECT
+                | Reason.TLS
+                | Reason.TIMEOUT
+                | Reason.DISCONNECTED
+                | Reason.FORBIDDEN
+                | Reason.PROTOCOL
+            ):
+                return True
+            case Reason.OK | Reason.INTERRUPTED | Reason.LOCAL:
+                return False
+            case _:
+                assert_never(self)
 
 
 @dataclass(frozen=True, slots=True)

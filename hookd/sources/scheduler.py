@@ -17,7 +17,7 @@ from math import inf
 from typing import Protocol
 
 from hookd.config.generation import CurrentConfig, Generation
-from hookd.domain.clock import Clock
+from hookd.domain.clock import STEP_S, Clock, ClockStep, ClockStepDetector
 from hookd.domain.definitions import Missed, ScheduleDef
 from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailable
 from hookd.domain.events import Receipt
@@ -42,9 +42,6 @@ RETRY_S = 1.0
 
 ALIVE_EVERY_S = 60.0
 """Seconds between two notes of how far moments are dealt with: after a crash, these are looked at again."""
-
-SLEW_S = 1.0
-"""The wall clock may go back so far before it counts as set back."""
 
 AT_ONCE = 50
 """Schedules fired together, so that their events share commits."""
@@ -95,6 +92,7 @@ class Scheduler:
         current_config: CurrentConfig,
         clock: Clock,
         *,
+        clock_steps: ClockStepDetector,
         emit: Emit = discard,
     ) -> None:
         self._store = store
@@ -108,10 +106,13 @@ class Scheduler:
         self._queue: list[tuple[float, str]] = []
         self._missed_until = self._seen_at = current_config.generation.loaded_at
         self._seen_mono = clock.monotonic()
+        self._clock_steps = clock_steps
+        self._set_back_s = 0.0
         self._alive_noted: float | None = None
         self._delay: str | None = None
         self._wake = asyncio.Event()
         current_config.on_swap(self._wake.set)
+        clock_steps.on_step(self._note_step)
 
     def fault(self) -> str | None:
         """Why moments that are due cannot be fired; None while they can."""
@@ -138,10 +139,10 @@ class Scheduler:
         try:
             if not self._adopted or self._current_config.generation is not self._generation:
                 await self._adopt(self._current_config.generation)
-            now = self._clock.now()
-            if now < self._seen_at - SLEW_S:
-                await self._set_back(now)
-            self._seen_at, self._seen_mono = max(self._seen_at, now), self._clock.monotonic()
+            now, mono = self._clock.now(), self._clock.monotonic()
+            self._clock_steps.look(now=now, mono=mono)
+            await self._follow_clock(now, mono)
+            self._seen_at, self._seen_mono = now, mono
             if not await self._fire_due(now):
                 return RETRY_S
             await self._note_alive(now)
@@ -171,13 +172,19 @@ class Scheduler:
         self._generation, self._adopted = generation, True
         self._rebuild_queue()
 
-    async def _set_back(self, now: float) -> None:
-        """Let what the clock already showed come again: the store knows the moments that were fired."""
-        log.warning("clock.set_back", by_s=round(self._seen_at - now, 3))
-        since_s = self._clock.monotonic() - self._seen_mono  # the clock may show this much since it was set
-        await asyncio.to_thread(_rewind, self._watches.values(), now - since_s)
-        self._rebuild_queue()
-        self._seen_at, self._missed_until, self._alive_noted = now, -inf, None
+    def _note_step(self, step: ClockStep) -> None:
+        self._set_back_s += step.back_s
+        self._wake.set()
+
+    async def _follow_clock(self, now: float, mono: float) -> None:
+        """Where it was set back, let what it already showed come again: the store knows the moments that were fired."""
+        by_s, self._set_back_s = self._set_back_s, 0.0
+        if by_s > STEP_S:
+            log.warning("clock.set_back", by_s=round(by_s, 3))
+            since_s = mono - self._seen_mono  # the clock may show this much since it was set
+            await asyncio.to_thread(_rewind, self._watches.values(), now - since_s)
+            self._rebuild_queue()
+            self._missed_until, self._alive_noted = -inf, None
 
     def _rebuild_queue(self) -> None:
         self._queue = [

@@ -143,12 +143,12 @@ MUTANTS = (
         (
             Patch(
                 "delivery/worker.py",
-                "                outcome = await self._attempt(",
-                """                await self._store.settle(
-                    lease, outcome_log.attempt_row(lease, Outcome(Reason.OK, 200), generation.ref),
-                    Settlement(State.DELIVERED, counted=False), now=self._clock.now(),
-                )
-                outcome = await self._attempt(""",
+                "            outcome = await self._attempt(",
+                """            await self._store.settle(
+                lease, attempt_record(lease, Outcome(Reason.OK, 200), generation.ref),
+                Settlement(State.DELIVERED, counted=False), now=self._clock.now(),
+            )
+            outcome = await self._attempt(""",
             ),
         ),
         ("kill", "receiver down"),

@@ -21,18 +21,18 @@ INTERRUPTED = Outcome(Reason.INTERRUPTED)
 def opened(mono: float = 0.0) -> Breaker:
     breaker = Breaker()
     for _ in range(OPENS_AFTER):
-        assert breaker.slots(5, mono) == 5
-        assert not breaker.began()
-        breaker.ended(DOWN, probe=False, mono=mono)
+        assert breaker.allowed(5, mono) == 5
+        assert not breaker.begin()
+        breaker.record(DOWN, is_probe=False, mono=mono)
     return breaker
 
 
 def probe(breaker: Breaker, outcome: Outcome, mono: float) -> None:
-    assert breaker.slots(5, mono) == 1
-    assert breaker.began()
+    assert breaker.allowed(5, mono) == 1
+    assert breaker.begin()
     assert breaker.state is BreakerState.HALF_OPEN
-    assert breaker.slots(5, mono) == 0
-    breaker.ended(outcome, probe=True, mono=mono)
+    assert breaker.allowed(5, mono) == 0
+    breaker.record(outcome, is_probe=True, mono=mono)
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_what_shows_a_receiver_alive(outcome: Outcome, alive: bool | None) -> No
 def test_opens_after_ten_in_a_row() -> None:
     breaker = Breaker()
     for _ in range(OPENS_AFTER - 1):
-        breaker.ended(DOWN, probe=False, mono=0)
-    assert breaker.slots(5, 0) == 5
-    breaker.ended(DOWN, probe=False, mono=0)
+        breaker.record(DOWN, is_probe=False, mono=0)
+    assert breaker.allowed(5, 0) == 5
+    breaker.record(DOWN, is_probe=False, mono=0)
     assert breaker.state is BreakerState.OPEN
-    assert breaker.slots(5, 0) == 0
+    assert breaker.allowed(5, 0) == 0
 
 
 @pytest.mark.parametrize("sign", [UP, REFUSED])
@@ -76,27 +76,27 @@ def test_any_sign_of_life_begins_the_row_again(sign: Outcome) -> None:
     breaker = Breaker()
     for _ in range(3):
         for _ in range(OPENS_AFTER - 1):
-            breaker.ended(DOWN, probe=False, mono=0)
-        breaker.ended(sign, probe=False, mono=0)
+            breaker.record(DOWN, is_probe=False, mono=0)
+        breaker.record(sign, is_probe=False, mono=0)
     assert breaker.state is BreakerState.CLOSED
 
 
 def test_our_own_lack_neither_counts_nor_clears() -> None:
     breaker = Breaker()
     for _ in range(OPENS_AFTER - 1):
-        breaker.ended(DOWN, probe=False, mono=0)
+        breaker.record(DOWN, is_probe=False, mono=0)
     for _ in range(100):
-        breaker.ended(INTERRUPTED, probe=False, mono=0)
-    assert breaker.slots(5, 0) == 5
-    breaker.ended(DOWN, probe=False, mono=0)
-    assert breaker.slots(5, 0) == 0
+        breaker.record(INTERRUPTED, is_probe=False, mono=0)
+    assert breaker.allowed(5, 0) == 5
+    breaker.record(DOWN, is_probe=False, mono=0)
+    assert breaker.allowed(5, 0) == 0
 
 
 def test_pauses_double_up_to_the_longest() -> None:
     breaker, mono, pause_s = opened(), 0.0, FIRST_PAUSE_S
     for _ in range(8):
         assert breaker.wait_s(mono) == pause_s
-        assert breaker.slots(5, mono + pause_s - 0.001) == 0
+        assert breaker.allowed(5, mono + pause_s - 0.001) == 0
         mono += pause_s
         assert breaker.wait_s(mono) == 0
         probe(breaker, DOWN, mono)
@@ -112,7 +112,7 @@ def test_a_probe_that_succeeds_closes_and_forgets() -> None:
     assert breaker.wait_s(0) == 0
     assert opened().wait_s(0) == FIRST_PAUSE_S
     for _ in range(OPENS_AFTER):
-        breaker.ended(DOWN, probe=False, mono=1000)
+        breaker.record(DOWN, is_probe=False, mono=1000)
     assert breaker.wait_s(1000) == FIRST_PAUSE_S
 
 
@@ -124,7 +124,7 @@ def test_a_probe_that_hookd_ended_itself_is_made_again_without_doubling() -> Non
 
 def test_attempts_begun_before_it_opened_change_nothing_by_failing() -> None:
     breaker = opened()
-    breaker.ended(DOWN, probe=False, mono=5)
+    breaker.record(DOWN, is_probe=False, mono=5)
     assert breaker.wait_s(0) == FIRST_PAUSE_S
 
 
@@ -132,18 +132,18 @@ def test_attempts_begun_before_it_opened_change_nothing_by_failing() -> None:
 def test_attempts_begun_before_it_opened_close_it_by_an_answer(half_open: bool) -> None:
     breaker = opened()
     if half_open:
-        assert breaker.slots(5, FIRST_PAUSE_S) == 1
-        assert breaker.began()
-    breaker.ended(UP, probe=False, mono=FIRST_PAUSE_S)
+        assert breaker.allowed(5, FIRST_PAUSE_S) == 1
+        assert breaker.begin()
+    breaker.record(UP, is_probe=False, mono=FIRST_PAUSE_S)
     assert breaker.state is BreakerState.CLOSED
-    assert breaker.slots(5, FIRST_PAUSE_S) == 5
+    assert breaker.allowed(5, FIRST_PAUSE_S) == 5
 
 
 def test_what_was_corrected_while_a_probe_was_under_way_is_probed_again_at_once() -> None:
     breaker = opened()
-    assert breaker.began()
-    breaker.probe_now()
-    breaker.ended(DOWN, probe=True, mono=FIRST_PAUSE_S)
+    assert breaker.begin()
+    breaker.allow_probe_now()
+    breaker.record(DOWN, is_probe=True, mono=FIRST_PAUSE_S)
     assert breaker.wait_s(FIRST_PAUSE_S) == 0
     probe(breaker, DOWN, FIRST_PAUSE_S)
     assert breaker.wait_s(FIRST_PAUSE_S) == 2 * FIRST_PAUSE_S
@@ -151,5 +151,5 @@ def test_what_was_corrected_while_a_probe_was_under_way_is_probed_again_at_once(
 
 def test_no_room_is_no_room() -> None:
     breaker = opened()
-    assert breaker.slots(0, FIRST_PAUSE_S) == 0
-    assert Breaker().slots(0, 0) == 0
+    assert breaker.allowed(0, FIRST_PAUSE_S) == 0
+    assert Breaker().allowed(0, 0) == 0

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hookd.delivery.lane import Parked
+from hookd.delivery.parking import Parked
 from hookd.domain.definitions import Missed
 from hookd.domain.deliveries import Reason
 from hookd.domain.ids import new_id

@@ -1,14 +1,18 @@
-"""Seats, rate and hold of a lane: tables, no clock."""
-
-from typing import Any
+"""Slots, rate and hold of a lane: tables, no clock."""
 
 import pytest
 
 from hookd.delivery.circuit_breaker import BreakerState
-from hookd.delivery.lane import Lane, Parked, ParkedLanes, parked
+from hookd.delivery.lane import Lane
+from hookd.delivery.parking import Parked, parked
 from hookd.domain.definitions import RateLimit, Secret, WebhookDef
 
 WEBHOOK = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=1000)
+
+
+def begin(lane: Lane, webhook: WebhookDef = WEBHOOK, count: int = 1, mono: float = 0.0) -> None:
+    for _ in range(count):
+        assert not lane.begin(webhook, mono=mono, may_probe=False)
 
 
 def taking_all(lanes: int, slots: int) -> list[int]:
@@ -19,7 +23,7 @@ def taking_all(lanes: int, slots: int) -> list[int]:
         for lane in taken:
             free = max(0, slots - sum(each.in_flight for each in taken))
             if lane.slots(WEBHOOK, free=free, mono=0.0):
-                lane.began(1)
+                begin(lane)
                 progress = True
         if not progress:
             return [lane.in_flight for lane in taken]
@@ -51,7 +55,7 @@ def test_concurrency_is_never_passed() -> None:
     webhook = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=3)
     lane = Lane("w")
     assert lane.slots(webhook, free=200, mono=0.0) == 3
-    lane.began(3)
+    begin(lane, webhook, 3)
     assert lane.slots(webhook, free=200, mono=0.0) == 0
     lane.in_flight -= 1
     assert lane.slots(webhook, free=200, mono=0.0) == 1
@@ -68,7 +72,7 @@ def test_rate_is_kept_in_every_window(limit: RateLimit, seconds: int) -> None:
         mono = tick * step_s
         count = lane.slots(webhook, free=200, mono=mono)
         begun += [mono] * count
-        lane.began(count)
+        begin(lane, webhook, count, mono)
         lane.in_flight = 0
     assert abs(len(begun) - seconds * limit.count / limit.period_s) <= 2
     for at in begun:
@@ -79,10 +83,18 @@ def test_rate_wait_is_the_time_to_the_next_attempt() -> None:
     limit = RateLimit(10, 1.0)
     webhook = WebhookDef("w", Secret("http://127.0.0.1/"), rate_limit=limit)
     lane = Lane("w")
-    assert lane.rate_wait_s(limit, 0.0) == 0.0
-    lane.began(lane.slots(webhook, free=9, mono=0.0))
-    assert lane.rate_wait_s(limit, 0.04) == pytest.approx(0.06)
+    assert lane.slots(webhook, free=9, mono=0.0) == 1
+    begin(lane, webhook)
+    assert lane.slots(webhook, free=9, mono=0.04) == 0
     assert lane.wait_s(webhook, mono=0.04) == pytest.approx(0.06)
+
+
+def test_a_rate_limit_that_is_added_counts_from_then_on() -> None:
+    lane = Lane("w")
+    begin(lane, WEBHOOK, 1000)
+    lane.in_flight = 0
+    limited = WebhookDef("w", Secret("http://127.0.0.1/"), rate_limit=RateLimit(1, 1.0))
+    assert lane.slots(limited, free=9, mono=0.1) == 1
 
 
 def test_hold_only_grows() -> None:
@@ -103,42 +115,3 @@ def test_parked() -> None:
     assert parked(WEBHOOK, paused=False, breaker=BreakerState.OPEN) is Parked.BREAKER
     assert parked(WEBHOOK, paused=False, breaker=BreakerState.HALF_OPEN) is Parked.BREAKER
     assert parked(WEBHOOK, paused=True, breaker=BreakerState.OPEN) is Parked.PAUSED
-
-
-def looked(parking: ParkedLanes, waiting: set[str], **facts: Any) -> tuple[set[str], set[str]]:
-    began, ended = parking.look(waiting, **{"webhooks": {}, "paused": (), "down": set(), **facts})
-    return set(began), set(ended)
-
-
-def test_parking_tells_what_changed() -> None:
-    webhooks = {"a": WEBHOOK, "b": WEBHOOK, "off": WebhookDef("off", Secret("http://x/"), enabled=False)}
-    parking = ParkedLanes()
-    assert looked(parking, {"a", "off"}, webhooks=webhooks) == ({"off"}, set())
-    assert looked(parking, {"a", "b"}, webhooks=webhooks) == (set(), set())
-    assert looked(parking, {"a", "gone"}, webhooks=webhooks) == ({"gone"}, set())
-    assert looked(parking, {"a"}, webhooks=webhooks, down={"a"}) == ({"a"}, set())
-    assert parking.why == {"a": Parked.BREAKER, "off": Parked.DISABLED, "gone": Parked.GONE}
-    assert parking.still == {"off", "gone"}
-    assert looked(parking, {"a", "b"}, webhooks=webhooks, down={"a"}, paused={"b": 1.0}) == ({"b"}, set())
-    assert looked(parking, {"b"}, webhooks=webhooks) == (set(), {"a", "b"})
-    assert looked(parking, set(), webhooks={**webhooks, "gone": WEBHOOK}) == (set(), {"gone"})
-
-
-def test_parking_tells_a_lane_again_that_is_parked_for_another_reason() -> None:
-    off, parking = WebhookDef("w", Secret("http://x/"), enabled=False), ParkedLanes()
-    paused = {"w": 1.0}
-    assert looked(parking, {"w"}, webhooks={"w": WEBHOOK}, paused=paused) == ({"w"}, set())
-    assert looked(parking, {"w"}, webhooks={"w": off}, paused=paused) == ({"w"}, set())
-    assert looked(parking, {"w"}, webhooks={"w": off}) == (set(), set())
-    assert looked(parking, {"w"}) == ({"w"}, set())
-    assert parking.why == {"w": Parked.GONE}
-    assert looked(parking, {"w"}, webhooks={"w": WEBHOOK}) == (set(), {"w"})
-
-
-def test_parking_follows_a_set_of_breakers_that_is_changed_in_place() -> None:
-    webhooks, down, parking = {"a": WEBHOOK}, {"a"}, ParkedLanes()
-    paused: dict[str, float] = {}
-    assert parking.look({"a"}, webhooks=webhooks, paused=paused, down=down) == ({"a"}, set())
-    assert parking.look({"a"}, webhooks=webhooks, paused=paused, down=down) == (set(), set())
-    down.clear()
-    assert parking.look({"a"}, webhooks=webhooks, paused=paused, down=down) == (set(), {"a"})

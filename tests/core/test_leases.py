@@ -1,8 +1,8 @@
-"""Which leases are renewed when, and how far a wall clock was set."""
+"""Which leases are renewed when."""
 
 from dataclasses import replace
 
-from hookd.delivery.leases import Leases, WallClock
+from hookd.delivery.leases import Leases
 from hookd.domain.deliveries import Lease
 
 LEASE = Lease(
@@ -51,15 +51,6 @@ def test_where_only_ended_attempts_were_late_the_next_one_counts() -> None:
 
 def test_a_clock_set_back_moves_the_ends() -> None:
     leases = held(LEASE)
-    leases.set_back(60)
+    leases.compensate(60)
     assert leases.late(AT - 60.01) == []
     assert leases.late(AT - 60) != []
-
-
-def test_how_far_the_wall_clock_is_behind() -> None:
-    wall = WallClock(1000.0, 5.0)
-    assert wall.behind_s(now=1010.0, mono=15.0) == 0
-    assert wall.behind_s(now=950.0, mono=15.0) == 60
-    assert wall.behind_s(now=1070.0, mono=15.0) == -60
-    wall.look(now=950.0, mono=15.0)
-    assert wall.behind_s(now=951.0, mono=16.0) == 0

@@ -13,7 +13,7 @@ from hookd.api.events import TAKEN
 from hookd.api.openapi import document
 from hookd.config.yaml.diagnostics import Severity
 from hookd.delivery.circuit_breaker import BreakerState
-from hookd.delivery.lane import Parked
+from hookd.delivery.parking import Parked
 from hookd.domain.deliveries import Reason, State
 from hookd.domain.errors import EventRejected
 from hookd.domain.events import Kind

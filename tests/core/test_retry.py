@@ -15,6 +15,10 @@ WEBHOOK = WebhookDef("w", Secret("http://127.0.0.1/"), retries=3, backoff_s=(5, 
 FAILING = [reason for reason in Reason if reason not in {Reason.OK, Reason.INTERRUPTED, Reason.LOCAL}]
 
 
+def test_only_the_receivers_failures_are_remote() -> None:
+    assert [reason for reason in Reason if reason.is_remote] == FAILING
+
+
 @pytest.mark.parametrize(
     ("value", "wait_s"),
     [

@@ -13,7 +13,7 @@ from hookd.delivery.circuit_breaker import BreakerState
 from hookd.delivery.http import Sender
 from hookd.delivery.lane import LaneState
 from hookd.delivery.worker import Worker
-from hookd.domain.clock import Clock
+from hookd.domain.clock import Clock, ClockStepDetector
 from hookd.domain.definitions import Config, DaemonDef, Secret, WebhookDef
 from hookd.domain.deliveries import State
 from hookd.domain.history import DeliveryRecord
@@ -40,7 +40,14 @@ class Stage:
     """A worker at work on one webhook `w`."""
 
     def __init__(
-        self, store: SqliteStore, clock: AheadClock, url: str, *, others: Sequence[str] = (), **fields: Any
+        self,
+        store: SqliteStore,
+        clock: AheadClock,
+        url: str,
+        *,
+        others: Sequence[str] = (),
+        last_seen_at: float | None = None,
+        **fields: Any,
     ) -> None:
         self.store, self.clock = store, clock
         self._names = ("w", *others)
@@ -50,7 +57,13 @@ class Stage:
         self.sender = Sender(clock)
         self.said: list[OperatorEvent] = []
         self.worker = Worker(
-            store, self.sender, self.current_config, clock, self._metrics, emit=self.said.append
+            store,
+            self.sender,
+            self.current_config,
+            clock,
+            self._metrics,
+            clock_steps=ClockStepDetector(now=clock.now(), mono=clock.monotonic(), last_seen_at=last_seen_at),
+            emit=self.said.append,
         )
         self.ids: list[str] = []
         self.commits: list[float] = []
@@ -129,7 +142,7 @@ async def at_work(
     commits: list[float] = []
     clock = clock or AheadClock()
     store = await SqliteStore.open(directory / "h.db", clock=clock, on_commit=commits.append)
-    stage = Stage(store, clock, url, **fields)
+    stage = Stage(store, clock, url, last_seen_at=await store.clock_seen(), **fields)
     stage.commits = commits
     await stage.sender.open()
     working = asyncio.create_task(stage.worker.run())

@@ -14,7 +14,7 @@ import pytest
 
 from hookd import __version__
 from hookd.config.generation import CurrentConfig, Generation
-from hookd.domain.clock import Clock
+from hookd.domain.clock import Clock, ClockStepDetector
 from hookd.domain.definitions import (
     Config,
     DaemonDef,
@@ -98,7 +98,10 @@ class Life:
         self.current_config = CurrentConfig(Generation.of(config, number=1, now=clock.now()))
         self.intake = NotedIntake(store, clock, metrics)
         self.facts: list[OperatorEvent] = []
-        self.scheduler = Scheduler(store, self.intake, self.current_config, clock, emit=self.facts.append)
+        steps = ClockStepDetector(now=clock.now(), mono=clock.monotonic())
+        self.scheduler = Scheduler(
+            store, self.intake, self.current_config, clock, clock_steps=steps, emit=self.facts.append
+        )
 
     async def turn(self) -> float:
         return await self.scheduler._turn()
@@ -431,9 +434,9 @@ class TestRestart:
         life = await world.life(every(HOUR_S))
         (key,) = keyed_schedules([every(HOUR_S)])
         for wall, mono, noted in (
-            (10.0, ALIVE_EVERY_S - 1, 0.0),
-            (20.0, ALIVE_EVERY_S, 20.0),
-            (30.0, ALIVE_EVERY_S + 1, 20.0),
+            (1000.0, ALIVE_EVERY_S - 1, 0.0),  # it counts by the monotonic clock
+            (1010.0, ALIVE_EVERY_S, 1010.0),
+            (1020.0, ALIVE_EVERY_S + 1, 1010.0),
         ):
             world.set(wall)
             world.clock.mono = mono

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hookd.delivery.circuit_breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerState
-from hookd.delivery.lane import Parked
+from hookd.delivery.parking import Parked
 from hookd.domain.deliveries import Claimed, ClaimRequest, GenerationRef, State
 from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.worker import Stage, at_work

@@ -275,7 +275,7 @@ async def test_a_clock_that_was_ahead_for_a_while_is_followed_at_the_next_start(
         await stage.until(lambda: len(receiver.requests) == 2 and not stage.lane.in_flight)
         (delivery_id,) = stage.ids
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(600.0,)) as stage:
-        await stage.until(lambda: stage.worker._wall._followed)
+        await stage.until(lambda: not stage.worker._compensator.is_pending())
         due_at = (await record(stage.store, delivery_id)).due_at
         assert due_at is not None
         assert due_at <= stage.clock.now() + 730
@@ -292,7 +292,7 @@ async def test_a_step_back_is_followed_once_however_often_hookd_starts(
         (delivery_id,) = stage.ids
     for _ in range(3):
         async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(1800.0,)) as stage:
-            await stage.until(lambda: stage.worker._wall._followed)
+            await stage.until(lambda: not stage.worker._compensator.is_pending())
             due_at = (await record(stage.store, delivery_id)).due_at
             assert due_at == pytest.approx(stage.clock.now() + 1800, abs=400)
     assert len(receiver.requests) == 1

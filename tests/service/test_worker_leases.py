@@ -108,7 +108,7 @@ async def test_a_lane_that_the_store_refuses_waits_until_it_may_be_asked_again(
         await stage.take_in(1)
         await stage.until(lambda: stage.lane.hold_until is not None)
         held_until = stage.lane.hold_until
-        stage.worker._lane("w").hold_until = 0.0
+        stage.worker._lanes.of("w").hold_until = 0.0
         claims = 0
         claim = stage.store.claim
 
