@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any, NoReturn
 
-from hookd.domain.text import printable
+from hookd.domain.text import is_utf8, printable
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,10 +42,8 @@ class Parser(argparse.ArgumentParser):
 
 def text(value: str) -> str:
     """An argument that can be sent: what the shell handed over must have been UTF-8."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError("not valid UTF-8") from None
+    if not is_utf8(value):
+        raise argparse.ArgumentTypeError("not valid UTF-8")
     return value
 
 

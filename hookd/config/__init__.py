@@ -87,7 +87,7 @@ def schema_text(*, tests: bool = False) -> str:
 
 def summary(config: "Config") -> str:
     """`3 webhooks, 4 tasks, 5 events, 1 schedule` (spec 8); rules written on tasks are not counted."""
-    from hookd.config.yaml.diagnostics import counted  # noqa: PLC0415 - likewise
+    from hookd.domain.text import counted  # noqa: PLC0415 - likewise
 
     sections = (
         (config.webhooks, "webhook"),

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 
 from hookd.config.fingerprint import digest
-from hookd.config.isolated import chunks
+from hookd.config.isolated import chunks, start_child
 from hookd.config.yaml.files import (
     MAX_CONFIG_BYTES,
     Unreadable,
@@ -196,14 +196,7 @@ def _blob(content: bytes, length: int) -> str:
 def _git(place: Path, words: Sequence[str]) -> bytes:
     """What git prints; raises _Untold where it fails, prints too much, or takes too long."""
     deadline = time.monotonic() + GIT_S
-    with subprocess.Popen(  # noqa: S603 - fixed words, and paths behind `--`
-        [*_GIT, "-C", os.fspath(place), *words],
-        env=_environment(os.environ),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as child:
+    with start_child([*_GIT, "-C", os.fspath(place), *words], _environment(os.environ)) as child:
         try:
             _limit(child.pid)
             answer = b"".join(_bounded(child, deadline))

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ from hookd.config.yaml.diagnostics import (
     Diagnostic,
     Loaded,
     Severity,
-    counted,
     shown_path,
 )
+from hookd.domain.text import counted, error_text
 
 _CODE = "import sys; sys.path.append(sys.argv.pop()); from hookd.config.isolated_child import main; main()"
 _PACKAGES = str(Path(__file__).parents[2])
@@ -62,7 +62,7 @@ def isolated_load(
         words = [*([] if now is None else [repr(now)]), *([PORTABLE] if portable else [])]
         return _load(path, received, wall_s=wall_s, memory_bytes=memory_bytes, words=words)
     except OSError as exc:
-        return _dead(path, received, f"loading cannot begin: {exc.strerror or exc}")
+        return _dead(path, received, f"loading cannot begin: {error_text(exc)}")
 
 
 def _load(
@@ -72,13 +72,7 @@ def _load(
     # -P: a module in the current directory must not stand in for one of ours.
     command = [sys.executable, "-P", "-c", _CODE, os.fspath(path), str(cpu_s), str(memory_bytes)]
     command += [*words, _PACKAGES]
-    with subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as child:
+    with start_child(command) as child:
         try:
             _receive(child, received, time.monotonic() + wall_s)
         except TimeoutError:
@@ -154,6 +148,20 @@ def _frames(child: "subprocess.Popen[bytes]", deadline: float) -> Iterator[tuple
             body = bytes(buffer[_HEAD.size : size])
             del buffer[:size]
             yield pickle.loads(body)  # noqa: S301 - written by our own child, from values it built itself
+
+
+def start_child(
+    command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """A child that only its output is read of, in a session of its own: no signal of the terminal reaches it."""
+    return subprocess.Popen(  # noqa: S603 - fixed words, and paths that cannot pass for options
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def chunks(pipe: int, deadline: float) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from http import HTTPStatus
 
 from hookd.domain.definitions import WebhookDef
 from hookd.domain.deliveries import Outcome, Reason, Settlement, State
+from hookd.domain.text import counted
 
 LONGEST_RETRY_AFTER_S = 86_400.0
 """A receiver may ask for at most a day (spec 5)."""
@@ -99,7 +100,7 @@ def _dead(detail: str, hold_until: float | None) -> Settlement:
 
 
 def _exhausted(outcome: Outcome, failures: int) -> str:
-    attempts = "1 attempt" if failures == 1 else f"{failures} attempts"
+    attempts = counted(failures, "attempt")
     return f"{attempts} failed, no retries left; the last: {outcome.error or outcome.reason.value}"
 
 

@@ -8,7 +8,7 @@ Must never: import anything of hookd, or more than the start of `hookd emit` can
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 LONGEST_GUESS = 128
 """Characters; a longer word is no misspelt one, and comparing it takes time in proportion to its square."""
@@ -40,6 +40,31 @@ def quoted(text: str, limit: int = 60) -> str:
     """The beginning of a text in double quotes, escaped as in JSON."""
     cut = text if len(text) <= limit else text[:limit] + "…"
     return printable(json.dumps(cut, ensure_ascii=False), json_escape)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 event`, `2 events`; `2 deliveries` where the plural is given."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def listed(words: Sequence[str], most: int = 20) -> str:
+    """`a, b, c and 2 more`."""
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
+
+
+def error_text(error: OSError) -> str:
+    """What the system says of an error."""
+    return error.strerror or printable(str(error)) or type(error).__name__
+
+
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can express the text: it holds no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def near(word: str, choices: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> list[str]:

@@ -19,7 +19,7 @@ from hookd.config.generation import Generation
 from hookd.delivery.request import TRACE_HEADERS, OutgoingRequest, build
 from hookd.domain.definitions import Config, EventDef, Secret, Tls, WebhookDef, names_credential
 from hookd.domain.events import Event, EventObject
-from hookd.domain.text import shown
+from hookd.domain.text import listed, shown
 from hookd.rules import templates
 from hookd.rules.conditions import ConditionError, EvaluationError, compile_condition
 from hookd.rules.matcher import firings
@@ -316,7 +316,9 @@ def _faults(rule: EventDef, event: Event, now: float) -> Iterator[str]:
     if rule.object is not None and rule.object not in (obj.name, obj.id):
         yield f"asks for the object {_quoted(rule.object)}, the event has {_object_text(obj)}"
     if rule.tag is not None and rule.tag not in obj.tags:
-        has = f"the tags {_listed(obj.tags)}" if obj.tags else "no tags"
+        has = (
+            f"the tags {listed([_quoted(tag) for tag in obj.tags], _MOST_LISTED)}" if obj.tags else "no tags"
+        )
         yield f"asks for the tag {_quoted(rule.tag)}, the event has {has}"
     if rule.where is not None:
         yield from _where_fault(rule.where, replace(event, type=rule.type, event=rule.event), now)
@@ -375,11 +377,6 @@ def _object_text(obj: EventObject) -> str:
     if obj.name is None:
         return "none" if obj.id is None else f"the id {_quoted(obj.id)}"
     return _quoted(obj.name) + (f" (id {_quoted(obj.id)})" if obj.id is not None else "")
-
-
-def _listed(words: tuple[str, ...]) -> str:
-    more = f" and {len(words) - _MOST_LISTED} more" if len(words) > _MOST_LISTED else ""
-    return ", ".join(map(_quoted, words[:_MOST_LISTED])) + more
 
 
 def _quoted(text: str) -> str:

@@ -185,7 +185,7 @@ class _CloudEventReader:
 
 def _is_missing(name: str, value: Any) -> bool:
     """Whether an attribute is as good as missing: null, or tags of which there is none."""
-    return value is None or (name == "tags" and isinstance(value, str) and not any(_parted(value)))
+    return value is None or (name == "tags" and isinstance(value, str) and not _parted(value))
 
 
 def _names(type_name: str, event_name: str, place: str, faults: Faults) -> tuple[str, str] | None:
@@ -254,17 +254,11 @@ def _tags(given: Any, pointer: str, faults: Faults) -> tuple[str, ...]:
     if not isinstance(given, str):
         faults.add(pointer, f"must be a string of tags with commas between them, not {kind(given)}")
         return ()
-    tags: dict[str, None] = {}
-    for tag in filter(None, _parted(given)):
-        faults.text(pointer, tag, 128)
-        if tag in tags:
-            faults.add(pointer, f'the tag "{shown(tag)}" is there twice')
-        tags[tag] = None
-    return tuple(tags)
+    return faults.tags((pointer, tag) for tag in _parted(given))
 
 
-def _parted(tags: str) -> Iterable[str]:
-    return map(str.strip, tags.split(","))
+def _parted(tags: str) -> list[str]:
+    return [tag for part in tags.split(",") if (tag := part.strip())]
 
 
 def _data(given: Mapping[str, Any], pointer: str, faults: Faults) -> dict[str, Any]:

@@ -240,13 +240,7 @@ def _tags(tags: Any, pointer: str, faults: Faults) -> tuple[str, ...]:
     if not isinstance(tags, list):
         faults.add(pointer, f"must be an array of strings, not {kind(tags)}")
         return ()
-    seen: dict[str, None] = {}
-    for index, item in enumerate(tags):
-        tag = faults.text(f"{pointer}/{index}", item, 128)
-        if tag and tag in seen:
-            faults.add(f"{pointer}/{index}", f'the tag "{tag}" is there twice')
-        seen[tag] = None
-    return tuple(seen)
+    return faults.tags((f"{pointer}/{index}", tag) for index, tag in enumerate(tags))
 
 
 def _time(value: dict[str, Any], pointer: str, faults: Faults) -> str | None:

@@ -3,11 +3,11 @@
 Must never: stop at the first fault.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from hookd.domain.errors import EventRejected, Fault
-from hookd.domain.text import near, shown
+from hookd.domain.text import listed, near, shown
 
 MOST_FAULTS = 1000
 """The most that are listed in one refusal: an answer is never much larger than its request."""
@@ -70,6 +70,16 @@ class Faults:
             return value
         return ""
 
+    def tags(self, given: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
+        """Tags, each with its pointer: short texts, none of them twice."""
+        seen: dict[str, None] = {}
+        for pointer, item in given:
+            tag = self.text(pointer, item, 128)
+            if tag and tag in seen:
+                self.add(pointer, f'the tag "{tag}" is there twice')
+            seen[tag] = None
+        return tuple(seen)
+
     def mapping(self, pointer: str, value: Any) -> dict[str, Any]:
         """An object."""
         if isinstance(value, dict):
@@ -89,7 +99,7 @@ class Faults:
         if len(self._found) >= _MOST_HINTS:
             return said
         meant = "".join(f'did you mean "{choice}"? ' for choice in near(word, choices))
-        return f"{said}; {meant}valid: {_listed(choices)}"
+        return f"{said}; {meant}valid: {listed(sorted(choices))}"
 
 
 def kind(value: Any) -> str:
@@ -100,9 +110,3 @@ def kind(value: Any) -> str:
 def escaped(key: str) -> str:
     """A key as a step of a JSON pointer (RFC 6901, section 3)."""
     return key.replace("~", "~0").replace("/", "~1")
-
-
-def _listed(choices: Collection[str], most: int = 20) -> str:
-    names = sorted(choices)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

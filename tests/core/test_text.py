@@ -1,6 +1,16 @@
 import pytest
 
-from hookd.domain.text import did_you_mean, json_escape, near, printable, quoted, shown
+from hookd.domain.text import (
+    counted,
+    did_you_mean,
+    error_text,
+    json_escape,
+    listed,
+    near,
+    printable,
+    quoted,
+    shown,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +61,21 @@ def test_as_many_choices_as_asked_for_are_given_the_nearest_first() -> None:
 def test_a_guess_is_a_clause_or_nothing() -> None:
     assert did_you_mean("tpye", ("type", "event")) == '; did you mean "type"?'
     assert did_you_mean("zzz", ("type", "event")) == ""
+
+
+def test_a_number_agrees_with_its_noun() -> None:
+    assert (counted(1, "event"), counted(2, "event")) == ("1 event", "2 events")
+    assert counted(0, "delivery waits", "deliveries wait") == "0 deliveries wait"
+
+
+def test_a_long_list_is_cut_and_counted() -> None:
+    assert listed(["a", "b"]) == "a, b"
+    assert listed(["a", "b", "c"], most=1) == "a and 2 more"
+
+
+def test_an_error_has_a_text_that_is_printable() -> None:
+    assert (
+        error_text(FileNotFoundError(2, "No such file or directory", "a\nb")) == "No such file or directory"
+    )
+    assert error_text(OSError("odd\x1b")) == r"odd\x1b"
+    assert error_text(TimeoutError()) == "TimeoutError"

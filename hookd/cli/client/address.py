@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hookd.cli.client.client import Client
 from hookd.cli.errors import USAGE, Failure
+from hookd.domain.text import error_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +108,7 @@ def config_path(config: str | None) -> "Path":
         Path(config).stat()
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        why = "no such config" if missing else f"cannot be read: {(error.strerror or str(error)).lower()}"
+        why = "no such config" if missing else f"cannot be read: {error_text(error).lower()}"
         raise Failure(f"{config}: {why}") from None
     return Path(config)
 

@@ -12,6 +12,7 @@ from typing import IO, Any
 from hookd.cli.client.client import Refusal, fault_line
 from hookd.cli.client.exchange import NDJSON
 from hookd.cli.errors import Failure
+from hookd.domain.text import counted
 
 MOST_BYTES = 512 << 10
 MOST_EVENTS = 500
@@ -155,8 +156,3 @@ def _fault_line(fault: dict[str, Any], batch: list[NumberedLine]) -> str:
 def _lines(batch: list[NumberedLine]) -> str:
     first, last = batch[0][0], batch[-1][0]
     return f"line {first}" if first == last else f"lines {first} to {last}"
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """`1 event`, `2 events`."""
-    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from hookd.cli.client import exchange
 from hookd.cli.errors import REFUSED, UNREACHABLE, Failure
+from hookd.domain.text import error_text
 
 TIMEOUT_S = 30.0
 
@@ -197,9 +198,8 @@ def unreachable(address: str, error: OSError, doubt: str = "") -> Failure:
     """The failure for an address that cannot be reached: what is wrong and what helps."""
     if isinstance(error, PermissionError):
         return Failure(f"permission denied at {address}", permission_remedy(address), code=UNREACHABLE)
-    reason = error.strerror or str(error)
     return Failure(
-        f"hookd is not reachable at {address}: {reason}",
+        f"hookd is not reachable at {address}: {error_text(error)}",
         *filter(None, (doubt,)),
         "is it running? `hookd run` starts it, `systemctl status hookd` tells",
         "another address: --socket PATH, --url URL or $HOOKD_SOCKET",

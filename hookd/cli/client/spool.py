@@ -16,6 +16,7 @@ from hookd.cli.client.client import NOBODY_THERE, Client, Foreign, Refusal, perm
 from hookd.cli.errors import UNREACHABLE, Failure
 from hookd.domain import spool_layout
 from hookd.domain.ids import new_id
+from hookd.domain.text import error_text
 
 ANSWER_S = 2.0
 """How long the daemon may take to answer before the event is spooled (seconds)."""
@@ -91,7 +92,7 @@ def keep(where: str, content: bytes, suffix: str, why: Failure) -> str:
     except OSError as error:
         raise Failure(
             *why.lines[:1],
-            f"the event could not be spooled in {where}: {_reason(error)}",
+            f"the event could not be spooled in {where}: {error_text(error).lower()}",
             _remedy(where, error),
             code=UNREACHABLE,
         ) from None
@@ -126,10 +127,6 @@ def _write_all(opened: int, content: bytes) -> None:
     left = memoryview(content)
     while left:
         left = left[os.write(opened, left) :]
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _remedy(where: str, error: OSError) -> str:

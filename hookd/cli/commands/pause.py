@@ -7,10 +7,9 @@ import argparse
 import shlex
 
 from hookd.cli.client import address
-from hookd.cli.client.batches import counted
 from hookd.cli.options import add_json, text
 from hookd.cli.output.terminal import as_json
-from hookd.domain.text import printable
+from hookd.domain.text import counted, printable
 
 DESCRIPTION = """Pause a webhook: what is for it is taken in and waits, across restarts, until `hookd resume`.
 

@@ -18,7 +18,7 @@ from hookd.cli.errors import USAGE, Failure
 from hookd.cli.options import add_json, text, whole_number
 from hookd.cli.output.terminal import as_json_line, pretty_body, visible_block
 from hookd.cli.output.times import parse_duration
-from hookd.domain.text import printable
+from hookd.domain.text import error_text, printable
 from hookd.domain.times import date_time
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ async def _receive(options: argparse.Namespace, secrets: tuple[str, ...]) -> Non
     try:
         address = await receiver.start(host, port)
     except OSError as error:
-        raise Failure(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+        raise Failure(f"cannot listen on {host} port {port}: {error_text(error)}") from None
     printing = asyncio.ensure_future(_print_requests(receiver, *address, options))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, printing.cancel)

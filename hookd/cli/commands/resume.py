@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from hookd.cli.client import address
-from hookd.cli.client.batches import counted
 from hookd.cli.options import add_json, text
 from hookd.cli.output.health import parked_remedy
 from hookd.cli.output.terminal import as_json
-from hookd.domain.text import printable
+from hookd.domain.text import counted, printable
 
 DESCRIPTION = "End the pause of a webhook: what waits for it is sent."
 EXAMPLE = "hookd resume ops-slack"

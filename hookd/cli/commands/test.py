@@ -115,7 +115,7 @@ def report_lines(
     verdicts: "Sequence[CaseResult]", diagnostics: "Sequence[Diagnostic]", *, verbose: bool
 ) -> Iterator[str]:
     """What is wrong with the files, each case that failed (or, `verbose`, each), and how many."""
-    from hookd.config.yaml.diagnostics import counted
+    from hookd.domain.text import counted
 
     yield from map(str, diagnostics)
     for verdict in verdicts:

@@ -8,6 +8,7 @@ from pathlib import Path
 from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.files import Unreadable
 from hookd.domain.definitions import Secret, kept_elsewhere
+from hookd.domain.text import is_utf8
 
 PLAIN = "plain"
 
@@ -61,9 +62,7 @@ def _from_env(cursor: Cursor) -> str | None:
     if value is None:
         cursor.error(f"the environment variable {cursor.value} is not set")
         return None
-    try:
-        value.encode()
-    except UnicodeEncodeError:
+    if not is_utf8(value):
         cursor.error(f"the environment variable {cursor.value} is not UTF-8 text")
         return None
     return value

@@ -101,11 +101,6 @@ def shown_path(path: str | os.PathLike[str]) -> str:
     return printable(given if relative is None else relative, json_escape)
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 task`, `2 tasks`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def listed(choices: Sequence[str], *, most: int = 20) -> str:
     """`a, b, c`; a long list is cut and counted."""
     shown = ", ".join(printable(choice, json_escape) for choice in choices[:most])

@@ -15,6 +15,8 @@ from math import inf
 from pathlib import Path, PurePath
 from typing import Any
 
+from hookd.domain.text import error_text
+
 MAX_CONFIG_BYTES = 16 << 20
 """The largest YAML file that is read."""
 MAX_SOURCE_BYTES = 1 << 20
@@ -281,7 +283,7 @@ def _why(path: Path, error: OSError) -> str:
         return "does not exist" + (_WHERE_ELSE if path == _SYSTEM_PATH else "")
     if isinstance(error, PermissionError):
         return f"cannot be read: permission denied{_denied(path)}"
-    return f"cannot be read: {(error.strerror or type(error).__name__).lower()}"
+    return f"cannot be read: {error_text(error).lower()}"
 
 
 def identity(source: str | Path) -> bytes:

@@ -12,6 +12,7 @@ from itertools import permutations
 from typing import Any
 
 from hookd.domain.events import Event
+from hookd.domain.text import is_utf8
 from hookd.domain.times import read_date_time
 from hookd.rules.conditions.error_messages import evaluation_message, refuse
 from hookd.rules.conditions.errors import CONTAINER, VARIABLES, ConditionError, EvaluationError
@@ -104,7 +105,7 @@ def compile_condition(text: str) -> Condition:
         raise ConditionError("is empty; write an expression that is true or false, such as data.level > 3")
     if len(text) > LONGEST:
         raise ConditionError(f"has {len(text):,} characters; {LONGEST:,} are allowed")
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    if not is_utf8(text):
         raise ConditionError("holds a lone surrogate, which UTF-8 cannot express")
     try:
         expression = _environment().compile(text)

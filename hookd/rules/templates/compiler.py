@@ -10,10 +10,10 @@ from itertools import groupby
 from typing import Any
 
 from hookd.domain.definitions import Escaping, Placeholder, Template
-from hookd.domain.text import shown
+from hookd.domain.text import is_utf8, shown
 from hookd.rules.templates.json_template import MAX_DEPTH, json_text
 from hookd.rules.templates.renderer import inside, json_string
-from hookd.rules.templates.variables import Source, TemplateError, is_utf8, split
+from hookd.rules.templates.variables import Source, TemplateError, split
 
 _LONGEST_EXAMPLE = 60
 """Characters of a message that an example still repeats."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from hookd.domain.definitions import Escaping, Placeholder
-from hookd.domain.text import near, shown
+from hookd.domain.text import is_utf8, near, shown
 from hookd.rules.templates.renderer import TEXTS
 
 
@@ -123,12 +123,3 @@ def _unknown(variable: str) -> str:
         meant = f"data.{shown(path)}" if dot else choices[0]
         return f"unknown variable ${{{shown(variable)}}}; did you mean ${{{meant}}}?"
     return f"unknown variable ${{{shown(variable)}}}; known are {', '.join(TEXTS)} and data.PATH"
-
-
-def is_utf8(text: str) -> bool:
-    """Whether UTF-8 can express the text: it holds no lone surrogate."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from hookd.config.yaml.files import kind_of
 from hookd.domain.spool_layout import BATCH_BYTES, JSON, NDJSON, PART, REASON, REJECTED
-from hookd.domain.text import printable
+from hookd.domain.text import error_text, printable
 from hookd.sources.spool.content import FileRefused
 from hookd.sources.spool.lock import DIRECTORY, HeldElsewhere, SpoolLock
 
@@ -104,7 +104,9 @@ def look(claim: SpoolLock, directory: Path, left: frozenset[str], *, again: bool
     except HeldElsewhere:
         return SpoolListing(fault=f"{directory} is emptied by another hookd; {ELSEWHERE}")
     except OSError as exc:
-        return SpoolListing(fault=f"{directory} cannot be read: {_said(exc)}; mend that, or {ELSEWHERE}")
+        return SpoolListing(
+            fault=f"{directory} cannot be read: {error_text(exc).lower()}; mend that, or {ELSEWHERE}"
+        )
     still = left.intersection(names)
     found = SpoolListing(waiting=len(names), rejected=_count_rejected(spool), still=still)
     if names and not os.access(".", os.W_OK | os.X_OK, dir_fd=spool):
@@ -191,7 +193,7 @@ def _found(spool: int, name: str, limit: int, taken: FileIdentity | None) -> Spo
         if exc.errno in {EACCES, EPERM, ELOOP, ENXIO}:
             verdict = FileResult(name, refused=_unreadable(spool, name, exc))
         else:
-            verdict = FileResult(name, later=f"{printable(name)} cannot be read: {_said(exc)}")
+            verdict = FileResult(name, later=f"{printable(name)} cannot be read: {error_text(exc).lower()}")
     return SpoolFile(name, verdict, mark)
 
 
@@ -223,7 +225,7 @@ def _too_large(limit: int) -> str:
 
 
 def _unreadable(spool: int, name: str, exc: OSError) -> str:
-    said = f"the file cannot be read by hookd: {_said(exc)}"
+    said = f"the file cannot be read by hookd: {error_text(exc).lower()}"
     with suppress(OSError):
         facts = os.stat(name, dir_fd=spool, follow_symlinks=False)
         said += f" (its mode is {stat.S_IMODE(facts.st_mode):04o}, its group {facts.st_gid})"
@@ -261,7 +263,7 @@ def settle(spool: int, directory: Path, verdicts: Sequence[FileResult]) -> Settl
         except FileNotFoundError:
             continue
         except OSError as exc:
-            settled.failed[verdict.name] = _said(exc)
+            settled.failed[verdict.name] = error_text(exc).lower()
     return settled
 
 
@@ -305,7 +307,3 @@ def _write_reason(directory: int, name: str, reason: str) -> None:
     text = "\n".join(map(printable, reason.split("\n"))) + "\n"
     with os.fdopen(os.open(name, flags, 0o640, dir_fd=directory), "wb") as file:
         file.write(text.encode("utf-8", "backslashreplace"))
-
-
-def _said(exc: OSError) -> str:
-    return (exc.strerror or type(exc).__name__).lower()
