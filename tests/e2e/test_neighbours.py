@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from tests.bench.nginx import free_port, nginx
 from tests.docs import pages
 from tests.e2e.conftest import Running
 from tests.kit.tools import found, needs
+from tests.kit.waiting import listens, until
 
 RULES = """
 tasks:
@@ -36,18 +36,11 @@ async def debian_webhook(directory: Path, secret: str, command: str = "/bin/true
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(10):
-            while not _listens(port):
-                await asyncio.sleep(0.02)
+        await until(lambda: listens(port))
         yield f"http://127.0.0.1:{port}/hooks/ops"
     finally:
         process.kill()
         await process.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @needs("webhook")

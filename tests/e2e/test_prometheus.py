@@ -167,19 +167,12 @@ async def test_what_left_the_configuration_leaves_the_metrics(recorder: Recorder
 
 @asynccontextmanager
 async def prometheus(directory: Path, target: str) -> AsyncIterator[str]:
-    """A Prometheus that scrapes `target` each second with the token; yields its API's address."""
+    """A Prometheus that scrapes `target` each second, as docs/metrics.md says; yields its API's address."""
     port = free_port()
-    config = {
-        "global": {"scrape_interval": "1s"},
-        "scrape_configs": [
-            {
-                "job_name": "hookd",
-                "authorization": {"credentials": TOKEN},
-                "static_configs": [{"targets": [target]}],
-            }
-        ],
-    }
-    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+    (directory / "token").write_text(TOKEN)
+    shown = pages.named("scrape").replace("/etc/prometheus/hookd-token", f"{directory}/token")
+    config = "global: {scrape_interval: 1s}\n" + shown.replace("127.0.0.1:8420", target)
+    (directory / "prometheus.yml").write_text(config)
     with (directory / "prometheus.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             "prometheus", f"--config.file={directory}/prometheus.yml", f"--storage.tsdb.path={directory}/tsdb",

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import socket
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -22,3 +23,9 @@ async def until(
             if seen:
                 return seen
             await asyncio.sleep(every_s)
+
+
+def listens(port: int) -> bool:
+    """Whether something takes connections on a loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -201,7 +201,8 @@ def _install(prefix: Path) -> None:
     subprocess.run([python, "-m", "venv", "--without-pip", str(prefix)], check=True)
     packages = prefix / f"lib/python{sysconfig.get_python_version()}/site-packages"
     shutil.copytree(REPOSITORY / "hookd", packages / "hookd", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(REPOSITORY / "schema", packages / "hookd/schema")
+    for folder in ("docs", "schema"):
+        shutil.copytree(REPOSITORY / folder, packages / "hookd" / folder)
     (packages / "dependencies.pth").write_text(f"{DEPENDENCIES}\n")
     program = prefix / "bin/hookd"
     program.write_text(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.docs import pages
 from tests.e2e.recorder import Recorder
 from tests.systemd.machine import eventually
 from tests.systemd.service import STRICT, Service
@@ -17,7 +18,7 @@ tasks:
     message: {{unit: "${{NAME}}", data: ["${{data.result}}", "${{data.exit_code}}", "${{data.exit_status}}"]}}
 events: {{e: {{type: systemd.unit, event: failed, task: t}}}}
 """
-UNIT = "[Unit]\nOnFailure=hookd-emit@%n.service\n[Service]\nExecStart={}\n"
+UNIT = pages.named("on-failure") + "[Service]\nExecStart={}\n"
 
 
 def crash(service: Service, command: str, name: str = "crashing.service") -> None:
