@@ -328,7 +328,7 @@ def test_waiting_asks_ever_more_seldom(daemon: FakeDaemon, monkeypatch: pytest.M
 
     daemon.answers["POST /v1/events"] = Canned(202, RECEIPT)
     daemon.answers["GET /v1/deliveries/d1"] = daemon.answers["GET /v1/deliveries/d2"] = answer
-    monkeypatch.setattr("hookd.cli.client.client.wait.time.sleep", pauses.append)
+    monkeypatch.setattr("hookd.cli.client.wait.time.sleep", pauses.append)
     assert main(["emit", "vm", "on", "--wait"]) == 0
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (0.02, 1.0)
