@@ -138,7 +138,7 @@ def _head(place: Path) -> tuple[Path, str]:
     answer = _git(place, ["rev-parse", "--show-toplevel", "--verify", "HEAD^{commit}"])
     top, _, commit = os.fsdecode(answer).removesuffix("\n").rpartition("\n")
     if len(commit) not in _ID_LENGTHS:
-        raise _Untold("git rev-parse answered what is no commit")
+        raise _Untold("git rev-parse did not print a commit")
     return Path(top).resolve(), commit
 
 
@@ -228,5 +228,5 @@ def _bounded(child: "subprocess.Popen[bytes]", deadline: float) -> Iterator[byte
     for chunk in chunks(child.stdout.fileno(), deadline):
         size += len(chunk)
         if size > _MAX_OUTPUT_BYTES:
-            raise _Untold("git answers too much")
+            raise _Untold("git prints too much")
         yield chunk

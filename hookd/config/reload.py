@@ -24,10 +24,10 @@ from hookd.domain.reload_result import ReloadResult
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 
-QUIET_S = 0.5
+DEBOUNCE_S = 0.5
 """A tree is read when it has been quiet this long, and read again this long after."""
 
-LONGEST_QUIET_S = 2.5
+LONGEST_DEBOUNCE_S = 2.5
 """A tree that never gets quiet is looked at this often all the same; the second look decides."""
 
 VERDICT_S = 9.0
@@ -155,7 +155,7 @@ class Reloader:
                 except (OSError, RuntimeError, ExceptionGroup) as exc:  # such as of a name that is not UTF-8
                     self._say_blind(exc)
                 self._bell.set()
-            await asyncio.sleep(QUIET_S)
+            await asyncio.sleep(DEBOUNCE_S)
 
     def _say_blind(self, exc: Exception) -> None:
         """Say once that no watch is to be had; the bell rings without one all the same, so that content decides."""
@@ -169,8 +169,8 @@ class Reloader:
         async for changes in awatch(
             *directories,
             watch_filter=self._is_foreign,
-            debounce=int(QUIET_S * 1000),
-            rust_timeout=int(QUIET_S * 1000),
+            debounce=int(DEBOUNCE_S * 1000),
+            rust_timeout=int(DEBOUNCE_S * 1000),
             yield_on_timeout=True,
             recursive=False,
         ):
@@ -204,10 +204,10 @@ class Reloader:
     async def _quiet(self) -> None:
         """Return when the bell has been silent for a while, or has not been for a long one."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(LONGEST_QUIET_S):
+            async with asyncio.timeout(LONGEST_DEBOUNCE_S):
                 while self._bell.is_set():
                     self._bell.clear()
-                    await asyncio.sleep(QUIET_S)
+                    await asyncio.sleep(DEBOUNCE_S)
 
     async def _hash(self) -> str:
         return await asyncio.to_thread(configuration.tree_hash, self._path, self._sources)
@@ -231,9 +231,9 @@ class Reloader:
         """What two looks agree on; None for files that do not stop changing."""
         while True:
             looked_at = self._clock.monotonic()
-            wall_s = max(give_up_at - looked_at - 2 * QUIET_S, SHORTEST_LOAD_S)
+            wall_s = max(give_up_at - looked_at - 2 * DEBOUNCE_S, SHORTEST_LOAD_S)
             loaded = await asyncio.to_thread(configuration.isolated_load, self._path, wall_s=wall_s)
-            await asyncio.sleep(QUIET_S)
+            await asyncio.sleep(DEBOUNCE_S)
             again = await asyncio.to_thread(configuration.tree_hash, self._path, loaded.sources)
             if again == loaded.hash:
                 return loaded

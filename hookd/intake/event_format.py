@@ -272,7 +272,7 @@ def _given_id(value: dict[str, Any], pointer: str, default_id: str | None, fault
             faults.add(
                 f"{pointer}/id",
                 f"would be the Idempotency-Key and the event's index, {len(chosen)} characters; "
-                f"{_LONGEST_ID} are the most",
+                f"at most {_LONGEST_ID} are allowed",
             )
     check_id(chosen, f"{pointer}/id", faults)
     return chosen

@@ -145,7 +145,7 @@ def _float(text: str) -> float:
 
 
 def _constant(word: str) -> NoReturn:
-    raise _NotStrictError(f"{word} is no JSON number")
+    raise _NotStrictError(f"{word} is not a JSON number")
 
 
 _parser = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)

@@ -72,7 +72,7 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         self.events = Counter(
             "hookd_events",
-            "Events by what became of them: posted ones, and those made by triggers, sends and schedules",
+            "Events by result: posted ones, and those made by triggers, sends and schedules",
             ["result"],
             registry=registry,
         )
@@ -105,7 +105,7 @@ class Metrics:
         )
         self.spool_files = Counter(
             "hookd_spool_files",
-            "Files of the spool that were dealt with, by result",
+            "Files of the spool that were processed, by result",
             ["result"],
             registry=registry,
         )

@@ -106,9 +106,9 @@ class OperatorEventPublisher:
             try:
                 await self._take_in(self._clock.monotonic())
                 self._pause_s = FIRST_RETRY_S
-                await self._nap(self._wake, self._until_next())
+                await self._sleep(self._wake, self._until_next())
             except (StoreUnavailable, PendingLimitReached):
-                await self._nap(self._stopping, self._pause_s)
+                await self._sleep(self._stopping, self._pause_s)
                 self._pause_s = min(2 * self._pause_s, LONGEST_RETRY_S)
         self._look_again()
         try:
@@ -121,7 +121,7 @@ class OperatorEventPublisher:
         self._stopping.set()
         self._wake.set()
 
-    async def _nap(self, until: asyncio.Event, seconds: float) -> None:
+    async def _sleep(self, until: asyncio.Event, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(None if seconds == inf else seconds):
                 await until.wait()

@@ -31,10 +31,10 @@ from hookd.store.contract import History, Housekeeping
 LATE_S = 10.0
 """A moment that is dealt with later than this counts as missed."""
 
-LONGEST_NAP_S = 1.0
+LONGEST_SLEEP_S = 1.0
 """Upper bound of one wait, so that a step of the wall clock is noticed."""
 
-IDLE_NAP_S = 60.0
+IDLE_SLEEP_S = 60.0
 """The same where there are no schedules; a swap ends it."""
 
 RETRY_S = 1.0
@@ -123,12 +123,12 @@ class Scheduler:
         try:
             while True:
                 self._wake.clear()
-                await self._nap(await self._turn())
+                await self._sleep(await self._turn())
         finally:
             with suppress(StoreUnavailable):
                 await self._note_stop()
 
-    async def _nap(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
@@ -158,7 +158,7 @@ class Scheduler:
         """What passed while this loop did not run was missed: hookd was frozen, or the clock was set forward."""
         now = self._clock.now()
         if self._watches and now - self._seen_at > LATE_S:
-            self._missed_until = max(self._missed_until, now - LONGEST_NAP_S)
+            self._missed_until = max(self._missed_until, now - LONGEST_SLEEP_S)
 
     async def _adopt(self, generation: Generation) -> None:
         """Watch the schedules of a generation; those known keep how far they are, others begin when it came into force.
@@ -273,9 +273,9 @@ class Scheduler:
 
     def _until_next(self) -> float:
         if not self._watches:
-            return IDLE_NAP_S
+            return IDLE_SLEEP_S
         next_at = self._queue[0][0] if self._queue else inf
-        return min(LONGEST_NAP_S, max(0.0, next_at - self._clock.now()))
+        return min(LONGEST_SLEEP_S, max(0.0, next_at - self._clock.now()))
 
 
 def keyed_schedules(schedules: Iterable[ScheduleDef]) -> dict[str, ScheduleDef]:

@@ -332,6 +332,6 @@ def test_a_file_that_cannot_be_read_is_named(loaded: Config) -> None:
     path.touch()
     path.chmod(0o666)
     assert [str(diagnostic) for diagnostic in read_cases([path, Path("y.test.yaml")], loaded)[1]] == [
-        "x.test.yaml:1:1: file: is world-writable, so anybody could change it (mend it by chmod o-w)",
+        "x.test.yaml:1:1: file: is world-writable, so anybody could change it (fix: chmod o-w)",
         "y.test.yaml:1:1: file: does not exist",
     ]

@@ -86,7 +86,7 @@ def test_what_is_not_a_plain_file_is_refused_by_name(tmp_path: Path, monkeypatch
         "device.yaml:1:1: file: is a device, not a regular file",
         "directory.yaml:1:1: file: is a directory, not a regular file",
         "fifo.yaml:1:1: file: is a named pipe, not a regular file",
-        "open.yaml:1:1: file: is world-writable, so anybody could change it (mend it by chmod o-w)",
+        "open.yaml:1:1: file: is world-writable, so anybody could change it (fix: chmod o-w)",
         "socket.yaml:1:1: file: is a socket, not a regular file",
         f"sparse.yaml:1:1: file: is larger than {MAX_CONFIG_BYTES} bytes",
     ]
@@ -125,7 +125,7 @@ def test_secret_files_are_read_with_the_same_care(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("\n".join(lines))
     assert [line.partition(": webhooks.")[2] for line in diagnostics(tmp_path / "x.yaml")] == [
         "fifo.url.file: the file fifo is a named pipe, not a regular file",
-        "open.url.file: the file open is world-writable, so anybody could change it (mend it by chmod o-w)",
+        "open.url.file: the file open is world-writable, so anybody could change it (fix: chmod o-w)",
         "empty.url: file empty is empty",
         "bytes.url.file: the file bytes is not UTF-8 text",
     ]
@@ -175,7 +175,7 @@ def test_insecurity_is_warned_of_and_stops_nothing(tmp_path: Path, monkeypatch: 
     assert [str(diagnostic) for diagnostic in loaded.diagnostics] == [
         (
             "x.yaml:4:34: warning: webhooks.a.allow_insecure_certificates: the receiver's certificate is not "
-            "checked; whoever is on the way can read and change what is sent"
+            "checked; anybody on the way can read and change what is sent"
         ),
         "x.yaml:5:15: warning: webhooks.a.tls.ca: has no effect while allow_insecure_certificates is true",
     ]

@@ -97,9 +97,9 @@ def test_json_is_nested_at_most_100_deep(brackets: tuple[bytes, bytes]) -> None:
         (b'"a\tb"', "Invalid control character at line 1, column 3"),
         (b"{'a': 1}", "Expecting property name enclosed in double quotes at line 1, column 2"),
         (b"\0", "Expecting value at line 1, column 1"),
-        (b"NaN", "NaN is no JSON number"),
-        (b"[Infinity]", "Infinity is no JSON number"),
-        (b"[-Infinity]", "-Infinity is no JSON number"),
+        (b"NaN", "NaN is not a JSON number"),
+        (b"[Infinity]", "Infinity is not a JSON number"),
+        (b"[-Infinity]", "-Infinity is not a JSON number"),
         (b"1e400", "the number 1e400 is too large"),
         (b"-1" + b"0" * 400 + b".0", "the number -1000000000000000000… is too large"),
         (b"9" * 4301, "an integer has too many digits"),
@@ -394,7 +394,10 @@ def test_the_idempotency_key_serves_a_batch_with_the_index_behind_it() -> None:
 def test_an_id_too_long_of_key_and_index_is_refused() -> None:
     many = [OK if index in (3, 10) else {**OK, "id": str(index)} for index in range(11)]
     assert faults(decode_batch, many, types=None, default_id="x" * 254, make_id=made_id) == [
-        ("/10/id", "would be the Idempotency-Key and the event's index, 257 characters; 256 are the most")
+        (
+            "/10/id",
+            "would be the Idempotency-Key and the event's index, 257 characters; at most 256 are allowed",
+        )
     ]
 
 

@@ -211,7 +211,7 @@ class TestTakingIn:
         rejected = spool / "rejected"
         reasons = {file.name.removesuffix(".reason"): file.read_text() for file in rejected.glob("*.reason")}
         assert reasons.pop("name\x1b\udcff.json") == reasons.pop("n" * 200)
-        remedy = f"\nmend it and move it back into {spool} under its name, or remove it\n"
+        remedy = f"\nfix it and move it back into {spool} under its name, or remove it\n"
         assert {name: reason.removesuffix(remedy) for name, reason in reasons.items()} == {
             "1-half.json": "the file ends in the middle (line 1, column 27)",
             "2-type.json": '/type: unknown type "vn"; valid: vm',

@@ -88,7 +88,7 @@ async def test_what_is_no_directory_is_told(tmp_path: Path, recorder: Recorder, 
     (tmp_path / "spool").touch()
     daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
     told = await until_error(daemon, "cannot be read")
-    remedy = "mend that, or name another directory in daemon.spool"
+    remedy = "fix that, or name another directory in daemon.spool"
     assert told["error"] == f"{tmp_path}/spool cannot be read: not a directory; {remedy}"
 
 

@@ -67,16 +67,16 @@ def _name_fault(host: str) -> str | None:
     try:
         ascii_host = host if host.isascii() else host.encode("idna").decode()
     except UnicodeError:
-        return "has a host that is no valid name"
+        return "has a host that is not a valid name"
     labels = ascii_host.removesuffix(".").split(".")
     if len(ascii_host) <= _MAX_HOST and all(_LABEL.fullmatch(label) for label in labels):
         return None
-    return "has a host that is no valid name"
+    return "has a host that is not a valid name"
 
 
 def _ipv6_fault(host: str) -> str | None:
     try:
         ipaddress.IPv6Address(host.replace("%25", "%", 1))
     except ValueError:
-        return "has a host that is no valid IPv6 address"
+        return "has a host that is not a valid IPv6 address"
     return None

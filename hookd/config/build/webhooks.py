@@ -85,7 +85,7 @@ def _read_url(cursor: Cursor | None) -> Secret | None:
 def _warn_of_insecurity(cursor: Cursor) -> None:
     flag = cursor.below(("allow_insecure_certificates",))
     flag.warn(
-        "the receiver's certificate is not checked; whoever is on the way can read and change what is sent"
+        "the receiver's certificate is not checked; anybody on the way can read and change what is sent"
     )
     tls = cursor.get("tls")
     if tls is not None and tls.get("ca") is not None:

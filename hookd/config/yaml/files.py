@@ -271,7 +271,7 @@ def _refuse(facts: os.stat_result, limit: float) -> None:
     if kind := kind_of(facts.st_mode):
         raise Unreadable(f"is {kind}, not a regular file")
     if facts.st_mode & stat.S_IWOTH:
-        raise Unreadable("is world-writable, so anybody could change it (mend it by chmod o-w)")
+        raise Unreadable("is world-writable, so anybody could change it (fix: chmod o-w)")
     if facts.st_size > limit:
         raise Unreadable(f"is larger than {limit} bytes", token=f"{facts.st_size} {facts.st_mtime_ns}")
 

@@ -70,7 +70,9 @@ class _JsonText:
                     self._nest(token)
                     yield token[0]
                 case _:
-                    source.fail(f"the message is not valid JSON: {token[0]} is no JSON number", token.start())
+                    source.fail(
+                        f"the message is not valid JSON: {token[0]} is not a JSON number", token.start()
+                    )
         yield source.text[done:]
 
     def _string(self, token: re.Match[str]) -> Iterator[str | Placeholder]:

@@ -105,7 +105,7 @@ def look(claim: SpoolLock, directory: Path, left: frozenset[str], *, again: bool
         return SpoolListing(fault=f"{directory} is emptied by another hookd; {ELSEWHERE}")
     except OSError as exc:
         return SpoolListing(
-            fault=f"{directory} cannot be read: {error_text(exc).lower()}; mend that, or {ELSEWHERE}"
+            fault=f"{directory} cannot be read: {error_text(exc).lower()}; fix that, or {ELSEWHERE}"
         )
     still = left.intersection(names)
     found = SpoolListing(waiting=len(names), rejected=_count_rejected(spool), still=still)
@@ -256,7 +256,7 @@ def settle(spool: int, directory: Path, verdicts: Sequence[FileResult]) -> Settl
     for verdict in verdicts:
         try:
             if verdict.refused:
-                reason = f"{verdict.refused}\nmend it and move it back into {directory} under its name, or remove it"
+                reason = f"{verdict.refused}\nfix it and move it back into {directory} under its name, or remove it"
                 settled.kept[verdict.name] = _reject(spool, verdict.name, reason)
             elif not (verdict.later or verdict.gone):
                 os.unlink(verdict.name, dir_fd=spool)

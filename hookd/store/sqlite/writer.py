@@ -31,8 +31,8 @@ _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _DAMAGE_PAUSE_S = 60.0
 _DAMAGE_FORGOTTEN_S = 600.0
 _IF_IT_STAYS = (
-    "Nothing is taken in or sent meanwhile. It is looked at again by itself; if this stays, stop hookd, "
-    "let `hookd check --store` tell more, and restore the file from a backup."
+    "Nothing is taken in or sent meanwhile. hookd checks it again by itself; if this persists, stop hookd, "
+    "run `hookd check --store` for details, and restore the file from a backup."
 )
 
 _FAULTS = frozenset(
