@@ -24,8 +24,8 @@ from typing import Any
 from tests.chaos.crash.books import GONE, LEASE_S, Books, listed, until_settled, write_config
 from tests.chaos.crash.deep import damage
 from tests.chaos.proof import Findings, Options
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 GRACE_S = 3.0
 MARGIN_S = 1.5
@@ -43,7 +43,7 @@ class Scene:
     """One daemon, one receiver, and how its stop went."""
 
     place: Path
-    recorder: Recorder = field(default_factory=Recorder)
+    recorder: Receiver = field(default_factory=Receiver)
     books: Books = field(default_factory=Books)
     violations: list[str] = field(default_factory=list)
     took_s: list[float] = field(default_factory=list)
@@ -110,7 +110,7 @@ async def under_load(scene: Scene) -> None:
 
     async def reply(_request: Received) -> bytes:
         await asyncio.sleep(random.random() / 50)
-        return status(200)
+        return response(200)
 
     async def post() -> None:
         with suppress(*GONE):
@@ -136,7 +136,7 @@ async def hung_receiver(scene: Scene) -> None:
     async def reply(request: Received) -> bytes:
         if b"hangs" in request.body and not hang.is_set():
             await hang.wait()
-        return status(200)
+        return response(200)
 
     scene.recorder.reply = reply
     await scene.daemon.start()

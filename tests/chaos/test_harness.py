@@ -10,7 +10,7 @@ import pytest
 from tests.chaos import mutants
 from tests.chaos.soak import power
 from tests.chaos.soak.books import Arrival, Books, Fault, Posted, Reckoning, reconcile
-from tests.chaos.soak.receivers import PATIENCE_S, Receiver
+from tests.chaos.soak.receivers import PATIENCE_S, ByChance
 
 BODY = b'{"n": 1}'
 RECORD = {"event_id": "own-1", "state": "delivered", "attempt": 1}
@@ -102,7 +102,7 @@ async def test_an_attempt_is_cut_off_before_its_time_however_late_it_is_noticed(
     sent_before_s: float, cut_off: bool
 ) -> None:
     given, clock = books(), time.time
-    async with Receiver("w", "127.0.0.1", given, random.Random(1), clock, mode="stuck") as receiver:
+    async with ByChance("w", "127.0.0.1", given, random.Random(1), wall=clock, mode="stuck") as receiver:
         reader, writer = await asyncio.open_connection(receiver.host, receiver.port)
         sent_at = int(clock() - sent_before_s)
         head = f"webhook-id: d\r\nwebhook-timestamp: {sent_at}\r\ncontent-length: {len(BODY)}"

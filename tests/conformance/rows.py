@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.kit.stage import Arrived, Stand
+from tests.kit.receiver import Received
+from tests.kit.stage import Stand
 
 JSON = "application/json"
 PLAIN = "text/plain; charset=utf-8"
@@ -106,11 +107,11 @@ async def post(stand: Stand, type_: str, **fields: Any) -> dict[str, Any]:
 async def bodies(stand: Stand, receipt: Mapping[str, Any]) -> dict[str, bytes]:
     """What arrived for each task of a receipt, once."""
     wanted = {made["id"]: made["task"] for made in receipt["deliveries"]}
-    await stand.receiver.until(lambda: wanted.keys() <= {request.id for request in stand.receiver.arrived})
-    return {wanted[r.id]: r.body for r in stand.receiver.arrived if r.id in wanted}
+    await stand.receiver.until(lambda: wanted.keys() <= {request.id for request in stand.receiver.requests})
+    return {wanted[r.id]: r.body for r in stand.receiver.requests if r.id in wanted}
 
 
-async def arrives(stand: Stand, row: Row) -> Arrived:
+async def arrives(stand: Stand, row: Row) -> Received:
     """Fire a row's task and compare what its receiver got."""
     await post(stand, row.name, object=OBJECT, data=DATA)
     request = await stand.arrived(f"/{row.name}")

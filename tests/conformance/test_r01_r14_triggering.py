@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from tests.e2e.recorder import Received, ok, status
-from tests.kit.stage import Receiver, Stand
+from tests.kit.receiver import Received, Receiver, ok, response
+from tests.kit.stage import Stand
 
 CONFIG = """
 webhooks:
@@ -143,7 +143,7 @@ async def test_r03_an_event_is_sent_while_the_one_before_it_waits_for_its_answer
 
     async def answer_when_told(request: Received) -> bytes:
         await answer_now.wait()
-        return status(200)
+        return response(200)
 
     stand.receiver.reply = answer_when_told
     stand.write(
@@ -238,7 +238,7 @@ async def test_r04_nor_does_an_answer(shared: Stand) -> None:
     async with Receiver() as decoy:
 
         async def redirect(request: Received) -> bytes:
-            return status(307, f"Location: {decoy.url}/elsewhere")
+            return response(307, f"Location: {decoy.url}/elsewhere")
 
         shared.receiver.reply = redirect
         [record] = await shared.settled(await shared.emit("r04", "redirected"))
@@ -308,7 +308,7 @@ async def test_r07_every_delivery_has_a_webhook_id_of_its_own(shared: Stand) -> 
 async def test_r07_a_retry_has_the_webhook_id_of_the_first_attempt(shared: Stand) -> None:
     async def fail_first(request: Received) -> bytes:
         seen = shared.receiver.at("/r07/retried")
-        return status(500 if request.target == "/r07/retried" and len(seen) < 3 else 200)
+        return response(500 if request.target == "/r07/retried" and len(seen) < 3 else 200)
 
     shared.receiver.reply = fail_first
     receipt = await shared.emit("r07", "retried", data={"amount": 7})

@@ -32,7 +32,7 @@ async def runs(stand: Stand, *, killed: bool = False) -> list[Run]:
         stand: its daemon runs.
         killed: the daemon was killed: what it had not recorded by then may have come again, under the same id.
     """
-    ids = [request.id for request in stand.receiver.arrived]
+    ids = [request.id for request in stand.receiver.requests]
     ids = list(dict.fromkeys(ids)) if killed else ids
     listed = (await stand.daemon.get("/v1/deliveries?limit=500"))["deliveries"]
     assert sorted(ids) == sorted(each["id"] for each in listed), "each delivery came, and came once"

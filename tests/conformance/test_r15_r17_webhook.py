@@ -6,8 +6,8 @@ from urllib.parse import quote, urlencode
 import pytest
 import pytest_asyncio
 
-from tests.e2e.recorder import Received, status
-from tests.kit.stage import Receiver, Stand
+from tests.kit.receiver import Received, Receiver, response
+from tests.kit.stage import Stand
 
 NAMES = {
     "spaces": "Ops Slack (night shift)",
@@ -198,7 +198,7 @@ async def test_r17_hookd_names_itself_alike_on_every_attempt(shared: Stand) -> N
     version = (await shared.hookd("version")).out.split()[-1]
 
     async def fail_first(request: Received) -> bytes:
-        return status(502 if len(shared.receiver.at("/r17")) < 3 and request.target == "/r17" else 200)
+        return response(502 if len(shared.receiver.at("/r17")) < 3 and request.target == "/r17" else 200)
 
     shared.receiver.reply = fail_first
     await shared.settled(await shared.emit("r17", "x"))

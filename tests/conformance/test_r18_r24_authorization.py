@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
-from tests.e2e.recorder import Received, status
-from tests.kit.stage import Arrived, Stand
+from tests.kit.receiver import Received, response
+from tests.kit.stage import Stand
 
 
 def basic(pair: str) -> bytes:
@@ -89,7 +89,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stan
         yield stand
 
 
-async def sent(stand: Stand, key: str) -> Arrived:
+async def sent(stand: Stand, key: str) -> Received:
     _, receipt = await stand.daemon.post({"type": "auth", "event": key})
     [record] = await stand.settled(receipt)
     assert record["state"] == "delivered"
@@ -297,7 +297,7 @@ async def test_r18_no_credential_is_told_anywhere(stand: Stand) -> None:
         values = [value for _, value in request.headers]
         spellings = [*values, *map(quote, values), *map(json.dumps, values)]
         failed = request.target == "/2" or len(stand.receiver.at(request.target)) < 2
-        return status(500 if failed else 200, body="\n".join(spellings).encode())
+        return response(500 if failed else 200, body="\n".join(spellings).encode())
 
     (stand.directory / "key.txt").write_text(CANARIES["key-file"])
     (stand.directory / "pw").write_text(CANARIES["password-cred"])

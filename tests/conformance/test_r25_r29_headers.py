@@ -6,7 +6,8 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
-from tests.kit.stage import Arrived, Stand
+from tests.kit.receiver import Received
+from tests.kit.stage import Stand
 
 JSON = b"Content-Type: application/json"
 
@@ -173,14 +174,14 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stan
         yield stand
 
 
-async def sent(stand: Stand, key: str) -> Arrived:
+async def sent(stand: Stand, key: str) -> Received:
     _, receipt = await stand.daemon.post({"type": "headers", "event": key})
     [record] = await stand.settled(receipt)
     assert record["state"] == "delivered"
     return await stand.arrived(f"/{quote(key)}")
 
 
-def others(request: Arrived) -> list[bytes]:
+def others(request: Received) -> list[bytes]:
     """The header lines beside hookd's own, each of which must stand once."""
     names = [name.lower() for name in request.names]
     assert sorted(name for name in names if name in OWN) == sorted(OWN)

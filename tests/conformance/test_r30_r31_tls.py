@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.kit.stage import Receiver, Stand
+from tests.kit.receiver import Receiver
+from tests.kit.stage import Stand
 from tests.kit.tls import Authority, self_signed, server_context
 from tests.kit.tls_servers import HelloOfTls10, PlainServer, Strict, old_versions, only
 
@@ -96,7 +97,7 @@ class Scene:
     def arrived(self, row: Row) -> list[bytes]:
         """The first lines of the requests that came to the row's target."""
         receiver = self.open.get(row[0])
-        heads = [request.head.split(b"\r\n")[0] for request in receiver.arrived] if receiver else []
+        heads = [request.head.split(b"\r\n")[0] for request in receiver.requests] if receiver else []
         heads += self.strict[row[0]].heads if row[0] in self.strict else []
         return [head for head in heads if head.split(b" ")[1] == target(row).encode()]
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.e2e.recorder import Received, status
-from tests.kit.stage import Arrived, Receiver, Stand
+from tests.kit.receiver import Received, Receiver, response
+from tests.kit.stage import Stand
 
 ERRORS = (301, 400, 401, 404, 429, 500, 502, 503, 504)
 SUCCESSES = (200, 201, 202, 204, 299)
@@ -22,7 +22,7 @@ MESSAGE = '{"random": "${RANDOM}", "timestamp": "${TIMESTAMP}", "date": "${DATE}
 WEBHOOKS = {
     "silent": "RECEIVER/silent, timeout: 3, retries: 0",
     "silent, again": "RECEIVER/silent-again, timeout: 3, retries: 1, backoff: [100ms]",
-    "silent, patient": "RECEIVER/silent-patient, timeout: 60, retries: 0",
+    "silent, patient": "RECEIVER/silent-patient, timeout: 120, retries: 0",
     "dripping head": "http://DRIPPING/drip, timeout: 3, retries: 0",
     "no accept": "http://FULL/full, timeout: 3, retries: 0",
     "slow": "RECEIVER/slow, timeout: 3, retries: 0",
@@ -49,12 +49,12 @@ async def reply(stand: Stand, request: Received) -> bytes:
         case "not":
             return b"220 mail.example ESMTP\r\n\r\n"
         case "heals":
-            return status(500 if len(stand.receiver.at("/heals")) < 3 else 200)
+            return response(500 if len(stand.receiver.at("/heals")) < 3 else 200)
         case "once" | "paced":
-            return status(500)
+            return response(500)
         case code if code.isdecimal():
-            return status(int(code))
-    return status(200)
+            return response(int(code))
+    return response(200)
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def config() -> str:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def fired(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fired]:
     dripping = await asyncio.start_server(drip, "127.0.0.1", 0)
-    async with Stand(tmp_path_factory.mktemp("retries")) as stand, Receiver(close) as closing:
+    async with Stand(tmp_path_factory.mktemp("retries")) as stand, Receiver(reply=close) as closing:
         with closed_port() as closed, full_port() as full:
             stand.receiver.reply = lambda request: reply(stand, request)
             ports = {"CLOSED": closed, "FULL": full, "CLOSING": closing.port}
@@ -149,7 +149,7 @@ def told(record: dict[str, Any]) -> tuple[str, list[str], list[int | None]]:
     return record["state"], [one["reason"] for one in attempts], [one["status"] for one in attempts]
 
 
-def assert_one_message(requests: list[Arrived], record: dict[str, Any]) -> None:
+def assert_one_message(requests: list[Received], record: dict[str, Any]) -> None:
     """All attempts carry the same id and the same bytes, though these hold a moment and a random number."""
     assert {(request.id, request.body) for request in requests} == {(record["id"], record["body"].encode())}
     assert [request.lines_of("webhook-id") for request in requests] == [
@@ -210,8 +210,8 @@ async def test_r33_a_connection_closed_without_an_answer_is_tried_again(fired: F
     record = await fired.record("closed")
     assert told(record) == ("dead", ["disconnected"] * 3, [None] * 3)
     assert record["detail"].startswith("3 attempts failed, no retries left; the last: ")
-    assert len(fired.closing.arrived) == 3
-    assert_one_message(fired.closing.arrived, record)
+    assert len(fired.closing.requests) == 3
+    assert_one_message(fired.closing.requests, record)
 
 
 async def test_r33_an_answer_that_is_no_http_is_tried_again(fired: Fired) -> None:
@@ -288,8 +288,8 @@ async def test_r33_a_receiver_that_comes_back_gets_the_message(stand: Stand) -> 
         reasons = [attempt["reason"] for attempt in record["attempts"]]
         assert reasons == ["connect"] * (len(reasons) - 1) + ["ok"]
         assert len(reasons) >= 2
-        assert_one_message(back.arrived, record)
-        assert len(back.arrived) == 1
+        assert_one_message(back.requests, record)
+        assert len(back.requests) == 1
 
 
 GOOD = """
@@ -328,7 +328,7 @@ async def sends(stand: Stand, config: str) -> bool:
     before = len(stand.receiver.requests)
     [record] = await stand.settled(await stand.emit("r34", "happened"))
     assert record["state"] == "delivered"
-    [request] = stand.receiver.arrived[before:]
+    [request] = stand.receiver.requests[before:]
     return (request.target, request.lines_of("x-config"), request.body) == (
         f"/r34/{config}",
         [f"X-Config: {config}".encode()],

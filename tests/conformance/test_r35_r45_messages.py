@@ -29,7 +29,7 @@ from tests.conformance.rows import (
     text,
     yaml,
 )
-from tests.e2e.recorder import Received, status
+from tests.kit.receiver import Received, response
 from tests.kit.stage import Stand
 
 JOB_ERROR = '{"text": "Sync Job Error"}'
@@ -208,7 +208,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stan
 
         async def refuse_the_first(request: Received) -> bytes:
             again = request.target == "/again" and len(stand.receiver.at("/again")) == 1
-            return status(500 if again else 200)
+            return response(500 if again else 200)
 
         stand.write(configuration(REST, (*JSON_ROWS, *TEXT_ROWS, *TEMPLATE_ROWS)))
         stand.receiver.reply = refuse_the_first

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.scenes import Playing, Scene, title
-from tests.e2e.recorder import Received, status
+from tests.kit.receiver import Received, response
 from tests.kit.stage import Stand
 
 
@@ -240,7 +240,7 @@ events:
 
 async def every_way_to_fire_it_is_its_one_run(directory: Path) -> None:
     async def answer(request: Received) -> bytes:
-        return status(500 if request.target == "/bad" else 200)
+        return response(500 if request.target == "/bad" else 200)
 
     async with Stand(directory) as stand:
         stand.receiver.reply = answer

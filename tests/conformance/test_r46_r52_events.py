@@ -83,7 +83,7 @@ async def fired(stand: Stand, event: dict[str, Any]) -> list[str]:
     answered, receipt = await stand.daemon.post(event)
     assert answered == 202, receipt
     await stand.settled(receipt)
-    bodies = [request.body.decode() for request in stand.receiver.arrived]
+    bodies = [request.body.decode() for request in stand.receiver.requests]
     tasks = sorted(
         body.removesuffix(f" {receipt['id']}") for body in bodies if body.endswith(f" {receipt['id']}")
     )
@@ -189,7 +189,7 @@ async def test_r47_an_event_of_the_catalogue_fires(catalogued: Stand) -> None:
         "virtual_machine", "powered_on", object="web-01", tags=["x"], id="catalogued"
     )
     await catalogued.settled(receipt)
-    assert [r.body for r in catalogued.receiver.arrived].count(b"catalogued") == 1
+    assert [r.body for r in catalogued.receiver.requests].count(b"catalogued") == 1
     assert (await catalogued.emit("virtual_machine", "powered_off"))["deliveries"] == []
 
 
@@ -217,7 +217,7 @@ async def test_r48_a_generic_event_takes_no_object_and_no_tags(catalogued: Stand
 async def test_r48_a_generic_event_fires(catalogued: Stand) -> None:
     receipt = await catalogued.emit("alarm", "raised", data={"level": "critical"}, id="generic")
     await catalogued.settled(receipt)
-    assert [request.body for request in catalogued.receiver.arrived].count(b"generic") == 1
+    assert [request.body for request in catalogued.receiver.requests].count(b"generic") == 1
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ async def test_r52_a_task_that_is_not_enabled_is_fired_by_a_trigger_alone(ruled:
     assert await fired(ruled, {"type": "vm", "event": "started"}) == ["any"]
     receipt = await ruled.trigger("resting")
     await ruled.settled(receipt)
-    assert f"resting {receipt['id']}".encode() in [request.body for request in ruled.receiver.arrived]
+    assert f"resting {receipt['id']}".encode() in [request.body for request in ruled.receiver.requests]
 
 
 async def test_r46_r49_names_are_free_text(ruled: Stand) -> None:
@@ -364,4 +364,4 @@ async def test_r52_nothing_is_sent_beyond_the_deliveries_made(ruled: Stand) -> N
     """For all that this module has posted so far."""
     assert await fired(ruled, {"type": "vm", "event": "paused"}) == ["pair-1", "pair-2"]
     made = (await ruled.daemon.get("/v1/deliveries?limit=500"))["deliveries"]
-    assert sorted(request.id for request in ruled.receiver.arrived) == sorted(each["id"] for each in made)
+    assert sorted(request.id for request in ruled.receiver.requests) == sorted(each["id"] for each in made)

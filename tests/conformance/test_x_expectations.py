@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.e2e.recorder import Received, status
+from tests.kit.receiver import Received, response
 from tests.kit.stage import Stand
 
 HISTORY = """
@@ -44,8 +44,8 @@ class Answers:
         if request.target == "/slow":
             await self.release.wait()
         if request.target in {"/bad", "/later"}:
-            return status(500, body=b"out of order")
-        return status(200, body=b"thanks")
+            return response(500, body=b"out of order")
+        return response(200, body=b"thanks")
 
 
 def instant(text: str) -> float:
@@ -185,7 +185,7 @@ async def several(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sta
             raise ConnectionError
         if request.target == "/lingers":
             await asyncio.sleep(0.15)
-        return status(204)
+        return response(204)
 
     async with Stand(tmp_path_factory.mktemp("several")) as stand:
         stand.receiver.reply = answer
@@ -306,7 +306,7 @@ async def test_x10_deleting_a_webhook_parks_what_waits_and_keeps_the_history(sta
     down = True
 
     async def answer(_request: Received) -> bytes:
-        return status(500 if down else 200)
+        return response(500 if down else 200)
 
     stand.receiver.reply = answer
     keep = "  keep: {url: RECEIVER/keep}\n"

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conformance.scenes import Playing, Scene, title
-from tests.e2e.recorder import Received, status
+from tests.kit.receiver import Received, response
 from tests.kit.stage import Stand
 from tests.kit.wall_clock import TimedStand
 
@@ -42,8 +42,8 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stan
         nonlocal failed
         if request.target == "/flaky" and not failed:
             failed = True
-            return status(503)
-        return status(200)
+            return response(503)
+        return response(200)
 
     async with Stand(tmp_path_factory.mktemp("operations")) as stand:
         stand.receiver.reply = answer

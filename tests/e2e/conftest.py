@@ -7,8 +7,8 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 
-from tests.e2e.recorder import Recorder
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 
 HERE = Path(__file__).parent
 DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, log: {format: json}}\n"
@@ -21,8 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-async def recorder() -> AsyncIterator[Recorder]:
-    async with Recorder() as running:
+async def recorder() -> AsyncIterator[Receiver]:
+    async with Receiver() as running:
         yield running
 
 

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.recorder import Recorder
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 from tests.kit.waiting import until
 
 DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, spool: spool, log: {format: json}}\n"
@@ -19,7 +19,7 @@ events: {{e: {{type: vm, event: up, task: t}}}}
 UP = {"type": "vm", "event": "up"}
 
 
-def write(directory: Path, recorder: Recorder) -> None:
+def write(directory: Path, recorder: Receiver) -> None:
     (directory / "hookd.yaml").write_text(DAEMON + RULES.format(url=recorder.url))
 
 
@@ -46,7 +46,7 @@ async def until_empty(spool: Path, *, within_s: float = 20.0) -> None:
             await asyncio.sleep(0.02)
 
 
-def ids(recorder: Recorder) -> list[str]:
+def ids(recorder: Receiver) -> list[str]:
     """The ids of the events whose messages arrived, in order."""
     return [json.loads(request.body)["id"] for request in recorder.requests]
 

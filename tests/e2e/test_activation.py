@@ -17,8 +17,8 @@ from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.domain.errors import SocketsUnfit
 from hookd.server.activation import PassedSocket, adopt, listen_targets
 from hookd.server.systemd import PassedDescriptor, passed_descriptors, passed_to_another
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.activation import Activated, Posters, post_once, tcp_socket, unix_socket
+from tests.kit.receiver import Received, Receiver, response
 from tests.kit.tls import Authority
 
 EVENT = b'{"type": "vm", "event": "up"}'
@@ -54,7 +54,7 @@ def facts(daemon: Activated, name: str) -> list[dict[str, object]]:
     return [line for line in lines if line["event"] == name]
 
 
-async def test_a_restart_refuses_and_resets_nobody(activated: Activated, recorder: Recorder) -> None:
+async def test_a_restart_refuses_and_resets_nobody(activated: Activated, recorder: Receiver) -> None:
     write(activated, recorder.url)
     await activated.start()
     unix, tcp = (sock.getsockname() for sock in activated.passed)
@@ -88,13 +88,13 @@ async def test_who_connects_while_it_is_away_waits(activated: Activated) -> None
 
 
 async def test_events_are_taken_in_while_attempts_get_their_grace(
-    activated: Activated, recorder: Recorder
+    activated: Activated, recorder: Receiver
 ) -> None:
     held = asyncio.Event()
 
     async def reply(_request: Received) -> bytes:
         await held.wait()
-        return status(200)
+        return response(200)
 
     recorder.reply = reply
     write(activated, recorder.url)

@@ -13,9 +13,9 @@ from cloudevents.core.v1.event import CloudEvent
 
 from tests.bench.nginx import free_port
 from tests.e2e.conftest import Running
-from tests.e2e.recorder import Recorder
 from tests.kit.commands import emit
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
@@ -68,7 +68,7 @@ async def raw(daemon: DaemonProcess, *lines: str, body: bytes = b"", port: int =
 
 
 @pytest.mark.promise
-async def test_the_sdk_in_both_modes(running: Running, recorder: Recorder) -> None:
+async def test_the_sdk_in_both_modes(running: Running, recorder: Receiver) -> None:
     daemon = await running(CONFIG.replace("URL", recorder.url))
     status, receipt = await post(daemon, to_structured_event(sdk_event()))
     assert (status, receipt["id"], receipt["duplicate"]) == (202, "/nodes/2 a-1", False)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import DAEMON, Running
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.commands import emit
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 RULES = """
 webhooks:
@@ -32,7 +32,7 @@ events:
 """
 
 
-class Receiver:
+class Answering:
     """Answers by path; `slow` when it is let go."""
 
     def __init__(self) -> None:
@@ -43,17 +43,17 @@ class Receiver:
         if request.target == "/slow":
             self.arrived.set()
             await self.go.wait()
-        return status(500 if request.target == "/bad" else 200)
+        return response(500 if request.target == "/bad" else 200)
 
 
 @pytest.fixture
-def receiver(recorder: Recorder) -> Receiver:
-    recorder.reply = answering = Receiver()
+def receiver(recorder: Receiver) -> Answering:
+    recorder.reply = answering = Answering()
     return answering
 
 
 @pytest.fixture
-async def daemon(recorder: Recorder, receiver: Receiver, running: Running) -> DaemonProcess:
+async def daemon(recorder: Receiver, receiver: Answering, running: Running) -> DaemonProcess:
     return await running(RULES.format(url=recorder.url))
 
 
@@ -116,7 +116,7 @@ async def test_one_is_cancelled_while_it_is_waited_for(daemon: DaemonProcess, tm
 
 
 async def test_a_duplicate_waits_for_the_first_deliveries(
-    daemon: DaemonProcess, receiver: Receiver, tmp_path: Path
+    daemon: DaemonProcess, receiver: Answering, tmp_path: Path
 ) -> None:
     await daemon.post({"type": "t", "event": "slow", "id": "e1"})
     waiting = asyncio.create_task(emit(tmp_path, "t", "slow", "--id", "e1", "--wait", "--json"))
@@ -128,7 +128,7 @@ async def test_a_duplicate_waits_for_the_first_deliveries(
     assert (answer["duplicate"], [made["state"] for made in answer["deliveries"]]) == (True, ["delivered"])
 
 
-async def test_it_outlasts_a_restart(daemon: DaemonProcess, receiver: Receiver, tmp_path: Path) -> None:
+async def test_it_outlasts_a_restart(daemon: DaemonProcess, receiver: Answering, tmp_path: Path) -> None:
     waiting = asyncio.create_task(emit(tmp_path, "t", "slow", "--wait=60s"))
     await receiver.arrived.wait()
     await daemon.stop()
@@ -140,7 +140,7 @@ async def test_it_outlasts_a_restart(daemon: DaemonProcess, receiver: Receiver, 
 
 
 async def test_a_daemon_that_is_gone_is_told_when_the_time_is_up(
-    daemon: DaemonProcess, receiver: Receiver, tmp_path: Path
+    daemon: DaemonProcess, receiver: Answering, tmp_path: Path
 ) -> None:
     waiting = asyncio.create_task(emit(tmp_path, "t", "slow", "--wait=3s"))
     await receiver.arrived.wait()
@@ -171,7 +171,7 @@ async def test_a_file_told_in_lines(daemon: DaemonProcess, tmp_path: Path) -> No
     assert ended.out == f"taken: 1 event, 1 delivery\n  {made['id']}  delivered\n"
 
 
-async def test_one_that_is_no_longer_kept(recorder: Recorder, running: Running, tmp_path: Path) -> None:
+async def test_one_that_is_no_longer_kept(recorder: Receiver, running: Running, tmp_path: Path) -> None:
     """The store is replaced while it is waited for."""
     daemon = await running(
         RULES.format(url=recorder.url), daemon=DAEMON.replace("store: h.db", "store: first.db")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Running
-from tests.e2e.recorder import Recorder
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 
 RULES = """
 tasks:
@@ -23,7 +23,7 @@ OVER = "  say: {webhook: ops, triggers: [{type: hookd.store, event: recovered}]}
 EVENT = {"type": "vm", "event": "on"}
 
 
-async def test_the_pending_limit(recorder: Recorder, running: Running) -> None:
+async def test_the_pending_limit(recorder: Receiver, running: Running) -> None:
     parked = f"webhooks:\n  w: {{url: '{recorder.url}', enabled: false}}\n{RULES}"
     daemon = await running(
         parked, daemon="daemon: {listen: [{unix: h.sock}], store: h.db, limits: {pending: 3}}\n"
@@ -63,7 +63,7 @@ async def _until_refused(daemon: DaemonProcess, event: Any, taken: list[str]) ->
         taken += [d["id"] for d in answer["deliveries"]]
 
 
-async def test_a_full_disk(recorder: Recorder, small_disk: Path, tmp_path: Path) -> None:
+async def test_a_full_disk(recorder: Receiver, small_disk: Path, tmp_path: Path) -> None:
     (tmp_path / "hookd.yaml").write_text(
         "daemon: {listen: [{unix: h.sock}], store: disk/h.db}\n"
         f"webhooks:\n  w: {{url: '{recorder.url}', backoff: [100ms]}}\n{RULES}"
@@ -92,7 +92,7 @@ async def test_a_full_disk(recorder: Recorder, small_disk: Path, tmp_path: Path)
 
 
 async def test_a_full_disk_is_told_of_and_over_though_nothing_waits(
-    recorder: Recorder, small_disk: Path, tmp_path: Path
+    recorder: Receiver, small_disk: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "hookd.yaml").write_text(
         "daemon: {listen: [{unix: h.sock}], store: disk/h.db, log: {format: json}}\n"

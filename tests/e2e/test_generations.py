@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 DAEMON = "daemon: {listen: [{unix: ../h.sock}], store: ../h.db, log: {format: json}}\n"
 
@@ -38,7 +38,7 @@ def commit(tree: Path) -> str:
 
 
 @pytest.fixture
-def tree(tmp_path: Path, recorder: Recorder) -> Path:
+def tree(tmp_path: Path, recorder: Receiver) -> Path:
     tree = tmp_path / "conf"
     tree.mkdir()
     git(tree, "init", "-q")
@@ -85,7 +85,7 @@ async def made_by(daemon: DaemonProcess, delivery_id: str) -> list[Any]:
 
 
 async def test_a_generation_wherever_it_is_told(
-    tree: Path, daemon: DaemonProcess, recorder: Recorder
+    tree: Path, daemon: DaemonProcess, recorder: Receiver
 ) -> None:
     first = await in_force(daemon)
     assert first == {**first, "number": 1, "commit": git(tree, "rev-parse", "HEAD"), "dirty": False}
@@ -137,13 +137,13 @@ async def test_a_refused_commit_is_not_told_as_in_force(tree: Path, daemon: Daem
 
 
 async def test_an_attempt_belongs_to_the_generation_it_began_with(
-    tree: Path, daemon: DaemonProcess, recorder: Recorder
+    tree: Path, daemon: DaemonProcess, recorder: Receiver
 ) -> None:
     answer = asyncio.Event()
 
     async def slow(_request: Received) -> bytes:
         await answer.wait()
-        return status(500 if len(recorder.requests) == 1 else 200)
+        return response(500 if len(recorder.requests) == 1 else 200)
 
     recorder.reply = slow
     first = await in_force(daemon)

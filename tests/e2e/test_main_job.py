@@ -8,7 +8,7 @@ import pytest
 import standardwebhooks
 
 from tests.e2e.conftest import Running
-from tests.e2e.recorder import Received, Recorder, status
+from tests.kit.receiver import Received, Receiver, response
 
 SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 VM_ON = {"type": "vm", "event": "on", "object": {"name": "web-01", "tags": ["production"]}}
@@ -31,12 +31,12 @@ events:
 """
 
 
-def config(recorder: Recorder) -> str:
+def config(recorder: Receiver) -> str:
     return CONFIG.format(url=recorder.url, secret=SECRET)
 
 
 @pytest.mark.promise
-async def test_event_is_matched_rendered_signed_and_delivered(recorder: Recorder, running: Running) -> None:
+async def test_event_is_matched_rendered_signed_and_delivered(recorder: Receiver, running: Running) -> None:
     daemon = await running(config(recorder))
     answered, receipt = await daemon.post({**VM_ON, "data": {"pct": 80.5}})
     assert answered == 202
@@ -55,7 +55,7 @@ async def test_event_is_matched_rendered_signed_and_delivered(recorder: Recorder
     assert record["cause"] == {"kind": "event", "event_id": receipt["id"], "rule": "events.e"}
 
 
-async def test_nothing_matches_is_accepted_and_kept(recorder: Recorder, running: Running) -> None:
+async def test_nothing_matches_is_accepted_and_kept(recorder: Receiver, running: Running) -> None:
     daemon = await running(config(recorder))
     answered, receipt = await daemon.post({"type": "vm", "event": "paused"})
     assert (answered, receipt["deliveries"]) == (202, [])
@@ -64,9 +64,9 @@ async def test_nothing_matches_is_accepted_and_kept(recorder: Recorder, running:
 
 
 @pytest.mark.promise
-async def test_failures_are_retried_with_the_same_id_and_bytes(recorder: Recorder, running: Running) -> None:
+async def test_failures_are_retried_with_the_same_id_and_bytes(recorder: Receiver, running: Running) -> None:
     async def twice_503(request: Received) -> bytes:
-        return status(503 if len(recorder.requests) < 3 else 200, body=b"busy")
+        return response(503 if len(recorder.requests) < 3 else 200, body=b"busy")
 
     recorder.reply = twice_503
     daemon = await running(config(recorder))
@@ -81,9 +81,9 @@ async def test_failures_are_retried_with_the_same_id_and_bytes(recorder: Recorde
     ]
 
 
-async def test_retries_used_up_is_dead_with_its_reason(recorder: Recorder, running: Running) -> None:
+async def test_retries_used_up_is_dead_with_its_reason(recorder: Receiver, running: Running) -> None:
     async def always_500(request: Received) -> bytes:
-        return status(500)
+        return response(500)
 
     recorder.reply = always_500
     daemon = await running(config(recorder))
@@ -93,9 +93,9 @@ async def test_retries_used_up_is_dead_with_its_reason(recorder: Recorder, runni
     assert "500" in record["detail"]
 
 
-async def test_gone_is_final_at_once(recorder: Recorder, running: Running) -> None:
+async def test_gone_is_final_at_once(recorder: Receiver, running: Running) -> None:
     async def gone(request: Received) -> bytes:
-        return status(410)
+        return response(410)
 
     recorder.reply = gone
     daemon = await running(config(recorder))
@@ -104,9 +104,9 @@ async def test_gone_is_final_at_once(recorder: Recorder, running: Running) -> No
     assert len(record["attempts"]) == 1
 
 
-async def test_retry_after_holds_the_whole_webhook(recorder: Recorder, running: Running) -> None:
+async def test_retry_after_holds_the_whole_webhook(recorder: Receiver, running: Running) -> None:
     async def slow_down_once(request: Received) -> bytes:
-        return status(429, "Retry-After: 2") if len(recorder.requests) == 1 else status(200)
+        return response(429, "Retry-After: 2") if len(recorder.requests) == 1 else response(200)
 
     recorder.reply = slow_down_once
     daemon = await running(config(recorder))
@@ -122,7 +122,7 @@ async def test_retry_after_holds_the_whole_webhook(recorder: Recorder, running: 
     assert loop.time() - began > 1.5
 
 
-async def test_a_batch_is_stored_whole_or_refused_whole(recorder: Recorder, running: Running) -> None:
+async def test_a_batch_is_stored_whole_or_refused_whole(recorder: Receiver, running: Running) -> None:
     daemon = await running(config(recorder))
     answered, answer = await daemon.post([VM_ON, {"type": "vm"}, {"type": "vm", "event": "on", "nmae": 1}])
     assert answered == 422
@@ -138,7 +138,7 @@ async def test_a_batch_is_stored_whole_or_refused_whole(recorder: Recorder, runn
 
 @pytest.mark.promise
 async def test_a_duplicate_sends_nothing_and_other_content_conflicts(
-    recorder: Recorder, running: Running
+    recorder: Receiver, running: Running
 ) -> None:
     daemon = await running(config(recorder))
     event = {**VM_ON, "id": "once"}
@@ -151,7 +151,7 @@ async def test_a_duplicate_sends_nothing_and_other_content_conflicts(
     assert len(recorder.requests) == 1
 
 
-async def test_trigger_runs_a_task(recorder: Recorder, running: Running) -> None:
+async def test_trigger_runs_a_task(recorder: Receiver, running: Running) -> None:
     daemon = await running(config(recorder))
     answered, receipt = await daemon.request("POST", "/v1/tasks/t/trigger", body={"object": "db-1"})
     assert answered == 202
@@ -163,11 +163,11 @@ async def test_trigger_runs_a_task(recorder: Recorder, running: Running) -> None
     assert (answered, problem["near"]) == (404, ["t"])
 
 
-async def test_a_dead_endpoint_does_not_slow_another(recorder: Recorder, running: Running) -> None:
+async def test_a_dead_endpoint_does_not_slow_another(recorder: Receiver, running: Running) -> None:
     async def hang_on_hook(request: Received) -> bytes:
         if request.target.startswith("/hook"):
             await asyncio.Event().wait()
-        return status(200)
+        return response(200)
 
     recorder.reply = hang_on_hook
     daemon = await running(config(recorder))
@@ -179,13 +179,13 @@ async def test_a_dead_endpoint_does_not_slow_another(recorder: Recorder, running
 
 @pytest.mark.promise
 async def test_sigterm_drains_and_the_rest_survives(
-    recorder: Recorder, running: Running, tmp_path: Path
+    recorder: Receiver, running: Running, tmp_path: Path
 ) -> None:
     release = asyncio.Event()
 
     async def wait(request: Received) -> bytes:
         await release.wait()
-        return status(200)
+        return response(200)
 
     recorder.reply = wait
     daemon = await running(config(recorder))

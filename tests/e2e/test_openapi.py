@@ -16,8 +16,8 @@ from hookd.api.services import Services
 from hookd.daemon import _routes
 from hookd.observability.metrics import Metrics
 from tests.e2e.conftest import DAEMON, Running
-from tests.e2e.recorder import Received, Recorder, status
 from tests.e2e.test_tail import following
+from tests.kit.receiver import Received, Receiver, response
 
 CONFIG = """
 types: {{vm: {{events: ["on"]}}}}
@@ -199,9 +199,9 @@ def steps(ids: Mapping[str, str]) -> list[Step]:
     ]
 
 
-async def test_real_answers_are_as_described(recorder: Recorder, running: Running) -> None:
+async def test_real_answers_are_as_described(recorder: Receiver, running: Running) -> None:
     async def first_fails(request: Received) -> bytes:
-        return status(500 if request is recorder.requests[0] else 200, body=b"said")
+        return response(500 if request is recorder.requests[0] else 200, body=b"said")
 
     recorder.reply = first_fails
     daemon = await running(CONFIG.format(url=recorder.url))
@@ -220,7 +220,7 @@ async def test_real_answers_are_as_described(recorder: Recorder, running: Runnin
     )
 
 
-async def test_real_changes_are_as_described(recorder: Recorder, running: Running) -> None:
+async def test_real_changes_are_as_described(recorder: Receiver, running: Running) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     given = daemon.config.read_text()
 
@@ -254,7 +254,7 @@ async def test_real_changes_are_as_described(recorder: Recorder, running: Runnin
     ],
 )
 async def test_real_answers_to_cloudevents_are_as_described(
-    recorder: Recorder, running: Running, media_type: str, code: int
+    recorder: Receiver, running: Running, media_type: str, code: int
 ) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     found = document()
@@ -311,7 +311,7 @@ async def test_the_cursors_of_listings_are_described(running: Running) -> None:
             assert (cursor, code == 200) == (cursor, Draft202012Validator(schema).is_valid(cursor))
 
 
-async def test_the_lines_of_tail_are_as_described(recorder: Recorder, running: Running) -> None:
+async def test_the_lines_of_tail_are_as_described(recorder: Receiver, running: Running) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     schemas = document()["components"]["schemas"]
     seen = []

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Running
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 RULES = """
 tasks:
@@ -25,9 +25,9 @@ def samples(text: bytes) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
-async def test_metrics(recorder: Recorder, running: Running) -> None:
+async def test_metrics(recorder: Receiver, running: Running) -> None:
     async def fail_once(request: Received) -> bytes:
-        return status(500 if len(recorder.requests) == 1 else 200)
+        return response(500 if len(recorder.requests) == 1 else 200)
 
     recorder.reply = fail_once
     daemon = await running(f"webhooks:\n  w: {{url: '{recorder.url}', backoff: [50ms]}}\n{RULES}")
@@ -48,7 +48,7 @@ async def test_metrics(recorder: Recorder, running: Running) -> None:
     assert seen["hookd_store_commit_duration_seconds_count"] > 0
 
 
-async def test_log_lines_are_facts_in_json(recorder: Recorder, running: Running) -> None:
+async def test_log_lines_are_facts_in_json(recorder: Receiver, running: Running) -> None:
     daemon = await running(f"webhooks:\n  w: {{url: '{recorder.url}'}}\n{RULES}")
     _, receipt = await daemon.post(EVENT)
     delivery = receipt["deliveries"][0]["id"]
@@ -62,12 +62,12 @@ async def test_log_lines_are_facts_in_json(recorder: Recorder, running: Running)
 
 
 @pytest.mark.promise
-async def test_no_secret_is_told(tmp_path: Path, recorder: Recorder) -> None:
+async def test_no_secret_is_told(tmp_path: Path, recorder: Receiver) -> None:
     canary = {name: f"canary-{name}-5ecret" for name in ("URL", "TOKEN", "HEADER", "SIGN")}
 
     async def echo(request: Received) -> bytes:
         echoed = "\n".join([request.target, *(value for _, value in request.headers)]).encode()
-        return status(500 if len(recorder.requests) < 2 else 200, body=echoed)
+        return response(500 if len(recorder.requests) < 2 else 200, body=echoed)
 
     recorder.reply = echo
     (tmp_path / "hookd.yaml").write_text(
@@ -122,7 +122,7 @@ async def test_the_watchdog_is_fed(tmp_path: Path) -> None:
         assert await stop == 0
 
 
-async def test_retention(recorder: Recorder, running: Running) -> None:
+async def test_retention(recorder: Receiver, running: Running) -> None:
     config = f"webhooks:\n  w: {{url: '{recorder.url}'}}\n{RULES}"
     section = "daemon: {{listen: [{{unix: h.sock}}], store: h.db, retention: {{delivered: {keep}}}}}\n"
     daemon = await running(config, daemon=section.format(keep="1s"))

@@ -10,8 +10,8 @@ import pytest
 
 from hookd.cli.main import main
 from tests.e2e.conftest import DAEMON, Running
-from tests.e2e.recorder import Received, Recorder, Reply, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, Reply, response
 
 CONFIG = """
 webhooks:
@@ -41,7 +41,7 @@ BOOT = {"type": "vm", "event": "boot"}
 
 def answering(code: int) -> Reply:
     async def reply(_request: Received) -> bytes:
-        return status(code, body=b"as told")
+        return response(code, body=b"as told")
 
     return reply
 
@@ -96,12 +96,12 @@ async def lane(daemon: DaemonProcess, name: str) -> dict[str, Any]:
     return dict(found)
 
 
-def to(recorder: Recorder, path: str) -> list[Received]:
+def to(recorder: Receiver, path: str) -> list[Received]:
     return [request for request in recorder.requests if request.target == path]
 
 
 @pytest.mark.promise
-async def test_a_delivery_is_retried_by_its_id(recorder: Recorder, running: Running) -> None:
+async def test_a_delivery_is_retried_by_its_id(recorder: Receiver, running: Running) -> None:
     recorder.reply = answering(500)
     daemon = await running(CONFIG.format(url=recorder.url))
     dead = await died(daemon, A)
@@ -125,12 +125,12 @@ async def test_a_delivery_is_retried_by_its_id(recorder: Recorder, running: Runn
     assert "GET /v1/deliveries" in problem["detail"]
 
 
-async def test_an_attempt_under_way_is_left_alone(recorder: Recorder, running: Running) -> None:
+async def test_an_attempt_under_way_is_left_alone(recorder: Receiver, running: Running) -> None:
     release = asyncio.Event()
 
     async def hold(_request: Received) -> bytes:
         await release.wait()
-        return status(200)
+        return response(200)
 
     recorder.reply = hold
     daemon = await running(CONFIG.format(url=recorder.url))
@@ -149,7 +149,7 @@ async def test_an_attempt_under_way_is_left_alone(recorder: Recorder, running: R
     assert "is delivered already; only a pending one can be cancelled" in problem["detail"]
 
 
-async def test_many_are_retried_by_filter(recorder: Recorder, running: Running) -> None:
+async def test_many_are_retried_by_filter(recorder: Receiver, running: Running) -> None:
     recorder.reply = answering(500)
     daemon = await running(CONFIG.format(url=recorder.url))
     first, second, third = [
@@ -193,7 +193,7 @@ async def test_many_are_retried_by_filter(recorder: Recorder, running: Running) 
         assert (answered, [error["pointer"] for error in problem["errors"]]) == (422, [pointer])
 
 
-async def test_cancelled_and_taken_back(recorder: Recorder, running: Running) -> None:
+async def test_cancelled_and_taken_back(recorder: Receiver, running: Running) -> None:
     config = CONFIG.format(url=recorder.url)
     daemon = await running(config.replace("timeout: 3", "enabled: false"))
     delivery = await posted(daemon, A)
@@ -213,7 +213,7 @@ async def test_cancelled_and_taken_back(recorder: Recorder, running: Running) ->
     await daemon.delivery_when(delivery, "delivered")
 
 
-async def test_a_pause_lasts_until_it_is_ended(recorder: Recorder, running: Running) -> None:
+async def test_a_pause_lasts_until_it_is_ended(recorder: Receiver, running: Running) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     paused = await done(daemon, "/v1/webhooks/a/pause")
     assert (paused["name"], paused["parked"], paused["pending"]) == ("a", "paused", 0)
@@ -241,7 +241,7 @@ async def test_a_pause_lasts_until_it_is_ended(recorder: Recorder, running: Runn
     assert (facts.count("webhook.paused"), facts.count("webhook.unpaused")) == (1, 1)
 
 
-async def test_a_pause_of_a_webhook_that_left_can_be_ended(recorder: Recorder, running: Running) -> None:
+async def test_a_pause_of_a_webhook_that_left_can_be_ended(recorder: Receiver, running: Running) -> None:
     config = CONFIG.format(url=recorder.url)
     daemon = await running(config.replace("  a:", "  zapier:").replace("webhook: a", "webhook: zapier"))
     answered, problem = await refused(daemon, "/v1/webhooks/zapeir/pause")
@@ -258,7 +258,7 @@ async def test_a_pause_of_a_webhook_that_left_can_be_ended(recorder: Recorder, r
 
 
 async def test_a_webhook_that_left_is_known_while_something_waits(
-    recorder: Recorder, running: Running
+    recorder: Receiver, running: Running
 ) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     await done(daemon, "/v1/webhooks/a/pause")
@@ -274,7 +274,7 @@ async def test_a_webhook_that_left_is_known_while_something_waits(
 
 
 async def test_status_and_config_tell_limits_and_the_catalogue(
-    recorder: Recorder, running: Running, capsys: pytest.CaptureFixture[str]
+    recorder: Receiver, running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     told = await daemon.get("/v1/status")
@@ -293,7 +293,7 @@ async def test_status_and_config_tell_limits_and_the_catalogue(
 
 
 async def test_check_fails_as_long_as_something_needs_attention(
-    recorder: Recorder, running: Running, capsys: pytest.CaptureFixture[str]
+    recorder: Receiver, running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     assert (await commanded(daemon, capsys, "status", "--check"))[0] == 0
@@ -337,7 +337,7 @@ NOT_SENT: list[tuple[Any, str]] = [
 ]
 
 
-async def test_a_message_is_sent_by_hand(recorder: Recorder, running: Running) -> None:
+async def test_a_message_is_sent_by_hand(recorder: Receiver, running: Running) -> None:
     daemon = await running(
         f"webhooks:\n  json: {{url: {recorder.url}/j}}\n  'off': {{url: {recorder.url}/o, enabled: false}}\n"
         f"  plain: {{url: {recorder.url}/p, headers: {{Content-Type: text/plain}}}}\n"
@@ -368,7 +368,7 @@ async def test_a_message_is_sent_by_hand(recorder: Recorder, running: Running) -
     assert len(recorder.requests) == len(SENT)
 
 
-async def test_bodies_of_another_type_are_refused(recorder: Recorder, running: Running) -> None:
+async def test_bodies_of_another_type_are_refused(recorder: Receiver, running: Running) -> None:
     daemon = await running(ONCE.format(url=recorder.url, text="x"))
     text = {"Content-Type": "text/plain"}
     for path in (
@@ -387,7 +387,7 @@ async def test_bodies_of_another_type_are_refused(recorder: Recorder, running: R
 
 
 @pytest.mark.promise
-async def test_a_one_shot_fires_once_however_many_race(recorder: Recorder, running: Running) -> None:
+async def test_a_one_shot_fires_once_however_many_race(recorder: Receiver, running: Running) -> None:
     first = ONCE.format(url=recorder.url, text="first")
     daemon = await running(first)
     made = await race(daemon, 100, connections=20)
@@ -433,7 +433,7 @@ async def fires(daemon: DaemonProcess) -> str | None:
 
 
 async def test_a_spent_task_is_rearmed(
-    recorder: Recorder, running: Running, capsys: pytest.CaptureFixture[str]
+    recorder: Receiver, running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
     daemon = await running(ONCE.format(url=recorder.url, text="x"))
     assert await done(daemon, "/v1/tasks/once/rearm") == {"task": "once", "rearmed": False}
@@ -460,7 +460,7 @@ async def test_a_spent_task_is_rearmed(
     assert (answered, problem["near"]) == (404, ["once"])
 
 
-async def test_history_outlives_the_config(recorder: Recorder, running: Running) -> None:
+async def test_history_outlives_the_config(recorder: Receiver, running: Running) -> None:
     recorder.reply = answering(500)
     config = CONFIG.format(url=recorder.url)
     daemon = await running(config)
@@ -478,7 +478,7 @@ async def test_history_outlives_the_config(recorder: Recorder, running: Running)
     await daemon.delivery_when(dead["id"], "delivered")
 
 
-async def test_every_cause_is_told(recorder: Recorder, running: Running) -> None:
+async def test_every_cause_is_told(recorder: Receiver, running: Running) -> None:
     daemon = await running(
         f"webhooks: {{w: {{url: '{recorder.url}'}}}}\n"
         "tasks:\n  t: {webhook: w, triggers: [{type: vm, event: a, where: data.n > 1}, {cron: '0 3 * * *'}]}\n"
@@ -514,7 +514,7 @@ async def once_there(listing: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def test_the_commands_do_it(
-    recorder: Recorder, running: Running, capsys: pytest.CaptureFixture[str]
+    recorder: Receiver, running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorder.reply = answering(500)
     daemon = await running(CONFIG.format(url=recorder.url))

@@ -13,8 +13,8 @@ import pytest
 
 from tests.bench.nginx import free_port
 from tests.e2e.conftest import Running
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 CONFIG = """
 types:
@@ -38,7 +38,7 @@ tasks:
 EVENT = {"type": "vm", "event": "on"}
 
 
-def config(recorder: Recorder, *, ops: str | None = None, retries: int = 20, more: str = "") -> str:
+def config(recorder: Receiver, *, ops: str | None = None, retries: int = 20, more: str = "") -> str:
     text = CONFIG.replace("OPS", ops or recorder.url).replace("URL", recorder.url)
     return text.replace("RETRIES", str(retries)) + more
 
@@ -47,7 +47,7 @@ def answering(code: Callable[[], int]) -> Callable[[Received], Any]:
     """Answers what `code` says at /w, and 200 everywhere else."""
 
     async def reply(request: Received) -> bytes:
-        return status(code() if request.target == "/w" else 200)
+        return response(code() if request.target == "/w" else 200)
 
     return reply
 
@@ -55,7 +55,7 @@ def answering(code: Callable[[], int]) -> Callable[[Received], Any]:
 class Told:
     """What has arrived at the operator's receiver, in order."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Receiver) -> None:
         self._recorder = recorder
 
     @property
@@ -94,7 +94,7 @@ async def hookd(directory: Path, *words: str, stdin: str = "") -> tuple[int, str
     return process.returncode, out.decode()
 
 
-async def test_each_fact_reaches_the_operator(recorder: Recorder, running: Running, tmp_path: Path) -> None:
+async def test_each_fact_reaches_the_operator(recorder: Receiver, running: Running, tmp_path: Path) -> None:
     code, told = 410, Told(recorder)
     recorder.reply = answering(lambda: code)
     daemon = await running(config(recorder))
@@ -149,7 +149,7 @@ async def test_each_fact_reaches_the_operator(recorder: Recorder, running: Runni
     assert [each["what"].split(" ")[1] for each in told.all] == names
 
 
-async def test_a_receiver_that_is_down_and_up_again(recorder: Recorder, running: Running) -> None:
+async def test_a_receiver_that_is_down_and_up_again(recorder: Receiver, running: Running) -> None:
     code, told = 500, Told(recorder)
     recorder.reply = answering(lambda: code)
     daemon = await running(config(recorder))
@@ -164,7 +164,7 @@ async def test_a_receiver_that_is_down_and_up_again(recorder: Recorder, running:
     assert (await told.when("hookd.webhook resumed"))["name"] == "w"
 
 
-async def test_no_loop_where_the_operators_own_receiver_is_down(recorder: Recorder, running: Running) -> None:
+async def test_no_loop_where_the_operators_own_receiver_is_down(recorder: Receiver, running: Running) -> None:
     recorder.reply = answering(lambda: 410)
     tasks = "".join(f"  more{number}: {{webhook: ops}}\n" for number in range(15))
     rules = "events:\n  all: {type: hookd.delivery, event: dead, task: [LIST]}\n".replace(
@@ -201,7 +201,7 @@ def a_minute_goes_by(store: Path) -> None:
         connection.execute("UPDATE deliveries SET finished_at = finished_at - 60000000 WHERE state = 3")
 
 
-async def test_a_thousand_dead_in_a_burst(recorder: Recorder, running: Running) -> None:
+async def test_a_thousand_dead_in_a_burst(recorder: Receiver, running: Running) -> None:
     told = Told(recorder)
     recorder.reply = answering(lambda: 410)
     daemon = await running(config(recorder).replace("retries: 0", "retries: 0, concurrency: 100"))
@@ -225,7 +225,7 @@ async def test_a_thousand_dead_in_a_burst(recorder: Recorder, running: Running) 
 
 
 async def test_what_was_stored_survives_a_kill_and_a_start_reports_no_old_parking(
-    recorder: Recorder, running: Running
+    recorder: Receiver, running: Running
 ) -> None:
     told, text = Told(recorder), config(recorder)
     recorder.reply = answering(lambda: 410)
@@ -250,7 +250,7 @@ async def test_what_was_stored_survives_a_kill_and_a_start_reports_no_old_parkin
 
 @pytest.mark.parametrize("catalogue", [True, False])
 async def test_nobody_posts_one_and_explain_explains_one(
-    recorder: Recorder, running: Running, catalogue: bool
+    recorder: Receiver, running: Running, catalogue: bool
 ) -> None:
     text = config(recorder)
     daemon = await running(text if catalogue else text.replace('types:\n  vm: {events: ["on"]}\n', ""))

@@ -16,8 +16,8 @@ import yaml
 from tests.bench.nginx import free_port
 from tests.docs import pages
 from tests.e2e.conftest import Running
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 from tests.kit.tools import needs
 
 TOKEN = "scrape-token"
@@ -65,7 +65,7 @@ FAMILIES = {
 
 
 async def refuse_some(request: Received) -> bytes:
-    return status(500 if request.target == "/bad" else 200)
+    return response(500 if request.target == "/bad" else 200)
 
 
 def webhooks(url: str) -> str:
@@ -99,7 +99,7 @@ def families(text: str) -> dict[str, str]:
 
 
 async def test_every_metric_of_the_table_is_there_after_traffic_of_every_kind(
-    recorder: Recorder, running: Running
+    recorder: Receiver, running: Running
 ) -> None:
     recorder.reply = refuse_some
     daemon = await running(webhooks(recorder.url) + RULES)
@@ -133,14 +133,14 @@ def complaints_about(text: bytes) -> tuple[int, bytes]:
 
 
 @needs_promtool
-async def test_promtool_has_no_complaint(recorder: Recorder, running: Running) -> None:
+async def test_promtool_has_no_complaint(recorder: Receiver, running: Running) -> None:
     recorder.reply = refuse_some
     daemon = await running(webhooks(recorder.url) + RULES)
     await traffic_of_every_kind(daemon, recorder.url)
     assert complaints_about(await daemon.get("/metrics")) == (0, b"")
 
 
-async def test_what_left_the_configuration_leaves_the_metrics(recorder: Recorder, running: Running) -> None:
+async def test_what_left_the_configuration_leaves_the_metrics(recorder: Receiver, running: Running) -> None:
     recorder.reply = refuse_some
     one = "webhooks:\n  w{n}: {{url: '{url}'}}\ntasks:\n  t: {{webhook: w{n}}}\n"
     one += "events:\n  e{n}: {{type: vm, event: 'on', where: data.x > 1, task: t}}\n"
@@ -197,7 +197,7 @@ async def query(session: aiohttp.ClientSession, url: str, expression: str) -> li
 
 @needs_prometheus
 async def test_a_prometheus_scrapes_it_with_a_token(
-    tmp_path: Path, recorder: Recorder, running: Running
+    tmp_path: Path, recorder: Receiver, running: Running
 ) -> None:
     recorder.reply = refuse_some
     port = free_port()

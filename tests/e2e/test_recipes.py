@@ -13,9 +13,9 @@ import pytest
 
 from tests.docs import pages
 from tests.e2e.conftest import DAEMON, Running
-from tests.e2e.recorder import Recorder
 from tests.e2e.test_neighbours import debian_webhook
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 from tests.kit.tools import found, needs
 
 NASTY = 'a "quoted" \\ line\nwith \x00\x1b[2J, <!channel>, @everyone, ${data.code} and 漢'
@@ -25,7 +25,7 @@ WARNING = Path("/usr/share/smartmontools/smartd_warning.sh")
 class Site:
     """A machine with the files of docs/recipes.md: a daemon on `recipes.yaml`, scripts that call this hookd."""
 
-    def __init__(self, directory: Path, recorder: Recorder) -> None:
+    def __init__(self, directory: Path, recorder: Receiver) -> None:
         self.directory, self.recorder = directory, recorder
         self.daemon = DaemonProcess(
             directory,
@@ -84,7 +84,7 @@ class Site:
 
 
 @pytest.fixture
-async def site(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Site]:
+async def site(tmp_path: Path, recorder: Receiver) -> AsyncIterator[Site]:
     spool = "daemon: {spool: spool, "
     (tmp_path / "spool").mkdir()
     (tmp_path / "hookd.yaml").write_text(

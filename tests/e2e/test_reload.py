@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 DAEMON = "daemon: {listen: [{unix: ../h.sock}], store: ../h.db}\n"
 
@@ -177,12 +177,12 @@ async def test_listen_and_store_need_a_restart(tree: tuple[Path, DaemonProcess])
 
 
 @pytest.mark.promise
-async def test_a_slow_delivery_is_neither_cancelled_nor_repeated(tmp_path: Path, recorder: Recorder) -> None:
+async def test_a_slow_delivery_is_neither_cancelled_nor_repeated(tmp_path: Path, recorder: Receiver) -> None:
     release = asyncio.Event()
 
     async def wait(request: Received) -> bytes:
         await release.wait()
-        return status(200)
+        return response(200)
 
     recorder.reply = wait
     rules = "tasks:\n  t: {webhook: a}\nevents:\n  e: {type: x, event: y, task: t}\n"
@@ -198,7 +198,7 @@ async def test_a_slow_delivery_is_neither_cancelled_nor_repeated(tmp_path: Path,
         assert len(record["attempts"]) == len(recorder.requests) == 1
 
 
-async def test_a_webhook_that_disappears_parks_and_returns(tmp_path: Path, recorder: Recorder) -> None:
+async def test_a_webhook_that_disappears_parks_and_returns(tmp_path: Path, recorder: Receiver) -> None:
     rules = "tasks:\n  t: {webhook: a}\nevents:\n  e: {type: x, event: y, task: t}\n"
     daemon_part = DAEMON.replace("../", "")
     disabled = f"webhooks:\n  a: {{url: '{recorder.url}', enabled: false}}\n"

@@ -11,8 +11,8 @@ import pytest
 from hookd.api.openapi import document
 from tests.bench.nginx import free_port
 from tests.e2e.conftest import Running
-from tests.e2e.recorder import Recorder
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "schemathesis-token"
@@ -54,7 +54,7 @@ async def kinds(daemon: DaemonProcess) -> set[str]:
 
 @pytest.mark.exhaustive
 @pytest.mark.skipif(not shutil.which(schemathesis()), reason="needs schemathesis (in the test extra)")
-async def test_schemathesis_finds_no_violation(tmp_path: Path, recorder: Recorder, running: Running) -> None:
+async def test_schemathesis_finds_no_violation(tmp_path: Path, recorder: Receiver, running: Running) -> None:
     port = free_port()
     section = f"daemon: {{listen: [{{unix: h.sock}}, {{http: '127.0.0.1:{port}', tokens: [{TOKEN}]}}], store: h.db}}\n"
     daemon = await running(CONFIG.format(url=recorder.url), daemon=section)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Running
-from tests.e2e.recorder import Recorder
 from tests.e2e.spooled import (
     DAEMON,
     RULES,
@@ -28,6 +27,7 @@ from tests.e2e.spooled import (
 )
 from tests.kit.commands import emit
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 from tests.kit.tools import needs
 
 REMEDY = "or name another: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
@@ -42,7 +42,7 @@ def spool(tmp_path: Path) -> Path:
 
 class TestEmit:
     async def test_a_daemon_that_answers_is_posted_to(
-        self, tmp_path: Path, spool: Path, recorder: Recorder, running: Running
+        self, tmp_path: Path, spool: Path, recorder: Receiver, running: Running
     ) -> None:
         await running(RULES.format(url=recorder.url), daemon=DAEMON)
         ended = await emit(tmp_path, "vm", "up", "--spool")
@@ -52,7 +52,7 @@ class TestEmit:
         assert not left_in(spool)
 
     async def test_a_refusal_is_not_spooled(
-        self, tmp_path: Path, spool: Path, recorder: Recorder, running: Running
+        self, tmp_path: Path, spool: Path, recorder: Receiver, running: Running
     ) -> None:
         await running(RULES.format(url=recorder.url), daemon=DAEMON)
         ended = await emit(tmp_path, "vm", "sideways", "--spool")
@@ -62,7 +62,7 @@ class TestEmit:
 
     @pytest.mark.promise
     async def test_without_a_daemon_it_is_spooled_and_taken_in_later(
-        self, tmp_path: Path, spool: Path, recorder: Recorder
+        self, tmp_path: Path, spool: Path, recorder: Receiver
     ) -> None:
         write(tmp_path, recorder)
         first = await emit(tmp_path, "vm", "up", "--spool", "--data", '{\n"n": 1.10}')
@@ -86,7 +86,7 @@ class TestEmit:
             assert await metric(daemon, 'hookd_spool_files_total{result="taken"}') == 2
 
     async def test_a_file_of_events_is_spooled_too(
-        self, tmp_path: Path, spool: Path, recorder: Recorder
+        self, tmp_path: Path, spool: Path, recorder: Receiver
     ) -> None:
         write(tmp_path, recorder)
         lines = b'{"type": "vm", "event": "up", "id": "a"}\n\n  {"type": "vm", "event": "up"}\n'
@@ -105,7 +105,7 @@ class TestEmit:
         assert given[0] == "a"
 
     async def test_a_file_larger_than_an_event_may_be_is_taken_in(
-        self, tmp_path: Path, spool: Path, recorder: Recorder
+        self, tmp_path: Path, spool: Path, recorder: Receiver
     ) -> None:
         (tmp_path / "hookd.yaml").write_text(
             DAEMON.replace("spool: spool", "spool: spool, limits: {event_size: 2KiB}")
@@ -122,7 +122,7 @@ class TestEmit:
         assert reason.read_text().startswith("line 2 is larger than 2048 bytes (daemon.limits.event_size)\n")
 
     async def test_a_line_that_is_no_event_is_told_before_it_is_spooled(
-        self, tmp_path: Path, spool: Path, recorder: Recorder
+        self, tmp_path: Path, spool: Path, recorder: Receiver
     ) -> None:
         write(tmp_path, recorder)
         (tmp_path / "events").write_bytes(b'{"type": "vm", "event": "up"}\n[1]\n')
@@ -135,7 +135,7 @@ class TestEmit:
         assert not left_in(spool)
 
     async def test_a_frozen_daemon_and_a_late_acceptance_make_no_second_event(
-        self, tmp_path: Path, spool: Path, recorder: Recorder, running: Running
+        self, tmp_path: Path, spool: Path, recorder: Receiver, running: Running
     ) -> None:
         daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
         daemon.signal(signal.SIGSTOP)
@@ -155,7 +155,7 @@ class TestEmit:
         await daemon.delivery_when(listed[0]["id"], "delivered")
         assert ids(recorder) == [ended.out.split()[0]]
 
-    async def test_no_spool_is_told_with_what_helps(self, tmp_path: Path, recorder: Recorder) -> None:
+    async def test_no_spool_is_told_with_what_helps(self, tmp_path: Path, recorder: Receiver) -> None:
         write(tmp_path, recorder)
         ended = await emit(tmp_path, "vm", "up", "--spool")
         assert (ended.code, ended.out) == (3, "")
@@ -167,7 +167,7 @@ class TestEmit:
 
     @pytest.mark.parametrize("way", ["option", "environment"])
     async def test_the_option_and_the_environment_name_the_spool(
-        self, way: str, tmp_path: Path, spool: Path, recorder: Recorder
+        self, way: str, tmp_path: Path, spool: Path, recorder: Receiver
     ) -> None:
         write(tmp_path, recorder)
         other = tmp_path / "other"
@@ -182,7 +182,7 @@ class TestEmit:
 
 class TestTakingIn:
     async def test_what_cannot_be_taken_in_is_moved_aside_with_its_reason(
-        self, spool: Path, recorder: Recorder, running: Running
+        self, spool: Path, recorder: Receiver, running: Running
     ) -> None:
         daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
         await daemon.post({**UP, "id": "taken"})
@@ -238,7 +238,7 @@ class TestTakingIn:
         assert await metric(daemon, "hookd_spool_rejected") == 17
 
     async def test_what_was_rejected_before_is_not_replaced(
-        self, spool: Path, recorder: Recorder, running: Running
+        self, spool: Path, recorder: Receiver, running: Running
     ) -> None:
         await running(RULES.format(url=recorder.url), daemon=DAEMON)
         for content in (b"first", b"second"):
@@ -249,7 +249,7 @@ class TestTakingIn:
         assert (spool / "rejected/2-x.json.reason").is_file()
 
     async def test_rejected_is_not_followed_elsewhere(
-        self, tmp_path: Path, spool: Path, recorder: Recorder, running: Running
+        self, tmp_path: Path, spool: Path, recorder: Receiver, running: Running
     ) -> None:
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
@@ -263,7 +263,7 @@ class TestTakingIn:
         assert (spool / "a.json").exists()
 
     async def test_the_directory_may_come_and_go_and_change(
-        self, tmp_path: Path, recorder: Recorder, running: Running
+        self, tmp_path: Path, recorder: Receiver, running: Running
     ) -> None:
         daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
         for count, name in enumerate(("spool", "spool", "other"), start=1):
@@ -282,7 +282,7 @@ class TestTakingIn:
 
     @needs("strace")
     async def test_thousands_of_files_hold_nobody_up(
-        self, tmp_path: Path, spool: Path, recorder: Recorder
+        self, tmp_path: Path, spool: Path, recorder: Receiver
     ) -> None:
         count = 2500
         write(tmp_path, recorder)
@@ -306,7 +306,7 @@ class TestTakingIn:
             assert next(event["id"] for event in newest if event["id"] != "meanwhile") == f"n{count - 1}"
 
     async def test_what_the_pending_limit_keeps_out_waits(
-        self, spool: Path, recorder: Recorder, running: Running
+        self, spool: Path, recorder: Receiver, running: Running
     ) -> None:
         daemon_section = DAEMON.replace("spool: spool", "spool: spool, limits: {pending: 1}")
         daemon = await running(RULES.format(url=recorder.url), daemon=daemon_section)
@@ -333,7 +333,7 @@ class TestTakingIn:
 
     @needs("strace")
     async def test_killed_between_commit_and_removal_it_is_taken_in_once(
-        self, tmp_path: Path, spool: Path, recorder: Recorder
+        self, tmp_path: Path, spool: Path, recorder: Receiver
     ) -> None:
         write(tmp_path, recorder)
         killed = "inject=unlinkat:signal=KILL:error=EINTR"
@@ -356,7 +356,7 @@ class TestTakingIn:
 
     @needs("strace")
     async def test_what_cannot_be_removed_is_not_taken_in_again(
-        self, tmp_path: Path, spool: Path, recorder: Recorder
+        self, tmp_path: Path, spool: Path, recorder: Receiver
     ) -> None:
         write(tmp_path, recorder)
         kept = "inject=unlinkat:error=EPERM"
@@ -380,7 +380,7 @@ class TestTakingIn:
             await daemon.close()
 
     async def test_what_may_not_be_read_is_moved_aside(
-        self, tmp_path: Path, spool: Path, recorder: Recorder
+        self, tmp_path: Path, spool: Path, recorder: Receiver
     ) -> None:
         write(tmp_path, recorder)
         daemon = DaemonProcess(tmp_path, wrap=UNPRIVILEGED)
@@ -396,7 +396,7 @@ class TestTakingIn:
         )
 
     async def test_a_directory_that_cannot_be_written_to_is_left_alone(
-        self, tmp_path: Path, spool: Path, recorder: Recorder
+        self, tmp_path: Path, spool: Path, recorder: Receiver
     ) -> None:
         write(tmp_path, recorder)
         put(spool, "x.json", {**UP, "id": "once"})

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Running
-from tests.e2e.recorder import Recorder
 from tests.e2e.spooled import (
     DAEMON,
     RULES,
@@ -26,6 +25,7 @@ from tests.e2e.spooled import (
     write,
 )
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def spool(tmp_path: Path) -> Path:
 
 
 async def test_what_could_not_be_moved_is_moved_once_it_can_be(
-    spool: Path, recorder: Recorder, running: Running
+    spool: Path, recorder: Receiver, running: Running
 ) -> None:
     (spool / "rejected").touch()
     daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
@@ -59,7 +59,7 @@ async def test_what_could_not_be_moved_is_moved_once_it_can_be(
 
 
 async def test_two_daemons_do_not_empty_one_directory(
-    tmp_path: Path, spool: Path, recorder: Recorder
+    tmp_path: Path, spool: Path, recorder: Receiver
 ) -> None:
     write(tmp_path, recorder)
     second = tmp_path / "second"
@@ -84,7 +84,7 @@ async def test_two_daemons_do_not_empty_one_directory(
     assert ids(recorder) == ["a", "b"]
 
 
-async def test_what_is_no_directory_is_told(tmp_path: Path, recorder: Recorder, running: Running) -> None:
+async def test_what_is_no_directory_is_told(tmp_path: Path, recorder: Receiver, running: Running) -> None:
     (tmp_path / "spool").touch()
     daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
     told = await until_error(daemon, "cannot be read")
@@ -93,7 +93,7 @@ async def test_what_is_no_directory_is_told(tmp_path: Path, recorder: Recorder, 
 
 
 async def test_more_deliveries_than_may_ever_wait_are_rejected(
-    spool: Path, recorder: Recorder, running: Running
+    spool: Path, recorder: Receiver, running: Running
 ) -> None:
     section = DAEMON.replace("spool: spool", "spool: spool, limits: {pending: 1}")
     await running(RULES.format(url=recorder.url), daemon=section)
@@ -103,7 +103,7 @@ async def test_more_deliveries_than_may_ever_wait_are_rejected(
     assert reason.startswith("2 deliveries would be made; daemon.limits.pending is 1\n")
 
 
-async def test_reasons_go_with_their_files(spool: Path, recorder: Recorder, running: Running) -> None:
+async def test_reasons_go_with_their_files(spool: Path, recorder: Receiver, running: Running) -> None:
     await running(RULES.format(url=recorder.url), daemon=DAEMON)
     rejected = spool / "rejected"
     for name in ("a.json", "b.json", "c.json"):
@@ -124,7 +124,7 @@ async def test_reasons_go_with_their_files(spool: Path, recorder: Recorder, runn
 
 
 async def test_halves_that_a_killed_writer_left_are_removed(
-    spool: Path, recorder: Recorder, running: Running
+    spool: Path, recorder: Receiver, running: Running
 ) -> None:
     for name in (".old.json.part", ".new.json.part", ".old.json"):
         (spool / name).touch()

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 from hookd.cli.main import main
-from tests.e2e.recorder import Recorder
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 
 
-async def test_the_starter_runs_and_sends_what_its_tests_say(recorder: Recorder, tmp_path: Path) -> None:
+async def test_the_starter_runs_and_sends_what_its_tests_say(recorder: Receiver, tmp_path: Path) -> None:
     assert main(["init", str(tmp_path)]) == 0
     config = tmp_path / "hookd.yaml"
     text = config.read_text()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.stop import catches
-from tests.e2e.recorder import Recorder
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 from tests.kit.tools import needs
 
 RULES = """
@@ -83,7 +83,7 @@ def _is_there(pid: str) -> bool:
 
 
 @needs("strace")
-async def test_what_is_claimed_during_a_stop_is_given_back_unsent(tmp_path: Path, recorder: Recorder) -> None:
+async def test_what_is_claimed_during_a_stop_is_given_back_unsent(tmp_path: Path, recorder: Receiver) -> None:
     write(tmp_path, recorder.url)
     async with DaemonProcess(tmp_path) as daemon:
         tracer = await asyncio.create_subprocess_exec(

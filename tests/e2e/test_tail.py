@@ -15,8 +15,8 @@ import pytest
 from hookd.api.tail import MOST_FACTS, MOST_READERS
 from hookd.observability.log_tail import KEPT
 from tests.e2e.conftest import DAEMON, Running
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 CONFIG = """
 webhooks:
@@ -78,10 +78,10 @@ def names(facts: Facts) -> list[str]:
 
 
 async def failing(request: Received) -> bytes:
-    return status(500 if request.target == "/a" else 200)
+    return response(500 if request.target == "/a" else 200)
 
 
-async def test_the_life_of_deliveries(recorder: Recorder, running: Running) -> None:
+async def test_the_life_of_deliveries(recorder: Receiver, running: Running) -> None:
     recorder.reply = failing
     daemon = await running(CONFIG.format(url=recorder.url))
     async with following(daemon) as stream:
@@ -133,7 +133,7 @@ async def test_the_life_of_deliveries(recorder: Recorder, running: Running) -> N
         ({"webhook": "a", "task": "tb"}, []),
     ],
 )
-async def test_filters(query: dict[str, str], told: list[str], recorder: Recorder, running: Running) -> None:
+async def test_filters(query: dict[str, str], told: list[str], recorder: Receiver, running: Running) -> None:
     recorder.reply = failing
     daemon = await running(CONFIG.format(url=recorder.url))
     async with following(daemon, **query) as stream:
@@ -145,7 +145,7 @@ async def test_filters(query: dict[str, str], told: list[str], recorder: Recorde
         assert names(await stream.until("tail.ended"))[:-1] == told
 
 
-async def test_a_cursor_goes_on_behind_its_line(recorder: Recorder, running: Running) -> None:
+async def test_a_cursor_goes_on_behind_its_line(recorder: Receiver, running: Running) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     async with following(daemon) as stream:
         await stream.next()
@@ -163,7 +163,7 @@ async def test_a_cursor_goes_on_behind_its_line(recorder: Recorder, running: Run
         )
 
 
-async def test_what_is_kept_no_more_is_counted(recorder: Recorder, running: Running) -> None:
+async def test_what_is_kept_no_more_is_counted(recorder: Receiver, running: Running) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     async with following(daemon) as stream:
         cursor = (await stream.next())["cursor"]
@@ -178,7 +178,7 @@ async def test_what_is_kept_no_more_is_counted(recorder: Recorder, running: Runn
         assert missed["count"] >= 500 * (KEPT // 500 + 1) - KEPT
 
 
-async def test_a_reader_that_sleeps_holds_nobody_up(recorder: Recorder, running: Running) -> None:
+async def test_a_reader_that_sleeps_holds_nobody_up(recorder: Receiver, running: Running) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     _, writer = await asyncio.open_unix_connection(str(daemon.socket), limit=1)
     writer.write(b"GET /v1/tail HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -196,7 +196,7 @@ async def test_a_reader_that_sleeps_holds_nobody_up(recorder: Recorder, running:
 
 
 async def test_who_does_not_ask_for_a_stream_gets_an_answer_that_ends(
-    recorder: Recorder, running: Running
+    recorder: Receiver, running: Running
 ) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     latest = await daemon.get("/v1/tail")
@@ -215,7 +215,7 @@ async def test_who_does_not_ask_for_a_stream_gets_an_answer_that_ends(
     assert (await daemon.get(f"/v1/tail?after={latest['cursor']}&webhook=none"))["facts"] == []
 
 
-async def test_there_is_a_bound_on_readers(recorder: Recorder, running: Running) -> None:
+async def test_there_is_a_bound_on_readers(recorder: Receiver, running: Running) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     opened = [following(daemon) for _ in range(MOST_READERS)]
     streams = [await each.__aenter__() for each in opened]
@@ -243,7 +243,7 @@ async def test_there_is_a_bound_on_readers(recorder: Recorder, running: Running)
         ("webhok=a", "unknown query parameter 'webhok'; did you mean webhook?"),
     ],
 )
-async def test_bad_queries(query: str, told: str, recorder: Recorder, running: Running) -> None:
+async def test_bad_queries(query: str, told: str, recorder: Receiver, running: Running) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     refused, problem = await daemon.request("GET", f"/v1/tail?{query}")
     assert (refused, problem["detail"]) == (400, told)
@@ -310,7 +310,7 @@ async def delivered(daemon: DaemonProcess, event: dict[str, Any]) -> str:
 
 
 @pytest.mark.promise
-async def test_lines_for_people_and_the_end_by_ctrl_c(recorder: Recorder, running: Running) -> None:
+async def test_lines_for_people_and_the_end_by_ctrl_c(recorder: Receiver, running: Running) -> None:
     recorder.reply = failing
     daemon = await running(CONFIG.format(url=recorder.url))
     async with tail(daemon) as told:
@@ -326,7 +326,7 @@ async def test_lines_for_people_and_the_end_by_ctrl_c(recorder: Recorder, runnin
         assert await told.end() == 130
 
 
-async def test_it_goes_on_after_a_restart_and_after_a_crash(recorder: Recorder, running: Running) -> None:
+async def test_it_goes_on_after_a_restart_and_after_a_crash(recorder: Receiver, running: Running) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     async with tail(daemon, "--json") as told:
         seen = [await delivered(daemon, B)]
@@ -347,7 +347,7 @@ async def test_it_goes_on_after_a_restart_and_after_a_crash(recorder: Recorder, 
 
 
 async def test_what_happened_out_of_reach_comes_from_the_history(
-    recorder: Recorder, running: Running
+    recorder: Receiver, running: Running
 ) -> None:
     """A reader is cut off (its socket file is away) while hookd works, and is restarted, on another address."""
     daemon = await running(CONFIG.format(url=recorder.url))
@@ -378,7 +378,7 @@ async def test_what_happened_out_of_reach_comes_from_the_history(
 
 
 async def test_since_begins_with_the_history_and_repeats_nothing(
-    recorder: Recorder, running: Running
+    recorder: Receiver, running: Running
 ) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     before = [await delivered(daemon, B) for _ in range(3)]
@@ -392,7 +392,7 @@ async def test_since_begins_with_the_history_and_repeats_nothing(
     assert {fact["delivery_id"] for fact in facts if "history" in fact} == set(before)
 
 
-async def test_the_reader_of_its_output_may_go(recorder: Recorder, running: Running) -> None:
+async def test_the_reader_of_its_output_may_go(recorder: Receiver, running: Running) -> None:
     daemon = await running(CONFIG.format(url=recorder.url))
     made = await delivered(daemon, B)
     line = f"{sys.executable} -m hookd tail --since 1h --state delivered --socket {daemon.socket} | head -n 1"
@@ -411,7 +411,7 @@ async def test_the_reader_of_its_output_may_go(recorder: Recorder, running: Runn
     assert (ended, err) == ("ended 141", b"")
 
 
-async def test_over_tcp_with_a_token(recorder: Recorder, running: Running) -> None:
+async def test_over_tcp_with_a_token(recorder: Receiver, running: Running) -> None:
     listen = '{unix: h.sock}, {http: "127.0.0.1:0", tokens: [hush-hush]}'
     daemon = await running(CONFIG.format(url=recorder.url), daemon=DAEMON.replace("{unix: h.sock}", listen))
     url = (await daemon.get("/v1/status"))["listen"][1]

@@ -5,9 +5,9 @@ import json
 from typing import Any
 
 from tests.e2e.conftest import Running
-from tests.e2e.recorder import Received, Recorder, status
 from tests.e2e.test_cloudevents import HEADERS, OK, STRUCTURED
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 OTHER = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -42,10 +42,10 @@ async def lines(daemon: DaemonProcess, fact: str) -> list[dict[str, Any]]:
 
 
 async def test_every_attempt_is_a_span_of_the_trace_across_a_kill(
-    running: Running, recorder: Recorder
+    running: Running, recorder: Receiver
 ) -> None:
     async def busy(_request: Received) -> bytes:
-        return status(503)
+        return response(503)
 
     ok, recorder.reply = recorder.reply, busy
     daemon = await running(CONFIG.replace("URL", recorder.url))
@@ -69,7 +69,7 @@ async def test_every_attempt_is_a_span_of_the_trace_across_a_kill(
     assert (await lines(daemon, "delivery.delivered"))[0]["trace_id"] == ID
 
 
-async def test_who_has_none_sends_none(running: Running, recorder: Recorder) -> None:
+async def test_who_has_none_sends_none(running: Running, recorder: Receiver) -> None:
     daemon = await running(CONFIG.replace("URL", recorder.url))
     _, receipt = await daemon.post(EVENT)
     invalid = {"traceparent": f"00-{'0' * 32}-{SPAN}-01", "tracestate": STATE}
@@ -94,7 +94,7 @@ async def test_who_has_none_sends_none(running: Running, recorder: Recorder) -> 
     assert all("trace_id" not in line for line in await lines(daemon, "delivery.delivered"))
 
 
-async def test_batches_triggers_and_sends_carry_it_too(running: Running, recorder: Recorder) -> None:
+async def test_batches_triggers_and_sends_carry_it_too(running: Running, recorder: Receiver) -> None:
     daemon = await running(CONFIG.replace("URL", recorder.url))
     for path, body in [
         ("/v1/events", [EVENT, EVENT]),
@@ -107,7 +107,7 @@ async def test_batches_triggers_and_sends_carry_it_too(running: Running, recorde
     assert len({trace_of(request)[2] for request in requests}) == 4
 
 
-async def test_a_webhooks_own_header_replaces_it(running: Running, recorder: Recorder) -> None:
+async def test_a_webhooks_own_header_replaces_it(running: Running, recorder: Receiver) -> None:
     daemon = await running(CONFIG.replace("URL", recorder.url))
     await daemon.request("POST", "/v1/events", body={"type": "own", "event": "on"}, headers=TRACED)
     [request] = await recorder.wait_for(1)
@@ -116,7 +116,7 @@ async def test_a_webhooks_own_header_replaces_it(running: Running, recorder: Rec
 
 
 async def test_a_cloudevents_own_trace_serves_where_no_header_is(
-    running: Running, recorder: Recorder
+    running: Running, recorder: Receiver
 ) -> None:
     daemon = await running(CONFIG.replace("URL", recorder.url))
     own = f"00-{OTHER}-{SPAN}-00"

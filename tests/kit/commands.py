@@ -1,4 +1,4 @@
-"""The command line as a process of its own, beside a daemon."""
+"""A `hookd` command as a process of its own, run to its end."""
 
 import asyncio
 import os
@@ -16,13 +16,24 @@ class Ended(NamedTuple):
     err: str
 
 
-async def emit(directory: Path, *words: str, env: Mapping[str, str] | None = None) -> Ended:
-    """Run `hookd emit` on the configuration in `directory`."""
+async def hookd(
+    *words: str | Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    within_s: float = 60.0,
+) -> Ended:
+    """Run a command with what tells it from this process: its words, directory, environment, input."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "hookd", "emit", *words, "-c", str(directory / "hookd.yaml"),
-        env={**os.environ, **(env or {})}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "hookd", *words, cwd=cwd, env={**os.environ, **(env or {})},
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(30):
-        out, err = await process.communicate()
+    async with asyncio.timeout(within_s):
+        out, err = await process.communicate(stdin)
     assert process.returncode is not None
     return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def emit(directory: Path, *words: str, env: Mapping[str, str] | None = None) -> Ended:
+    """Run `hookd emit` on the configuration in `directory`."""
+    return await hookd("emit", *words, "-c", directory / "hookd.yaml", env=env)

@@ -3,126 +3,18 @@
 Must never: import anything of `hookd`. Used by every test of this folder.
 """
 
-import asyncio
 import json
-import os
-import ssl
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.e2e.recorder import Received, Recorder
+from tests.kit.commands import Ended, hookd
 from tests.kit.daemon import DaemonProcess, Notifications
+from tests.kit.receiver import Received, Receiver
 
 DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, log: {format: json, level: debug}}\n"
-
-Certificate = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Arrived(Received):
-    """One request as a receiver got it; beside what `Received` tells:
-
-    Attributes:
-        head: request line and headers byte for byte, with the line ends, without the empty line.
-        connection: the connection it came on, counted from 0 in each receiver.
-        at: the event loop's time when it had arrived, in seconds.
-        client: the client certificate as `ssl.SSLSocket.getpeercert` tells it; None without one.
-    """
-
-    head: bytes = b""
-    connection: int = 0
-    at: float = 0.0
-    client: Certificate | None = None
-
-    @property
-    def lines(self) -> list[bytes]:
-        """The header lines as they stood, in order, without the request line."""
-        return self.head.removesuffix(b"\r\n").split(b"\r\n")[1:]
-
-    def lines_of(self, name: str) -> list[bytes]:
-        """The header lines of this name (in any case), as they stood."""
-        return [line for line in self.lines if line.split(b":", 1)[0].lower() == name.lower().encode()]
-
-    @property
-    def names(self) -> list[str]:
-        """The header names as they stood, in order."""
-        return [line.split(b":", 1)[0].decode() for line in self.lines]
-
-
-@dataclass
-class Receiver(Recorder):
-    """A `Recorder` that keeps raw heads (`requests` are `Arrived`), and speaks TLS where it has a context.
-
-    `reply` (may be changed at any time) is asked for the bytes of each answer. `connections` counts what was accepted
-    (after the TLS handshake).
-    """
-
-    tls: ssl.SSLContext | None = None
-    connections: int = 0
-
-    @property
-    def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    def at(self, target: str) -> list[Arrived]:
-        """What has come to a target (path and query) so far."""
-        return [request for request in self.arrived if request.target == target]
-
-    @property
-    def arrived(self) -> list[Arrived]:
-        return [request for request in self.requests if isinstance(request, Arrived)]
-
-    async def until(self, enough: Callable[[], bool], *, within_s: float = 30.0) -> None:
-        """Wait until what has come is enough."""
-        async with asyncio.timeout(within_s), self._news:
-            await self._news.wait_for(enough)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number, self.connections = self.connections, self.connections + 1
-        self._open.add(writer)
-        try:
-            while True:
-                request = await _read(reader, number, writer.get_extra_info("peercert") or None)
-                async with self._news:
-                    self.requests.append(request)
-                    self._news.notify_all()
-                writer.write(await self.reply(request))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, OSError):
-            pass
-        finally:
-            self._open.discard(writer)
-            writer.close()
-
-
-async def _read(reader: asyncio.StreamReader, connection: int, client: Certificate | None) -> Arrived:
-    head = (await reader.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n")
-    first, *lines = head.removesuffix(b"\r\n").split(b"\r\n")
-    method, target, _ = first.decode("latin-1").split(" ")
-    pairs = (line.decode(errors="surrogateescape").partition(":") for line in lines)
-    headers = tuple((name, value.strip()) for name, _, value in pairs)
-    length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
-    body = await reader.readexactly(length)
-    now = asyncio.get_running_loop().time()
-    return Arrived(method, target, headers, body, head=head, connection=connection, at=now, client=client)
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A command that has ended: exit code and what it printed."""
-
-    code: int
-    out: str
-    err: str
 
 
 @dataclass
@@ -135,7 +27,7 @@ class Stand:
             receipt = await stand.emit("vm", "on", object="web-01", tags=["production"])
             request = await stand.arrived("/one")      # the raw request: .method .target .head .lines .body .header()
             [record] = await stand.settled(receipt)    # the deliveries' records, once delivered or dead
-            ran = await stand.hookd("status")          # any command; Ran(code, out, err)
+            ran = await stand.hookd("status")          # any command; Ended(code, out, err)
 
     In a configuration `RECEIVER` stands for the receiver's address (`http://127.0.0.1:PORT`).
 
@@ -211,16 +103,10 @@ class Stand:
         """End the daemon as a power cut does."""
         await self.daemon.kill()
 
-    async def hookd(self, *words: str, stdin: bytes = b"") -> Ran:
+    async def hookd(self, *words: str, stdin: bytes = b"") -> Ended:
         """Run a `hookd` command in the directory, pointed at the daemon's socket."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "hookd", *words,
-            cwd=self.directory, env={**os.environ, "HOOKD_SOCKET": str(self.directory / "h.sock"), **self.env},
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate(stdin)
-        assert process.returncode is not None
-        return Ran(process.returncode, out.decode(), err.decode())
+        env = {"HOOKD_SOCKET": str(self.directory / "h.sock"), **self.env}
+        return await hookd(*words, cwd=self.directory, env=env, stdin=stdin)
 
     async def emit(
         self,
@@ -250,12 +136,12 @@ class Stand:
         receipt: dict[str, Any] = json.loads(ran.out)
         return receipt
 
-    async def arrived(self, target: str) -> Arrived:
+    async def arrived(self, target: str) -> Received:
         """The one request that came to a target (path and query); waits for it."""
         [request] = await self.arrivals(target, 1)
         return request
 
-    async def arrivals(self, target: str, count: int, *, within_s: float = 30.0) -> list[Arrived]:
+    async def arrivals(self, target: str, count: int, *, within_s: float = 30.0) -> list[Received]:
         """All requests to a target once there are at least `count`."""
         await self.receiver.until(lambda: len(self.receiver.at(target)) >= count, within_s=within_s)
         return self.receiver.at(target)

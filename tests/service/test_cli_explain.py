@@ -84,7 +84,7 @@ async def both(
     assert by_curl.line == by_hookd.line
     assert by_curl.headers == by_hookd.headers
     assert by_curl.body == by_hookd.body == found.request.body
-    assert by_curl.headers[1 : 1 + len(found.request.headers)] == list(found.request.headers)
+    assert by_curl.headers[1 : 1 + len(found.request.headers)] == tuple(found.request.headers)
 
 
 needs_curl = needs("curl", "bash")
@@ -115,14 +115,14 @@ async def test_the_line_for_curl_sends_the_same_body(
 ) -> None:
     async with Receiver() as receiver:
         message = {"x": "${data.x}"} if headers == (JSON,) else "${data.x}"
-        await both(receiver, sender, *request_to(Secret(receiver.url()), message, *headers, data=text))
+        await both(receiver, sender, *request_to(Secret(receiver.to()), message, *headers, data=text))
 
 
 @needs_curl
 @pytest.mark.parametrize("size", [1025, 99_999, 100_001, 1_100_000])
 async def test_a_long_body_is_sent_without_a_question(size: int, sender: Sender) -> None:
     async with Receiver() as receiver:
-        found = request_to(Secret(receiver.url()), "${data.x}", TEXT, data="x" * size)
+        found = request_to(Secret(receiver.to()), "${data.x}", TEXT, data="x" * size)
         await both(receiver, sender, *found)
 
 
@@ -130,7 +130,7 @@ async def test_a_long_body_is_sent_without_a_question(size: int, sender: Sender)
 @pytest.mark.parametrize("method", Method)
 async def test_every_method_is_the_same(method: Method, sender: Sender) -> None:
     async with Receiver() as receiver:
-        found = request_to(Secret(receiver.url()), {"x": 1}, JSON, ("X-A", Secret("1")), method=method)
+        found = request_to(Secret(receiver.to()), {"x": 1}, JSON, ("X-A", Secret("1")), method=method)
         await both(receiver, sender, *found)
 
 
@@ -141,7 +141,7 @@ async def test_every_method_is_the_same(method: Method, sender: Sender) -> None:
 )
 async def test_the_url_is_called_byte_for_byte(target: str, sender: Sender) -> None:
     async with Receiver() as receiver:
-        await both(receiver, sender, *request_to(Secret(receiver.url(target)), {"x": 1}, JSON))
+        await both(receiver, sender, *request_to(Secret(receiver.to(target)), {"x": 1}, JSON))
 
 
 @needs_curl
@@ -158,7 +158,7 @@ async def test_headers_keep_order_case_and_repetition(sender: Sender) -> None:
         ("Expect", Secret("")),
     )
     async with Receiver() as receiver:
-        await both(receiver, sender, *request_to(Secret(receiver.url()), "x", *headers))
+        await both(receiver, sender, *request_to(Secret(receiver.to()), "x", *headers))
 
 
 @needs_curl
@@ -166,7 +166,7 @@ async def test_headers_keep_order_case_and_repetition(sender: Sender) -> None:
 async def test_a_secret_from_the_environment_is_the_shells_variable(prefix: str, sender: Sender) -> None:
     async with Receiver() as receiver:
         target = "/services/s3cr3t?{a}=$b'"
-        url = Secret(receiver.url(target), f"env {SHELL_VARIABLE}_URL")
+        url = Secret(receiver.to(target), f"env {SHELL_VARIABLE}_URL")
         header = ("Authorization", Secret(prefix + SECRET, f"env {SHELL_VARIABLE}"))
         webhook, found = request_to(url, {"x": 1}, JSON, header)
         environment = {SHELL_VARIABLE: SECRET, f"{SHELL_VARIABLE}_URL": url.value}
@@ -186,7 +186,7 @@ async def test_tls_settings_are_the_same(*, insecure: bool, tmp_path: Path, send
     server, client = authority.issue("server", "127.0.0.1"), authority.issue("client")
     tls = Tls(insecure, None if insecure else str(authority.ca), str(client.cert), str(client.key))
     async with Receiver(tls=server_context(server, clients=authority.ca)) as receiver:
-        await both(receiver, sender, *request_to(Secret(receiver.url()), {"x": 1}, JSON, tls=tls))
+        await both(receiver, sender, *request_to(Secret(receiver.to()), {"x": 1}, JSON, tls=tls))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hookd.delivery.circuit_breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerState
 from hookd.delivery.parking import Parked
 from hookd.domain.deliveries import Claimed, ClaimRequest, GenerationRef, State
-from tests.e2e.recorder import Received, Recorder, status
+from tests.kit.receiver import Received, Receiver, response
 from tests.kit.worker import Stage, at_work
 
 DELIVERIES = 60
@@ -17,27 +17,27 @@ CONCURRENCY = 3
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Recorder]:
-    async with Recorder() as made:
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as made:
         yield made
 
 
 @pytest.fixture
-async def stage(tmp_path: Path, receiver: Recorder) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Stage]:
     url = f"{receiver.url}/w"
     async with at_work(tmp_path, url, retries=5, backoff_s=(0.001,), concurrency=CONCURRENCY) as made:
         yield made
 
 
 async def failing(_request: Received) -> bytes:
-    return status(503)
+    return response(503)
 
 
 async def ok(_request: Received) -> bytes:
-    return status(200)
+    return response(200)
 
 
-async def test_a_receiver_that_is_down_is_left_alone(stage: Stage, receiver: Recorder) -> None:
+async def test_a_receiver_that_is_down_is_left_alone(stage: Stage, receiver: Receiver) -> None:
     receiver.reply = failing
     await stage.take_in(DELIVERIES)
     await stage.opened()
@@ -52,7 +52,7 @@ async def test_a_receiver_that_is_down_is_left_alone(stage: Stage, receiver: Rec
     assert len(receiver.requests) == called
 
 
-async def test_probes_are_one_at_a_time_and_cost_no_retries(stage: Stage, receiver: Recorder) -> None:
+async def test_probes_are_one_at_a_time_and_cost_no_retries(stage: Stage, receiver: Receiver) -> None:
     receiver.reply = failing
     await stage.take_in(DELIVERIES)
     await stage.opened()
@@ -71,7 +71,7 @@ async def test_probes_are_one_at_a_time_and_cost_no_retries(stage: Stage, receiv
 
 
 async def test_the_first_answer_opens_the_lane_and_everything_arrives_once(
-    stage: Stage, receiver: Recorder
+    stage: Stage, receiver: Receiver
 ) -> None:
     receiver.reply = failing
     await stage.take_in(DELIVERIES)
@@ -87,7 +87,7 @@ async def test_the_first_answer_opens_the_lane_and_everything_arrives_once(
         await asyncio.sleep(0.002)
         under_way.discard(request.id)
         arrived.append(request.id)
-        return status(200)
+        return response(200)
 
     receiver.reply = counting
     stage.advance(FIRST_PAUSE_S + 1)
@@ -98,9 +98,9 @@ async def test_the_first_answer_opens_the_lane_and_everything_arrives_once(
     assert stage.lane.parked is None
 
 
-async def test_a_receiver_that_answers_404_is_not_down(stage: Stage, receiver: Recorder) -> None:
+async def test_a_receiver_that_answers_404_is_not_down(stage: Stage, receiver: Receiver) -> None:
     async def missing(_request: Received) -> bytes:
-        return status(404)
+        return response(404)
 
     receiver.reply = missing
     await stage.take_in(5)
@@ -109,14 +109,14 @@ async def test_a_receiver_that_answers_404_is_not_down(stage: Stage, receiver: R
     assert len(receiver.requests) == 5 * 6
 
 
-async def test_gone_is_final_for_a_probe_too(stage: Stage, receiver: Recorder) -> None:
+async def test_gone_is_final_for_a_probe_too(stage: Stage, receiver: Receiver) -> None:
     receiver.reply = failing
     await stage.take_in(DELIVERIES)
     await stage.opened()
 
     async def gone(_request: Received) -> bytes:
         receiver.reply = ok
-        return status(410)
+        return response(410)
 
     receiver.reply = gone
     stage.advance(FIRST_PAUSE_S + 1)
@@ -128,7 +128,7 @@ async def test_gone_is_final_for_a_probe_too(stage: Stage, receiver: Recorder) -
     await stage.until(done)
 
 
-async def test_a_probe_does_not_wait_for_a_delivery_to_be_due(tmp_path: Path, receiver: Recorder) -> None:
+async def test_a_probe_does_not_wait_for_a_delivery_to_be_due(tmp_path: Path, receiver: Receiver) -> None:
     receiver.reply = failing
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(36_000.0,)) as stage:
         await stage.take_in(OPENS_AFTER)
@@ -143,9 +143,9 @@ async def test_a_probe_does_not_wait_for_a_delivery_to_be_due(tmp_path: Path, re
         assert stage.lane.breaker is BreakerState.CLOSED
 
 
-async def test_a_hold_is_longer_than_a_pause(tmp_path: Path, receiver: Recorder) -> None:
+async def test_a_hold_is_longer_than_a_pause(tmp_path: Path, receiver: Receiver) -> None:
     async def busy(_request: Received) -> bytes:
-        return status(503, "Retry-After: 3600")
+        return response(503, "Retry-After: 3600")
 
     receiver.reply = busy
     async with at_work(tmp_path, f"{receiver.url}/w", concurrency=OPENS_AFTER) as stage:
@@ -157,7 +157,7 @@ async def test_a_hold_is_longer_than_a_pause(tmp_path: Path, receiver: Recorder)
         assert len(receiver.requests) == OPENS_AFTER
 
 
-async def test_a_corrected_webhook_is_probed_at_once(tmp_path: Path, receiver: Recorder) -> None:
+async def test_a_corrected_webhook_is_probed_at_once(tmp_path: Path, receiver: Receiver) -> None:
     async with at_work(tmp_path, "http://127.0.0.1:9/", backoff_s=(36_000.0,)) as stage:
         await stage.take_in(OPENS_AFTER)
         await stage.opened()
@@ -167,13 +167,13 @@ async def test_a_corrected_webhook_is_probed_at_once(tmp_path: Path, receiver: R
 
 
 async def test_what_was_claimed_while_the_breaker_opened_is_not_sent(
-    tmp_path: Path, receiver: Recorder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = asyncio.Event()
 
     async def down(_request: Received) -> bytes:
         await answer.wait()
-        return status(503)
+        return response(503)
 
     receiver.reply = down
     url = f"{receiver.url}/w"
@@ -213,13 +213,13 @@ async def test_probes_that_are_due_together_cost_one_commit(tmp_path: Path) -> N
         assert len(stage.commits) - before < len(names)
 
 
-async def test_nothing_to_probe_with_is_no_reason_to_hurry(tmp_path: Path, receiver: Recorder) -> None:
+async def test_nothing_to_probe_with_is_no_reason_to_hurry(tmp_path: Path, receiver: Receiver) -> None:
     answer = asyncio.Event()
 
     async def one_hangs(request: Received) -> bytes:
         if request.id == receiver.requests[0].id:
             await answer.wait()
-        return status(503)
+        return response(503)
 
     receiver.reply = one_hangs
     url = f"{receiver.url}/w"

@@ -10,8 +10,8 @@ import pytest
 
 from hookd.domain.deliveries import State
 from hookd.domain.errors import StoreUnavailable
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.builders import record
+from tests.kit.receiver import Received, Receiver, response
 from tests.kit.worker import AheadClock, Stage, at_work
 
 HOUR_S = 3600.0
@@ -20,13 +20,13 @@ STEPS = pytest.mark.parametrize("by_s", [HOUR_S, YEAR_S])
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Recorder]:
-    async with Recorder() as made:
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as made:
         yield made
 
 
 async def failing(_request: Received) -> bytes:
-    return status(500)
+    return response(500)
 
 
 async def failed_once(stage: Stage) -> None:
@@ -38,13 +38,13 @@ async def failed_once(stage: Stage) -> None:
 @STEPS
 @pytest.mark.parametrize("frozen", [False, True])
 async def test_an_attempt_under_way_is_not_made_again(
-    tmp_path: Path, receiver: Recorder, by_s: float, frozen: bool
+    tmp_path: Path, receiver: Receiver, by_s: float, frozen: bool
 ) -> None:
     answer = asyncio.Event()
 
     async def held(_request: Received) -> bytes:
         await answer.wait()
-        return status(200)
+        return response(200)
 
     receiver.reply = held
     async with at_work(tmp_path, f"{receiver.url}/w", timeout_s=100.0) as stage:
@@ -63,14 +63,14 @@ async def test_an_attempt_under_way_is_not_made_again(
 
 @STEPS
 async def test_set_back_between_a_look_at_it_and_a_claim(
-    tmp_path: Path, receiver: Recorder, by_s: float, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, receiver: Receiver, by_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of another attempt notices it, and must not move a lease to where the claim takes it for ended."""
     first, rest = asyncio.Event(), asyncio.Event()
 
     async def held(_request: Received) -> bytes:
         await (first if len(receiver.requests) == 1 else rest).wait()
-        return status(200)
+        return response(200)
 
     receiver.reply = held
     clock = AheadClock()
@@ -99,14 +99,14 @@ async def test_set_back_between_a_look_at_it_and_a_claim(
 
 @STEPS
 async def test_set_back_what_waits_is_due_as_soon_as_before(
-    tmp_path: Path, receiver: Recorder, by_s: float
+    tmp_path: Path, receiver: Receiver, by_s: float
 ) -> None:
     async def failing_once(_request: Received) -> bytes:
         receiver.reply = ok
-        return status(500)
+        return response(500)
 
     async def ok(_request: Received) -> bytes:
-        return status(200)
+        return response(200)
 
     receiver.reply = failing_once
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(60.0,)) as stage:
@@ -126,7 +126,7 @@ async def test_set_back_what_waits_is_due_as_soon_as_before(
 
 
 async def test_set_back_again_while_it_is_followed(
-    tmp_path: Path, receiver: Recorder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver.reply = failing
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(60.0,)) as stage:
@@ -163,7 +163,7 @@ class SteppingClock(AheadClock):
 
 
 @pytest.mark.parametrize("reads", [1, 2, 3, 4])
-async def test_set_back_between_any_two_looks_at_it(tmp_path: Path, receiver: Recorder, reads: int) -> None:
+async def test_set_back_between_any_two_looks_at_it(tmp_path: Path, receiver: Receiver, reads: int) -> None:
     receiver.reply = failing
     clock = SteppingClock()
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(60.0,), clock=clock) as stage:
@@ -179,10 +179,10 @@ async def test_set_back_between_any_two_looks_at_it(tmp_path: Path, receiver: Re
 
 
 async def test_set_back_while_a_result_cannot_be_recorded(
-    tmp_path: Path, receiver: Recorder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def busy(_request: Received) -> bytes:
-        return status(503, "Retry-After: 600")
+        return response(503, "Retry-After: 600")
 
     receiver.reply = busy
     async with at_work(tmp_path, f"{receiver.url}/w") as stage:
@@ -205,13 +205,13 @@ async def test_set_back_while_a_result_cannot_be_recorded(
         assert (await stage.store.backlog()).holds["w"] == waiting.due_at
 
 
-async def test_set_back_a_hold_ends_as_soon_as_before(tmp_path: Path, receiver: Recorder) -> None:
+async def test_set_back_a_hold_ends_as_soon_as_before(tmp_path: Path, receiver: Receiver) -> None:
     async def busy(_request: Received) -> bytes:
         receiver.reply = ok
-        return status(503, "Retry-After: 60")
+        return response(503, "Retry-After: 60")
 
     async def ok(_request: Received) -> bytes:
-        return status(200)
+        return response(200)
 
     receiver.reply = busy
     async with at_work(tmp_path, f"{receiver.url}/w") as stage:
@@ -225,7 +225,7 @@ async def test_set_back_a_hold_ends_as_soon_as_before(tmp_path: Path, receiver: 
 
 
 @STEPS
-async def test_set_back_while_hookd_was_down(tmp_path: Path, receiver: Recorder, by_s: float) -> None:
+async def test_set_back_while_hookd_was_down(tmp_path: Path, receiver: Receiver, by_s: float) -> None:
     async with at_work(tmp_path, "http://127.0.0.1:9/", enabled=False) as stage:
         await stage.take_in(2)
         ids = stage.ids
@@ -238,12 +238,12 @@ async def test_set_back_while_hookd_was_down(tmp_path: Path, receiver: Recorder,
 
 @STEPS
 async def test_set_forward_a_backlog_of_retries_is_no_flood(
-    tmp_path: Path, receiver: Recorder, by_s: float
+    tmp_path: Path, receiver: Receiver, by_s: float
 ) -> None:
     under_way = most = 0
 
     async def unknown(_request: Received) -> bytes:
-        return status(404)
+        return response(404)
 
     async def counting(_request: Received) -> bytes:
         nonlocal under_way, most
@@ -251,7 +251,7 @@ async def test_set_forward_a_backlog_of_retries_is_no_flood(
         most = max(most, under_way)
         await asyncio.sleep(0.001)
         under_way -= 1
-        return status(200)
+        return response(200)
 
     receiver.reply = unknown
     async with at_work(tmp_path, f"{receiver.url}/w", concurrency=4, backoff_s=(1000.0,)) as stage:
@@ -265,7 +265,7 @@ async def test_set_forward_a_backlog_of_retries_is_no_flood(
 
 
 async def test_a_clock_that_was_ahead_for_a_while_is_followed_at_the_next_start(
-    tmp_path: Path, receiver: Recorder
+    tmp_path: Path, receiver: Receiver
 ) -> None:
     """What waits was reckoned by the clock that was ahead; no event came to tell."""
     receiver.reply = failing
@@ -282,7 +282,7 @@ async def test_a_clock_that_was_ahead_for_a_while_is_followed_at_the_next_start(
 
 
 async def test_a_step_back_is_followed_once_however_often_hookd_starts(
-    tmp_path: Path, receiver: Recorder
+    tmp_path: Path, receiver: Receiver
 ) -> None:
     receiver.reply = failing
     clock = AheadClock()
@@ -299,13 +299,13 @@ async def test_a_step_back_is_followed_once_however_often_hookd_starts(
 
 
 async def test_a_hold_asked_for_while_the_clock_is_set_back_is_kept(
-    tmp_path: Path, receiver: Recorder
+    tmp_path: Path, receiver: Receiver
 ) -> None:
     answer = asyncio.Event()
 
     async def busy(_request: Received) -> bytes:
         await answer.wait()
-        return status(503, "Retry-After: 600")
+        return response(503, "Retry-After: 600")
 
     receiver.reply = busy
     async with at_work(tmp_path, f"{receiver.url}/w") as stage:

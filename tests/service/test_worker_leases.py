@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from hookd.domain.deliveries import Claimed, ClaimRequest, Lease, Reason, State
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.builders import LEASE_S, settle
+from tests.kit.receiver import Received, Receiver, response
 from tests.kit.worker import Stage, at_work
 
 FAR_S = 3600.0
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Recorder]:
-    async with Recorder() as made:
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as made:
         yield made
 
 
@@ -29,11 +29,11 @@ async def stolen(stage: Stage) -> Lease:
 
 
 async def test_an_attempt_whose_lease_is_lost_is_ended_and_records_nothing(
-    tmp_path: Path, receiver: Recorder
+    tmp_path: Path, receiver: Receiver
 ) -> None:
     async def never(_request: Received) -> bytes:
         await asyncio.sleep(FAR_S)
-        return status(200)
+        return response(200)
 
     receiver.reply = never
     async with at_work(tmp_path, f"{receiver.url}/w", timeout_s=100.0) as stage:
@@ -51,13 +51,13 @@ async def test_an_attempt_whose_lease_is_lost_is_ended_and_records_nothing(
 
 
 async def test_an_answer_that_comes_after_the_lease_was_lost_is_not_recorded(
-    tmp_path: Path, receiver: Recorder
+    tmp_path: Path, receiver: Receiver
 ) -> None:
     answer = asyncio.Event()
 
     async def held(_request: Received) -> bytes:
         await answer.wait()
-        return status(200)
+        return response(200)
 
     receiver.reply = held
     async with at_work(tmp_path, f"{receiver.url}/w", timeout_s=100.0) as stage:
@@ -73,7 +73,7 @@ async def test_an_answer_that_comes_after_the_lease_was_lost_is_not_recorded(
 
 
 async def test_what_is_claimed_while_a_stop_begins_is_given_back_unsent(
-    tmp_path: Path, receiver: Recorder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with at_work(tmp_path, f"{receiver.url}/w") as stage:
         claim = stage.store.claim
@@ -96,12 +96,12 @@ async def test_what_is_claimed_while_a_stop_begins_is_given_back_unsent(
 
 
 async def test_a_lane_that_the_store_refuses_waits_until_it_may_be_asked_again(
-    tmp_path: Path, receiver: Recorder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another node may have held it: this one did not know."""
 
     async def busy(_request: Received) -> bytes:
-        return status(503, "Retry-After: 600")
+        return response(503, "Retry-After: 600")
 
     receiver.reply = busy
     async with at_work(tmp_path, f"{receiver.url}/w") as stage:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs import pages
-from tests.e2e.recorder import Recorder
+from tests.kit.receiver import Receiver
 from tests.systemd.machine import PREFIX, SOURCE, Machine, booted, missing
 from tests.systemd.service import CONFIG, Service
 
@@ -60,10 +60,10 @@ def service(machine: Machine) -> Iterator[Service]:
 
 
 @pytest.fixture
-async def recorder(machine: Machine) -> AsyncIterator[Recorder]:
+async def recorder(machine: Machine) -> AsyncIterator[Receiver]:
     """A receiver inside the machine's network."""
     with machine.bound() as sock:
-        async with Recorder(sock=sock) as running:
+        async with Receiver(sock=sock) as running:
             yield running
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docs import pages
-from tests.e2e.recorder import Recorder
+from tests.kit.receiver import Receiver
 from tests.systemd.machine import eventually
 from tests.systemd.service import STRICT, Service
 
@@ -39,7 +39,7 @@ def strict(service: Service) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("strict")
-async def test_a_crash_arrives(service: Service, recorder: Recorder) -> None:
+async def test_a_crash_arrives(service: Service, recorder: Receiver) -> None:
     service.configure(CONFIG.format(url=recorder.url))
     service.start()
     crash(service, "/bin/sh -c 'exit 3'")
@@ -47,7 +47,7 @@ async def test_a_crash_arrives(service: Service, recorder: Recorder) -> None:
     assert json.loads(request.body) == {"unit": "crashing.service", "data": ["exit-code", "exited", "3"]}
 
 
-async def test_a_signal_and_a_name_that_is_escaped(service: Service, recorder: Recorder) -> None:
+async def test_a_signal_and_a_name_that_is_escaped(service: Service, recorder: Receiver) -> None:
     service.configure(CONFIG.format(url=recorder.url))
     service.start()
     name = r"a\x2db@c\x20d.service"
@@ -57,7 +57,7 @@ async def test_a_signal_and_a_name_that_is_escaped(service: Service, recorder: R
 
 
 @pytest.mark.usefixtures("strict")
-async def test_a_crash_while_hookd_is_down(service: Service, recorder: Recorder) -> None:
+async def test_a_crash_while_hookd_is_down(service: Service, recorder: Receiver) -> None:
     service.configure(CONFIG.format(url=recorder.url))
     crash(service, "/bin/false")
 
@@ -75,7 +75,7 @@ async def test_a_crash_while_hookd_is_down(service: Service, recorder: Recorder)
 
 
 @pytest.mark.parametrize("umask", ["0022", "0077"])
-async def test_a_member_of_the_group_spools(service: Service, recorder: Recorder, umask: str) -> None:
+async def test_a_member_of_the_group_spools(service: Service, recorder: Receiver, umask: str) -> None:
     """Its file is taken in; nobody else can read or remove it."""
     service.configure(CONFIG.format(url=recorder.url))
     emit = "/opt/hookd/bin/hookd emit systemd.unit failed --object x --data '{}' --spool"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docs import pages
-from tests.e2e.recorder import Recorder
+from tests.kit.receiver import Receiver
 from tests.systemd.conftest import installing
 from tests.systemd.machine import SOURCE, Machine, eventually
 from tests.systemd.service import CONFIG, DROP_INS, STORE, Service
@@ -42,7 +42,7 @@ async def test_an_upgrade_ends_in_a_running_service(service: Service) -> None:
     assert service.pid != before
 
 
-async def test_a_secret_by_drop_in(service: Service, recorder: Recorder) -> None:
+async def test_a_secret_by_drop_in(service: Service, recorder: Receiver) -> None:
     service.machine.write("/etc/hookd/secrets/slack-url", f"{recorder.url}/hook\n", mode=0o600)
     service.machine.write(f"{DROP_INS}/override.conf", pages.named("credential"))
     service.machine.systemctl("daemon-reload")

@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.activation import post_once
+from tests.kit.receiver import Received, Receiver, response
 from tests.kit.tls import Authority, server_context
 from tests.systemd.machine import eventually
 from tests.systemd.service import CONFIG, STRICT, TCP, Service
@@ -51,7 +51,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.transport.sendto(head + question + (record if found else b""), addr)  # type: ignore[arg-type]
 
 
-async def test_the_main_job(service: Service, recorder: Recorder, tmp_path: Path) -> None:
+async def test_the_main_job(service: Service, recorder: Receiver, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     context = server_context(authority.issue("hooks", "hooks.example"))
     loop = asyncio.get_running_loop()
@@ -59,16 +59,16 @@ async def test_the_main_job(service: Service, recorder: Recorder, tmp_path: Path
 
     async def reply(request: Received) -> bytes:
         if request.body in refused or b"tick" in request.body:
-            return status(200)
+            return response(200)
         refused.add(request.body)
-        return status(500)
+        return response(500)
 
     recorder.reply = reply
     service.machine.write("/etc/hookd/ca.pem", authority.ca.read_text())
     service.drop_in(f"{STRICT}\nSupplementaryGroups=adm")
     with service.machine.bound() as sock, service.machine.bound(53, kind=socket.SOCK_DGRAM) as dns:
         transport, names = await loop.create_datagram_endpoint(NameServer, sock=dns)
-        async with Recorder(sock=sock, tls=context) as secure:
+        async with Receiver(sock=sock, tls=context) as secure:
             config = FULL.format(port=recorder.port, tls_port=secure.port)
             service.configure(config)
             await asyncio.to_thread(service.start)
@@ -81,7 +81,7 @@ async def test_the_main_job(service: Service, recorder: Recorder, tmp_path: Path
     assert service.show("Result")["Result"] == "success"
 
 
-async def _whole_job(service: Service, recorder: Recorder, secure: Recorder) -> None:
+async def _whole_job(service: Service, recorder: Receiver, secure: Receiver) -> None:
     assert await service.post(EVENT) == 202
     body = b'{"type": "vm", "event": "up", "object": "web-02", "data": {"used": 99}}'
     adm = str(service.machine.path("/run/hookd/adm.sock"))

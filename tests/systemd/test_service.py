@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.recorder import Recorder
 from tests.kit.activation import post_once
+from tests.kit.receiver import Receiver
 from tests.systemd.machine import eventually
 from tests.systemd.service import CONFIG, SOCKET, STORE, TCP, MachinePosters, Service
 
@@ -78,7 +78,7 @@ async def test_a_bad_configuration_leaves_it_active(service: Service) -> None:
     assert service.show("StatusText")["StatusText"].startswith("serving ")
 
 
-async def test_a_restart_under_load(service: Service, recorder: Recorder) -> None:
+async def test_a_restart_under_load(service: Service, recorder: Receiver) -> None:
     service.configure(CONFIG.replace("http://127.0.0.1:9/", recorder.url))
     service.start()
     posters = MachinePosters(str(service.machine.path(SOCKET)), TCP)
@@ -119,7 +119,7 @@ async def test_without_its_socket_unit(service: Service) -> None:
         service.machine.systemctl("daemon-reload")
 
 
-async def test_state_is_kept_over_a_restart(service: Service, recorder: Recorder) -> None:
+async def test_state_is_kept_over_a_restart(service: Service, recorder: Receiver) -> None:
     service.configure(CONFIG.replace("http://127.0.0.1:9/", recorder.url))
     service.start()
     assert await service.post({**EVENT, "id": "one"}) == 202
@@ -196,7 +196,7 @@ def _outside(service: Service, pid: int) -> int:
     raise AssertionError(f"no process {pid} inside")
 
 
-async def test_credentials(service: Service, recorder: Recorder) -> None:
+async def test_credentials(service: Service, recorder: Receiver) -> None:
     service.machine.write("/etc/hookd/secrets/url", f"{recorder.url}/hook\n", mode=0o600)
     service.machine.write("/etc/hookd/secrets/token", "t0ken\n", mode=0o600)
     service.drop_in(

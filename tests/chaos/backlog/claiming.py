@@ -16,7 +16,7 @@ from tests.chaos.backlog.stage import Stage, silent_server
 from tests.chaos.backlog.starting import START_S, expect_memory
 from tests.chaos.backlog.traffic import Times, Traffic, p99
 from tests.chaos.proof import Findings
-from tests.e2e.recorder import Recorder
+from tests.kit.receiver import Receiver
 
 AT_MOST = 2.0
 """How many times the p99 with few pending the p99 with a backlog may be."""
@@ -61,7 +61,7 @@ async def prove_neighbour(
 ) -> None:
     """Post events of a healthy webhook while another, whose receiver never answers, holds a backlog, and without."""
     server, silent = await silent_server()
-    async with Recorder() as receiver:
+    async with Receiver() as receiver:
         traffic = Traffic(receiver)
         accepted: dict[str, list[float]] = {"many": [], "few": []}
         arrived: dict[str, list[float]] = {"many": [], "few": []}
@@ -87,7 +87,7 @@ async def prove_neighbour(
 
 async def prove_working_off(found: Findings, many: Stage, *, seconds: float, idle_mib: float) -> None:
     """Work through the backlog for some seconds, be killed at it, and start again."""
-    async with Recorder() as receiver:
+    async with Receiver() as receiver:
         many.configure(live=receiver.url, lane=receiver.url)
         await many.start_s()
         most_mib, until = 0.0, time.monotonic() + seconds

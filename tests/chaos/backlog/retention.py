@@ -9,7 +9,7 @@ import statistics
 from tests.chaos.backlog.stage import Stage
 from tests.chaos.backlog.traffic import Traffic, p99
 from tests.chaos.proof import Findings
-from tests.e2e.recorder import Recorder
+from tests.kit.receiver import Receiver
 
 AT_MOST = 1.5
 """How many times the p99 without retention the p99 while it is at work may be, in the median of the rounds."""
@@ -31,7 +31,7 @@ async def prove_retention(
     accepted: dict[str, list[float]] = {side: [] for side in sides}
     arrived: dict[str, list[float]] = {side: [] for side in sides}
     before_mib, deleted, posted, sent = stage.disk_mib(), 0, 0, 0
-    async with Recorder() as receiver:
+    async with Receiver() as receiver:
         traffic = Traffic(receiver)
         for _ in range(rounds):
             for side, keep in sides.items():

@@ -11,13 +11,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 ARRIVAL_S = 20.0
 """How long what was accepted may take to arrive."""
 
-_NO_CONTENT = status(204)
+_NO_CONTENT = response(204)
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Times:
 class Traffic:
     """Posts to a daemon whose live webhook sends `{"n": …}` to `receiver`."""
 
-    def __init__(self, receiver: Recorder) -> None:
+    def __init__(self, receiver: Receiver) -> None:
         self._numbers = itertools.count()
         self._arrived_at: dict[int, float] = {}
         receiver.reply = self._receive

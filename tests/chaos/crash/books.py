@@ -17,8 +17,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.e2e.recorder import Received
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received
 
 GONE = (OSError, RuntimeError, aiohttp.ClientError)
 """What a request to a killed daemon ends with."""

@@ -24,8 +24,8 @@ from typing import Any, Self
 from tests.chaos.crash.books import GONE, LEASE_S, Books, listed, until_settled, write_config
 from tests.chaos.crash.deep import damage
 from tests.chaos.proof import Findings
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 NAMED = ("fdatasync", "pwrite64", "sendto", "recvfrom", "connect", "accept4", "unlink")
 """What the promise names."""
@@ -83,7 +83,7 @@ class Sweep:
         """Kill at one point and see what is left; returns whether the workload got there."""
         place = new(self.directory / str(point).replace(" ", "-"))
         killed = False
-        async with Scene(place, Recorder()) as scene:
+        async with Scene(place, Receiver()) as scene:
             try:
                 async with self.busy:
                     killed = await scene.work_until(point)
@@ -110,7 +110,7 @@ class Scene:
     """One store and what happens to it."""
 
     place: Path
-    recorder: Recorder
+    recorder: Receiver
     books: Books = field(default_factory=Books)
 
     async def __aenter__(self) -> Self:
@@ -127,7 +127,7 @@ class Scene:
     async def _reply(self, request: Received) -> bytes:
         """503 where a delivery of the event "named" arrives the first time, 200 otherwise."""
         again = sum(earlier.id == request.id for earlier in self.recorder.requests) > 1
-        return status(503 if b'"named"' in request.body and not again else 200)
+        return response(503 if b'"named"' in request.body and not again else 200)
 
     async def work_until(self, point: Point) -> bool:
         """Run the workload with hookd being killed at the point; returns whether it was."""
@@ -224,7 +224,7 @@ def threads_of(pid: int) -> set[str]:
 async def count_calls(place: Path) -> dict[str, int]:
     """How often the busiest thread makes each call in the workload, from the start or from READY on."""
     out = place.with_name(f"{place.name}.trace")  # not in the directory that hookd watches
-    async with Scene(place, Recorder()) as scene:
+    async with Scene(place, Receiver()) as scene:
         scene.daemon.wrap = [
             "strace", "-f", "--seccomp-bpf", "-qq", "-o", str(out), "-s", "16", "-e",
             f"trace={','.join(FROM_START + FROM_READY)}", "--",

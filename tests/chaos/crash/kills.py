@@ -15,8 +15,8 @@ from typing import Any
 from tests.chaos.crash.books import GONE, LEASE_S, Books, listed, until_settled, write_config
 from tests.chaos.crash.deep import damage
 from tests.chaos.proof import Findings
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 POSTERS = 8
 
@@ -46,7 +46,7 @@ class Siege:
     async def reply(self, _request: Received) -> bytes:
         """Sometimes slow, and 503 to every fourth."""
         await asyncio.sleep(self.chance.choice([0, 0, 0.005, 0.02]))
-        return status(503 if next(self._answers) % 4 == 3 else 200)
+        return response(503 if next(self._answers) % 4 == 3 else 200)
 
     async def round(self, moment: Moment, requests: list[Received]) -> None:
         """One start and one kill."""
@@ -84,7 +84,7 @@ class Siege:
 
 async def kill_at_random(directory: Path, *, kills: int, chance: random.Random) -> Findings:
     """Kill a daemon so often, then let it finish what it has; returns the figures and what is wrong."""
-    async with Recorder() as recorder:
+    async with Receiver() as recorder:
         write_config(directory, recorder.url)
         daemon = DaemonProcess(directory)
         siege = Siege(daemon, chance)

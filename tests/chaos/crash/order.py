@@ -18,8 +18,8 @@ from pathlib import Path
 from tests.bench.load import request_bytes
 from tests.chaos.crash.books import write_config
 from tests.chaos.proof import Findings
-from tests.e2e.recorder import Recorder
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 
 READS = frozenset({"read", "readv", "recvfrom", "recvmsg"})
 WRITES = frozenset({"write", "writev", "sendto", "sendmsg"})
@@ -132,7 +132,7 @@ def _bytes(text: str) -> bytes:
 async def watch_accepts(directory: Path, *, accepts: int, connections: int = 16) -> Findings:
     """Post so many events over several connections and follow each to its 202."""
     trace = directory.with_name(f"{directory.name}.trace")  # not in the directory that hookd watches
-    async with Recorder() as recorder:
+    async with Receiver() as recorder:
         write_config(directory, recorder.url)
         async with DaemonProcess(directory) as daemon:
             tracer = await asyncio.create_subprocess_exec(

@@ -21,8 +21,8 @@ from typing import Any
 
 from tests.chaos.disk.stage import CONFIG, Disk, Load
 from tests.chaos.proof import Findings, Options
-from tests.e2e.recorder import Recorder
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 
 PAGE = 4096
 KINDS = {0x02: "interior index", 0x05: "interior table", 0x0A: "leaf index", 0x0D: "leaf table"}
@@ -67,7 +67,7 @@ async def files(options: Options, found: Findings) -> dict[str, Any]:
 
 async def _make(place: Path) -> tuple[Store, Store]:
     """A store after a clean stop, and one as a kill leaves it: most of what it holds is in its log."""
-    async with Recorder() as recorder:
+    async with Receiver() as recorder:
         (place / "hookd.yaml").write_text(CONFIG.format(store="h.db", url=recorder.url))
         async with DaemonProcess(place) as daemon:
             load = Load(daemon, pad=300)

@@ -24,8 +24,8 @@ from tests.chaos.disk.stage import (
     until,
 )
 from tests.chaos.proof import Findings, Options
-from tests.e2e.recorder import Recorder
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ async def injected(options: Options, found: Findings) -> dict[str, Any]:
 async def _suffer(
     daemon: DaemonProcess,
     load: Load,
-    recorder: Recorder,
+    recorder: Receiver,
     fault: Fault,
     *,
     kills: Iterable[bool],
@@ -129,7 +129,7 @@ async def _under(daemon: DaemonProcess, load: Load, fault: Fault, found: Finding
 
 
 async def _short_writes(
-    daemon: DaemonProcess, load: Load, recorder: Recorder, found: Findings
+    daemon: DaemonProcess, load: Load, recorder: Receiver, found: Findings
 ) -> dict[str, Any]:
     """Let no file grow past the log's size: the write that would is cut short, those after it fail."""
     before = load.answers.copy()

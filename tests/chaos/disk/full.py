@@ -17,21 +17,21 @@ from tests.chaos.disk.stage import (
     until,
 )
 from tests.chaos.proof import Findings, Options
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 QUIET_AFTER_S = 0.5
 """Attempts that were claimed before the disk was full may still begin for so long."""
 
 
-def slow_receiver(chance: random.Random) -> Recorder:
+def slow_receiver(chance: random.Random) -> Receiver:
     """Answers after some milliseconds, so that attempts are under way whenever something happens."""
 
     async def reply(_request: Received) -> bytes:
         await asyncio.sleep(chance.uniform(0.005, 0.06))
-        return status(200)
+        return response(200)
 
-    return Recorder(reply)
+    return Receiver(reply=reply)
 
 
 async def again_and_again(options: Options, found: Findings) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _back_to_small(disk: Disk) -> None:
     disk.shrink(used // 2**20 + 3)
 
 
-async def _full(daemon: DaemonProcess, disk: Disk, load: Load, recorder: Recorder, found: Findings) -> int:
+async def _full(daemon: DaemonProcess, disk: Disk, load: Load, recorder: Receiver, found: Findings) -> int:
     """Fill until nothing can be recorded, and look on for a while; how many requests arrived in it."""
     await asyncio.to_thread(disk.fill)
     found.expect(await until(daemon, 503) is not None, "full: never answered 503 on a full disk")

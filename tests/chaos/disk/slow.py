@@ -11,8 +11,8 @@ from typing import Any
 
 from tests.chaos.disk.stage import CONFIG, Injection, Load, no_traceback, settled, storing_thread
 from tests.chaos.proof import Findings, Options
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 LAG_S = 0.05
 ANSWERS_IN_S = 0.2
@@ -33,12 +33,12 @@ async def syncs(options: Options, found: Findings) -> dict[str, Any]:
 
     async def reply(_request: Received) -> bytes:
         await asyncio.sleep(ANSWERS_IN_S)
-        return status(200)
+        return response(200)
 
     place = options.place("slow")
     delays = (0.3,) if options.short else (0.2, 0.5, 1.0)
     baseline, slow = Stretch(0), {delay_s: Stretch(delay_s) for delay_s in delays}
-    async with Recorder(reply) as recorder:
+    async with Receiver(reply=reply) as recorder:
         (place / "hookd.yaml").write_text(CONFIG.format(store="h.db", url=recorder.url))
         async with DaemonProcess(place) as daemon:
             load = Load(daemon)

@@ -18,8 +18,8 @@ from typing import Any, Self
 import aiohttp
 
 from tests.chaos.proof import Findings
-from tests.e2e.recorder import Recorder
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 
 CONFIG = """
 daemon: {{listen: [{{unix: h.sock}}], store: {store}, log: {{level: warning, format: json}}}}
@@ -219,7 +219,7 @@ async def until(daemon: DaemonProcess, status: int, *, within_s: float = RECOVER
     return None
 
 
-async def resumed(daemon: DaemonProcess, recorder: Recorder, name: str, found: Findings) -> float:
+async def resumed(daemon: DaemonProcess, recorder: Receiver, name: str, found: Findings) -> float:
     """Wait until events are taken in and requests are made again; how long it took, in seconds."""
     loop = asyncio.get_running_loop()
     began, sent = loop.time(), len(recorder.requests)
@@ -265,7 +265,7 @@ def kept(path: Path) -> Kept:
 
 
 def reconcile(
-    name: str, load: Load, recorder: Recorder, path: Path, found: Findings, *, crashes: bool = False
+    name: str, load: Load, recorder: Receiver, path: Path, found: Findings, *, crashes: bool = False
 ) -> dict[str, int]:
     """Hold what was answered against what arrived and what the (closed) store holds."""
     store = kept(path)

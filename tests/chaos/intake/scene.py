@@ -15,9 +15,9 @@ from typing import Any
 
 from tests.bench.nginx import free_port
 from tests.chaos.proof import Findings
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
 from tests.kit.http_client import Answered, Client
+from tests.kit.receiver import Received, Receiver, response
 
 EVENT = {"type": "vm", "event": "on"}
 
@@ -52,7 +52,7 @@ class Count:
     async def reply(self, request: Received) -> bytes:
         self.deliveries[request.id] += 1
         self.events[json.loads(request.body)["id"]] += 1
-        return status(200)
+        return response(200)
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Scene:
     """A running daemon and its receiver."""
 
     daemon: DaemonProcess
-    recorder: Recorder
+    recorder: Receiver
     count: Count
     port: int
 
@@ -123,7 +123,7 @@ async def scene(
     """A daemon in a directory of its own."""
     count, port = Count(), free_port()
     (directory / "store").mkdir()
-    async with Recorder(reply=count.reply) as recorder:
+    async with Receiver(reply=count.reply) as recorder:
         config = _CONFIG.format(
             port=port, url=recorder.url, pending=pending, event_size=event_size, level=level
         )

@@ -38,12 +38,12 @@ async def _echo(exchange: Exchange) -> None:
         )
     ]  # fmt: skip
     echoed = exchange.request.head + b"\n" + "\n".join(spellings).encode()
-    await exchange.send(response(200, echoed))
+    await exchange.send(response(200, body=echoed))
 
 
 async def _echo_at_the_edge(exchange: Exchange) -> None:
     """Put a secret across the end of what is kept."""
-    await exchange.send(response(500, b"x" * (KEPT - 10) + KEY.encode() + b"y" * 100))
+    await exchange.send(response(500, body=b"x" * (KEPT - 10) + KEY.encode() + b"y" * 100))
 
 
 async def _echo_cut_off(exchange: Exchange) -> None:
@@ -60,12 +60,12 @@ def _scripts() -> dict[str, Script]:
         "basic": _echo,
         "edge": _echo_at_the_edge,
         "cut": _echo_cut_off,
-        "wild-body": answer(500, WILD),
+        "wild-body": answer(500, body=WILD),
         "wild-phrase": raw(b"HTTP/1.1 500 " + WILD.replace(b"\r\n", b"").replace(b"\n", b"") + b"\r\n\r\n"),
         "wild-line": raw(b"\x1b[2J\x1b[31mHTTP/9.9 \x07\r\n\r\n", then_close=True),
         "wild-header": raw(b"HTTP/1.1 500 No\r\nX-\x1b[31m: \x07\r\nContent-Length: 0\r\n\r\n"),
-        "large": answer(200, b"z" * 60_000),
-        "large-wide": answer(200, "ü".encode() * 30_000),
+        "large": answer(200, body=b"z" * 60_000),
+        "large-wide": answer(200, body="ü".encode() * 30_000),
     }
 
 

@@ -14,8 +14,6 @@ from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers.stage import (
     PLACE,
     TIMEOUT_S,
-    Door,
-    Serve,
     Stage,
     Wanted,
     judge,
@@ -23,7 +21,7 @@ from tests.chaos.receivers.stage import (
     webhook,
 )
 from tests.chaos.receivers.statuses import CLOSED, LATE, NOT_HTTP, Case, failed
-from tests.kit.receiver import Receiver, Script, close, endless, hang, raw, reset, response
+from tests.kit.receiver import Receiver, Script, Serve, Server, close, endless, hang, raw, reset, response
 
 OK = b"HTTP/1.1 200 OK\r\n"
 NO = b"HTTP/1.1 500 No\r\n"
@@ -105,8 +103,8 @@ def in_body(*, status: int) -> dict[str, Case]:
         "chunk-size-no-number": (raw(head + CHUNKED + b"zzz\r\n"), quick),
         "chunk-size-beyond-64-bits": (raw(head + CHUNKED + b"fffffffffffffffffff\r\n"), quick),
         "chunk-cut-off": (raw(head + CHUNKED + b"a\r\nhalf", then_close=True), quick),
-        "gzip-bomb": (raw(response(status, bomb, "Content-Encoding: gzip")), quick),
-        "gzip-lie": (raw(response(status, b"no gzip", "Content-Encoding: gzip")), quick),
+        "gzip-bomb": (raw(response(status, "Content-Encoding: gzip", body=bomb)), quick),
+        "gzip-lie": (raw(response(status, "Content-Encoding: gzip", body=b"no gzip")), quick),
         "body-drips": (endless(head + b"Content-Length: 100\r\n\r\n", b"x", pause_s=1.0), slow),
         "chunks-drip": (endless(head + CHUNKED, b"1\r\nx\r\n", pause_s=1.0), slow),
     }
@@ -129,13 +127,13 @@ async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def _answer_before_the_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(response(500, b"", "Connection: close"))
+    writer.write(response(500, "Connection: close"))
     await reader.read(-1)
 
 
 async def _refuse_early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
-    writer.write(response(413, b"", "Connection: close"))
+    writer.write(response(413, "Connection: close"))
     await reader.read(-1)
 
 
@@ -224,9 +222,9 @@ async def prove(options: Options, found: Findings) -> None:
     rounds = options.scale(short=1, long=8)  # ten failures in a row would open the breakers
     async with AsyncExitStack() as open_:
         receiver = await open_.enter_async_context(receiver_of(scripts))
-        hooks = {name: webhook(receiver.url(f"/{name}")) for name in cases}
+        hooks = {name: webhook(receiver.to(f"/{name}")) for name in cases}
         for name, (serve, _) in DOORS.items():
-            door = await open_.enter_async_context(Door(serve))
+            door = await open_.enter_async_context(Server(serve))
             hooks[name] = webhook(f"http://127.0.0.1:{door.port}/")
         hooks["refusal"] = webhook(f"http://127.0.0.1:{_free_port()}/")
         hooks["no-answer-to-connecting"] = webhook(

@@ -133,7 +133,7 @@ async def _with_dead_names(options: Options, found: Findings, server: NameServer
         hooks = {f"d{number}": webhook(f"http://host{number}.dead/") for number in range(DEAD)}
         hooks["unknown"] = webhook("http://no.unknown/")
         bad = tuple(hooks)
-        hooks["address"] = webhook(receiver.url())
+        hooks["address"] = webhook(receiver.to())
         hooks |= {
             f"h{number}": webhook(f"http://host{number}.healthy:{receiver.port}/") for number in range(5)
         }

@@ -136,7 +136,7 @@ async def _prove_table(options: Options, found: Findings) -> None:
     scripts = {name: _saying(status, lines) for name, (status, lines, _) in cases.items()}
     async with receiver_of(scripts) as receiver:
         hooks = {
-            name: webhook(receiver.url(f"/{name}"), retries=1, backoff=[STEP_S], timeout=30) for name in cases
+            name: webhook(receiver.to(f"/{name}"), retries=1, backoff=[STEP_S], timeout=30) for name in cases
         }
         async with Stage(options.place("retry-after"), hooks) as stage:
             ids = await stage.send_to(cases)
@@ -174,13 +174,13 @@ async def _prove_hold(options: Options, found: Findings) -> None:
 
     def asking(status: int) -> Script:
         async def script(exchange: Exchange) -> None:
-            await exchange.send(response(status, b"", f"Retry-After: {asked_s:g}"))
+            await exchange.send(response(status, f"Retry-After: {asked_s:g}"))
 
         return script
 
     async with receiver_of({name: first_asks(name, status) for name, status in cases.items()}) as receiver:
         hooks: Mapping[str, Any] = {
-            name: webhook(receiver.url(f"/{name}"), retries=0, concurrency=1) for name in cases
+            name: webhook(receiver.to(f"/{name}"), retries=0, concurrency=1) for name in cases
         }
         async with Stage(options.place("hold"), hooks) as stage:
             first = await stage.send_to(cases)

@@ -7,9 +7,9 @@ from typing import Any
 
 from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers.faults import RESET, TEN_GIB
-from tests.chaos.receivers.stage import PLACE, TIMEOUT_S, Door, Serve, Stage, Wanted, judge, webhook
+from tests.chaos.receivers.stage import PLACE, TIMEOUT_S, Stage, Wanted, judge, webhook
 from tests.chaos.receivers.statuses import CLOSED, LATE, NOT_HTTP
-from tests.kit.receiver import Receiver, Script, answer, endless, hang, raw, reset
+from tests.kit.receiver import Receiver, Script, Serve, Server, answer, endless, hang, raw, reset
 from tests.kit.tls import Authority, Pair, self_signed, server_context
 
 HOST = "127.0.0.1"
@@ -122,7 +122,7 @@ async def prove(options: Options, found: Findings) -> None:
             return receiver.port
 
         for name, (serve, expected) in DOORS.items():
-            door = await open_.enter_async_context(Door(serve))
+            door = await open_.enter_async_context(Server(serve))
             hooks[name] = webhook(f"https://{HOST}:{door.port}/", tls=trusting)
             wanted[name] = expected
         certificates = _certificates(authority, directory)
@@ -138,7 +138,7 @@ async def prove(options: Options, found: Findings) -> None:
         port = await listen("plain", answer(200), server_context(good))
         hooks["plain-to-a-tls-port"] = webhook(f"http://{HOST}:{port}/")
         wanted["plain-to-a-tls-port"] = Wanted("disconnected", None, CLOSED)
-        door = await open_.enter_async_context(Door(_alert))
+        door = await open_.enter_async_context(Server(_alert))
         hooks["plain-to-a-tls-port-with-alert"] = webhook(f"http://{HOST}:{door.port}/")
         wanted["plain-to-a-tls-port-with-alert"] = Wanted("protocol", None, NOT_HTTP)
         port = await listen("silent", answer(200), None)

@@ -7,7 +7,7 @@ of this package.
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -215,8 +215,7 @@ def by_target(scripts: Mapping[str, Script]) -> Script:
     """A script that plays the one of the request's target, which is `/` and its name."""
 
     async def script(exchange: Exchange) -> None:
-        target = exchange.request.line.split(" ")[1]
-        await scripts[target.removeprefix("/")](exchange)
+        await scripts[exchange.request.target.removeprefix("/")](exchange)
 
     return script
 
@@ -224,39 +223,3 @@ def by_target(scripts: Mapping[str, Script]) -> Script:
 def receiver_of(scripts: Mapping[str, Script], **fields: Any) -> Receiver:
     """A receiver with a script for each target."""
     return Receiver(by_target(scripts), **fields)
-
-
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-class Door:
-    """A server that acts on the connection itself, before any request; `port` once entered."""
-
-    def __init__(self, serve: Serve) -> None:
-        self._act = serve
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._act(reader, writer)
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-            self._tasks.discard(task)

@@ -55,7 +55,7 @@ def _interim(status: int) -> dict[str, Case]:
 def _final(status: int) -> dict[str, Case]:
     return {
         f"{status}-bare": (raw(response(status)), _wanted(status)),
-        f"{status}-body": (raw(response(status, b"why")), _wanted(status)),
+        f"{status}-body": (raw(response(status, body=b"why")), _wanted(status)),
         f"{status}-until-closed": (raw(_line(status) + b"\r\nwhy", then_close=True), _wanted(status)),
     }
 
@@ -128,7 +128,7 @@ def oddities() -> dict[str, Case]:
 async def _play(options: Options, found: Findings, part: str, cases: dict[str, Case]) -> None:
     wanted = {name: case[1] for name, case in cases.items()}
     async with receiver_of({name: case[0] for name, case in cases.items()}) as receiver:
-        hooks = {name: webhook(receiver.url(f"/{name}"), retries=RETRIES) for name in cases}
+        hooks = {name: webhook(receiver.to(f"/{name}"), retries=RETRIES) for name in cases}
         async with Stage(options.place(part), hooks) as stage:
             records = await stage.outcomes(cases)
     judge(found, part, wanted, records)

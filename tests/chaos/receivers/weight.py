@@ -66,7 +66,7 @@ def _heavy() -> Mapping[str, Script]:
     return {
         **{name: before[name][0] for name in names},
         **{name: behind[f"200-{name}"][0] for name in bodies},
-        "gzip-bomb": raw(response(200, bomb, "Content-Encoding: gzip")),
+        "gzip-bomb": raw(response(200, "Content-Encoding: gzip", body=bomb)),
         "largest-head-and-body": endless(
             faults.OK + b"X: " + b"y" * 8000 + b"\r\n" + b"Content-Length: 1000000\r\n\r\n", b"x" * 60_000
         ),
@@ -132,7 +132,7 @@ async def _on(options: Options, found: Findings, *, part: str, tls: ssl.SSLConte
     chosen = {name: heavy[name] for name in SHORT} if options.short else heavy
     async with Receiver(together, tls=tls) as receiver:
         fields = {"tls": {"ca": ca}} if tls else {}
-        hooks = {f"s{number}": webhook(receiver.url(), **fields) for number in range(slots)}
+        hooks = {f"s{number}": webhook(receiver.to(), **fields) for number in range(slots)}
         async with Stage(options.place(part), hooks) as stage:
             before = await stage.baseline()
             _expect_all_delivered(found, f"{part}, at first", await stage.outcomes(hooks))

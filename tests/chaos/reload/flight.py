@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.proof import Findings, Options
-from tests.e2e.recorder import Received, Recorder, status
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Received, Receiver, response
 
 SEATS = 200
 ENOUGH = 180
@@ -42,7 +42,7 @@ class _Receiver:
             await asyncio.sleep(self.chance.uniform(1.5, 4.5))
         finally:
             self.open -= 1
-        return status(200)
+        return response(200)
 
 
 @dataclass
@@ -91,11 +91,11 @@ async def prove(options: Options, found: Findings) -> None:
 
     async def heals(request: Received) -> bytes:
         if request.header("authorization") != "Bearer right":
-            return status(401)
+            return response(401)
         healer.seen[request.id] += 1
-        return status(200)
+        return response(200)
 
-    async with Recorder(receiver.reply) as slow, Recorder(heals) as healing:
+    async with Receiver(reply=receiver.reply) as slow, Receiver(reply=heals) as healing:
         setting = _Setting(slow.url, "http://127.0.0.1:9")
         root = options.place("flight")
         (root / "hookd.yaml").write_text(setting.text())

@@ -21,8 +21,8 @@ from typing import Any
 from tests.chaos.proof import Findings, Options
 from tests.chaos.reload.generations import BEARABLE_S, Files, Generations, Pen, Place
 from tests.chaos.reload.writers import BREAKERS, OF_MANY_FILES, WRITERS, Writer
-from tests.e2e.recorder import Recorder
 from tests.kit.daemon import DaemonProcess
+from tests.kit.receiver import Receiver
 
 SOON_S = 12.0
 """The last state is in force this long after its writer ended; usually it is a little more than a second."""
@@ -125,7 +125,7 @@ class _Stage:
         self._chance = chance
         self._tally = tally
         self._found = found
-        self._receiver = Recorder()
+        self._receiver = Receiver()
         self._daemon = DaemonProcess(root, config=self._place.link, wrap=wrap)
         self._generations = Generations("", most, firing, chance)
         self._pen = Pen(chance)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from tests.bench.nginx import free_port
 from tests.chaos.proof import Findings, Options
 from tests.chaos.secrets.faulty import faulty
-from tests.e2e.recorder import Received
+from tests.kit.receiver import Received
 from tests.kit.stage import Stand
 
 KINDS = ("bearer", "apikey", "basic", "header")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.soak.books import Books, Fault
-from tests.chaos.soak.receivers import Receiver
+from tests.chaos.soak.receivers import ByChance
 from tests.kit.daemon import DaemonProcess
 from tests.kit.wall_clock import WallClock, installed
 
@@ -95,7 +95,7 @@ class Site:
 
     directory: Path
     daemon: DaemonProcess
-    receivers: dict[str, Receiver]
+    receivers: dict[str, ByChance]
     layout: Layout
     books: Books
     clock: WallClock | None = None
@@ -196,7 +196,9 @@ async def open_site(directory: Path, chance: random.Random, env: dict[str, str])
             env = {**env, **clock.env}
         wall = clock.now if clock else time.time
         receivers = {
-            name: await stack.enter_async_context(Receiver(name, f"127.0.0.{index}", books, chance, wall))
+            name: await stack.enter_async_context(
+                ByChance(name, f"127.0.0.{index}", books, chance, wall=wall)
+            )
             for index, name in enumerate(WEBHOOKS, 2)
         }
         layout = Layout(_free_port(), {name: receiver.url for name, receiver in receivers.items()})

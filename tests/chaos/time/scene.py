@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.proof import Findings
-from tests.e2e.recorder import Received, status
+from tests.kit.receiver import Received, response
 from tests.kit.wall_clock import TimedStand
 
 CONCURRENCY = 4
@@ -203,7 +203,7 @@ class Scene:
         finally:
             books.open[target] -= 1
         books.served[request.id] += code == "200"
-        return status(int(code), *headers)
+        return response(int(code), *headers)
 
     async def _answer(self, target: str, request: Received) -> tuple[str, ...]:
         match target:

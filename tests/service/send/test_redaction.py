@@ -24,11 +24,11 @@ def masked(body: str, **fields: object) -> str:
 
 async def test_an_echo_of_everything_shows_nothing(send: Attempts) -> None:
     async def echo(exchange: Exchange) -> None:
-        await exchange.send(response(400, exchange.request.head))
+        await exchange.send(response(400, body=exchange.request.head))
 
     async with Receiver(echo) as receiver:
         outcome = await send(
-            Secret(receiver.url("/hooks/T0ABCDEFG/xyz?key=s3cr3t"), "env URL"),
+            Secret(receiver.to("/hooks/T0ABCDEFG/xyz?key=s3cr3t"), "env URL"),
             headers=(
                 ("X-Team", Secret("team-secret", "file /run/team")),
                 ("X-Plain", Secret("plain-text")),

@@ -20,7 +20,7 @@ CHUNKED = OK_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 226, 299])
 async def test_2xx_is_delivered(send: Attempts, status: int) -> None:
     async with Receiver(answer(status)) as receiver:
-        outcome = await send(receiver.url())
+        outcome = await send(receiver.to())
     assert (outcome.reason, outcome.status, outcome.error) == (Reason.OK, status, "")
     assert not outcome.insecure
     assert 0 < outcome.duration_s < 5
@@ -44,15 +44,15 @@ async def test_any_other_status_fails_in_our_own_words(send: Attempts, status: i
     async with Receiver(
         raw(f"HTTP/1.1 {status:03} \x1b[31mOdd\r\nContent-Length: 3\r\n\r\nwhy".encode())
     ) as receiver:
-        outcome = await send(receiver.url())
+        outcome = await send(receiver.to())
     assert (outcome.reason, outcome.status, outcome.error) == (Reason.STATUS, status, sentence)
     assert outcome.response == (b"" if status == 304 else b"why")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_not_followed(send: Attempts, status: int) -> None:
-    async with Receiver() as other, Receiver(answer(status, b"", f"Location: {other.url()}")) as receiver:
-        outcome = await send(receiver.url())
+    async with Receiver() as other, Receiver(answer(status, f"Location: {other.to()}")) as receiver:
+        outcome = await send(receiver.to())
         assert (outcome.reason, outcome.status) == (Reason.STATUS, status)
         assert not other.requests
 
@@ -62,61 +62,61 @@ async def test_redirects_are_not_followed(send: Attempts, status: int) -> None:
     [(429, "5", 5), (503, "100000", 86_400), (503, "soon", None), (500, "5", None), (200, "5", None)],
 )
 async def test_retry_after(send: Attempts, status: int, header: str, asked_s: float | None) -> None:
-    async with Receiver(answer(status, b"", f"retry-after: {header}")) as receiver:
-        assert (await send(receiver.url())).retry_after_s == asked_s
+    async with Receiver(answer(status, f"retry-after: {header}")) as receiver:
+        assert (await send(receiver.to())).retry_after_s == asked_s
 
 
 async def test_of_repeated_retry_after_the_largest_counts(send: Attempts) -> None:
-    async with Receiver(answer(503, b"", "Retry-After: 5", "Retry-After: 9")) as receiver:
-        assert (await send(receiver.url())).retry_after_s == 9
+    async with Receiver(answer(503, "Retry-After: 5", "Retry-After: 9")) as receiver:
+        assert (await send(receiver.to())).retry_after_s == 9
 
 
 async def test_a_compressed_answer_is_not_expanded(send: Attempts) -> None:
     packed = gzip.compress(bytes(10_000_000))
-    async with Receiver(answer(200, packed, "Content-Encoding: gzip")) as receiver:
-        outcome = await send(receiver.url())
+    async with Receiver(answer(200, "Content-Encoding: gzip", body=packed)) as receiver:
+        outcome = await send(receiver.to())
     assert outcome.reason is Reason.OK
     assert outcome.response == packed[:4096]
 
 
 async def test_cookies_are_not_sent_back(send: Attempts) -> None:
-    async with Receiver(answer(200, b"", "Set-Cookie: a=b")) as receiver:
-        await send(receiver.url())
-        await send(receiver.url())
+    async with Receiver(answer(200, "Set-Cookie: a=b")) as receiver:
+        await send(receiver.to())
+        await send(receiver.to())
         assert receiver.requests[1].values("cookie") == []
 
 
 async def test_interim_answers_are_passed_over(send: Attempts) -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
-    async with Receiver(raw(interim + response(201, b"made")), raw(interim, response(202))) as receiver:
-        assert (await send(receiver.url())).status == 201
-        assert (await send(receiver.url())).status == 202
+    async with Receiver(raw(interim + response(201, body=b"made")), raw(interim, response(202))) as receiver:
+        assert (await send(receiver.to())).status == 201
+        assert (await send(receiver.to())).status == 202
         assert receiver.connections == 1
 
 
 @pytest.mark.parametrize("size", [4096, 4097, 65_536])
 async def test_at_most_4_kib_are_kept(send: Attempts, size: int) -> None:
-    async with Receiver(answer(200, b"x" * size)) as receiver:
-        outcome = await send(receiver.url())
+    async with Receiver(answer(200, body=b"x" * size)) as receiver:
+        outcome = await send(receiver.to())
         assert outcome.response == b"x" * 4096
-        await send(receiver.url())
+        await send(receiver.to())
         assert receiver.connections == 1
 
 
 async def test_a_body_that_is_mostly_framing_is_not_read_to_its_end(send: Attempts) -> None:
     tiny = raw(CHUNKED + b"1\r\nx\r\n" * 60_000 + b"0\r\n\r\n")
     async with Receiver(tiny, answer(204)) as receiver:
-        outcome = await send(receiver.url())
+        outcome = await send(receiver.to())
         assert (outcome.reason, outcome.response) == (Reason.OK, b"x" * 4096)
-        assert (await send(receiver.url())).status == 204
+        assert (await send(receiver.to())).status == 204
         assert receiver.connections == 2
 
 
 async def test_a_body_in_ordinary_chunks_is_read_to_its_end(send: Attempts) -> None:
     chunks = raw(CHUNKED + (b"40\r\n" + b"x" * 64 + b"\r\n") * 1000 + b"0\r\n\r\n")
     async with Receiver(chunks, answer(204)) as receiver:
-        assert (await send(receiver.url())).response == b"x" * 4096
-        assert (await send(receiver.url())).status == 204
+        assert (await send(receiver.to())).response == b"x" * 4096
+        assert (await send(receiver.to())).status == 204
         assert receiver.connections == 1
 
 
@@ -130,7 +130,7 @@ async def test_a_huge_body_is_not_read_on(send: Attempts, status: int, framing: 
         "close": (b"\r\n", b"x" * 4000),
     }[framing]
     async with Receiver(endless(head + opening, piece)) as receiver:
-        outcome = await send(receiver.url())
+        outcome = await send(receiver.to())
         await receiver.quiet()
     assert outcome.status == status
     assert outcome.reason is (Reason.OK if status == 200 else Reason.STATUS)
@@ -156,10 +156,10 @@ BROKEN_BODIES: dict[str, Script] = {
 @pytest.mark.parametrize("script", BROKEN_BODIES.values(), ids=BROKEN_BODIES)
 async def test_a_2xx_with_a_broken_body_is_delivered(send: Attempts, script: Script) -> None:
     async with Receiver(script, answer(204)) as receiver:
-        outcome = await send(receiver.url())
+        outcome = await send(receiver.to())
         assert (outcome.reason, outcome.status, outcome.error) == (Reason.OK, 200, "")
         assert outcome.duration_s < 2
-        assert (await send(receiver.url())).status == 204
+        assert (await send(receiver.to())).status == 204
         assert receiver.connections == 2
 
 
@@ -169,7 +169,7 @@ async def test_a_dripping_body_ends_at_the_timeout_with_its_status(
 ) -> None:
     opening = f"HTTP/1.1 {status} X\r\nContent-Length: 100000\r\n\r\n".encode()
     async with Receiver(endless(opening, b"x", pause_s=0.02)) as receiver:
-        outcome = await send(receiver.url(), timeout_s=0.3)
+        outcome = await send(receiver.to(), timeout_s=0.3)
         await receiver.quiet()
     assert (outcome.reason, outcome.status) == (reason, status)
     assert outcome.response.startswith(b"x")
@@ -187,7 +187,7 @@ async def test_a_dripping_body_ends_at_the_timeout_with_its_status(
 )
 async def test_no_whole_head_by_the_timeout(send: Attempts, script: Script) -> None:
     async with Receiver(script) as receiver:
-        outcome = await send(receiver.url(), timeout_s=0.3)
+        outcome = await send(receiver.to(), timeout_s=0.3)
         await receiver.quiet()
     assert (outcome.reason, outcome.status) == (Reason.TIMEOUT, None)
     assert outcome.error == "timed out after 0.3 s while waiting for the answer"
@@ -210,7 +210,7 @@ async def test_no_whole_head_by_the_timeout(send: Attempts, script: Script) -> N
 )
 async def test_disconnected(send: Attempts, script: Script, sentence: str) -> None:
     async with Receiver(script) as receiver:
-        outcome = await send(receiver.url())
+        outcome = await send(receiver.to())
         assert (outcome.reason, outcome.status) == (Reason.DISCONNECTED, None)
         assert sentence in outcome.error
         assert len(receiver.requests) == 1
@@ -249,7 +249,7 @@ async def test_disconnected(send: Attempts, script: Script, sentence: str) -> No
 )
 async def test_what_is_not_http_or_passes_the_bounds(send: Attempts, script: Script) -> None:
     async with Receiver(script) as receiver:
-        outcome = await send(receiver.url())
+        outcome = await send(receiver.to())
         await receiver.quiet()
     assert (outcome.reason, outcome.status) == (Reason.PROTOCOL, None)
     assert outcome.error.isprintable()
@@ -259,8 +259,8 @@ async def test_what_is_not_http_or_passes_the_bounds(send: Attempts, script: Scr
 async def test_switching_protocols_unasked_is_a_status_like_any_other(send: Attempts) -> None:
     switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n\x00\x01"
     async with Receiver(raw(switch), answer()) as receiver:
-        assert (await send(receiver.url())).status == 101
-        assert (await send(receiver.url())).status == 200
+        assert (await send(receiver.to())).status == 101
+        assert (await send(receiver.to())).status == 200
         assert receiver.connections == 2
 
 
@@ -296,7 +296,7 @@ async def test_a_receiver_that_speaks_first_is_no_http_server(send: Attempts) ->
 async def test_an_early_answer_to_a_body_that_is_not_read_counts(send: Attempts) -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(response(413, b"too much"))
+        writer.write(response(413, body=b"too much"))
         await writer.drain()
         await reader.read()
 
@@ -320,8 +320,8 @@ async def test_a_receiver_that_never_reads_a_large_body_times_out(send: Attempts
 
 async def test_cancelling_closes_the_connection(send: Attempts) -> None:
     async with Receiver(hang()) as receiver:
-        attempt = asyncio.create_task(send(receiver.url()))
-        await receiver.received(1)
+        attempt = asyncio.create_task(send(receiver.to()))
+        await receiver.wait_for(1)
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):
             await attempt
@@ -331,7 +331,7 @@ async def test_cancelling_closes_the_connection(send: Attempts) -> None:
 @pytest.mark.parametrize("method", Method)
 async def test_methods(send: Attempts, method: Method) -> None:
     async with Receiver() as receiver:
-        assert (await send(receiver.url("/a"), method=method)).reason is Reason.OK
+        assert (await send(receiver.to("/a"), method=method)).reason is Reason.OK
         (request,) = receiver.requests
     assert request.line == f"{method} /a HTTP/1.1"
     assert request.values("content-length") == ([] if method is Method.GET else ["19"])

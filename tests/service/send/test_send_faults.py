@@ -55,7 +55,7 @@ async def test_a_dozen_dead_names_do_not_delay_a_healthy_one(send: Attempts, nam
             asyncio.create_task(send(f"http://{n}.dead/", name=f"dead {n}", timeout_s=0.4)) for n in range(12)
         ]
         await until(lambda: len(names.asked) == 12)
-        outcome = await send(receiver.url(host="healthy"))
+        outcome = await send(receiver.to(host="healthy"))
         assert (outcome.reason, outcome.duration_s < 0.3) == (Reason.OK, True)
         assert not any(task.done() for task in dead)
         for outcome in await asyncio.gather(*dead):
@@ -71,7 +71,7 @@ async def test_an_unknown_name(send: Attempts, names: Names) -> None:
 
 async def test_a_resolved_name_is_kept_for_a_while(send: Attempts, names: Names) -> None:
     async with Receiver() as receiver:
-        await asyncio.gather(*(send(receiver.url(host="healthy")) for _ in range(5)))
+        await asyncio.gather(*(send(receiver.to(host="healthy")) for _ in range(5)))
         assert names.asked == ["healthy"]
 
 

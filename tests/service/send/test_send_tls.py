@@ -40,9 +40,9 @@ def trusting(authority: Authority) -> Tls:
 
 async def test_the_right_authority_is_trusted(send: Attempts, good: Pair, trusting: Tls) -> None:
     async with Receiver(tls=server_context(good)) as receiver:
-        outcome = await send(receiver.url(), tls=trusting)
+        outcome = await send(receiver.to(), tls=trusting)
         assert (outcome.reason, outcome.insecure) == (Reason.OK, False)
-        outcome = await send(receiver.url(host="localhost"), tls=trusting)
+        outcome = await send(receiver.to(host="localhost"), tls=trusting)
         assert outcome.reason is Reason.OK
 
 
@@ -72,9 +72,9 @@ async def test_certificates_that_are_refused_unless_insecure(
         "expired": (authority.issue("expired", HOST, valid_days=-1), trusting),
     }[case]
     async with Receiver(tls=server_context(pair)) as receiver:
-        refused = await send(receiver.url(), tls=tls)
+        refused = await send(receiver.to(), tls=tls)
         assert not receiver.requests
-        accepted = await send(receiver.url(), tls=Tls(insecure=True))
+        accepted = await send(receiver.to(), tls=Tls(insecure=True))
         assert len(receiver.requests) == 1
     assert (refused.reason, refused.insecure) == (Reason.TLS, False)
     assert refused.error.startswith(f"the certificate of {HOST}:{receiver.port} was refused: {words}")
@@ -84,19 +84,19 @@ async def test_certificates_that_are_refused_unless_insecure(
 async def test_a_self_signed_certificate_can_be_its_own_authority(send: Attempts, folder: Path) -> None:
     pair = self_signed(folder, HOST)
     async with Receiver(tls=server_context(pair)) as receiver:
-        assert (await send(receiver.url(), tls=Tls(ca=str(pair.cert)))).reason is Reason.OK
+        assert (await send(receiver.to(), tls=Tls(ca=str(pair.cert)))).reason is Reason.OK
 
 
 async def test_insecure_says_so_on_https_alone_and_also_of_failures(send: Attempts) -> None:
     async with Receiver() as receiver:
-        assert not (await send(receiver.url(), tls=Tls(insecure=True))).insecure
+        assert not (await send(receiver.to(), tls=Tls(insecure=True))).insecure
         refused = await send(f"https://127.0.0.1:{receiver.port}/", tls=Tls(insecure=True), timeout_s=0.2)
     assert (refused.reason is not Reason.OK, refused.insecure) == (True, True)
 
 
 async def test_settings_never_share_a_connection(send: Attempts, good: Pair, trusting: Tls) -> None:
     async with Receiver(tls=server_context(good)) as receiver:
-        trusted = webhook(receiver.url(), tls=trusting)
+        trusted = webhook(receiver.to(), tls=trusting)
         insecure = replace(trusted, name="insecure", tls=Tls(insecure=True))
         renewed = replace(trusted, name="renewed", tls=replace(trusting, digest="renewed"))
         like_trusted = replace(trusted, name="alike", tls=replace(trusting))
@@ -129,7 +129,7 @@ async def test_a_client_certificate_is_shown_where_it_is_demanded(
             replace(trusting, cert=str(client.cert), key=str(client.key)),
             replace(trusting, cert=str(both.cert)),
         ):
-            assert (await send(receiver.url(), tls=tls)).reason is Reason.OK
+            assert (await send(receiver.to(), tls=tls)).reason is Reason.OK
 
 
 @pytest.mark.parametrize("version", ["TLSv1", "TLSv1_1"])
@@ -222,7 +222,7 @@ async def test_a_file_that_returns_heals_the_webhook(
 ) -> None:
     late = tmp_path / "late.pem"
     async with Receiver(tls=server_context(good)) as receiver:
-        definition = webhook(receiver.url(), tls=Tls(ca=str(late)))
+        definition = webhook(receiver.to(), tls=Tls(ca=str(late)))
         assert (await send.to(definition)).reason is Reason.TLS
         late.write_bytes(authority.ca.read_bytes())
         assert (await send.to(definition)).reason is Reason.OK
@@ -234,7 +234,7 @@ async def test_prepare_builds_ahead_and_forgets(
     ca = tmp_path / "ca.pem"
     ca.write_bytes(authority.ca.read_bytes())
     async with Receiver(tls=server_context(good)) as receiver:
-        prepared = webhook(receiver.url(), tls=Tls(ca=str(ca)))
+        prepared = webhook(receiver.to(), tls=Tls(ca=str(ca)))
         broken = WebhookDef("broken", prepared.url, tls=Tls(ca=str(tmp_path / "missing")))
         send.sender.prepare([prepared, broken])
         ca.unlink()

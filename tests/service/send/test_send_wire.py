@@ -25,9 +25,9 @@ async def test_the_whole_request(send: Attempts) -> None:
         ("AUTHORIZATION", Secret("Bearer token")),
     )
     async with Receiver() as receiver:
-        await send(receiver.url("/hook"), headers=headers)
+        await send(receiver.to("/hook"), headers=headers)
         (request,) = receiver.requests
-    assert request.head.split(b"\r\n") == [
+    assert [request.line.encode(), *request.lines] == [
         b"POST /hook HTTP/1.1",
         f"Host: 127.0.0.1:{receiver.port}".encode(),
         f"user-agent: hookd/{__version__}".encode(),
@@ -47,14 +47,14 @@ async def test_the_whole_request(send: Attempts) -> None:
 
 async def test_without_a_content_type_none_is_sent(send: Attempts) -> None:
     async with Receiver() as receiver:
-        await send(receiver.url(), headers=())
+        await send(receiver.to(), headers=())
         names = [name.lower() for name, _ in receiver.requests[0].headers]
     assert names == ["host", "user-agent", "webhook-id", "webhook-timestamp", "content-length"]
 
 
 async def test_get_sends_no_body(send: Attempts) -> None:
     async with Receiver() as receiver:
-        await send(receiver.url(), headers=(JSON,), method=Method.GET)
+        await send(receiver.to(), headers=(JSON,), method=Method.GET)
         (request,) = receiver.requests
     assert [name.lower() for name, _ in request.headers] == [
         "host",
@@ -79,7 +79,7 @@ async def test_get_sends_no_body(send: Attempts) -> None:
 )
 async def test_the_url_is_called_byte_for_byte(send: Attempts, written: str, target: str) -> None:
     async with Receiver() as receiver:
-        outcome = await send(receiver.url(written))
+        outcome = await send(receiver.to(written))
         assert receiver.requests[0].line == f"POST {target} HTTP/1.1"
     assert outcome.reason is Reason.OK
 
@@ -95,7 +95,7 @@ async def test_names_and_schemes_in_capitals(send: Attempts) -> None:
 async def test_bodies_arrive_whole(send: Attempts, size: int) -> None:
     body = bytes(range(256)) * (size // 256) + bytes(size % 256)
     async with Receiver() as receiver:
-        assert (await send(receiver.url(), body=body)).reason is Reason.OK
+        assert (await send(receiver.to(), body=body)).reason is Reason.OK
         assert receiver.requests[0].body == body
         assert receiver.requests[0].values("content-length") == [str(size)]
 
@@ -109,31 +109,31 @@ async def test_proxies_and_netrc_of_the_environment_are_ignored(
     monkeypatch.setenv("NETRC", str(netrc))
     async with Receiver() as proxy, Receiver() as receiver:
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
-            monkeypatch.setenv(name, proxy.url())
-        await send(receiver.url())
+            monkeypatch.setenv(name, proxy.to())
+        await send(receiver.to())
         assert receiver.requests[0].values("authorization") == []
         assert not proxy.connections
 
 
 async def test_an_edited_webhook_counts_from_the_next_attempt(send: Attempts) -> None:
     async with Receiver() as old, Receiver() as new:
-        await send(old.url())
-        await send(new.url("/moved"), headers=(("X-New", Secret("1")),))
+        await send(old.to())
+        await send(new.to("/moved"), headers=(("X-New", Secret("1")),))
         assert [len(old.requests), len(new.requests)] == [1, 1]
         assert new.requests[0].values("x-new") == ["1"]
 
 
 async def test_connections_are_kept_and_used_again(send: Attempts) -> None:
-    async with Receiver(answer(200, b"body"), answer(500, b"why"), answer(204)) as receiver:
+    async with Receiver(answer(200, body=b"body"), answer(500, body=b"why"), answer(204)) as receiver:
         for _ in range(4):
-            await send(receiver.url())
+            await send(receiver.to())
         assert receiver.connections == 1
 
 
 @pytest.mark.parametrize(
     "script",
     [
-        answer(200, b"", "Connection: close"),
+        answer(200, "Connection: close"),
         raw(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
         raw(response(200) + response(408)),
     ],
@@ -141,8 +141,8 @@ async def test_connections_are_kept_and_used_again(send: Attempts) -> None:
 )
 async def test_connections_that_cannot_be_trusted_are_not_used_again(send: Attempts, script: Script) -> None:
     async with Receiver(script, answer(201)) as receiver:
-        assert (await send(receiver.url())).status == 200
-        assert (await send(receiver.url())).status == 201
+        assert (await send(receiver.to())).status == 200
+        assert (await send(receiver.to())).status == 201
         assert receiver.connections == 2
 
 
@@ -152,7 +152,7 @@ async def test_a_kept_connection_that_was_closed_is_replaced_once(
     send: Attempts, method: Method, end: Script
 ) -> None:
     async with Receiver(answer(200), end, answer(201)) as receiver:
-        definition = webhook(receiver.url(), method=method)
+        definition = webhook(receiver.to(), method=method)
         await send.to(definition)
         outcome = await send.to(definition)
         assert (outcome.reason, outcome.status) == (Reason.OK, 201)
@@ -162,9 +162,9 @@ async def test_a_kept_connection_that_was_closed_is_replaced_once(
 
 async def test_a_kept_connection_that_was_seen_to_close_costs_nothing(send: Attempts) -> None:
     async with Receiver(raw(response(200), then_close=True), answer(201)) as receiver:
-        await send(receiver.url())
+        await send(receiver.to())
         await receiver.quiet()
-        assert (await send(receiver.url())).status == 201
+        assert (await send(receiver.to())).status == 201
         assert len(receiver.requests) == 2
 
 
@@ -181,8 +181,8 @@ async def test_no_other_request_is_sent_again(
     send: Attempts, further: tuple[Script, ...], count: int
 ) -> None:
     async with Receiver(answer(200), *further) as receiver:
-        await send(receiver.url())
-        assert (await send(receiver.url())).reason is Reason.DISCONNECTED
+        await send(receiver.to())
+        assert (await send(receiver.to())).reason is Reason.DISCONNECTED
         assert len(receiver.requests) == count
 
 
@@ -192,8 +192,8 @@ async def test_the_second_try_has_the_remaining_time_only(send: Attempts) -> Non
         exchange.close()
 
     async with Receiver(answer(200), late_close, hang()) as receiver:
-        await send(receiver.url())
-        outcome = await send(receiver.url(), timeout_s=0.4)
+        await send(receiver.to())
+        outcome = await send(receiver.to(), timeout_s=0.4)
         assert (outcome.reason, len(receiver.requests)) == (Reason.TIMEOUT, 3)
     assert 0.39 <= outcome.duration_s < 0.6
 
@@ -208,10 +208,10 @@ async def test_bytes_that_came_unasked_are_no_answer(send: Attempts) -> None:
         await exchange.send(response(408))
 
     async with Receiver(twice, answer(201)) as receiver:
-        await send(receiver.url())
+        await send(receiver.to())
         late.set()
         await until(lambda: _pooled_bytes(send))
-        assert (await send(receiver.url())).status == 201
+        assert (await send(receiver.to())).status == 201
         assert [request.connection for request in receiver.requests] == [0, 1]
 
 
@@ -223,7 +223,7 @@ def _pooled_bytes(send: Attempts) -> bool:
 
 async def test_many_at_once(send: Attempts) -> None:
     async with Receiver() as receiver:
-        definition = webhook(receiver.url())
+        definition = webhook(receiver.to())
         outcomes = await asyncio.gather(*(send.to(definition) for _ in range(100)))
         assert {outcome.status for outcome in outcomes} == {200}
         assert len(receiver.requests) == 100
