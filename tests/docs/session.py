@@ -81,7 +81,7 @@ class Session:
             receiver = await self._stack.enter_async_context(Receiver(answer(200)))
             home = self.directory / "daemon"
             home.mkdir()
-            (home / "hookd.yaml").write_text(self.here(CONFIG.format(url=receiver.url())))
+            (home / "hookd.yaml").write_text(self.here(CONFIG.format(url=receiver.to())))
             await self._stack.enter_async_context(DaemonProcess(home))
             self.env["HOOKD_SOCKET"] = str(self.directory / "hookd.sock")
         return self
