@@ -2,7 +2,7 @@
 # The newest aioresponses with the newest aiohttp: every mocked answer raises, every mocked failure works.
 #
 # Seen:      2026-11-30 on Python 3.11; aioresponses 0.7.9 (its newest) with aiohttp 3.14.5 (its newest) and 3.13.5.
-# Guess:     aioresponses 0.7.9 asks for any aiohttp from 3.3 on, so the two install together and work together.
+# Guess:     aioresponses 0.7.9 asks for `aiohttp<4.0,>=3.8`, so the two install together and work together.
 # Happens:   since aiohttp 3.14.0 each mocked answer is a TypeError about `stream_writer`, inside the code under test.
 #            `exception=`, `timeout=` and unmatched requests still behave, so tests of failures stay green. A
 #            ClientResponse that fills the argument in helps only where each mock names it: the session's own
