@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from hookd.cli.client.client import Client
+from hookd.cli.client.api_client import Client
 from hookd.cli.errors import Failure
 from hookd.cli.options import text
 from hookd.cli.output.times import parse_duration

@@ -16,8 +16,8 @@ import pytest
 
 from hookd.cli.client import address, spool
 from hookd.cli.client.address import DEFAULT_SOCKET, from_options
-from hookd.cli.client.client import unreachable
-from hookd.cli.client.exchange import ApiRequest, NoAnswer, over_unix, parse_answer
+from hookd.cli.client.api_client import unreachable
+from hookd.cli.client.exchange import ApiRequest, NoAnswer, exchanged, parse_answer
 from hookd.cli.main import main
 from hookd.cli.options import Parser
 from tests.kit.fake_daemon import Canned, FakeDaemon, problem, serving
@@ -172,7 +172,7 @@ def test_an_answer_that_drips_is_over_in_time(tmp_path: Path, monkeypatch: pytes
         thread = threading.Thread(target=drip)
         thread.start()
         with pytest.raises(TimeoutError):
-            over_unix(str(tmp_path / "s"), ApiRequest("GET", "/", {}), 2.0)
+            exchanged(str(tmp_path / "s"), ApiRequest("GET", "/", {}), 2.0)
         thread.join()
 
 

@@ -10,7 +10,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from hookd.cli.client.client import Client
+from hookd.cli.client.api_client import Client
 from hookd.cli.errors import USAGE, Failure
 from hookd.domain.text import error_text
 

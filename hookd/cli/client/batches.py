@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from hookd.cli.client.client import Refusal, fault_line
+from hookd.cli.client.api_client import Refusal, fault_line
 from hookd.cli.client.exchange import NDJSON
 from hookd.cli.errors import Failure
 from hookd.domain.text import counted

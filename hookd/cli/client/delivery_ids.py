@@ -3,18 +3,15 @@
 Must never: stop at an id that is refused.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
-from hookd.cli.client.client import Client, Refusal
+from hookd.cli.client.api_client import Client, DeliveryData, Refusal
 from hookd.cli.errors import Failure
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import LONGEST_GUESS, near, printable
 
 RECENT = 200
 """How many of the latest deliveries an unknown id is compared with."""
-
-DeliveryData = Mapping[str, Any]
 
 
 def path_of(delivery_id: str, verb: str = "") -> str:

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, over a Unix socket or a URL.
+"""One HTTP request and its answer, whole or line by line, over a Unix socket or a URL.
 
 The exchange is written out by hand, because `http.client` alone takes longer to import than all else that
 `hookd emit` does, and bounds each wait instead of the whole. It speaks HTTP/1.0 (RFC 1945): one request a
@@ -10,14 +10,14 @@ Must never: interpret an answer, retry, follow a redirect or use a proxy.
 import contextlib
 import socket
 import time
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    import http.client
-
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
 NDJSON = "application/x-ndjson"
 """JSON a line; asked for where an answer has no end."""
+
+_LONGEST_HEAD = 1 << 16
+"""Bytes of an answer's status line and headers."""
 
 
 class ApiRequest(NamedTuple):
@@ -46,24 +46,90 @@ def is_url(address: str) -> bool:
     return address.startswith(("http://", "https://"))
 
 
-def over_unix(path: str, request: ApiRequest, timeout_s: float) -> ApiResponse:
-    """Exchange over the Unix socket at `path`; all of it takes no more than `timeout_s` seconds.
+def exchanged(address: str, request: ApiRequest, timeout_s: float) -> ApiResponse:
+    """Send a request and read the whole answer; all of it takes no more than `timeout_s` seconds.
 
     Raises:
-        OSError: the socket cannot be reached, or is silent for too long (`TimeoutError`).
-        NoAnswer: the connection ended early.
+        OSError: the address cannot be reached, its certificate is not trusted, or it takes too long (`TimeoutError`).
+        NoAnswer: the connection ended early, or what came is not HTTP.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        until = time.monotonic() + timeout_s
-        connection.settimeout(timeout_s)
-        connection.connect(path)
-        return _exchanged(connection, request, "localhost", until)
+    until = time.monotonic() + timeout_s
+    with contextlib.ExitStack() as stack:
+        connection = _opened(stack, address, request, until)
+        return parse_answer(_read_all(connection, until))
 
 
-def _exchanged(connection: socket.socket, request: ApiRequest, host: str, until: float) -> ApiResponse:
+def exchanged_lines(address: str, request: ApiRequest, silent_s: float) -> ApiResponse | Iterator[bytes]:
+    """Send a request and read the lines of an answer in NDJSON as they come, each without its end.
+
+    Args:
+        address: as `exchanged` takes it.
+        request: likewise.
+        silent_s: the longest wait for anything, in seconds.
+
+    Returns:
+        The lines; what a broken connection leaves of one is dropped. Another answer as a whole.
+
+    Raises:
+        OSError, NoAnswer: as `exchanged`; the former also while lines are read.
+    """
+    with contextlib.ExitStack() as stack:
+        connection = _opened(stack, address, request, time.monotonic() + silent_s)
+        connection.settimeout(silent_s)
+        stream = stack.enter_context(connection.makefile("rb"))
+        head = b""
+        while len(head) < _LONGEST_HEAD and (line := stream.readline(_LONGEST_HEAD)):
+            head += line
+            if line == b"\r\n":
+                break
+        if parse_answer(head, complete=False).headers.get("content-type") != NDJSON:
+            return parse_answer(head + stream.read())
+        return _lines(stream, stack.pop_all())
+
+
+def _lines(stream: BinaryIO, connection: contextlib.ExitStack) -> Iterator[bytes]:
+    with connection:
+        while (line := stream.readline()).endswith(b"\n"):
+            yield line.rstrip(b"\n")
+
+
+def _opened(stack: contextlib.ExitStack, address: str, request: ApiRequest, until: float) -> socket.socket:
+    """A connection over which the request was sent; the stack closes it. Each wait ends at `until` (monotonic)."""
+    if is_url(address):
+        connection, host, base = _connected_to_url(stack, address, until)
+    else:
+        connection = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        _limit(connection, until)
+        connection.connect(address)
+        host, base = "localhost", ""
     _limit(connection, until)
-    _send(connection, request, host)
-    return parse_answer(_read_all(connection, until))
+    headers = {"Host": host, "Content-Length": str(len(request.body)), **request.headers}
+    lines = [
+        f"{request.method} {base}{request.path} HTTP/1.0",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    head = "\r\n".join(lines) + "\r\n\r\n"
+    # A body that is too large is refused before it is read: the answer is there all the same.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.sendall(head.encode("ascii") + request.body)
+    return connection
+
+
+def _connected_to_url(stack: contextlib.ExitStack, url: str, until: float) -> tuple[socket.socket, str, str]:
+    """A connection to the server of an http or https URL, its name there, and what stands before each path."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    host, secure = parts.hostname or "", parts.scheme == "https"
+    place = (host, parts.port or (443 if secure else 80))
+    connection = stack.enter_context(socket.create_connection(place, until - time.monotonic()))
+    if secure:
+        import ssl
+
+        _limit(connection, until)
+        context = ssl.create_default_context()
+        connection = stack.enter_context(context.wrap_socket(connection, server_hostname=host))
+    return connection, parts.netloc, parts.path.rstrip("/")
 
 
 def _limit(connection: socket.socket, until: float) -> None:
@@ -72,18 +138,6 @@ def _limit(connection: socket.socket, until: float) -> None:
     if left_s <= 0:
         raise TimeoutError
     connection.settimeout(left_s)
-
-
-def _send(connection: socket.socket, request: ApiRequest, host: str) -> None:
-    headers = {"Host": host, "Content-Length": str(len(request.body)), **request.headers}
-    lines = [
-        f"{request.method} {request.path} HTTP/1.0",
-        *(f"{name}: {value}" for name, value in headers.items()),
-    ]
-    head = "\r\n".join(lines) + "\r\n\r\n"
-    # A body that is too large is refused before it is read: the answer is there all the same.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        connection.sendall(head.encode("ascii") + request.body)
 
 
 def _read_all(connection: socket.socket, until: float) -> bytes:
@@ -96,11 +150,11 @@ def _read_all(connection: socket.socket, until: float) -> bytes:
     return bytes(received)
 
 
-def parse_answer(raw: bytes) -> ApiResponse:
-    """Split a whole answer into its parts.
+def parse_answer(raw: bytes, *, complete: bool = True) -> ApiResponse:
+    """Split an answer into its parts.
 
     Raises:
-        NoAnswer: it is not HTTP, or shorter than it announced.
+        NoAnswer: it is not HTTP, or `complete`, and shorter than it announced.
     """
     head, separator, body = raw.partition(b"\r\n\r\n")
     status_line, *fields = head.decode("latin-1").split("\r\n")
@@ -113,42 +167,6 @@ def parse_answer(raw: bytes) -> ApiResponse:
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdecimal()):
         raise NoAnswer("the answer is not HTTP")
-    if len(body) < int(length):
+    if complete and len(body) < int(length):
         raise NoAnswer("the connection was closed in the middle of the answer")
     return ApiResponse(int(rest[:3]), headers, body)
-
-
-def over_url(url: str, request: ApiRequest, timeout_s: float) -> ApiResponse:
-    """Exchange with the server at `url`, an http or https URL whose path is put before the request's; as `over_unix`.
-
-    Raises:
-        OSError: it cannot be reached, or its certificate is not trusted, or it takes too long (`TimeoutError`).
-        NoAnswer: the connection ended early, or what came is not HTTP.
-    """
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    until = time.monotonic() + timeout_s
-    secure = parts.scheme == "https"
-    host = parts.hostname or ""
-    with contextlib.ExitStack() as stack:
-        address = (host, parts.port or (443 if secure else 80))
-        connection = stack.enter_context(socket.create_connection(address, timeout_s))
-        _limit(connection, until)
-        if secure:
-            import ssl
-
-            context = ssl.create_default_context()
-            connection = stack.enter_context(context.wrap_socket(connection, server_hostname=host))
-        whole = request._replace(path=parts.path.rstrip("/") + request.path)
-        return _exchanged(connection, whole, parts.netloc, until)
-
-
-def connected(url: str, timeout_s: float) -> "tuple[http.client.HTTPConnection, str]":
-    """A connection to the server at `url`, not yet opened, and what stands before each path there."""
-    import http.client
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=timeout_s), parts.path.rstrip("/")

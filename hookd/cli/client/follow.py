@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from hookd.cli.client.client import Client, Refusal
+from hookd.cli.client.api_client import Client, Refusal
 from hookd.cli.client.listing import pages
 from hookd.cli.errors import UNREACHABLE, Failure
 from hookd.cli.output.tail_lines import TailRecord, key_of, of_history

@@ -5,14 +5,10 @@ Must never: print.
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from hookd.cli.client.client import Client
+from hookd.cli.client.api_client import Client, DeliveryData
 
 MOST_PER_PAGE = 200
-
-
-DeliveryData = Mapping[str, Any]
 
 
 def pages(

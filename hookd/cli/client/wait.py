@@ -1,4 +1,4 @@
-"""Waits for the end of deliveries that an event has made: `hookd emit --wait` (spec 8).
+"""Waits for the end of deliveries that an event has made: `hookd emit --wait` (spec 8); says what keeps them waiting.
 
 The daemon is asked again and again, one delivery at a time and ever more seldom. A daemon that is started again
 meanwhile still has the deliveries, so that one that does not answer is no reason to end.
@@ -8,10 +8,10 @@ Must never: ask more often than once in `FIRST_PAUSE_S`, or take silence for an 
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hookd.cli.client.client import NOBODY_THERE, Client, Foreign, Refusal
+from hookd.cli.client.api_client import NOBODY_THERE, Client, Foreign, Refusal
 from hookd.cli.client.delivery_ids import path_of
 from hookd.cli.errors import REFUSED, UNREACHABLE, WAITING, Failure
 from hookd.cli.output.health import parked_remedy
@@ -160,3 +160,17 @@ def _detail(found: Mapping[str, Any]) -> str:
             return ""
         case _:
             return str(found["detail"] or found["last_error"] or "")
+
+
+def parked_lines(client: Client, answer: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each delivery of a receipt that waits for more than its turn: why, and what helps.
+
+    They are stored, so that one of which nothing can be found out is left out.
+    """
+    for made in answer["deliveries"]:
+        try:
+            delivery = client.get(path_of(made["id"]))
+        except Failure:
+            continue
+        if delivery["parked"]:
+            yield printable(f"  it waits: {parked_remedy(delivery['parked'], delivery['webhook'])}")

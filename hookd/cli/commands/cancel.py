@@ -6,7 +6,8 @@ Must never: decide which may be cancelled; the daemon does.
 import argparse
 
 from hookd.cli.client import address
-from hookd.cli.client.delivery_ids import DeliveryData, act
+from hookd.cli.client.api_client import DeliveryData
+from hookd.cli.client.delivery_ids import act
 from hookd.cli.options import add_json, text
 
 DESCRIPTION = """Cancel deliveries that wait: they are not attempted any more.

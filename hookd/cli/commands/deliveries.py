@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 
 from hookd.cli.client import address
-from hookd.cli.client.listing import DeliveryData, pages
+from hookd.cli.client.api_client import DeliveryData
+from hookd.cli.client.listing import pages
 from hookd.cli.filters import add_filters, chosen, require_known
 from hookd.cli.options import add_json, whole_number
 from hookd.cli.output.terminal import Table, as_json_line, terminal_width, to_the_second

@@ -17,8 +17,8 @@ from hookd.cli.output.terminal import as_json
 from hookd.domain.text import printable
 
 if TYPE_CHECKING:
+    from hookd.cli.client.api_client import Client
     from hookd.cli.client.batches import Taken
-    from hookd.cli.client.client import Client
     from hookd.cli.client.spool import SpoolWriter
 
 DESCRIPTION = """Post an event and wait until it is safely stored. Prints its id and the deliveries it made.

@@ -8,7 +8,8 @@ import json
 import sys
 
 from hookd.cli.client import address
-from hookd.cli.client.delivery_ids import DeliveryData, act
+from hookd.cli.client.api_client import DeliveryData
+from hookd.cli.client.delivery_ids import act
 from hookd.cli.filters import add_filters, chosen, notes
 from hookd.cli.options import add_json, text
 from hookd.cli.output.health import parked_remedy

@@ -7,10 +7,10 @@ import argparse
 import json
 
 from hookd.cli.client import address
+from hookd.cli.client.wait import parked_lines
 from hookd.cli.options import add_json, text
 from hookd.cli.output.receipts import receipt_lines
 from hookd.cli.output.terminal import as_json
-from hookd.cli.waiting import parked_lines
 
 DESCRIPTION = """Send a message to a webhook through the real path: stored, signed, retried. Prints its delivery.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hookd.cli.client import address
-from hookd.cli.client.client import Refusal
+from hookd.cli.client.api_client import Refusal
 from hookd.cli.client.delivery_ids import RecentIds, path_of
 from hookd.cli.options import add_json, text
 from hookd.cli.output.generations import generation_words

@@ -7,12 +7,12 @@ import argparse
 import shlex
 
 from hookd.cli.client import address
-from hookd.cli.client.client import Refusal
+from hookd.cli.client.api_client import Refusal
+from hookd.cli.client.wait import parked_lines
 from hookd.cli.errors import Failure
 from hookd.cli.options import add_json, add_occurrence, occurrence, text
 from hookd.cli.output.receipts import receipt_lines
 from hookd.cli.output.terminal import as_json
-from hookd.cli.waiting import parked_lines
 
 DESCRIPTION = (
     "Run a task now, whatever its rules say, even one that is not enabled. Prints the delivery it made.\n\n"

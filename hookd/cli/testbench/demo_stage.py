@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hookd.cli.client.client import Client
+from hookd.cli.client.api_client import Client
 from hookd.cli.errors import Failure
 from hookd.cli.testbench.receiver import ReceivedRequest, Receiver
 

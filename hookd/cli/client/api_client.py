@@ -20,6 +20,9 @@ _TOKEN_NEEDED = 401
 NOBODY_THERE = frozenset({502, 503, 504})
 """Statuses that say, from hookd or from a proxy in front of it, that it cannot take anything now."""
 
+DeliveryData = Mapping[str, Any]
+"""A delivery as the API has it."""
+
 
 class Refusal(Failure):
     """The daemon answered with a problem (RFC 9457).
@@ -112,22 +115,19 @@ class Client(NamedTuple):
         """
         from urllib.parse import urlencode
 
-        from hookd.cli.client import stream
-
         headers = {**self._headers(), "Accept": exchange.NDJSON}
         request = exchange.ApiRequest("GET", f"{path}?{urlencode(query)}", headers)
         with self._told(request, silent_s):
-            opened = stream.opened(self.address, request, silent_s)
-            if isinstance(opened, exchange.ApiResponse):
-                judged(opened, self.address)
-                raise Foreign(self.address, opened.status)
-            yield from opened
+            lines = exchange.exchanged_lines(self.address, request, silent_s)
+            if isinstance(lines, exchange.ApiResponse):
+                judged(lines, self.address)
+                raise Foreign(self.address, lines.status)
+            yield from lines
 
     def _ask(self, request: exchange.ApiRequest, timeout_s: float) -> Any:
         headers = {**self._headers(), **request.headers}
         with self._told(request, timeout_s):
-            over = exchange.over_url if exchange.is_url(self.address) else exchange.over_unix
-            answer = over(self.address, request._replace(headers=headers), timeout_s)
+            answer = exchange.exchanged(self.address, request._replace(headers=headers), timeout_s)
         return judged(answer, self.address)
 
     def _headers(self) -> dict[str, str]:
