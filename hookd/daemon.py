@@ -45,7 +45,7 @@ from hookd.server.activation import ListenTarget, adopt, listen_targets
 from hookd.server.router import Router
 from hookd.server.sockets import Listeners
 from hookd.server.systemd import Notifier, passed_descriptors, passed_to_another
-from hookd.sources.operator_events import OperatorEventPublisher
+from hookd.sources.operator_event_publisher import OperatorEventPublisher
 from hookd.sources.scheduler import Scheduler
 from hookd.sources.spool.reader import SpoolReader
 from hookd.store.sqlite import SqliteStore

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hookd.config.build.daemon import build_daemon
-from hookd.config.build.rules import (
+from hookd.config.build.daemon_settings import build_daemon
+from hookd.config.build.schedules import Calendar
+from hookd.config.build.tasks_and_triggers import (
     Known,
     KnownNames,
     build_event,
@@ -19,7 +20,6 @@ from hookd.config.build.rules import (
     trigger_place,
     triggers_of,
 )
-from hookd.config.build.schedules import Calendar
 from hookd.config.build.webhooks import Built, build_webhook
 from hookd.config.fingerprint import digest
 from hookd.config.schema import Validators

@@ -12,10 +12,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError, validators
 
-from hookd.config.schema_errors import ReportDiagnostic, word_errors
+from hookd.config.schema_errors import ReportDiagnostic, Schema, word_errors
 from hookd.config.yaml.cursor import Location
-
-Schema = dict[str, Any]
 
 CONFIG = "hookd.schema.json"
 """The schema of the configuration."""
@@ -72,7 +70,7 @@ def _unique(
 _Validator: Any = validators.extend(Draft202012Validator, {"uniqueItems": _unique})  # type: ignore[no-untyped-call]
 
 
-def _inlined(schema: Any, definitions: Mapping[str, Schema]) -> Any:
+def _inlined(schema: Any, definitions: Mapping[str, dict[str, Any]]) -> Any:
     """The schema with every `$ref` replaced by its target; what stands beside the `$ref` wins."""
     if isinstance(schema, list):
         return [_inlined(part, definitions) for part in schema]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hookd import intake
-from hookd.config.build.rules import Known, check_name
+from hookd.config.build.tasks_and_triggers import Known, check_name
 from hookd.config.schema import TESTS, Validators
 from hookd.config.yaml.cursor import Cursor, Document, Location, Scope
 from hookd.config.yaml.diagnostics import Diagnostic, Severity, Steps, shown_path

@@ -37,7 +37,7 @@ from hookd.domain.operator_events import (
 )
 from hookd.intake.pipeline import Intake
 from hookd.observability.metrics import Metrics
-from hookd.sources.operator_events import EVERY_S, MOST_WAITING, OperatorEventPublisher
+from hookd.sources.operator_event_publisher import EVERY_S, MOST_WAITING, OperatorEventPublisher
 from hookd.store.sqlite import SqliteStore
 from tests.kit.builders import DEAD, claim_one, settle, to
 from tests.kit.worker import AheadClock
@@ -398,7 +398,7 @@ async def test_among_many_reports_that_wait_another_delivery_is_found(store: Sql
 async def test_while_the_store_refuses_facts_wait(
     store: SqliteStore, refusal: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hookd.sources.operator_events.FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr("hookd.sources.operator_event_publisher.FIRST_RETRY_S", 0.01)
     desk = Desk(store, ALL)
     desk.publisher._pause_s = 0.01
     desk.intake.refusal = refusal
@@ -440,7 +440,7 @@ async def test_what_does_not_fit_is_told_in_the_log(
 ) -> None:
     lost: Counter[str] = Counter()
     monkeypatch.setattr(
-        "hookd.sources.operator_events.log.warning",
+        "hookd.sources.operator_event_publisher.log.warning",
         lambda fact, **facts: lost.update([f"{fact} {facts['event']}"]),
     )
     desk = Desk(store, ALL)

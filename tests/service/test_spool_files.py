@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hookd.sources.spool.files import FileResult, settle
-from hookd.sources.spool.lock import HeldElsewhere, SpoolLock
+from hookd.sources.spool.spool_files import FileResult, settle
+from hookd.sources.spool.spool_lock import HeldElsewhere, SpoolLock
 
 
 def open_files() -> int:

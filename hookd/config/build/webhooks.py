@@ -8,9 +8,9 @@ import binascii
 from dataclasses import dataclass
 
 from hookd.config.build.auth import read_auth
+from hookd.config.build.certificates import read_tls
 from hookd.config.build.headers import read_headers, sends_json
 from hookd.config.build.secrets import read_secret, stands_in
-from hookd.config.build.tls import read_tls
 from hookd.config.build.units import Range, parse_rate, read_duration
 from hookd.config.build.url import names_forbidden_address, url_fault
 from hookd.config.yaml.cursor import Cursor

@@ -114,7 +114,7 @@ def parse(data: bytes) -> Tree:
         text = _decode(data)
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
-    except _Unreadable as refused:
+    except _ParsingStopped as refused:
         return Tree(None, (*builder.problems, refused.problem), complete=False, text=text)
     except yaml.YAMLError as error:
         return Tree(None, (*builder.problems, _syntax_problem(error)), complete=False, text=text)
@@ -126,7 +126,7 @@ def lines_of(text: str) -> list[str]:
     return _BREAKS.split(text)
 
 
-class _Unreadable(Exception):
+class _ParsingStopped(Exception):
     """The file is not read any further."""
 
     def __init__(self, problem: YamlError) -> None:
@@ -280,7 +280,7 @@ class _Builder:
             place = YamlError(
                 node.line, node.column, ("file",), f"holds more than {MAX_VALUES:,} values; split it"
             )
-            raise _Unreadable(place)
+            raise _ParsingStopped(place)
         if not self._frames:
             self.root = node
             return
@@ -349,9 +349,9 @@ class _Builder:
     def _problem(self, line: int, column: int, message: str, *more: str) -> None:
         self.problems.append(YamlError(line, column, (*self._steps(), *more), message))
 
-    def _refusal(self, event: Any, message: str) -> _Unreadable:
+    def _refusal(self, event: Any, message: str) -> _ParsingStopped:
         mark = event.start_mark
-        return _Unreadable(YamlError(mark.line + 1, mark.column + 1, self._steps(), message))
+        return _ParsingStopped(YamlError(mark.line + 1, mark.column + 1, self._steps(), message))
 
     def _steps(self) -> Steps:
         return tuple(step for frame in self._frames for step in frame.steps())
@@ -382,10 +382,12 @@ def _decode(data: bytes) -> str:
     except UnicodeDecodeError as error:
         before = data[: error.start]
         column = error.start - (before.rfind(b"\n") + 1) + 1
-        raise _Unreadable(YamlError(before.count(b"\n") + 1, column, (), "this is not UTF-8 text")) from None
+        raise _ParsingStopped(
+            YamlError(before.count(b"\n") + 1, column, (), "this is not UTF-8 text")
+        ) from None
     bad = yaml.reader.Reader.NON_PRINTABLE.search(text)
     if bad is not None:
-        raise _Unreadable(_control_problem(text, bad.start()))
+        raise _ParsingStopped(_control_problem(text, bad.start()))
     return text
 
 

@@ -4,7 +4,7 @@ Must never: do I/O or read a clock.
 """
 
 from hookd.rules.conditions.cel import LONGEST, MOST_BUILT, Condition, Facts, compile_condition
-from hookd.rules.conditions.errors import VARIABLES, ConditionError, EvaluationError
+from hookd.rules.conditions.condition_errors import VARIABLES, ConditionError, EvaluationError
 
 __all__ = [
     "LONGEST",

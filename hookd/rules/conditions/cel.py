@@ -14,8 +14,8 @@ from typing import Any
 from hookd.domain.events import Event
 from hookd.domain.text import is_utf8
 from hookd.domain.times import read_date_time
+from hookd.rules.conditions.condition_errors import CONTAINER, VARIABLES, ConditionError, EvaluationError
 from hookd.rules.conditions.error_messages import evaluation_message, refuse
-from hookd.rules.conditions.errors import CONTAINER, VARIABLES, ConditionError, EvaluationError
 from hookd.rules.conditions.fields import check_fields
 
 LONGEST = 100_000

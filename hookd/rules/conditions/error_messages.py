@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from hookd.domain.text import did_you_mean, near, shown
-from hookd.rules.conditions.errors import CONTAINER, VARIABLES, ConditionError, spot
+from hookd.rules.conditions.condition_errors import CONTAINER, VARIABLES, ConditionError, spot
 
 # The library's errors in other words. Each pattern must match all of the library's sentence.
 

@@ -7,7 +7,7 @@ import re
 from itertools import pairwise
 
 from hookd.domain.text import did_you_mean, shown
-from hookd.rules.conditions.errors import FIELDS, ConditionError, spot
+from hookd.rules.conditions.condition_errors import FIELDS, ConditionError, spot
 
 _BETWEEN = re.compile(r"\s|//")
 _PLAIN_TEXT = re.compile(r"""(["'])[^"'\\]*\1""")

@@ -23,10 +23,10 @@ from hookd.domain.text import printable
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
-from hookd.sources.spool import files
+from hookd.sources.spool import spool_files
 from hookd.sources.spool.content import FileRefused, conflict, events_of
-from hookd.sources.spool.files import FileIdentity, FileResult, SpoolFile
-from hookd.sources.spool.lock import SpoolLock
+from hookd.sources.spool.spool_files import FileIdentity, FileResult, SpoolFile
+from hookd.sources.spool.spool_lock import SpoolLock
 
 POLL_S = 1.0
 """How often the directory is looked at. A poll, because it need not be there, and no notice of a change can be lost."""
@@ -98,7 +98,7 @@ class SpoolReader:
         names = [self._queue.popleft() for _ in range(min(AT_ONCE, len(self._queue)))]
         spool, limit = self._claim.descriptor, self._current_config.generation.config.daemon.event_size
         taken = {name: left.taken for name, left in self._left.items() if left.taken}
-        read = await asyncio.to_thread(files.read, spool, names, limit, taken)
+        read = await asyncio.to_thread(spool_files.read, spool, names, limit, taken)
         self._queue.extendleft(reversed(names[len(read) :]))
         verdicts = await self._take_all(read)
         await self._settle(spool, read, verdicts)
@@ -122,7 +122,7 @@ class SpoolReader:
         again = self._clock.monotonic() >= self._left_until
         left, now = frozenset(self._left), self._clock.now()
         listing = await asyncio.to_thread(
-            files.look, self._claim, self._directory, left, again=again, now=now
+            spool_files.look, self._claim, self._directory, left, again=again, now=now
         )
         for name in left - listing.still:
             del self._left[name]
@@ -173,7 +173,7 @@ class SpoolReader:
 
     async def _settle(self, spool: int, read: Sequence[SpoolFile], verdicts: Sequence[FileResult]) -> None:
         """Remove what was taken in, move what was refused, and count both."""
-        settled = await asyncio.to_thread(files.settle, spool, self._directory, verdicts)
+        settled = await asyncio.to_thread(spool_files.settle, spool, self._directory, verdicts)
         for found, verdict in zip(read, verdicts, strict=True):
             if verdict.later:
                 continue

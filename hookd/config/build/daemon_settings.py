@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from hookd.config.build.certificates import read_chain
 from hookd.config.build.secrets import read_secret, stands_in
-from hookd.config.build.tls import read_chain
 from hookd.config.build.units import Range, is_zone, read_duration, read_size, read_timezone
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import DaemonDef, HttpListen, Secret, UnixListen

@@ -1,7 +1,7 @@
 """The files of the spool: which there are, what is in one, and what becomes of it. Everything here blocks.
 
 Other users write into the directory, so nothing is followed (symlinks), waited for (FIFOs) or read past its limit, and
-files are named by their directory's descriptor, which `lock` has opened.
+files are named by their directory's descriptor, which `spool_lock` has opened.
 
 Must never: raise for what a single file is like; or replace or drop a file that may hold events. Runs in threads.
 """
@@ -20,7 +20,7 @@ from hookd.config.yaml.files import kind_of
 from hookd.domain.spool_layout import BATCH_BYTES, JSON, NDJSON, PART, REASON, REJECTED
 from hookd.domain.text import error_text, printable
 from hookd.sources.spool.content import FileRefused
-from hookd.sources.spool.lock import DIRECTORY, HeldElsewhere, SpoolLock
+from hookd.sources.spool.spool_lock import DIRECTORY, HeldElsewhere, SpoolLock
 
 MOST_LISTED = 10_000
 """Names that one look brings; the rest is found by the next."""
