@@ -48,7 +48,8 @@ from hookd.server.systemd import Notifier, passed_descriptors, passed_to_another
 from hookd.sources.operator_event_publisher import OperatorEventPublisher
 from hookd.sources.scheduler import Scheduler
 from hookd.sources.spool.reader import SpoolReader
-from hookd.store.sqlite import SqliteStore
+from hookd.store.contract import Store
+from hookd.store.open import open_store
 
 GC_THRESHOLD = 20_000
 """New objects between two collections of the youngest generation: requests make few cycles, looking is what costs."""
@@ -161,9 +162,7 @@ class Daemon:
 
     async def _work(self) -> None:
         listening = self._places()
-        store = await SqliteStore.open(
-            Path(self._config.daemon.store), on_commit=self._metrics.commit_duration.observe
-        )
+        store = await open_store(self._config.daemon.store, on_commit=self._metrics.commit_duration.observe)
         self._clock = store.clock
         sender = Sender(self._clock)
         gc.freeze()  # what is there now stays; the collector need not walk it again and again
@@ -176,7 +175,7 @@ class Daemon:
             await sender.close()
             await store.close()
 
-    async def _serve(self, store: SqliteStore, sender: Sender, listening: Sequence[ListenTarget]) -> None:
+    async def _serve(self, store: Store, sender: Sender, listening: Sequence[ListenTarget]) -> None:
         clock_steps = ClockStepDetector(
             now=self._clock.now(), mono=self._clock.monotonic(), last_seen_at=await store.clock_seen()
         )
@@ -304,7 +303,7 @@ class Daemon:
             hash=ref.hash,
             commit=ref.commit,
             dirty=ref.dirty,
-            store=config.daemon.store,
+            store=config.daemon.store.target,
         )
         self._notify.ready(f"serving {configuration.summary(config)}")
 
@@ -341,7 +340,7 @@ class Daemon:
                 f"the configuration on disk is refused, the old one is in force: {verdict.faults[0]}"
             )
 
-    async def _feed_watchdog(self, store: SqliteStore) -> None:
+    async def _feed_watchdog(self, store: Store) -> None:
         """Feed systemd's watchdog from the event loop, and only while the store's thread answers too."""
         interval_s = self._notify.watchdog_interval_s()
         while interval_s is not None:

@@ -189,7 +189,7 @@ def configuration(generation: Generation) -> JsonObject:
     return {
         "path": config.path,
         **asdict(generation.ref),
-        "daemon": masked(config.daemon),
+        "daemon": {**masked(config.daemon), "store": config.daemon.store.target},
         **{
             section: None
             if named is None

@@ -257,7 +257,8 @@ def _schedule(given: ScheduleDef) -> dict[str, Any]:
 def _daemon(given: DaemonDef) -> dict[str, Any]:
     return {
         "listen": [_listen(listen) for listen in given.listen],
-        **_kept(given, ("store", "spool", "timezone")),
+        "store": given.store.target,
+        **_kept(given, ("spool", "timezone")),
         "limits": {
             "event_size": _size(given.event_size),
             "pending": given.pending,

@@ -185,7 +185,7 @@ class Reloader:
 
     def _is_foreign(self, _change: Change, path: str) -> bool:
         """Whether a changed file is not the store's own, which may lie beside the configuration."""
-        return path not in _store_files(self._started_with.store)
+        return path not in self._started_with.store.files
 
     async def _follow(self) -> None:
         while True:
@@ -312,11 +312,6 @@ def faults_of(loaded: Loaded) -> list[str]:
     told = [str(diagnostic) for diagnostic in errors[:MOST_FAULTS]]
     more = len(errors) - len(told)
     return [*told, f"and {more:,} more; hookd check lists them"] if more else told
-
-
-def _store_files(store: str) -> frozenset[str]:
-    """The store's file and what lies beside it; a configuration may well begin with the same name."""
-    return frozenset(store + ending for ending in ("", "-wal", "-shm", "-journal", ".lock"))
 
 
 def _existing_directories(path: Path) -> frozenset[Path]:

@@ -13,11 +13,11 @@ from hookd.observability.metrics import Metrics
 class StoreOutage:
     """Whether the store is taken to be unable to write, and since when."""
 
-    def __init__(self, clock: Clock, metrics: Metrics, emit: Emit, store_path: str) -> None:
+    def __init__(self, clock: Clock, metrics: Metrics, emit: Emit, target: str) -> None:
         self._clock = clock
         self._metrics = metrics
         self._emit = emit
-        self._store_path = store_path
+        self._target = target
         self._faults: set[str] = set()
         self._began_mono = 0.0
         self.is_on = False
@@ -42,4 +42,4 @@ class StoreOutage:
         self._metrics.store_writable.set(1)
         log.info("store.recovered")
         lasted_s = self._clock.monotonic() - self._began_mono
-        self._emit(StoreRecovered(self._store_path, faults, lasted_s))
+        self._emit(StoreRecovered(self._target, faults, lasted_s))

@@ -65,7 +65,8 @@ class Worker:
         self._compensator = ClockCompensator(
             store, clock_steps, self._lanes, self._leases, on_lost=self._abandon
         )
-        self._outage = StoreOutage(clock, metrics, emit, current_config.generation.config.daemon.store)
+        target = current_config.generation.config.daemon.store.target
+        self._outage = StoreOutage(clock, metrics, emit, target)
         self._log = OutcomeLog(metrics, emit)
         self._wake = asyncio.Event()
         self._recorder = ResultRecorder(store, self._outage, self._compensator, on_recorded=self._wake.set)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from hookd.domain import spool_layout
 
@@ -304,12 +304,37 @@ class HttpListen:
 
 
 @dataclass(frozen=True, slots=True)
+class SqliteDef:
+    """A store in one SQLite file, for one hookd.
+
+    Attributes:
+        path: absolute.
+    """
+
+    path: str
+
+    @property
+    def target(self) -> str:
+        """The store as logs and answers name it; holds no secret."""
+        return self.path
+
+    @property
+    def files(self) -> frozenset[str]:
+        """The database and what lies beside it."""
+        return frozenset(self.path + ending for ending in ("", "-wal", "-shm", "-journal", ".lock"))
+
+
+StoreDef: TypeAlias = SqliteDef
+"""What `daemon.store` can name: one kind for each engine."""
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonDef:
     """`daemon:` (spec 1). Sizes in bytes, durations in seconds.
 
     Attributes:
         listen: where to take events in.
-        store: absolute path of the SQLite file.
+        store: where events and deliveries are kept.
         timezone: IANA name.
         spool: absolute path of the directory in which events wait that were posted while hookd did not answer.
         event_size: largest request body.
@@ -319,7 +344,7 @@ class DaemonDef:
     """
 
     listen: tuple[UnixListen | HttpListen, ...]
-    store: str
+    store: StoreDef
     timezone: str = "UTC"
     event_size: int = 1 << 20
     pending: int = 1_000_000

@@ -20,6 +20,7 @@ from hookd.domain.definitions import (
     RateLimit,
     ScheduleDef,
     SigningStyle,
+    SqliteDef,
     Timing,
     TypeDef,
     UnixListen,
@@ -110,13 +111,13 @@ def test_the_daemons_defaults_come_from_the_environment(good: Path, monkeypatch:
     plain = config.load(Path("empty.yaml"), env={"TZ": "UTC"}).config
     assert plain is not None
     both = (UnixListen("/run/hookd/hookd.sock"), HttpListen("127.0.0.1", 8420))
-    assert plain.daemon == DaemonDef(listen=both, store=str(good / "hookd.db"), timezone="UTC")
+    assert plain.daemon == DaemonDef(listen=both, store=SqliteDef(str(good / "hookd.db")), timezone="UTC")
     assert config.summary(plain) == "0 webhooks, 0 tasks, 0 events, 0 schedules"
     env = {"RUNTIME_DIRECTORY": "/run/a:/run/b", "STATE_DIRECTORY": "/var/lib/hookd", "TZ": ":Europe/Berlin"}
     under_systemd = config.load(Path("empty.yaml"), env=env).config
     assert under_systemd is not None
     assert under_systemd.daemon.listen[0] == UnixListen("/run/a/hookd.sock")
-    assert under_systemd.daemon.store == "/var/lib/hookd/hookd.db"
+    assert under_systemd.daemon.store == SqliteDef("/var/lib/hookd/hookd.db")
     assert under_systemd.daemon.timezone == "Europe/Berlin"
 
 
@@ -142,7 +143,7 @@ def test_every_key_of_daemon(good: Path) -> None:
     assert local == HttpListen("localhost", 8422, cert=str(good / "pem/both.pem"))
     assert daemon == DaemonDef(
         listen=daemon.listen,
-        store=str(good / "state/hookd.db"),
+        store=SqliteDef(str(good / "state/hookd.db")),
         timezone="Europe/Berlin",
         event_size=65536,
         pending=5000,
@@ -369,7 +370,7 @@ def test_the_example_runs_as_it_is(tmp_path: Path) -> None:
     assert unix == UnixListen(str(tmp_path / "hookd.sock"), 0o660)
     assert isinstance(http, HttpListen)
     assert (http.host, http.port) == ("127.0.0.1", 8420)
-    assert result.config.daemon.store == str(tmp_path / "hookd.db")
+    assert result.config.daemon.store == SqliteDef(str(tmp_path / "hookd.db"))
     for webhook in result.config.webhooks.values():
         assert webhook.url.value.startswith("http://127.0.0.1:9099/")
 

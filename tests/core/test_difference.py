@@ -14,6 +14,7 @@ from hookd.domain.definitions import (
     EventDef,
     HttpListen,
     ScheduleDef,
+    SqliteDef,
     TaskDef,
     Tls,
     TypeDef,
@@ -246,6 +247,8 @@ def other(name: str, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
             return None
         case _ if name == "tls":
             return Tls(insecure=True)
+        case SqliteDef():
+            return SqliteDef("x")
         case _:
             return replace(value, value="x")
 

@@ -17,6 +17,7 @@ from hookd.domain.definitions import (
     Secret,
     Signing,
     SigningStyle,
+    SqliteDef,
     TaskDef,
     Tls,
     TypeDef,
@@ -62,7 +63,7 @@ def configured(
     return Config(
         path="/c",
         hash="0" * 12,
-        daemon=DaemonDef(listen=(), store="/s"),
+        daemon=DaemonDef(listen=(), store=SqliteDef("/s")),
         types=types,
         webhooks={"w": webhook or WebhookDef("w", Secret("http://127.0.0.1/hook"))},
         tasks={one.name: one for one in tasks},

@@ -1,7 +1,16 @@
 import pytest
 
 from hookd.config.generation import CurrentConfig, Generation
-from hookd.domain.definitions import Config, DaemonDef, EventDef, ScheduleDef, TaskDef, Template, Timing
+from hookd.domain.definitions import (
+    Config,
+    DaemonDef,
+    EventDef,
+    ScheduleDef,
+    SqliteDef,
+    TaskDef,
+    Template,
+    Timing,
+)
 from hookd.domain.events import Event
 from hookd.rules.conditions import ConditionError
 
@@ -14,7 +23,7 @@ def config(*rules: EventDef) -> Config:
     return Config(
         path="/etc/hookd/hookd.yaml",
         hash="0" * 12,
-        daemon=DaemonDef(listen=(), store="hookd.db", timezone="Europe/Berlin"),
+        daemon=DaemonDef(listen=(), store=SqliteDef("hookd.db"), timezone="Europe/Berlin"),
         tasks={"a": TaskDef("a", "w", Template(()), triggers=(MOMENTS, INLINE))},
         events={rule.place.removeprefix("events."): rule for rule in rules},
     )

@@ -14,7 +14,7 @@ from hookd.delivery.http import Sender
 from hookd.delivery.lane import LaneState
 from hookd.delivery.worker import Worker
 from hookd.domain.clock import Clock, ClockStepDetector
-from hookd.domain.definitions import Config, DaemonDef, Secret, WebhookDef
+from hookd.domain.definitions import Config, DaemonDef, Secret, SqliteDef, WebhookDef
 from hookd.domain.deliveries import State
 from hookd.domain.history import DeliveryRecord
 from hookd.domain.operator_events import OperatorEvent
@@ -70,7 +70,7 @@ class Stage:
 
     def _generation(self, url: str) -> Generation:
         webhooks = {name: WebhookDef(name, Secret(url), **self._fields) for name in self._names}
-        config = Config("c", "h", DaemonDef((), "s"), webhooks=webhooks)
+        config = Config("c", "h", DaemonDef((), SqliteDef("s")), webhooks=webhooks)
         return Generation.of(config, number=1, now=self.clock.now())
 
     def configure(self, url: str) -> None:

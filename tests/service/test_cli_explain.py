@@ -18,7 +18,17 @@ from hookd.cli.options import Parser
 from hookd.cli.output.curl import curl_line, quoted
 from hookd.config.generation import Generation
 from hookd.delivery.http import Sender
-from hookd.domain.definitions import Config, DaemonDef, EventDef, Method, Secret, TaskDef, Tls, WebhookDef
+from hookd.domain.definitions import (
+    Config,
+    DaemonDef,
+    EventDef,
+    Method,
+    Secret,
+    SqliteDef,
+    TaskDef,
+    Tls,
+    WebhookDef,
+)
 from hookd.domain.events import Event
 from hookd.dryrun.explain import DELIVERY_ID, SPAN_ID, ExplainedRequest, explain
 from hookd.rules.templates import compile_message
@@ -40,7 +50,7 @@ def request_to(
     config = Config(
         path="/c",
         hash="",
-        daemon=DaemonDef(listen=(), store="/s"),
+        daemon=DaemonDef(listen=(), store=SqliteDef("/s")),
         webhooks={"w": webhook},
         tasks={"t": TaskDef("t", "w", compile_message(message, json_type=json_type))},
         events={"r": EventDef("events.r", "vm", "on", ("t",))},

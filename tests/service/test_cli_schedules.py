@@ -11,7 +11,16 @@ import pytest
 from hookd.cli.commands import schedules as command
 from hookd.cli.commands.schedules import as_object, listing_lines, named_schedules
 from hookd.cli.options import Parser
-from hookd.domain.definitions import Config, DaemonDef, Missed, ScheduleDef, TaskDef, Template, Timing
+from hookd.domain.definitions import (
+    Config,
+    DaemonDef,
+    Missed,
+    ScheduleDef,
+    SqliteDef,
+    TaskDef,
+    Template,
+    Timing,
+)
 
 NOW = datetime(2026, 3, 28, 12, 0, tzinfo=UTC).timestamp()
 """The day before Berlin's clocks go forward."""
@@ -44,11 +53,11 @@ OFF = ScheduleDef("schedules.o f\x1bf", ("report",), Timing.EVERY, "1h", "UTC", 
 CONFIG = Config(
     path="/c",
     hash="",
-    daemon=DaemonDef(listen=(), store="/s"),
+    daemon=DaemonDef(listen=(), store=SqliteDef("/s")),
     tasks={"report": task("report", QUARTERS), "tidy": task("tidy", enabled=False)},
     schedules={"nightly": NIGHTLY, "past": PAST, "o f\x1bf": OFF},
 )
-EMPTY = Config(path="/c", hash="", daemon=DaemonDef(listen=(), store="/s"))
+EMPTY = Config(path="/c", hash="", daemon=DaemonDef(listen=(), store=SqliteDef("/s")))
 
 
 def test_the_list_for_tools() -> None:

@@ -17,6 +17,7 @@ from hookd.domain.definitions import (
     EventDef,
     Placeholder,
     Secret,
+    SqliteDef,
     TaskDef,
     Template,
     WebhookDef,
@@ -82,7 +83,7 @@ class Desk:
         config = Config(
             "c",
             "h",
-            DaemonDef((), "s"),
+            DaemonDef((), SqliteDef("s")),
             webhooks={"ops": WebhookDef("ops", Secret("http://127.0.0.1:9/"))},
             tasks={
                 "say": TaskDef("say", "ops", Template((Placeholder("data", Escaping.TEXT, ("summary",)),)))

@@ -21,6 +21,7 @@ from hookd.domain.definitions import (
     Missed,
     ScheduleDef,
     Secret,
+    SqliteDef,
     TaskDef,
     Template,
     Timing,
@@ -209,7 +210,7 @@ def config(*schedules: ScheduleDef, tasks: tuple[TaskDef, ...] = (task("t"),), p
     return Config(
         path="/etc/hookd",
         hash="0",
-        daemon=DaemonDef(listen=(), store="", pending=pending),
+        daemon=DaemonDef(listen=(), store=SqliteDef(""), pending=pending),
         webhooks={"w": WebhookDef("w", Secret("http://127.0.0.1:9/"))},
         tasks={one.name: one for one in tasks},
         schedules={one.place.removeprefix("schedules."): one for one in schedules},

@@ -13,7 +13,7 @@ from hookd.domain.text import printable
 
 if TYPE_CHECKING:
     from hookd.config.yaml.diagnostics import Diagnostic
-    from hookd.domain.definitions import Config
+    from hookd.domain.definitions import Config, StoreDef
 
 DESCRIPTION = """Find everything that is wrong with a config, each with its place.
 
@@ -60,17 +60,17 @@ def run(options: argparse.Namespace) -> int:
     return 1 if config is None or (options.strict and found) else 0
 
 
-def store_diagnostics(path: str) -> "list[Diagnostic]":
+def store_diagnostics(store: "StoreDef") -> "list[Diagnostic]":
     """What is wrong with the store, in the form of what is wrong with the config."""
     from hookd.config.yaml.diagnostics import Diagnostic, Severity
     from hookd.domain.errors import StoreUnusable
-    from hookd.store.sqlite import deep_check
+    from hookd.store.open import check_store
 
     try:
-        faults = deep_check(Path(path))
+        faults = check_store(store)
     except StoreUnusable as error:
         faults = [str(error)]
-    return [Diagnostic(path, 1, 1, "daemon.store", Severity.ERROR, fault) for fault in faults]
+    return [Diagnostic(store.target, 1, 1, "daemon.store", Severity.ERROR, fault) for fault in faults]
 
 
 def _print_text(found: "Sequence[Diagnostic]", config: "Config | None", *, store_checked: bool) -> None:
@@ -81,7 +81,7 @@ def _print_text(found: "Sequence[Diagnostic]", config: "Config | None", *, store
     if config is None:
         return
     if store_checked:
-        print(printable(f"{config.daemon.store}: the store is sound"))
+        print(printable(f"{config.daemon.store.target}: the store is sound"))
     print(f"ok: {summary(config)}")
 
 

@@ -14,7 +14,7 @@ from hookd.config.build.certificates import read_chain
 from hookd.config.build.secrets import read_secret, stands_in
 from hookd.config.build.units import Range, is_zone, read_duration, read_size, read_timezone
 from hookd.config.yaml.cursor import Cursor
-from hookd.domain.definitions import DaemonDef, HttpListen, Secret, UnixListen
+from hookd.domain.definitions import DaemonDef, HttpListen, Secret, SqliteDef, StoreDef, UnixListen
 from hookd.domain.text import quoted
 
 _RUNTIME_DIRECTORY = "/run/hookd"
@@ -63,8 +63,8 @@ def _default_listen(env: Mapping[str, str]) -> tuple[UnixListen | HttpListen, ..
     return (UnixListen(default_socket(env)), _DEFAULT_HTTP)
 
 
-def _default_store(env: Mapping[str, str]) -> str:
-    return str((Path(_first_directory(env, "STATE_DIRECTORY")) / _STORE_NAME).absolute())
+def _default_store(env: Mapping[str, str]) -> StoreDef:
+    return SqliteDef(str((Path(_first_directory(env, "STATE_DIRECTORY")) / _STORE_NAME).absolute()))
 
 
 def _first_directory(env: Mapping[str, str], name: str) -> str:
@@ -77,13 +77,13 @@ def _plain(cursor: Cursor | None, key: str, default: float | str) -> float | str
     return value
 
 
-def _read_store(cursor: Cursor | None, default: str) -> str:
+def _read_store(cursor: Cursor | None, default: StoreDef) -> StoreDef:
     if cursor is None:
         return default
     if "://" in cursor.value:
         cursor.error("must be the path of a file, not a URL")
         return default
-    return str(cursor.file_of(cursor.value))
+    return SqliteDef(str(cursor.file_of(cursor.value)))
 
 
 def _read_spool(cursor: Cursor | None, default: str) -> str:

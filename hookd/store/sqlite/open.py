@@ -272,7 +272,7 @@ def packaged_migrations() -> Iterator[tuple[int, str]]:
     """The packaged migrations with their numbers, in order."""
     files = (
         file
-        for file in resources.files("hookd.store").joinpath("migrations").iterdir()
+        for file in resources.files("hookd.store.sqlite").joinpath("migrations").iterdir()
         if file.name.endswith(".sql")
     )
     for file in sorted(files, key=lambda file: file.name):

@@ -62,7 +62,7 @@ def _moments(options: Options) -> dict[str, Iterable[int]]:
 def _packaged() -> dict[int, str]:
     files = [
         file
-        for file in resources.files("hookd.store").joinpath("migrations").iterdir()
+        for file in resources.files("hookd.store.sqlite").joinpath("migrations").iterdir()
         if ".sql" in file.name
     ]
     return {int(file.name.partition("_")[0]): file.read_text("utf-8") for file in files}
