@@ -18,7 +18,7 @@ from hookd.delivery.dispatch import (
 from hookd.delivery.lane import Lanes
 from hookd.delivery.retry_policy import LOCAL_PAUSE_S
 from hookd.domain.backlog import Backlog
-from hookd.domain.definitions import Config, DaemonDef, RateLimit, Secret, WebhookDef
+from hookd.domain.definitions import Config, DaemonDef, RateLimit, Secret, SqliteDef, WebhookDef
 from hookd.domain.deliveries import ClaimRequest, Outcome, Reason
 
 NOW, MONO = 1_700_000_000.0, 50.0
@@ -30,7 +30,7 @@ def webhook(name: str = "w", **fields: Any) -> WebhookDef:
 
 
 def config(*webhooks: WebhookDef, in_flight: int = 200) -> Config:
-    daemon = DaemonDef(listen=(), store="", in_flight=in_flight)
+    daemon = DaemonDef(listen=(), store=SqliteDef(""), in_flight=in_flight)
     return Config("c", "h", daemon, webhooks={each.name: each for each in webhooks or (webhook(),)})
 
 
