@@ -10,8 +10,7 @@ from datetime import datetime
 
 from hookd.cli.client.api_client import Client
 from hookd.cli.errors import Failure
-from hookd.cli.options import text
-from hookd.cli.output.times import parse_duration
+from hookd.cli.options import duration, text
 from hookd.domain.text import near
 from hookd.domain.times import date_time, is_date_time, read_seconds
 
@@ -54,9 +53,9 @@ def parse_moment(value: str, now: float) -> str:
     """
     written = value.replace(" ", "T", 1)
     try:
-        at = read_seconds(written) if is_date_time(written) else now - parse_duration(value)
+        at = read_seconds(written) if is_date_time(written) else now - duration(value)
         return date_time(at, "auto")
-    except (ValueError, OverflowError):
+    except (argparse.ArgumentTypeError, OverflowError):
         raise ValueError(
             f"{value!r} is neither an instant such as 2026-01-02T03:04:05Z nor a duration such as 10m or 2h"
         ) from None

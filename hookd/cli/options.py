@@ -71,6 +71,17 @@ def whole_number(value: str) -> int:
     return int(value)
 
 
+def duration(value: str) -> float:
+    """Seconds of a duration, or of a plain number of them."""
+    from hookd.domain.durations import parse_duration
+
+    words = value.strip()
+    try:
+        return parse_duration(f"{words}s" if words[-1:].isdigit() else words)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -29,6 +29,7 @@ from hookd.domain.definitions import (
     masked,
 )
 from hookd.domain.deliveries import GenerationRef
+from hookd.domain.durations import format_duration, in_largest_unit
 from hookd.domain.reload_result import Changes
 from hookd.domain.times import date_time
 
@@ -37,7 +38,6 @@ Definition = WebhookDef | TaskDef | EventDef | ScheduleDef | TypeDef | DaemonDef
 DAEMON = "daemon"
 
 _PLAIN = "plain"
-_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _SIZES = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 _PERIODS = {1: "s", 60: "m", 3600: "h"}
 
@@ -199,9 +199,9 @@ def _webhook(given: WebhookDef) -> dict[str, Any]:
         "allow_insecure_certificates": given.tls.insecure,
         # The files' digest may differ though their paths do not; it is told as a secret is.
         "tls": {**_kept(given.tls, ("ca", "cert", "key")), "content": Secret(given.tls.digest)},
-        "timeout": duration(given.timeout_s),
+        "timeout": format_duration(given.timeout_s),
         "retries": given.retries,
-        "backoff": " ".join(map(duration, given.backoff_s)),
+        "backoff": " ".join(map(format_duration, given.backoff_s)),
         "concurrency": given.concurrency,
         "rate_limit": _rate(limit) if limit else None,
         "signing": {"style": signing.style, "secrets": list(signing.secrets)} if signing else None,
@@ -264,8 +264,11 @@ def _daemon(given: DaemonDef) -> dict[str, Any]:
             "pending": given.pending,
             "in_flight": given.in_flight,
         },
-        "retention": {"delivered": duration(given.keep_delivered_s), "dead": duration(given.keep_dead_s)},
-        "shutdown_grace": duration(given.shutdown_grace_s),
+        "retention": {
+            "delivered": format_duration(given.keep_delivered_s),
+            "dead": format_duration(given.keep_dead_s),
+        },
+        "shutdown_grace": format_duration(given.shutdown_grace_s),
         "log": {"level": given.log_level, "format": given.log_format},
     }
 
@@ -282,20 +285,8 @@ def _listen(given: UnixListen | HttpListen) -> dict[str, Any]:
     }
 
 
-def duration(seconds: float) -> str:
-    """A duration as it may be written: `15s`, `7d`, `250ms`."""
-    if seconds != int(seconds):
-        return f"{seconds * 1000:g}ms"
-    return _in_units(int(seconds), _UNITS) or "0s"
-
-
 def _size(count: int) -> int | str:
-    return _in_units(count, _SIZES) or count
-
-
-def _in_units(amount: int, units: Iterable[tuple[str, int]]) -> str:
-    """The amount in the largest unit it is a multiple of; empty where it is none."""
-    return next((f"{amount // size}{unit}" for unit, size in units if amount and amount % size == 0), "")
+    return in_largest_unit(count, _SIZES) or count
 
 
 def _instant(at: float | None) -> str | None:

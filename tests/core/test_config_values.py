@@ -12,13 +12,14 @@ import yaml
 from hookd import config
 from hookd.config import loader
 from hookd.config.build.headers import Headers, name_fault, sends_json, value_fault
-from hookd.config.build.units import parse_duration, parse_rate, parse_size
+from hookd.config.build.units import parse_rate, parse_size
 from hookd.config.build.url import url_fault
 from hookd.config.schema import Validators
 from hookd.config.yaml.diagnostics import Diagnostic, Severity, dotted, listed, shown_path
 from hookd.config.yaml.files import Unreadable, read_regular
 from hookd.config.yaml.tree import parse
 from hookd.domain.definitions import RateLimit, Secret
+from hookd.domain.durations import parse_duration
 from hookd.domain.text import quoted
 
 
@@ -32,7 +33,7 @@ def test_durations(text: float | str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["10", "10 s", "-1s", "1w", "01s", "10s\n", "1e3s", ".5s", "٣s"])
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match=text.replace(".", r"\.")):
+    with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hookd import config as configuration
-from hookd.config.diff import DefinitionChange, FieldChange, compare, differences, duration
+from hookd.config.diff import DefinitionChange, FieldChange, compare, differences
 from hookd.domain.definitions import (
     Config,
     DaemonDef,
@@ -20,6 +20,7 @@ from hookd.domain.definitions import (
     TypeDef,
     WebhookDef,
 )
+from hookd.domain.durations import format_duration
 
 BASE = """
 daemon:
@@ -258,7 +259,7 @@ def other(name: str, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
     [(0, "0s"), (0.25, "250ms"), (1.5, "1500ms"), (59, "59s"), (60, "1m"), (90, "90s"), (86400, "1d")],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_an_ipv6_address_is_in_brackets(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 
 from hookd.cli.filters import parse_moment
 from hookd.cli.main import main
+from hookd.cli.options import duration
 from hookd.cli.output.health import Concern, concerns, notes
 from hookd.cli.output.terminal import columns_of, rows_of
-from hookd.cli.output.times import parse_duration, span
+from hookd.domain.durations import format_span
 from tests.kit.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -699,13 +701,13 @@ class TestReload:
     [("10", 10), ("1.5s", 1.5), ("250ms", 0.25), ("5m", 300), ("2h", 7200), ("7d", 604800), (" 1s ", 1)],
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
+    assert duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "s", "-5s", "1h30m", "5 m", "1w", "1e3", "٣s", "99999999999d"])
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a duration"):
-        parse_duration(text)
+    with pytest.raises(ArgumentTypeError, match="is not a duration"):
+        duration(text)
 
 
 @pytest.mark.parametrize(
@@ -744,4 +746,4 @@ def test_what_is_no_moment(text: str) -> None:
     ],
 )
 def test_spans(seconds: float, text: str) -> None:
-    assert span(seconds) == text
+    assert format_span(seconds) == text

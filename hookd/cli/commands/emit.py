@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hookd.cli.client import address
 from hookd.cli.errors import Failure
-from hookd.cli.options import Parser, add_json, add_occurrence, occurrence, text
+from hookd.cli.options import Parser, add_json, add_occurrence, duration, occurrence, text
 from hookd.cli.output.receipts import receipt_lines
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import printable
@@ -67,7 +67,7 @@ def _add_endings(parser: Parser) -> None:
         "--wait",
         "60s",
         metavar="[=TIME]",
-        type=_duration,
+        type=duration,
         help="until the deliveries have ended, or the time (default: 60s) is up",
     )
     parser.add_bare_or_valued(
@@ -77,15 +77,6 @@ def _add_endings(parser: Parser) -> None:
         help="where the daemon does not answer, leave the event in DIR "
         "(default: $HOOKD_SPOOL, else the config's daemon.spool)",
     )
-
-
-def _duration(given: str) -> float:
-    from hookd.cli.output.times import parse_duration
-
-    try:
-        return parse_duration(given)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run(options: argparse.Namespace) -> int:

@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hookd.cli.errors import USAGE, Failure
-from hookd.cli.options import add_json, text, whole_number
+from hookd.cli.options import add_json, duration, text, whole_number
 from hookd.cli.output.terminal import as_json_line, pretty_body, visible_block
-from hookd.cli.output.times import parse_duration
 from hookd.domain.text import error_text, printable
 from hookd.domain.times import date_time
 
@@ -50,7 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delay",
         metavar="DURATION",
-        type=_duration,
+        type=duration,
         default=0.0,
         help="wait so long before each answer, such as 2s",
     )
@@ -224,13 +223,6 @@ def _statuses(value: str) -> tuple[int, ...]:
             f"{value!r} is not a status from 200 to 599, or several with commas between"
         )
     return tuple(map(int, words))
-
-
-def _duration(value: str) -> float:
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _header(value: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from hookd.cli.output.health import (
     notes,
 )
 from hookd.cli.output.terminal import Table, as_json, cut, rows_of, shortened, terminal_width, to_the_second
-from hookd.cli.output.times import span
+from hookd.domain.durations import format_span
 from hookd.domain.text import printable
 
 DESCRIPTION = """Tell how the daemon is: whether everything is all right, and if not, what to do about it.
@@ -119,7 +119,7 @@ def _facts(status: Status, width: int) -> list[str]:
     size = store["size_bytes"]
     counts = ", ".join(f"{number} {state}" for state, number in status["deliveries"].items())
     facts = (
-        ("hookd", f"{status['version']}, pid {status['pid']}, up {span(status['uptime_s'])}"),
+        ("hookd", f"{status['version']}, pid {status['pid']}, up {format_span(status['uptime_s'])}"),
         ("config", f"{config['path']}, {generation_words(config)}"),
         ("loaded", to_the_second(config["loaded_at"])),
         ("listen", ", ".join(status["listen"])),
@@ -176,6 +176,6 @@ def _row(lane: LaneData) -> tuple[str, ...]:
         lane_state(lane) + (", insecure" if lane["insecure"] else ""),
         str(lane["pending"]),
         str(lane["in_flight"]),
-        "-" if lane["oldest_age_s"] is None else span(lane["oldest_age_s"]),
+        "-" if lane["oldest_age_s"] is None else format_span(lane["oldest_age_s"]),
         last_result(lane),
     )

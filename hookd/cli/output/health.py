@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from hookd.cli.output.terminal import shortened, to_the_second
-from hookd.cli.output.times import span
+from hookd.domain.durations import format_span
 
 Status = Mapping[str, Any]
 LaneData = Mapping[str, Any]
@@ -206,7 +206,7 @@ def lane_trouble(lane: LaneData) -> str:
         last = shortened(last_result(lane), LONGEST_RESULT)
         listed = f"`hookd deliveries --state pending --webhook {shlex.quote(lane['name'])}`"
         return (
-            f"{_waiting(lane)}, the oldest for {span(lane['oldest_age_s'])}; last result: {last};"
+            f"{_waiting(lane)}, the oldest for {format_span(lane['oldest_age_s'])}; last result: {last};"
             f" {listed} lists them, `hookd show ID` says why"
         )
     return ""

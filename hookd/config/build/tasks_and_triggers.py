@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hookd.config.build.schedules import Calendar, build_schedule, has_local_times, is_schedule
-from hookd.config.build.units import parse_duration
 from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.diagnostics import Steps, listed
 from hookd.config.yaml.tree import read_as
 from hookd.domain.definitions import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
+from hookd.domain.durations import parse_duration
 from hookd.domain.operator_events import ABOUT_WEBHOOKS, OWN, OWN_TYPES
 from hookd.domain.text import quoted
 from hookd.rules import templates

@@ -1,4 +1,4 @@
-"""Durations, sizes, rates and time zones as they are written in the configuration (spec 1).
+"""Durations within bounds, sizes, rates and time zones of the configuration (spec 1).
 
 Must never: accept a truth value as a number.
 """
@@ -14,27 +14,12 @@ from typing import Any
 from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.tree import read_as
 from hookd.domain.definitions import RateLimit
+from hookd.domain.durations import UNITS_S, parse_duration
 from hookd.domain.text import quoted
 
-_DURATION = re.compile(r"((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"([1-9][0-9]*)(KiB|MiB|GiB)")
 _RATE = re.compile(r"([1-9][0-9]*)/([smh])")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-
-
-def parse_duration(value: float | str) -> float:
-    """Seconds of a number, or of `250ms`, `10s`, `5m`, `2h`, `7d`.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if not isinstance(value, str):
-        return float(value)
-    match = _DURATION.fullmatch(value)
-    if match is None:
-        raise ValueError(value)
-    return float(match[1]) * _SECONDS[match[2]]
 
 
 def parse_size(value: int | str) -> int:
@@ -60,7 +45,7 @@ def parse_rate(value: str) -> RateLimit:
     match = _RATE.fullmatch(value)
     if match is None:
         raise ValueError(value)
-    return RateLimit(count=int(match[1]), period_s=_SECONDS[match[2]])
+    return RateLimit(count=int(match[1]), period_s=UNITS_S[match[2]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,54 @@
+"""Durations as the configuration and the command line write them: read, and written.
+
+Must never: read a clock.
+"""
+
+import re
+from collections.abc import Iterable
+
+UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+"""The units that a duration is written in, in seconds."""
+
+LONGEST_S = 1e12
+"""What is longer is no duration: no instant is that far away."""
+
+_WHOLE_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_DURATION = re.compile(r"((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(ms|s|m|h|d)")
+
+
+def parse_duration(value: float | str) -> float:
+    """Seconds of a number, or of `250ms`, `10s`, `5m`, `2h`, `7d`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not isinstance(value, str):
+        return float(value)
+    found = _DURATION.fullmatch(value)
+    seconds = float(found[1]) * UNITS_S[found[2]] if found else LONGEST_S
+    if seconds >= LONGEST_S:
+        raise ValueError(f"{value!r} is not a duration such as 250ms, 10s, 5m, 2h or 7d")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """A duration as it may be written: `15s`, `7d`, `250ms`."""
+    if seconds != int(seconds):
+        return f"{seconds * 1000:g}ms"
+    return in_largest_unit(int(seconds), _WHOLE_UNITS) or "0s"
+
+
+def format_span(seconds: float) -> str:
+    """A length of time in its two largest units: `4s`, `3m 20s`, `2h 5m`, `8d 1h`."""
+    left = max(0, int(seconds))
+    parts: list[str] = []
+    for unit, size in _WHOLE_UNITS:
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or "0s"
+
+
+def in_largest_unit(amount: int, units: Iterable[tuple[str, int]]) -> str:
+    """The amount in the first unit of which it is a multiple; empty where it is none."""
+    return next((f"{amount // size}{unit}" for unit, size in units if amount and amount % size == 0), "")
