@@ -135,7 +135,7 @@ def _kind(request: Request) -> str:
         Problem: 415.
     """
     given = body.content_type(request)
-    kind = given.partition(";")[0].strip().lower()
+    kind = intake.media_type(given)
     if _has_attributes(request) and not kind.startswith("application/cloudevents"):
         if intake.is_json(given):
             body.json_type(given)

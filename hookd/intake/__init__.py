@@ -12,6 +12,7 @@ from hookd.intake.cloudevents import (
     decode_cloudevent,
     decode_cloudevents,
     is_json,
+    media_type,
 )
 from hookd.intake.event_format import (
     Types,
@@ -36,6 +37,7 @@ __all__ = [
     "decode_send",
     "decode_trigger",
     "is_json",
+    "media_type",
     "parse_json",
     "parse_ndjson",
 ]

@@ -23,7 +23,16 @@ from hookd.domain.events import Event, EventObject
 from hookd.domain.operator_events import OWN
 from hookd.domain.text import shown
 from hookd.domain.tracing import Trace, read_trace
-from hookd.intake.event_format import OWN_TYPE, Places, Types, check_id, check_type, digest_of, read_time
+from hookd.intake.event_format import (
+    LONGEST_ID,
+    OWN_TYPE,
+    Places,
+    Types,
+    check_id,
+    check_type,
+    digest_of,
+    read_time,
+)
 from hookd.intake.strict_json import parse_json
 from hookd.intake.validation import Faults, escaped, kind
 
@@ -66,7 +75,6 @@ _NO_TYPE = (
 )
 _NO_SPACE = "must be a URI reference, which holds no space; in a header %20 is one, and %2520 stands for %20"
 _LONGEST = 65_536
-_LONGEST_ID = 256
 
 
 def decode_cloudevent(value: Any, *, types: Types) -> Event:
@@ -129,7 +137,7 @@ def decode_binary(
 
 def is_json(content_type: str) -> bool:
     """Whether a content type says JSON (JSON format, section 3.1)."""
-    return _JSON.fullmatch(_media_type(content_type)) is not None
+    return _JSON.fullmatch(media_type(content_type)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +247,7 @@ def _event_id(given: Mapping[str, Any], pointer: str, faults: Faults) -> str:
     event_id = f"{source} {own}"
     check_id(event_id, f"{pointer}/id", faults)
     return (
-        event_id if len(event_id) <= _LONGEST_ID else sha256(event_id.encode("utf-8", "replace")).hexdigest()
+        event_id if len(event_id) <= LONGEST_ID else sha256(event_id.encode("utf-8", "replace")).hexdigest()
     )
 
 
@@ -289,7 +297,7 @@ def _data_of_body(body: bytes, content_type: str | None) -> dict[str, Any]:
         return _data_by_look(body)
     if is_json(content_type):
         return {"data": parse_json(body)}
-    if _media_type(content_type).startswith("text/") and _is_utf8(content_type):
+    if media_type(content_type).startswith("text/") and _is_utf8(content_type):
         try:
             return {"data": body.decode()}
         except UnicodeDecodeError:
@@ -311,7 +319,8 @@ def _data_by_look(body: bytes) -> dict[str, Any]:
         return {"data": text}
 
 
-def _media_type(content_type: str) -> str:
+def media_type(content_type: str) -> str:
+    """A Content-Type without its parameters, in lower case."""
     return content_type.partition(";")[0].strip().lower()
 
 

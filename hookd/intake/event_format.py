@@ -20,7 +20,8 @@ from hookd.rules.calendar import is_firing_id
 
 _EVENT_FIELDS = ("type", "event", "object", "id", "time", "data")
 _OBJECT_FIELDS = ("id", "name", "tags")
-_LONGEST_ID = 256
+LONGEST_ID = 256
+"""Characters of an event's id."""
 
 _CLOUDEVENT = (
     "this is a CloudEvent: it is posted with Content-Type: application/cloudevents+json, "
@@ -99,8 +100,8 @@ def decode_key(key: str) -> str:
         EventRejected: 422.
     """
     faults = Faults("Invalid event")
-    if not (1 <= len(key) <= _LONGEST_ID and key.isprintable()):
-        faults.add("", f"the Idempotency-Key must be 1 to {_LONGEST_ID} printable characters")
+    if not (1 <= len(key) <= LONGEST_ID and key.isprintable()):
+        faults.add("", f"the Idempotency-Key must be 1 to {LONGEST_ID} printable characters")
     faults.raise_any()
     return key
 
@@ -263,16 +264,16 @@ def _data(value: dict[str, Any], pointer: str, faults: Faults) -> dict[str, Any]
 def _given_id(value: dict[str, Any], pointer: str, default_id: str | None, faults: Faults) -> str | None:
     """The id the client chose, or None."""
     if "id" in value:
-        chosen = faults.text(f"{pointer}/id", value["id"], _LONGEST_ID)
+        chosen = faults.text(f"{pointer}/id", value["id"], LONGEST_ID)
     elif default_id is None:
         return None
     else:
         chosen = default_id
-        if len(chosen) > _LONGEST_ID:
+        if len(chosen) > LONGEST_ID:
             faults.add(
                 f"{pointer}/id",
                 f"would be the Idempotency-Key and the event's index, {len(chosen)} characters; "
-                f"at most {_LONGEST_ID} are allowed",
+                f"at most {LONGEST_ID} are allowed",
             )
     check_id(chosen, f"{pointer}/id", faults)
     return chosen

@@ -94,7 +94,7 @@ def _piped(body: bytes) -> str:
     if not _needs_pipe(body):
         return ""
     text = body.decode().replace("\\", r"\\").replace("%", "%%")
-    return f"printf -- {shlex.quote(_octal(text))} | "
+    return f"printf -- {shlex.quote(printable(text, _octal))} | "
 
 
 def _needs_pipe(body: bytes) -> bool:
