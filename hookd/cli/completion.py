@@ -172,6 +172,10 @@ class ValueCompleter(BaseCompleter):
                 yield from ((name, "type") for name in self._known(typed)["types"])
             case "event", False:
                 yield from ((name, "event") for name in self._known(typed)["types"].get(typed.type, ()))
+            case "topic", False:
+                from hookd.cli.manual.topics import topics
+
+                yield from {**topics(), **self._commands}.items()
             case "id" | "ids", False:
                 yield from self._deliveries(typed)
             case dest, True if dest.endswith("_env"):

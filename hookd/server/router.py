@@ -64,7 +64,7 @@ class Router:
         """
         methods, variables = self._methods(path)
         if methods is None:
-            raise Problem(404, "there is nothing at this path; GET /v1/status tells what this is")
+            raise Problem(404, "there is nothing at this path; GET /v1/status says what this is")
         routed = methods.get("GET" if method == "HEAD" else method)
         if routed is None:
             allowed = ", ".join(sorted({*methods, "HEAD"} if "GET" in methods else methods))

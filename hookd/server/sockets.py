@@ -185,7 +185,7 @@ def _clear_stale(path: str) -> None:
         except (ConnectionRefusedError, FileNotFoundError):
             return
         except OSError as exc:
-            hint = "; if hookd.socket left it, `systemctl status hookd.socket` tells why"
+            hint = "; if hookd.socket left it, `systemctl status hookd.socket` shows why"
             left = hint if exc.errno == errno.EACCES else ""
             raise ListenFailed(
                 f"cannot listen on {path}: a socket stands there and asking it failed: {exc.strerror}{left}"

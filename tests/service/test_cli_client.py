@@ -123,7 +123,7 @@ class TestUnreachable:
         denied = PermissionError(13, "Permission denied")
         for mode, remedy in (
             (0o710, f"{tmp_path} belongs to group {group.gr_name}: `usermod -aG {group.gr_name} USER`"),
-            (0o700, f"ask whoever runs hookd for access to {tmp_path / 'd.sock'}"),
+            (0o700, f"ask the administrator of hookd for access to {tmp_path / 'd.sock'}"),
         ):
             tmp_path.chmod(mode)
             failure = unreachable(str(tmp_path / "d.sock"), denied)
@@ -134,7 +134,7 @@ class TestUnreachable:
     def test_no_permission_never_names_the_group_of_root(self) -> None:
         place = "/usr/bin"  # of root, and its group may not write
         failure = unreachable(place, PermissionError(13, "Permission denied"))
-        assert failure.lines[1].startswith(f"ask whoever runs hookd for access to {place}")
+        assert failure.lines[1].startswith(f"ask the administrator of hookd for access to {place}")
 
     @pytest.mark.parametrize(
         ("answer", "told"),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hookd.cli.commands.deliveries import STATES
 from hookd.cli.completion import FILES, CommandLineFinder, answer
 from hookd.cli.main import COMMANDS, _top_parser, main, parser_of
+from hookd.cli.manual.topics import topics
 from hookd.config import names_at
 from tests.kit.fake_daemon import Canned, problem, serving
 
@@ -79,6 +80,8 @@ def words_of(*words: str) -> list[str]:
         (["emit", "alarm", ""], []),
         (["completion", ""], ["bash", "zsh", "fish"]),
         (["check", "--format", ""], ["text", "json"]),
+        (["help", ""], [*topics(), *COMMANDS]),
+        (["help", "--man", ""], ["hookd.1", "hookd.yaml.5"]),
         (["version", ""], ["--help"]),
         (["version", "--", ""], []),
     ],

@@ -276,7 +276,7 @@ class TestSpool:
         assert said.err.splitlines() == [
             "hookd: busy",
             f"the event could not be spooled in {spool}: not a directory",
-            "mend that, or name another directory: --spool=DIR, $HOOKD_SPOOL or daemon.spool",
+            "fix that, or name another directory: --spool=DIR, $HOOKD_SPOOL or daemon.spool",
         ]
 
     def test_half_a_file_is_never_left(

@@ -17,6 +17,7 @@ from hookd.cli.manual.key_reference import key_sections
 from hookd.cli.manual.man_pages import HOOKD_1, HOOKD_YAML_5, MAN_PAGES, man_page
 from hookd.config.loader import load
 from tests.docs import pages
+from tests.kit.tools import needs
 
 PACKAGE = pages.TOP / "hookd"
 MACROS = {".TH", ".SH", ".SS", ".PP", ".TP", ".br", ".nf", ".fi", ".RS", ".RE"}
@@ -187,7 +188,7 @@ def test_the_environment_variables_are_those_of_the_program() -> None:
     assert read == ENVIRONMENT.keys()
 
 
-@pytest.mark.skipif(shutil.which("man") is None, reason="needs man")
+@needs("man", package="man-db")
 def test_man_has_no_warning(page: str, tmp_path: Path) -> None:
     (tmp_path / "page").write_text(page, encoding="utf-8")
     shown = subprocess.run(
@@ -201,7 +202,7 @@ def test_man_has_no_warning(page: str, tmp_path: Path) -> None:
     assert shown.stdout.count("\n") > 200
 
 
-@pytest.mark.skipif(shutil.which("mandoc") is None, reason="needs mandoc")
+@needs("mandoc")
 def test_mandoc_has_no_complaint_but_the_date(page: str) -> None:
     lint = ["mandoc", "-Tlint", "-Wwarning"]
     found = subprocess.run(lint, input=page, capture_output=True, text=True, check=False).stdout

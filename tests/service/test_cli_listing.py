@@ -193,7 +193,7 @@ class TestStatus:
                 {"spool__path": "/a b", "spool__rejected": 1},
                 "1 file of the spool was rejected: `head '/a b'/rejected/*.reason` says why",
             ),
-            ({"spool__rejected": 2}, "  mend and move them back into /var/spool/hookd, or remove them"),
+            ({"spool__rejected": 2}, "  fix and move them back into /var/spool/hookd, or remove them"),
             (
                 {"deliveries__dead": 2, "last_died_at": "2026-01-02T04:06:06.5Z"},
                 "2 dead, the latest since 2026-01-02T04:06:06Z: `hookd deliveries --state dead`",
@@ -225,7 +225,7 @@ class TestStatus:
             ({"config__warnings": ["a.yaml:1:1: warning: x"]}, "a.yaml:1:1: warning: x"),
             (
                 {"webhooks": [lane(pending=2, held_until="2026-01-02T03:04:05.9Z")]},
-                "ops: 2 wait, the receiver asked for quiet until 2026-01-02T03:04:05Z",
+                "ops: 2 wait, the receiver asked for a pause until 2026-01-02T03:04:05Z",
             ),
             (
                 {"deliveries__dead": 1, "last_died_at": "2026-01-02T04:04:05Z"},
@@ -329,7 +329,7 @@ class TestStatus:
         for remedy in (
             "`hookd check` finds them as well",
             "more: `hookd check` lists them",
-            "mend and move them back",
+            "fix and move them back",
             "`hookd resume p0` lets it send",
             "more of these webhooks",
             "its receiver is down",
@@ -350,7 +350,7 @@ class TestStatus:
         assert capsys.readouterr().out.splitlines()[:12] == [
             "needs attention:",
             "- the config on disk was refused at 2026-01-02T03:04:05Z, the old one is in force",
-            "  mend these; `hookd check` finds them as well:",
+            "  fix these; `hookd check` finds them as well:",
             "  a",
             "  b",
             "  c",

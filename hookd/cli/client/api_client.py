@@ -201,7 +201,7 @@ def unreachable(address: str, error: OSError, doubt: str = "") -> Failure:
     return Failure(
         f"hookd is not reachable at {address}: {error_text(error)}",
         *filter(None, (doubt,)),
-        "is it running? `hookd run` starts it, `systemctl status hookd` tells",
+        "is it running? `hookd run` starts it, `systemctl status hookd` shows its state",
         "another address: --socket PATH, --url URL or $HOOKD_SOCKET",
         code=UNREACHABLE,
     )
@@ -214,7 +214,8 @@ def permission_remedy(path: str) -> str:
     from pathlib import Path
 
     nobody = (
-        f"ask whoever runs hookd for access to {path}, such as by a group of its own (hookd) that you are in"
+        f"ask the administrator of hookd for access to {path},"
+        " such as by a group of its own (hookd) that you are in"
     )
     for place in (Path(path), *Path(path).parents):
         try:

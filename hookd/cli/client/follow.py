@@ -100,7 +100,7 @@ class Following:
             self._say("connected again" + (": hookd was restarted" if restarted else ""))
         if restarted:
             yield from self._from_history(began["started_at"])
-            self._say(f"how older deliveries ended between {self._last_at} and the restart is not told here")
+            self._say(f"how older deliveries ended between {self._last_at} and the restart is not shown here")
         elif not again and self._last_at:
             yield from self._from_history(began["timestamp"])
 
@@ -115,7 +115,7 @@ class Following:
         for page, more in pages(self._client, query, limit=MOST_FROM_HISTORY):  # noqa: B007 - the last page's
             found += (fact for delivery in page for fact in of_history(delivery))
         if more:
-            self._say(f"only the latest {MOST_FROM_HISTORY} deliveries of the history are told")
+            self._say(f"only the latest {MOST_FROM_HISTORY} deliveries of the history are shown")
         state = self._wanted.get("state")
         for fact in sorted(found, key=lambda fact: datetime.fromisoformat(fact["timestamp"])):
             if state in (None, _STATE[fact["event"]]) and self._is_new(fact):

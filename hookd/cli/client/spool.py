@@ -140,7 +140,7 @@ def _remedy(where: str, error: OSError) -> str:
         )
     if isinstance(error, PermissionError):
         return permission_remedy(where)
-    return "mend that, or name another directory: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
+    return "fix that, or name another directory: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
 
 
 class SpoolWriter:

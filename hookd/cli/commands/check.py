@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Find everything that is wrong with a config, each with its place.
 
-Ends with `ok:` and exit code 0 when there is no error. Warnings are told, and count only with --strict."""
+Ends with `ok:` and exit code 0 when there is no error. Warnings are printed, and count as errors only with --strict."""
 EXAMPLE = "hookd check --strict /etc/hookd"
 
 

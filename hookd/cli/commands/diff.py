@@ -20,9 +20,9 @@ from hookd.cli.output.terminal import as_json, shortened
 from hookd.domain.text import printable
 
 DESCRIPTION = """Compare the config on disk with the one in force: by name and field, and how many deliveries wait for
-each webhook that differs. Of a secret is told that it changed. Nothing is changed by it.
+each webhook that differs. Of a secret, only that it changed is shown. The daemon changes nothing.
 
-A config with errors is told as `hookd check` tells it, with exit code 1."""
+A config with errors is reported as by `hookd check`, with exit code 1."""
 EXAMPLE = "hookd diff --exit-code"
 
 TIMEOUT_S = 60.0

@@ -68,7 +68,7 @@ def _add_endings(parser: Parser) -> None:
         "60s",
         metavar="[=TIME]",
         type=duration,
-        help="until the deliveries have ended, or the time (default: 60s) is up",
+        help="wait until the deliveries have ended, or the time (default: 60s) is up",
     )
     parser.add_bare_or_valued(
         "--spool",

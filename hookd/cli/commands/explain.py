@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hookd.domain.events import Event, EventObject
     from hookd.dryrun.explain import Explained, ExplainedRequest
 
-DESCRIPTION = """Tell what an event leads to, from the config alone: the rules that match, each request as it would
+DESCRIPTION = """Show what an event leads to, from the config alone: the rules that match, each request as it would
 go out (secrets masked) and as a line for curl, and, of the rules that come near, why they do not match.
 
 FILE holds an event as `POST /v1/events` takes it (a CloudEvent too), an array of events, or one event a line; hookd's
@@ -239,7 +239,7 @@ def _notes(request: "ExplainedRequest") -> Iterator[str]:
         outcome = "the delivery would wait until it is" if request.made else "no delivery would be made"
         yield f"not sent: {request.withheld}; {outcome}"
     if request.once and request.made:
-        yield "the task runs once only (delete_after_running); `hookd status` tells whether it has"
+        yield "the task runs once only (delete_after_running); `hookd status` shows whether it has"
     if request.insecure:
         yield "the receiver's certificate is not checked (allow_insecure_certificates)"
     if any(value.reference == "signature" for _, value in request.headers):

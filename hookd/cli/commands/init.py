@@ -12,7 +12,7 @@ from pathlib import Path
 from hookd.cli.errors import Failure
 from hookd.domain.text import printable
 
-DESCRIPTION = """Write a commented hookd.yaml and hookd.test.yaml into DIR, which is made if need be.
+DESCRIPTION = """Write a commented hookd.yaml and hookd.test.yaml into DIR, which is created if it does not exist.
 
 They work as they are, with `hookd check`, `hookd test` and `hookd run`. Where one of them is there already, neither
 is written."""
@@ -27,7 +27,9 @@ _MODE = 0o644
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take where to write."""
-    parser.add_argument("directory", metavar="DIR", type=Path, help="where to write; . is here")
+    parser.add_argument(
+        "directory", metavar="DIR", type=Path, help="where to write; . is the current directory"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

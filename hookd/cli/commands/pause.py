@@ -11,7 +11,7 @@ from hookd.cli.options import add_json, text
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import counted, printable
 
-DESCRIPTION = """Pause a webhook: what is for it is taken in and waits, across restarts, until `hookd resume`.
+DESCRIPTION = """Pause a webhook: its deliveries wait, across restarts, until `hookd resume`.
 
 Attempts under way go on to their end."""
 EXAMPLE = "hookd pause ops-slack"

@@ -23,7 +23,7 @@ from hookd.domain.times import date_time
 if TYPE_CHECKING:
     from hookd.cli.testbench.receiver import Behaviour, ReceivedRequest, Receiver
 
-DESCRIPTION = """A receiver to try things out with: prints requests, checks signatures, answers as told.
+DESCRIPTION = """A receiver to try things out with: prints requests, checks signatures, answers as asked.
 
 With --secret or --secret-env, signatures are checked (Standard Webhooks and GitHub); what a check finds is
 printed and changes no answer. Ends on Ctrl-C, SIGTERM, or after --count requests."""
@@ -51,7 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DURATION",
         type=duration,
         default=0.0,
-        help="wait so long before each answer, such as 2s",
+        help="wait this long before each answer, such as 2s",
     )
     silence = parser.add_mutually_exclusive_group()
     silence.add_argument("--hang", action="store_true", help="take requests and never answer")

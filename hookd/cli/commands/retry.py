@@ -16,7 +16,7 @@ from hookd.cli.output.health import parked_remedy
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import printable
 
-DESCRIPTION = """Send deliveries once more: those with these ids, or all that match a filter.
+DESCRIPTION = """Send deliveries again: those with these ids, or all that match a filter.
 
 Dead, cancelled and delivered ones are sent again, under the same webhook-id; one that waits is due now.
 By filter, dead ones are taken unless --state says otherwise. --since and --until compare when a delivery was
@@ -40,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="the deliveries' ids, as `hookd deliveries` prints them",
     )
     add_filters(parser, STATES)
-    parser.add_argument("--dry-run", action="store_true", help="with filters: only tell how many match")
+    parser.add_argument("--dry-run", action="store_true", help="with filters: only print how many match")
     add_json(parser)
     address.add_options(parser)
 

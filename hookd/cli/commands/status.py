@@ -26,12 +26,12 @@ from hookd.cli.output.terminal import Table, as_json, cut, rows_of, shortened, t
 from hookd.domain.durations import format_span
 from hookd.domain.text import printable
 
-DESCRIPTION = """Tell how the daemon is: whether everything is all right, and if not, what to do about it.
+DESCRIPTION = """Show whether everything is all right, and if not, what to do about it.
 
 With --check the exit code is 1 when it is not: the store cannot be written, the config on disk was refused,
 a restart is needed, 80 % of daemon.limits.pending are reached, schedules are late, a breaker is open, deliveries
 wait for a webhook that is parked or have waited for 10 minutes, one died within the last day, hookd is stopping.
-Notes (older dead deliveries, warnings of the config, a receiver that asked for quiet) leave it 0."""
+Notes (older dead deliveries, warnings of the config, a receiver that asked for a pause) leave it 0."""
 EXAMPLE = "hookd status --check >/dev/null || notify-admin"
 
 MOST_ROWS = 40

@@ -24,7 +24,7 @@ DESCRIPTION = """Print what happens as it happens, one line per fact: events acc
 failed, deliveries that ended, webhooks parked and resumed, configs reloaded or rejected.
 
 It goes on across restarts of the daemon: what happened meanwhile comes from the history, and standard error
-says what could not be had. With a filter, facts that have nothing to do with it are left out. Ctrl-C ends it."""
+says what is missing. With a filter, facts that have nothing to do with it are left out. Ctrl-C ends it."""
 EXAMPLE = """hookd tail --webhook ops-slack
   hookd tail --since 10m --json"""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hookd.config.yaml.files import ConfigFiles
     from hookd.dryrun import CaseResult, Mismatch
 
-DESCRIPTION = """Tell whether the config sends what its tests say: every *.test.yaml below PATH is run.
+DESCRIPTION = """Check that the config sends what its tests expect: every *.test.yaml below PATH is run.
 
 Nothing is sent, the daemon is not asked, and no secret is read: in tests a reference to one stands for itself, as
 env:NAME, file:PATH or credential:NAME. The exit code is 0 where every case passed, else 1."""

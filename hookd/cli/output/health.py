@@ -74,7 +74,7 @@ def _daemon_concerns(status: Status) -> Iterator[Concern]:
         yield Concern(
             [
                 f"the store cannot be written ({error}): no event is taken, nothing is sent",
-                "  make room on its disk, or mend it; hookd recovers by itself",
+                "  make room on its disk, or fix it; hookd recovers by itself",
             ]
         )
     yield from _limit_concerns(_unfinished(status), status["limits"]["pending"])
@@ -95,7 +95,7 @@ def _limit_concerns(unfinished: int, limit: int) -> Iterator[Concern]:
         [
             f"{unfinished} deliveries wait, the limit is {limit}: "
             + (reached if unfinished >= limit else "past it, events are answered 503"),
-            "  cancel what is not needed (`hookd cancel ID`), mend the webhooks they wait for,",
+            "  cancel what is not needed (`hookd cancel ID`), fix the webhooks they wait for,",
             "  or raise daemon.limits.pending in the config",
         ]
     )
@@ -113,7 +113,7 @@ def _spool_concerns(spool: Mapping[str, Any] | None) -> Iterator[Concern]:
         yield Concern(
             [
                 f"{rejected} {were} rejected: `head {shlex.quote(path)}/rejected/*.reason` says why",
-                f"  mend and move them back into {path}, or remove them",
+                f"  fix and move them back into {path}, or remove them",
             ]
         )
 
@@ -134,7 +134,7 @@ def _config_concerns(config: Mapping[str, Any]) -> Iterator[Concern]:
         yield Concern(
             [
                 f"the config on disk was refused at {to_the_second(last['at'])}, the old one is in force",
-                "  mend these; `hookd check` finds them as well:",
+                "  fix these; `hookd check` finds them as well:",
             ],
             [f"  {fault}" for fault in faults],
             f"  and {number}more: `hookd check` lists them",
@@ -159,13 +159,13 @@ def _delivery_concerns(status: Status) -> Iterator[Concern]:
         yield Concern(
             [
                 f"{_dead(status)}: `hookd deliveries --state dead` lists them, `hookd show ID` says why",
-                "  `hookd retry --state dead` sends them again; a day after the last, this is but a note",
+                "  `hookd retry --state dead` sends them again; after a day without another, this is only a note",
             ]
         )
 
 
 def _delivery_notes(status: Status) -> Iterator[Concern]:
-    quiet = "the receiver asked for quiet until"
+    quiet = "the receiver asked for a pause until"
     held = [
         f"{lane['name']}: {_waiting(lane)}, {quiet} {to_the_second(lane['held_until'])}"
         for lane in by_gravity(status["webhooks"])
