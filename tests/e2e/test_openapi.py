@@ -12,8 +12,8 @@ from jsonschema.exceptions import best_match
 
 from hookd import __version__
 from hookd.api.openapi import document
+from hookd.api.routes import routes
 from hookd.api.services import Services
-from hookd.daemon import _routes
 from hookd.observability.metrics import Metrics
 from tests.e2e.conftest import DAEMON, Running
 from tests.e2e.test_tail import following
@@ -53,7 +53,7 @@ def described() -> set[tuple[str, str]]:
 def routed() -> set[tuple[str, str]]:
     parts = dict.fromkeys(Services.__slots__)
     services = Services(**cast(dict[str, Any], {**parts, "metrics": Metrics(__version__)}))
-    return set(_routes(services).routes())
+    return set(routes(services).routes())
 
 
 def drift() -> list[str]:

@@ -1,0 +1,19 @@
+"""All the routes of the API.
+
+Must never: answer a request itself.
+"""
+
+from hookd.api.admin import AdminRoutes
+from hookd.api.events import EventRoutes
+from hookd.api.services import Services
+from hookd.api.tail import TailRoutes
+from hookd.server.router import Router
+
+
+def routes(services: Services) -> Router:
+    """The router over the daemon's services."""
+    router = Router()
+    EventRoutes(services).register(router)
+    AdminRoutes(services).register(router)
+    TailRoutes(services).register(router)
+    return router
