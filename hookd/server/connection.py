@@ -21,7 +21,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
 from hookd.domain.clock import Clock
-from hookd.server.connection_state import BUSY, DEADLINES, ConnectionInput, ConnectionState, next_state
+from hookd.server import connection_state as states
+from hookd.server.connection_state import BUSY, DEADLINES, ConnectionInput, next_state
 from hookd.server.limits import Limits
 from hookd.server.memory_budget import MemoryBudget
 from hookd.server.messages import Request, Response
@@ -85,7 +86,7 @@ class Connection(BaseProtocol):
         )
         super().__init__(loop, parser)
         self._listener = listener
-        self._state = ConnectionState.HEAD
+        self._state = states.HEAD
         self._since = 0.0  # the loop's time: since when the client has been waited for
         self._keep_alive = True  # False: the next response is the last one
         self._eof = False  # the client has sent all
@@ -98,9 +99,10 @@ class Connection(BaseProtocol):
     def _advance(self, given: ConnectionInput) -> None:
         """Go on to the next state; with it the client's time starts anew, unless the connection only closes."""
         state = next_state(self._state, given)
-        if state is not self._state and given not in (ConnectionInput.CLOSE, ConnectionInput.EOF):
-            self._since = self._loop.time()
-        self._state = state
+        if state is not self._state:
+            self._state = state
+            if given is not states.CLOSE and given is not states.EOF:
+                self._since = self._loop.time()
 
     # What the transport reports.
 
@@ -112,19 +114,19 @@ class Connection(BaseProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes: whole heads are queued, bodies go to their readers."""
-        if data:
-            self._advance(ConnectionInput.BYTES)
-        if self._state is ConnectionState.LINGERING:
+        if self._state is states.LINGERING:
             self._discard(data)
             return
-        if self._parser is None or self._state is ConnectionState.CLOSING:
+        if self._parser is None or self._state is states.CLOSING:
             return
         self._feed(data)
-        if data and self._state in BUSY and self._body_is_complete() and not self._buffer_paused:
+        if data and self._task is not None and self._body_is_complete() and not self._buffer_paused:
             self._pause_reading_for_buffer()  # the next request waits in the kernel
         if self._queue and self._task is None:
             self._begin()
             self._task = self._loop.create_task(self._serve_all())
+        elif data:
+            self._advance(states.BYTES)
 
     def eof_received(self) -> bool:
         """The client has sent all; what it asked for is still answered where the transport can do that.
@@ -133,9 +135,9 @@ class Connection(BaseProtocol):
         """
         self._eof = True
         self._cut_payload()
-        self._advance(ConnectionInput.EOF)
+        self._advance(states.EOF)
         transport = self.transport
-        answers = self._state in BUSY and self._state is not ConnectionState.STREAMING
+        answers = self._state in BUSY and self._state is not states.STREAMING
         return answers and transport is not None and transport.can_write_eof()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -144,10 +146,10 @@ class Connection(BaseProtocol):
         self._parser = None
         self._cut_payload()
         self._queue.clear()
-        if self._state is ConnectionState.STREAMING and self._task is not None:
+        if self._state is states.STREAMING and self._task is not None:
             self._task.cancel()
-        self._advance(ConnectionInput.LOST)
-        if self._state is ConnectionState.CLOSED:
+        self._advance(states.LOST)
+        if self._state is states.CLOSED:
             self._listener.discard(self)
 
     # What the listener asks.
@@ -160,20 +162,20 @@ class Connection(BaseProtocol):
     @property
     def idle(self) -> bool:
         """Whether it has been served, and nothing of another request has come."""
-        return self._state in (ConnectionState.IDLE, ConnectionState.LINGERING, ConnectionState.CLOSING)
+        return self._state in (states.IDLE, states.LINGERING, states.CLOSING)
 
     def time_used(self, now: float) -> float:
         """The fraction of its time that the client has used: negative in hookd's turn, past 1.0 it is overdue."""
         state, limits, waited_s = self._state, self._listener.limits, now - self._since
         deadline = DEADLINES[state]
-        if state is ConnectionState.STREAMING:
+        if state is states.STREAMING:
             deadline = "unread_s" if self._paused else None
-        elif state in (ConnectionState.HEAD, ConnectionState.IDLE) and self._unread():
+        elif state in (states.HEAD, states.IDLE) and self._unread():
             deadline = "unread_s"
         if deadline is None:
             return -1.0
         used: float = waited_s / getattr(limits, deadline)
-        return min(1.0, used) if state is ConnectionState.BODY else used  # the route ends it, with a response
+        return min(1.0, used) if state is states.BODY else used  # the route ends it, with a response
 
     def time_out(self) -> None:
         """Close a connection whose time is up."""
@@ -188,11 +190,11 @@ class Connection(BaseProtocol):
         transport, state = self.transport, self._state
         if transport is None:
             return
-        self._advance(ConnectionInput.CLOSE)
+        self._advance(states.CLOSE)
         if self._unread():
             transport.abort()
             return
-        if state is ConnectionState.HEAD:
+        if state is states.HEAD:
             self._write(reason.response(), "close")
         transport.close()
 
@@ -206,7 +208,7 @@ class Connection(BaseProtocol):
         """Close after what is being served; at once where nothing is."""
         self.disable_keep_alive()
         if self._task is None and self.transport is not None:
-            self._advance(ConnectionInput.CLOSE)
+            self._advance(states.CLOSE)
             self.transport.close()
 
     def disable_keep_alive(self) -> None:
@@ -219,32 +221,33 @@ class Connection(BaseProtocol):
         """From now on the first of the queue is served."""
         queued = self._queue[0]
         whole = isinstance(queued, Problem) or queued[1].is_eof()
-        self._advance(ConnectionInput.REQUEST_COMPLETE if whole else ConnectionInput.HEAD_COMPLETE)
+        self._advance(states.REQUEST_COMPLETE if whole else states.HEAD_COMPLETE)
 
     async def _serve_all(self) -> None:
         try:
             while self._queue:
                 await self._serve(self._queue.popleft())
-                if self._paused and self._state is ConnectionState.DRAINING:
+                if self._paused and self._state is states.DRAINING:
                     await self._drain()
                 if self._queue:
                     self._begin()
         finally:
             self._task = None
-            self._advance(ConnectionInput.SERVED)
+            self._advance(states.SERVED)
             self._after_serving()
 
     def _after_serving(self) -> None:
-        match self._state:
-            case ConnectionState.CLOSED:
-                self._listener.discard(self)
-            case ConnectionState.CLOSING if self.transport is not None:
-                self.transport.close()
-            case ConnectionState.IDLE if self._eof or not self._keep_alive:
+        state, transport = self._state, self.transport
+        if state is states.IDLE:
+            if self._eof or not self._keep_alive:
                 self.close()
-            case ConnectionState.IDLE if self._buffer_paused:
-                self._advance(ConnectionInput.BYTES)  # what came meanwhile is no whole request
+            elif self._buffer_paused:
+                self._advance(states.BYTES)  # what came meanwhile is no whole request
                 self._resume_reading_for_buffer()
+        elif state is states.CLOSED:
+            self._listener.discard(self)
+        elif state is states.CLOSING and transport is not None:
+            transport.close()
 
     async def _serve(self, queued: _Queued) -> None:
         if isinstance(queued, Problem):
@@ -272,7 +275,7 @@ class Connection(BaseProtocol):
         if close:
             self._finish(linger=unread_body or bool(self._queue) or self._buffer_paused)
         else:
-            self._advance(ConnectionInput.RESPONSE)
+            self._advance(states.RESPONSE)
 
     async def _stream(
         self, response: Response, stream: AsyncGenerator[bytes, None], *, chunked: bool
@@ -281,7 +284,7 @@ class Connection(BaseProtocol):
         if chunked:
             response.headers += (("Transfer-Encoding", "chunked"),)
         self._write(response, "close")
-        self._advance(ConnectionInput.STREAM)
+        self._advance(states.STREAM)
         async with aclosing(stream):
             async for chunk in stream:
                 if self.gone:
@@ -340,11 +343,11 @@ class Connection(BaseProtocol):
         self._queue.clear()
         transport = self.transport
         if transport is None or not linger or self._eof:
-            self._advance(ConnectionInput.LAST_RESPONSE)
+            self._advance(states.LAST_RESPONSE)
             if transport is not None:
                 transport.close()
             return
-        self._advance(ConnectionInput.LINGER)
+        self._advance(states.LINGER)
         if transport.can_write_eof():
             transport.write_eof()
         self._resume_transport_reading()
@@ -366,8 +369,8 @@ class Connection(BaseProtocol):
         for message, payload in messages:
             self._payload = payload
             self._queue.append((message, payload))
-        if self._state is ConnectionState.BODY and self._body_is_complete():
-            self._advance(ConnectionInput.BODY_COMPLETE)
+        if self._state is states.BODY and self._body_is_complete():
+            self._advance(states.BODY_COMPLETE)
 
     def _take_next(self) -> None:
         """Queue the next request, if the parser holds the whole of its head."""
