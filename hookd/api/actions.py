@@ -6,9 +6,9 @@ Must never: make a request to a receiver, or answer before the store has committ
 from collections.abc import Mapping
 
 from hookd import intake
-from hookd.api import queries, views
-from hookd.api.events import optional_json, trace_of, unknown
-from hookd.api.filters import decode_retry
+from hookd.api import lookups, views
+from hookd.api.delivery_filters import decode_retry
+from hookd.api.event_routes import optional_json, trace_of, unknown
 from hookd.api.services import Services
 from hookd.domain.definitions import Template, WebhookDef
 from hookd.domain.deliveries import State
@@ -46,12 +46,12 @@ class ActionRoutes:
         services, delivery_id = self._services, variables["id"]
         before = await services.store.retry(delivery_id, now=services.clock.now())
         if before is None:
-            raise queries.no_delivery(delivery_id)
+            raise lookups.no_delivery(delivery_id)
         if before is State.SENDING:
             raise Problem(
                 409, f"an attempt of the delivery {delivery_id!r} is under way; its end decides what is next"
             )
-        retried = await queries.delivery(services, delivery_id)
+        retried = await lookups.delivery(services, delivery_id)
         log.info("delivery.retried", **_about(retried), before=before)
         return json_response(retried)
 
@@ -61,10 +61,10 @@ class ActionRoutes:
         services, delivery_id = self._services, variables["id"]
         before = await services.store.cancel(delivery_id, now=services.clock.now())
         if before is None:
-            raise queries.no_delivery(delivery_id)
+            raise lookups.no_delivery(delivery_id)
         if before is not State.PENDING:
             raise Problem(409, _not_cancelled(delivery_id, before))
-        cancelled = await queries.delivery(services, delivery_id)
+        cancelled = await lookups.delivery(services, delivery_id)
         services.metrics.lane(cancelled["webhook"]).delivery(State.CANCELLED)
         log.info("delivery.cancelled", **_about(cancelled))
         return json_response(cancelled)
@@ -95,7 +95,7 @@ class ActionRoutes:
         if name not in (await services.store.backlog()).paused:
             await services.store.pause(name, now=services.clock.now())
             log.info("webhook.paused", webhook=name)
-        return json_response(await queries.lane(services, name))
+        return json_response(await lookups.lane(services, name))
 
     async def resume(self, request: Request, variables: Mapping[str, str]) -> Response:
         """End a pause, also of a webhook that has left the configuration meanwhile."""
@@ -104,7 +104,7 @@ class ActionRoutes:
         await self._require_webhook(name)
         if await services.store.resume(name):
             log.info("webhook.unpaused", webhook=name)
-        return json_response(await queries.lane(services, name))
+        return json_response(await lookups.lane(services, name))
 
     async def send(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Send a message to a webhook, without a task: a test through the real path."""

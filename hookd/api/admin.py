@@ -10,7 +10,7 @@ from dataclasses import asdict
 from functools import cache
 
 from hookd import __version__
-from hookd.api import filters, openapi, queries, views
+from hookd.api import delivery_filters, lookups, openapi, views
 from hookd.api.actions import ActionRoutes, expect_no_fields
 from hookd.api.services import Services
 from hookd.delivery.circuit_breaker import BreakerState
@@ -33,8 +33,10 @@ class AdminRoutes:
 
     def register(self, router: Router) -> None:
         """Add the routes."""
-        router.add("GET", "/v1/deliveries", self.deliveries, filters.FILTERS | filters.PAGING)
-        router.add("GET", "/v1/events", self.events, filters.PAGING)
+        router.add(
+            "GET", "/v1/deliveries", self.deliveries, delivery_filters.FILTERS | delivery_filters.PAGING
+        )
+        router.add("GET", "/v1/events", self.events, delivery_filters.PAGING)
         for pattern, route in {
             "/v1/deliveries/{id}": self.delivery,
             "/v1/events/{id}": self.event,
@@ -59,24 +61,24 @@ class AdminRoutes:
     async def deliveries(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """List deliveries, newest first."""
         query = request.parameters
-        where, limit = filters.queried(query), filters.queried_limit(query)
+        where, limit = delivery_filters.queried(query), delivery_filters.queried_limit(query)
         services = self._services
         try:
             page = await services.store.deliveries(where, limit=limit, cursor=query.get("cursor"))
         except ValueError:
             raise _foreign_cursor() from None
-        lanes = await queries.worker_lanes(services)
+        lanes = await lookups.worker_lanes(services)
         listed = [views.delivery(record, lanes) for record in page.items]
         return json_response({"deliveries": listed, "cursor": page.cursor})
 
     async def delivery(self, _request: Request, variables: Mapping[str, str]) -> Response:
         """One delivery with its attempts."""
-        return json_response(await queries.delivery(self._services, variables["id"]))
+        return json_response(await lookups.delivery(self._services, variables["id"]))
 
     async def events(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """List kept events, newest first."""
         query = request.parameters
-        limit = filters.queried_limit(query)
+        limit = delivery_filters.queried_limit(query)
         try:
             page = await self._services.store.events(limit=limit, cursor=query.get("cursor"))
         except ValueError:
@@ -92,7 +94,7 @@ class AdminRoutes:
 
     async def webhooks(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """Every webhook with the state of its lane."""
-        return json_response({"webhooks": await queries.lanes(self._services)})
+        return json_response({"webhooks": await lookups.lanes(self._services)})
 
     async def config(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The configuration in force."""
@@ -140,7 +142,7 @@ class AdminRoutes:
                 "last_died_at": views.instant(await services.store.last_died()),
                 "schedules": {"error": services.schedule_fault()},
                 "limits": {"pending": generation.config.daemon.pending},
-                "webhooks": await queries.lanes(services),
+                "webhooks": await lookups.lanes(services),
                 "spent": views.spent(await services.store.spent(), generation.config),
             }
         )
@@ -189,7 +191,7 @@ class AdminRoutes:
         """The Prometheus exposition."""
         services = self._services
         stats, now = await services.store.lanes(), services.clock.now()
-        lanes = await queries.lane_states(services, stats)
+        lanes = await lookups.lane_states(services, stats)
         gauges = {name: _gauges(state, stats.get(name), now) for name, state in lanes.items()}
         return Response(200, await services.metrics.exposition(gauges), CONTENT_TYPE)
 

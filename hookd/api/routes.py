@@ -4,7 +4,7 @@ Must never: answer a request itself.
 """
 
 from hookd.api.admin import AdminRoutes
-from hookd.api.events import EventRoutes
+from hookd.api.event_routes import EventRoutes
 from hookd.api.services import Services
 from hookd.api.tail import TailRoutes
 from hookd.server.router import Router

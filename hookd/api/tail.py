@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from hookd.api import filters, views
+from hookd.api import delivery_filters, views
 from hookd.api.services import Services
 from hookd.domain.deliveries import State
 from hookd.observability.log_tail import LogRecord, LogTail
@@ -91,7 +91,7 @@ class TailRoutes:
         A cursor of an earlier run goes on with this one's first fact.
         """
         query = request.parameters
-        wanted = Wanted(query.get("webhook"), query.get("task"), filters.queried_state(query))
+        wanted = Wanted(query.get("webhook"), query.get("task"), delivery_filters.queried_state(query))
         feed = self._services.feed
         after = _after(query.get("after"), feed)
         if NDJSON not in request.headers.get("Accept", "").lower():

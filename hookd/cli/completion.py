@@ -185,7 +185,7 @@ class ValueCompleter(BaseCompleter):
         """`webhooks` and `tasks`, and the events of each of `types`: as the daemon, else the config, knows them."""
         from pathlib import Path
 
-        from hookd.cli.errors import Failure
+        from hookd.cli.failure import Failure
 
         if self._names is None:
             try:

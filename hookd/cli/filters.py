@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from hookd.cli.client.api_client import Client
-from hookd.cli.errors import Failure
+from hookd.cli.failure import Failure
 from hookd.cli.options import duration, text
 from hookd.domain.text import near
 from hookd.domain.times import date_time, is_date_time, read_seconds

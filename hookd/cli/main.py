@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hookd import __version__
-from hookd.cli.errors import Failure
+from hookd.cli.failure import Failure
 from hookd.cli.options import Parser
 from hookd.domain.text import near, printable
 

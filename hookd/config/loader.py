@@ -72,7 +72,7 @@ def load(
 
 
 @dataclass(slots=True)
-class _Parts:
+class _ConfigParts:
     """The definitions as they are found in the files, by section and name."""
 
     daemon: Cursor | None = None
@@ -91,7 +91,7 @@ class _Load:
         self._scope = scope
         self._contents: list[tuple[Path, bytes]] = []
         self._complete = True
-        self._parts = _Parts()
+        self._parts = _ConfigParts()
 
     def run(self) -> Loaded:
         for document in list(self._documents()):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hookd import intake
-from hookd.api import filters, tail
-from hookd.api.events import TAKEN
+from hookd.api import delivery_filters, tail
+from hookd.api.event_routes import TAKEN
 from hookd.api.openapi import document
 from hookd.config.yaml.diagnostics import Severity
 from hookd.delivery.circuit_breaker import BreakerState
@@ -60,8 +60,8 @@ def pairs() -> dict[str, tuple[Any, Any]]:
         "the tail's state": (query("/v1/tail", "state")["enum"], [*State]),
         "the status' counts": (schema("Status")["deliveries"]["required"], [*State]),
         "each has a count": ([*schema("Status")["deliveries"]["properties"]], [*State]),
-        "a retry's state": (retry["enum"], [*filters.RETRYABLE]),
-        "a retry's state by default": (retry["default"], filters.decode_retry({}).where.state),
+        "a retry's state": (retry["enum"], [*delivery_filters.RETRYABLE]),
+        "a retry's state by default": (retry["default"], delivery_filters.decode_retry({}).where.state),
         "why a delivery is parked": (schema("Delivery")["parked"]["enum"], [*Parked, None]),
         "why a webhook is parked": (schema("Webhook")["parked"]["enum"], [*Parked, None]),
         "a cause": (schema("Delivery")["cause"]["properties"]["kind"]["enum"], [*Kind]),
@@ -73,7 +73,7 @@ def pairs() -> dict[str, tuple[Any, Any]]:
         "a fact's level": (schema("TailLine")["level"]["enum"], [*LEVELS]),
         "items of a page": (
             (limit["default"], limit["maximum"]),
-            (filters.DEFAULT_LIMIT, filters.MOST_ITEMS),
+            (delivery_filters.DEFAULT_LIMIT, delivery_filters.MOST_ITEMS),
         ),
         "the tail's cursor": (query("/v1/tail", "after")["pattern"], schema("TailLine")["cursor"]["pattern"]),
         "bodies of events": ([*post["requestBody"]["content"]], [*TAKEN]),

@@ -13,7 +13,7 @@ import yaml
 from standardwebhooks import Webhook
 
 from hookd.cli.main import main
-from hookd.cli.output.generations import generation_words
+from hookd.cli.output.generation_words import generation_words
 from tests.docs import pages
 from tests.kit.fake_daemon import Canned, serving
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hookd.cli.client import address, spool
+from hookd.cli.client import address, spool_writer
 from hookd.cli.client.address import DEFAULT_SOCKET, from_options
 from hookd.cli.client.api_client import unreachable
 from hookd.cli.client.exchange import ApiRequest, NoAnswer, exchanged, parse_answer
@@ -338,12 +338,12 @@ class TestConfigsThatCannotBeRead:
         monkeypatch.delenv("HOOKD_SPOOL", raising=False)
         path = tmp_path / "hookd.yaml"
         path.write_text("daemon: {spool: mine}\n")
-        assert spool.directory("", str(path)) == (str(tmp_path / "mine"), "")
+        assert spool_writer.directory("", str(path)) == (str(tmp_path / "mine"), "")
         path.chmod(0o666)
-        where, doubt = spool.directory("", str(path))
+        where, doubt = spool_writer.directory("", str(path))
         assert where == "/var/spool/hookd"
         assert doubt.startswith(f"{path} is world-writable")
-        assert spool.directory("", "nowhere.yaml") == (where, "nowhere.yaml: no such config")
+        assert spool_writer.directory("", "nowhere.yaml") == (where, "nowhere.yaml: no such config")
 
 
 class TestOtherServers:

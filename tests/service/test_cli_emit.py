@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hookd.cli.client.batches import batches
-from hookd.cli.client.spool import with_id
+from hookd.cli.client.spool_writer import with_id
 from hookd.cli.main import main
 from tests.kit.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
 

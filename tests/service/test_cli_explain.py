@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hookd.cli.commands import explain as command
-from hookd.cli.errors import Failure
+from hookd.cli.failure import Failure
 from hookd.cli.options import Parser
 from hookd.cli.output.curl import curl_line, quoted
 from hookd.config.generation import Generation

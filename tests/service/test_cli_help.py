@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hookd import config, daemon
-from hookd.cli import errors, main
+from hookd.cli import failure, main
 from hookd.cli.main import COMMANDS, parser_of
 from hookd.cli.manual import man_pages, roff, topics
 from hookd.cli.manual.command_reference import ENVIRONMENT, EXIT_CODES, command_entries
@@ -172,7 +172,7 @@ def test_the_example_of_hookd_yaml_5_is_valid(tmp_path: Path) -> None:
 
 def test_the_exit_codes_are_those_of_the_program() -> None:
     codes = {
-        0, errors.REFUSED, errors.USAGE, errors.UNREACHABLE, errors.WAITING, main.INTERRUPTED, main.PIPE_CLOSED,
+        0, failure.REFUSED, failure.USAGE, failure.UNREACHABLE, failure.WAITING, main.INTERRUPTED, main.PIPE_CLOSED,
         daemon.EXIT_OK, daemon.EXIT_FAILED, daemon.EXIT_STORE, daemon.EXIT_CONFIG,
     }  # fmt: skip
     assert EXIT_CODES.keys() == codes

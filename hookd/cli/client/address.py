@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from hookd.cli.client.api_client import Client
-from hookd.cli.errors import USAGE, Failure
+from hookd.cli.failure import USAGE, Failure
 from hookd.domain.text import error_text
 
 if TYPE_CHECKING:

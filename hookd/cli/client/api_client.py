@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hookd.cli.client import exchange
-from hookd.cli.errors import REFUSED, UNREACHABLE, Failure
+from hookd.cli.failure import REFUSED, UNREACHABLE, Failure
 from hookd.domain.text import error_text
 
 TIMEOUT_S = 30.0

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from hookd.cli.client.api_client import Refusal, fault_line
 from hookd.cli.client.exchange import NDJSON
-from hookd.cli.errors import Failure
+from hookd.cli.failure import Failure
 from hookd.domain.text import counted
 
 MOST_BYTES = 512 << 10
@@ -71,7 +71,7 @@ def post_file(send: Send, path: str, taken: Taken, *, fix_ids: bool = False) -> 
 
 
 def _identified(batch: list[NumberedLine]) -> list[NumberedLine]:
-    from hookd.cli.client.spool import with_id
+    from hookd.cli.client.spool_writer import with_id
 
     made = []
     for number, content in batch:

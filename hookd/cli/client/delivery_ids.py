@@ -6,7 +6,7 @@ Must never: stop at an id that is refused.
 from collections.abc import Callable, Iterable
 
 from hookd.cli.client.api_client import Client, DeliveryData, Refusal
-from hookd.cli.errors import Failure
+from hookd.cli.failure import Failure
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import LONGEST_GUESS, near, printable
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from hookd.cli.client.api_client import Client, Refusal
 from hookd.cli.client.listing import pages
-from hookd.cli.errors import UNREACHABLE, Failure
+from hookd.cli.failure import UNREACHABLE, Failure
 from hookd.cli.output.tail_lines import TailRecord, key_of, of_history
 
 STATES = ("pending", "delivered", "dead", "cancelled")

@@ -13,7 +13,7 @@ from typing import Any
 
 from hookd.cli.client.api_client import NOBODY_THERE, Client, Foreign, Refusal
 from hookd.cli.client.delivery_ids import path_of
-from hookd.cli.errors import REFUSED, UNREACHABLE, WAITING, Failure
+from hookd.cli.failure import REFUSED, UNREACHABLE, WAITING, Failure
 from hookd.cli.output.health import parked_remedy
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import printable

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hookd.cli.commands.deliveries import SHRINKABLE, TITLES, table_row
-from hookd.cli.errors import REFUSED, Failure
+from hookd.cli.failure import REFUSED, Failure
 from hookd.cli.output.terminal import Table, terminal_width
 from hookd.domain.text import printable
 
 if TYPE_CHECKING:
-    from hookd.cli.testbench.demo_stage import Stage
+    from hookd.cli.testbench.demo_stage import DemoStage
     from hookd.cli.testbench.receiver import ReceivedRequest
 
 DESCRIPTION = """Show the whole thing working, in less than ten seconds.
@@ -114,7 +114,7 @@ async def _play() -> None:
             raise _spoiled(error, stage) from None
 
 
-def _spoiled(error: Exception, stage: "Stage") -> Failure:
+def _spoiled(error: Exception, stage: "DemoStage") -> Failure:
     missing = error.lines if isinstance(error, Failure) else ("something that should have come did not",)
     return Failure(
         f"the demo did not go as it should: {missing[0]}",
@@ -125,7 +125,7 @@ def _spoiled(error: Exception, stage: "Stage") -> Failure:
     )
 
 
-async def _story(stage: "Stage", port: int, token: str) -> None:
+async def _story(stage: "DemoStage", port: int, token: str) -> None:
     pid = await stage.start_daemon()
     _say(f"A daemon (pid {pid}) and a receiver (port {port}), on temporary state in {stage.directory}")
     await _signed_delivery(stage)
@@ -136,7 +136,7 @@ async def _story(stage: "Stage", port: int, token: str) -> None:
     _expect(code == 0, f"the daemon stopped cleanly (exit code {code})")
 
 
-async def _signed_delivery(stage: "Stage") -> None:
+async def _signed_delivery(stage: "DemoStage") -> None:
     _say("", "1. An event goes in, a signed webhook comes out")
     event = {
         "type": "virtual_machine",
@@ -149,7 +149,7 @@ async def _signed_delivery(stage: "Stage") -> None:
     _expect(json.loads(request.body) == {"text": "web-01 was powered on by ada"}, "the message filled in")
 
 
-async def _retry(stage: "Stage") -> None:
+async def _retry(stage: "DemoStage") -> None:
     _say("", "2. A receiver that fails is tried again")
     event = {"type": "outgoing_sync", "event": "error", "object": "offsite", "data": {"attempts": 3}}
     delivery = await _emit(stage, event)
@@ -160,7 +160,7 @@ async def _retry(stage: "Stage") -> None:
     _say(f"   tried again after {second.at - first.at:.1f} s: the same webhook-id, the same bytes")
 
 
-async def _crash(stage: "Stage", pid: int, token: str) -> None:
+async def _crash(stage: "DemoStage", pid: int, token: str) -> None:
     _say("", "3. A crash loses nothing")
     delivery = await _emit(stage, {"type": "alarm", "event": "raised"})
     await _arrived(stage, "/archive", delivery, answer=503)
@@ -174,7 +174,7 @@ async def _crash(stage: "Stage", pid: int, token: str) -> None:
     _expect(request.header("authorization") == f"Bearer {token}", "the bearer token")
 
 
-async def _summary(stage: "Stage") -> None:
+async def _summary(stage: "DemoStage") -> None:
     _say("", "4. What hookd remembers (hookd deliveries)")
     made = (await stage.get("/v1/deliveries"))["deliveries"]
     for delivery in made:
@@ -188,7 +188,7 @@ async def _summary(stage: "Stage") -> None:
     _expect(sorted(row[2] for row in rows) == ["archive", "chat", "pager"], "one delivery for each webhook")
 
 
-async def _emit(stage: "Stage", event: Mapping[str, Any]) -> str:
+async def _emit(stage: "DemoStage", event: Mapping[str, Any]) -> str:
     """Post an event that makes one delivery; the delivery's id."""
     posted = json.dumps(event)
     answer = await stage.post("/v1/events", posted.encode())
@@ -201,7 +201,7 @@ async def _emit(stage: "Stage", event: Mapping[str, Any]) -> str:
     return str(made["id"])
 
 
-async def _arrived(stage: "Stage", path: str, delivery_id: str, *, answer: int) -> "ReceivedRequest":
+async def _arrived(stage: "DemoStage", path: str, delivery_id: str, *, answer: int) -> "ReceivedRequest":
     """Wait for a request, check that it is the delivery that should come, and tell about it."""
     request = await stage.arrival()
     _expect(request.target == path, f"a request at {path}, not {request.target}")

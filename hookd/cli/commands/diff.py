@@ -13,9 +13,9 @@ from typing import Any
 
 from hookd.cli.client import address
 from hookd.cli.commands.reload import SIGNS, restart_lines, section_head
-from hookd.cli.errors import REFUSED
+from hookd.cli.failure import REFUSED
 from hookd.cli.options import add_json
-from hookd.cli.output.generations import generation_words
+from hookd.cli.output.generation_words import generation_words
 from hookd.cli.output.terminal import as_json, shortened
 from hookd.domain.text import printable
 

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from hookd.cli.client import address
-from hookd.cli.errors import Failure
+from hookd.cli.failure import Failure
 from hookd.cli.options import Parser, add_json, add_occurrence, duration, occurrence, text
 from hookd.cli.output.receipts import receipt_lines
 from hookd.cli.output.terminal import as_json
@@ -19,7 +19,7 @@ from hookd.domain.text import printable
 if TYPE_CHECKING:
     from hookd.cli.client.api_client import Client
     from hookd.cli.client.batches import Taken
-    from hookd.cli.client.spool import SpoolWriter
+    from hookd.cli.client.spool_writer import SpoolWriter
 
 DESCRIPTION = """Post an event and wait until it is safely stored. Prints its id and the deliveries it made.
 
@@ -105,7 +105,7 @@ def _single(options: argparse.Namespace) -> int:
     client, spool = _ways(options)
     event_id = options.id
     if spool and not event_id:
-        from hookd.cli.client.spool import fresh_id
+        from hookd.cli.client.spool_writer import fresh_id
 
         event_id = fresh_id()
     body = occurrence(options, type=options.type, event=options.event, id=event_id)
@@ -161,7 +161,7 @@ def _counted(taken: "Taken", spool: "SpoolWriter | None") -> str:
 def _ways(options: argparse.Namespace) -> "tuple[Client, SpoolWriter | None]":
     if options.spool is None:
         return address.from_options(options), None
-    from hookd.cli.client.spool import SpoolWriter
+    from hookd.cli.client.spool_writer import SpoolWriter
 
     client = address.from_options(options, or_default=True)
     return client, SpoolWriter(client, options.spool, options.config)

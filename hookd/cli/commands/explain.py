@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hookd.cli.config_option import add_config, read_config
-from hookd.cli.errors import REFUSED, Failure
+from hookd.cli.failure import REFUSED, Failure
 from hookd.cli.options import add_json
 from hookd.cli.output.terminal import as_json, visible_block
 from hookd.domain.text import printable

@@ -5,7 +5,7 @@ Must never: need a network, or talk to the daemon.
 
 import argparse
 
-from hookd.cli.errors import Failure
+from hookd.cli.failure import Failure
 from hookd.cli.manual.man_pages import MAN_PAGES, man_page
 from hookd.cli.options import Parser, text
 

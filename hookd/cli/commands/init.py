@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 
-from hookd.cli.errors import Failure
+from hookd.cli.failure import Failure
 from hookd.domain.text import printable
 
 DESCRIPTION = """Write a commented hookd.yaml and hookd.test.yaml into DIR, which is created if it does not exist.

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hookd.cli.errors import USAGE, Failure
+from hookd.cli.failure import USAGE, Failure
 from hookd.cli.options import add_json, duration, text, whole_number
 from hookd.cli.output.terminal import as_json_line, pretty_body, visible_block
 from hookd.domain.text import error_text, printable

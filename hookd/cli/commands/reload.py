@@ -9,7 +9,7 @@ from typing import Any
 
 from hookd.cli.client import address
 from hookd.cli.options import add_json
-from hookd.cli.output.generations import generation_words
+from hookd.cli.output.generation_words import generation_words
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import printable
 

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hookd.cli.config_option import add_config, read_config
-from hookd.cli.errors import REFUSED
+from hookd.cli.failure import REFUSED
 from hookd.cli.options import add_json, whole_number
 from hookd.cli.output.terminal import Table, as_json, terminal_width, to_the_second
 from hookd.domain.text import printable

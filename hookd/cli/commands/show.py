@@ -11,7 +11,7 @@ from hookd.cli.client import address
 from hookd.cli.client.api_client import Refusal
 from hookd.cli.client.delivery_ids import RecentIds, path_of
 from hookd.cli.options import add_json, text
-from hookd.cli.output.generations import generation_words
+from hookd.cli.output.generation_words import generation_words
 from hookd.cli.output.terminal import as_json, pretty_body, to_the_second, visible_block
 from hookd.domain.text import printable
 

@@ -9,7 +9,7 @@ import shlex
 from hookd.cli.client import address
 from hookd.cli.client.api_client import Refusal
 from hookd.cli.client.wait import parked_lines
-from hookd.cli.errors import Failure
+from hookd.cli.failure import Failure
 from hookd.cli.options import add_json, add_occurrence, occurrence, text
 from hookd.cli.output.receipts import receipt_lines
 from hookd.cli.output.terminal import as_json

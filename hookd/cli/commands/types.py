@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hookd.cli.config_option import add_config, read_config
-from hookd.cli.errors import REFUSED
+from hookd.cli.failure import REFUSED
 from hookd.cli.options import add_json
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import printable

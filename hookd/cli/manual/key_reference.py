@@ -1,4 +1,4 @@
-"""The configuration's keys as values: what each takes, its default and its meaning, read from the JSON Schema.
+"""The configuration's keys as values: what each takes, its default and its meaning, read from the JSON SchemaNode.
 
 The man page and docs/configuration.md list them from these, so neither can drift from what is validated.
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Schema = Mapping[str, Any]
+SchemaNode = Mapping[str, Any]
 
 _DEFS = "#/$defs/"
 
@@ -54,15 +54,15 @@ def key_sections(schema_text: str) -> tuple[Section, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    definitions: Mapping[str, Schema]
+    definitions: Mapping[str, SchemaNode]
 
-    def whole(self, schema: Schema) -> Schema:
+    def whole(self, schema: SchemaNode) -> SchemaNode:
         """A schema with what its `$ref` names; what stands beside the `$ref` wins."""
         if "$ref" not in schema:
             return schema
         return {**self.whole(self.definitions[schema["$ref"].removeprefix(_DEFS)]), **schema}
 
-    def below(self, path: str, given: Schema) -> Iterator[Key]:
+    def below(self, path: str, given: SchemaNode) -> Iterator[Key]:
         """The keys below a place, in order."""
         schema = self.whole(given)
         if "propertyNames" in schema:
@@ -75,14 +75,14 @@ class _Reader:
         for part in schema.get("allOf", ()):
             yield from self._variant(path, self.whole(part["then"]), part["title"])
 
-    def _key(self, path: str, schema: Schema, *, required: bool, when: str = "") -> Iterator[Key]:
+    def _key(self, path: str, schema: SchemaNode, *, required: bool, when: str = "") -> Iterator[Key]:
         yield Key(path, self._takes(schema), _default(schema), required, when + _meaning(schema))
         if _is_mapping(schema):
             yield from self.below(path, schema)
         elif _is_mapping(items := self.whole(schema.get("items", {}))):
             yield from self.below(f"{path}[]", items)
 
-    def _takes(self, schema: Schema) -> str:
+    def _takes(self, schema: SchemaNode) -> str:
         if "x-expected" in schema:
             return str(schema["x-expected"])
         if "enum" in schema:
@@ -97,7 +97,7 @@ class _Reader:
             case _:
                 return "a mapping"
 
-    def _variant(self, path: str, schema: Schema, kind: str) -> Iterator[Key]:
+    def _variant(self, path: str, schema: SchemaNode, kind: str) -> Iterator[Key]:
         """The keys that one value of `type` brings."""
         for name, inner in schema["properties"].items():
             if name != "type":
@@ -107,16 +107,16 @@ class _Reader:
                 )
 
 
-def _is_mapping(schema: Schema) -> bool:
+def _is_mapping(schema: SchemaNode) -> bool:
     """Whether it is a mapping and nothing else: of what may also be text, the meaning says all."""
     return schema.get("type") == "object" and "properties" in schema
 
 
-def _meaning(schema: Schema) -> str:
+def _meaning(schema: SchemaNode) -> str:
     return str(schema.get("description", ""))
 
 
-def _default(schema: Schema) -> str:
+def _default(schema: SchemaNode) -> str:
     if "default" not in schema:
         return ""
     value = schema["default"]

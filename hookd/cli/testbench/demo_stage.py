@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hookd.cli.client.api_client import Client
-from hookd.cli.errors import Failure
+from hookd.cli.failure import Failure
 from hookd.cli.testbench.receiver import ReceivedRequest, Receiver
 
 PATIENCE_S = 10.0
@@ -31,7 +31,7 @@ FROM_SYSTEMD = frozenset(
 """Variables that would make the child speak to the service manager of whoever runs the demo."""
 
 
-class Stage:
+class DemoStage:
     """Everything the demo plays on.
 
     Attributes:
@@ -118,10 +118,10 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def set_up(receiver: Receiver) -> AsyncIterator[tuple[Stage, int]]:
+async def set_up(receiver: Receiver) -> AsyncIterator[tuple[DemoStage, int]]:
     """A stage and the receiver's port; at the end, however it comes, nothing of it is left."""
     directory = Path(tempfile.mkdtemp(prefix="hookd-demo-"))
-    stage = Stage(directory, receiver)
+    stage = DemoStage(directory, receiver)
     try:
         _, port = await receiver.start("127.0.0.1", 0)
         yield stage, port

@@ -17,7 +17,7 @@ from hookd.domain.deliveries import Claimed, ClaimRequest, GenerationRef, Lease
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row, token_of
-from hookd.store.sqlite.backlog import BacklogDelta
+from hookd.store.sqlite.backlog_index import BacklogDelta
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.encoding import SENDING, ManyRows, micros, trace_of
 from hookd.store.sqlite.operations import ClaimOperation

@@ -9,7 +9,7 @@ from typing import Any
 
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row
-from hookd.store.sqlite.backlog import BacklogDelta
+from hookd.store.sqlite.backlog_index import BacklogDelta
 
 STEP = 5_000
 """How many deliveries one transaction looks at."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hookd.store.sqlite.backlog import BacklogDelta, BacklogIndex, OneShotKey, held_after, paused_after
+from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex, OneShotKey, held_after, paused_after
 from hookd.store.sqlite.body_cache import BodyCache
 from hookd.store.sqlite.claim import Leasing
 from hookd.store.sqlite.encoding import SENDING, ManyRows, seconds

@@ -15,7 +15,7 @@ from typing import Any
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, TaskSpent
 from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelivery, Receipt, Submission
 from hookd.domain.json_text import compact_json
-from hookd.store.sqlite.backlog import BacklogDelta, OneShotKey
+from hookd.store.sqlite.backlog_index import BacklogDelta, OneShotKey
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.encoding import ManyRows, trace_text
 from hookd.store.sqlite.event_deliveries import refs_of

@@ -10,7 +10,7 @@ from typing import Any
 
 from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, GenerationRef, Lease, Settlement
 from hookd.domain.events import Receipt, Submission
-from hookd.store.sqlite.backlog import BacklogDelta
+from hookd.store.sqlite.backlog_index import BacklogDelta
 
 
 class Operation:

@@ -8,7 +8,7 @@ import sqlite3
 
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite import generations
-from hookd.store.sqlite.backlog import BacklogDelta
+from hookd.store.sqlite.backlog_index import BacklogDelta
 from hookd.store.sqlite.encoding import CANCELLED, DEAD, DELIVERED
 from hookd.store.sqlite.operations import Prune
 

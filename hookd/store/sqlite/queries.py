@@ -87,7 +87,7 @@ class _Stretch(NamedTuple):
     before: int | None
 
 
-class Match(NamedTuple):
+class MatchedDelivery(NamedTuple):
     """A matching delivery: its key, its webhook and the number of its state."""
 
     seq: int
@@ -95,7 +95,7 @@ class Match(NamedTuple):
     state: int
 
 
-class Matches(NamedTuple):
+class MatchedDeliveries(NamedTuple):
     """What one step over matching deliveries found.
 
     Attributes:
@@ -103,7 +103,7 @@ class Matches(NamedTuple):
         before: where the next step goes on, or None at the end.
     """
 
-    rows: list[Match]
+    rows: list[MatchedDelivery]
     before: int | None
 
 
@@ -170,7 +170,7 @@ def deliveries(
 
 def matching(
     connection: sqlite3.Connection, where: DeliveryFilter, before: int, limit: int, step: int = STEP
-) -> Matches:
+) -> MatchedDeliveries:
     """Like `deliveries`, with no more of each than a change needs; a step cut short by `limit` goes on right there."""
     stretch = _stretch(connection, where, before, step)
     (text,) = connection.execute(
@@ -178,8 +178,8 @@ def matching(
         f" WHERE {stretch.condition} ORDER BY d.seq DESC LIMIT ?)",
         (*stretch.values, limit),
     ).fetchone()
-    rows = [Match(*row) for row in json.loads(text)]
-    return Matches(rows, rows[-1].seq if len(rows) == limit else stretch.before)
+    rows = [MatchedDelivery(*row) for row in json.loads(text)]
+    return MatchedDeliveries(rows, rows[-1].seq if len(rows) == limit else stretch.before)
 
 
 def spent(connection: sqlite3.Connection) -> tuple[SpentMark, ...]:

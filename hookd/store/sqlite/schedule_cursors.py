@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Collection
 
 from hookd.domain.json_text import compact_json
-from hookd.store.sqlite.backlog import BacklogDelta
+from hookd.store.sqlite.backlog_index import BacklogDelta
 
 _WATCHED = "SELECT json_group_object(key, first_seen) FROM schedules"
 _WATCH = "INSERT INTO schedules (key, first_seen) SELECT value, ? FROM json_each(?)"

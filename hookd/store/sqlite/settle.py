@@ -14,7 +14,7 @@ from hookd.domain.deliveries import TRANSITIONS, Settlement, State
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, attempt_row, seq_of
-from hookd.store.sqlite.backlog import BacklogDelta
+from hookd.store.sqlite.backlog_index import BacklogDelta
 from hookd.store.sqlite.encoding import CODES, ManyRows, micros
 from hookd.store.sqlite.operations import Settle
 

@@ -18,11 +18,11 @@ from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Receipt, SpentMark, Submission
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
 from hookd.store.contract import StoreDescription
-from hookd.store.sqlite import due_times, manual, queries, schedule_cursors
+from hookd.store.sqlite import due_times, manual_operations, queries, schedule_cursors
 from hookd.store.sqlite.attempts import seq_of
-from hookd.store.sqlite.backlog import BacklogDelta, BacklogIndex
+from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex
 from hookd.store.sqlite.encoding import micros, optional_seconds, seconds
-from hookd.store.sqlite.manual import Progress
+from hookd.store.sqlite.manual_operations import Progress
 from hookd.store.sqlite.operations import (
     ClaimOperation,
     Echo,
@@ -190,11 +190,11 @@ class SqliteStore:
 
     async def pause(self, webhook: str, *, now: float) -> None:
         """See `Store.pause`."""
-        await self._write(partial(manual.pause, webhook=webhook, now=micros(now)))
+        await self._write(partial(manual_operations.pause, webhook=webhook, now=micros(now)))
 
     async def resume(self, webhook: str) -> bool:
         """See `Store.resume`."""
-        return await self._write(partial(manual.resume, webhook=webhook))
+        return await self._write(partial(manual_operations.resume, webhook=webhook))
 
     async def spent(self) -> tuple[SpentMark, ...]:
         """See `Store.spent`."""
@@ -214,7 +214,7 @@ class SqliteStore:
 
     async def rearm(self, task: str, digest: str) -> bool:
         """See `Store.rearm`."""
-        return await self._write(partial(manual.rearm, task=task, digest=digest))
+        return await self._write(partial(manual_operations.rearm, task=task, digest=digest))
 
     async def watch_schedules(self, keys: Collection[str], *, now: float) -> Mapping[str, float]:
         """See `Store.watch_schedules`."""
@@ -229,11 +229,11 @@ class SqliteStore:
 
     async def retry(self, delivery_id: str, *, now: float) -> State | None:
         """See `Store.retry`."""
-        return await self._write(partial(manual.retry, delivery_id=delivery_id, now=micros(now)))
+        return await self._write(partial(manual_operations.retry, delivery_id=delivery_id, now=micros(now)))
 
     async def cancel(self, delivery_id: str, *, now: float) -> State | None:
         """See `Store.cancel`."""
-        return await self._write(partial(manual.cancel, delivery_id=delivery_id, now=micros(now)))
+        return await self._write(partial(manual_operations.cancel, delivery_id=delivery_id, now=micros(now)))
 
     async def retry_matching(self, where: DeliveryFilter, *, now: float, dry_run: bool) -> tuple[int, int]:
         """See `Store.retry_matching`; raises ValueError for deliveries whose attempt is under way."""
@@ -251,9 +251,11 @@ class SqliteStore:
         while before is not None:
             step: Progress
             if dry_run:
-                step = await self._read(partial(manual.count_step, where=where, before=before))
+                step = await self._read(partial(manual_operations.count_step, where=where, before=before))
             else:
-                step = await self._write(partial(manual.retry_step, where=where, before=before, now=now))
+                step = await self._write(
+                    partial(manual_operations.retry_step, where=where, before=before, now=now)
+                )
             matched, retried, before = matched + step.matched, retried + step.retried, step.before
         return matched, retried
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hookd.domain.errors import HookdError, StoreDamaged, StoreUnavailable, StoreUnusable
-from hookd.store.sqlite.backlog import BacklogDelta, BacklogIndex
+from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex
 from hookd.store.sqlite.engine import Engine
 from hookd.store.sqlite.open import lock_database, primary_code
 from hookd.store.sqlite.operations import Echo, Enqueue, Operation, Read, Write

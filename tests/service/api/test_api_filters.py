@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hookd.api.filters import FILTERS, decode_retry, queried
+from hookd.api.delivery_filters import FILTERS, decode_retry, queried
 from hookd.domain.deliveries import State
 from hookd.domain.errors import EventRejected
 from hookd.domain.history import DeliveryFilter

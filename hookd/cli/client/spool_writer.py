@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from hookd.cli.client.api_client import NOBODY_THERE, Client, Foreign, Refusal, permission_remedy
-from hookd.cli.errors import UNREACHABLE, Failure
+from hookd.cli.failure import UNREACHABLE, Failure
 from hookd.domain import spool_layout
 from hookd.domain.ids import new_id
 from hookd.domain.text import error_text

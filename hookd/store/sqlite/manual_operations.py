@@ -14,9 +14,9 @@ from hookd.domain.deliveries import TRANSITIONS, State
 from hookd.domain.history import DeliveryFilter
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite import queries
-from hookd.store.sqlite.backlog import BacklogDelta
+from hookd.store.sqlite.backlog_index import BacklogDelta
 from hookd.store.sqlite.encoding import CANCELLED, CODES, PENDING, SENDING, STATES, seconds
-from hookd.store.sqlite.queries import Match
+from hookd.store.sqlite.queries import MatchedDelivery
 
 AT_MOST = 1_000
 """How many deliveries one transaction makes due."""
@@ -56,7 +56,7 @@ def retry(
     row = connection.execute(_BY_ID, (delivery_id,)).fetchone()
     if row is None:
         return None
-    found = Match(*row)
+    found = MatchedDelivery(*row)
     _make_due(connection, change, [found], now)
     return STATES[found.state]
 
@@ -75,7 +75,9 @@ def count_step(connection: sqlite3.Connection, where: DeliveryFilter, before: in
     return Progress(len(step.rows), 0, step.before)
 
 
-def _make_due(connection: sqlite3.Connection, change: BacklogDelta, found: Sequence[Match], now: int) -> int:
+def _make_due(
+    connection: sqlite3.Connection, change: BacklogDelta, found: Sequence[MatchedDelivery], now: int
+) -> int:
     """Make every delivery due that is not being sent; returns how many these are."""
     waiting = [row.seq for row in found if row.state == PENDING]
     finished = [row for row in found if row.state not in (PENDING, SENDING)]
@@ -98,7 +100,7 @@ def cancel(
     row = connection.execute(_BY_ID, (delivery_id,)).fetchone()
     if row is None:
         return None
-    found = Match(*row)
+    found = MatchedDelivery(*row)
     state = STATES[found.state]
     if State.CANCELLED in TRANSITIONS[state]:
         connection.execute(_CANCEL, (now, found.seq))
