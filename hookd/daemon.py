@@ -27,7 +27,7 @@ from hookd.config import Loaded
 from hookd.config.generation import CurrentConfig, Generation
 from hookd.config.reload import Reloader
 from hookd.delivery import retention
-from hookd.delivery.clock_steps import watch as watch_clock
+from hookd.delivery.clock_steps import watch_clock
 from hookd.delivery.http import Sender
 from hookd.delivery.worker import Worker
 from hookd.domain.clock import Clock, ClockStepDetector
@@ -235,7 +235,7 @@ class Daemon:
         publisher = OperatorEventPublisher(store, intake, config, clock)
         emit = publisher.publish
         config_events = ConfigEvents(config, emit)
-        worker = Worker(store, sender, config, clock, metrics, clock_steps=clock_steps, emit=emit)
+        worker = Worker(store, sender, config, metrics, clock_steps=clock_steps, emit=emit)
         scheduler = Scheduler(store, intake, config, clock, clock_steps=clock_steps, emit=emit)
         spool = SpoolReader(intake, config, clock, metrics)
         reloader = Reloader(

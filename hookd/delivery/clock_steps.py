@@ -7,11 +7,11 @@ Must never: claim or settle.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from hookd.delivery.lane import Lanes
-from hookd.delivery.leases import Leases
+from hookd.delivery.under_way import AttemptsUnderWay
 from hookd.domain.clock import STEP_S, Clock, ClockStep, ClockStepDetector
 from hookd.store.contract import Store
 
@@ -19,7 +19,7 @@ LOOK_S = 2.0
 """Seconds between two looks at the clocks while nothing else looks at them."""
 
 
-async def watch(clock_steps: ClockStepDetector, clock: Clock) -> None:
+async def watch_clock(clock_steps: ClockStepDetector, clock: Clock) -> None:
     """Look at the clocks now and then, until cancelled, so that no step stays unnoticed for long."""
     while True:
         await asyncio.sleep(LOOK_S)
@@ -38,20 +38,17 @@ class ClockCompensator:
         store: Store,
         clock_steps: ClockStepDetector,
         lanes: Lanes,
-        leases: Leases,
-        *,
-        on_lost: Callable[[Collection[str]], None],
+        under_way: AttemptsUnderWay,
     ) -> None:
-        """Follow `store.clock`; `on_lost` is called with the deliveries whose leases were lost."""
+        """Follow `store.clock`."""
         self._store = store
         self._clock = store.clock
         self._clock_steps = clock_steps
         self._lanes = lanes
-        self._leases = leases
+        self._under_way = under_way
         since = clock_steps.since_last_run
         self._pending_s = since.back_s if since is not None and since.back_s > STEP_S else 0.0
         self._one_at_a_time = asyncio.Lock()
-        self._on_lost = on_lost
         self.compensated_s = 0.0
         clock_steps.on_step(self._note_step)
 
@@ -96,13 +93,14 @@ class ClockCompensator:
             await self._store.clock_stepped(by_s=by_s, now=now)
         if by_s > STEP_S:
             self._lanes.compensate(by_s, now=now)
-            self._leases.compensate(by_s)
+            self._under_way.leases.compensate(by_s)
             self.compensated_s += by_s
         self._pending_s -= by_s
 
     async def _renew_leases(self, now: float) -> None:
         """Keep the leases of attempts under way, also after a freeze or a step of the clock: none is made twice."""
-        if late := self._leases.late(now):
+        leases = self._under_way.leases
+        if late := leases.late(now):
             lost = await self._store.renew(late)
-            self._leases.renewed(late)
-            self._on_lost(lost)
+            leases.renewed(late)
+            self._under_way.abandon(lost)

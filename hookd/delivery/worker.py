@@ -27,8 +27,9 @@ from hookd.delivery.outcome_log import OutcomeLog, attempt_record
 from hookd.delivery.parking import ParkedLanes
 from hookd.delivery.recording import STORE_RETRY_S, ResultRecorder
 from hookd.delivery.store_outage import StoreOutage
+from hookd.delivery.under_way import AttemptsUnderWay
 from hookd.domain.backlog import Backlog
-from hookd.domain.clock import Clock, ClockStepDetector
+from hookd.domain.clock import ClockStepDetector
 from hookd.domain.definitions import Config, WebhookDef
 from hookd.domain.deliveries import Lease, Outcome, Reason, Settlement, State
 from hookd.domain.errors import StoreUnavailable
@@ -45,7 +46,6 @@ class Worker:
         store: Store,
         sender: Sender,
         current_config: CurrentConfig,
-        clock: Clock,
         metrics: Metrics,
         *,
         clock_steps: ClockStepDetector,
@@ -54,19 +54,15 @@ class Worker:
         self._store = store
         self._sender = sender
         self._current_config = current_config
-        self._clock = clock
+        self._clock = store.clock
         self._lanes = Lanes()
         self._parked = ParkedLanes()
         self._lack = dispatch.NO_LACK
         self._turns = count(1)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._lost: set[str] = set()
-        self._leases = Leases(store.renew_ahead_s)
-        self._compensator = ClockCompensator(
-            store, clock_steps, self._lanes, self._leases, on_lost=self._abandon
-        )
+        self._under_way = AttemptsUnderWay(Leases(store.renew_ahead_s))
+        self._compensator = ClockCompensator(store, clock_steps, self._lanes, self._under_way)
         target = current_config.generation.config.daemon.store.target
-        self._outage = StoreOutage(clock, metrics, emit, target)
+        self._outage = StoreOutage(store.clock, metrics, emit, target)
         self._log = OutcomeLog(metrics, emit)
         self._wake = asyncio.Event()
         self._recorder = ResultRecorder(store, self._outage, self._compensator, on_recorded=self._wake.set)
@@ -98,14 +94,8 @@ class Worker:
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._ended.wait()
-                while self._tasks:
-                    await asyncio.wait(self._tasks.values())
-        rest = set(self._tasks.values())
-        for task in rest:
-            task.cancel()
-        if rest:
-            await asyncio.wait(rest, timeout=STORE_RETRY_S)
-        return len(rest)
+                await self._under_way.all_ended()
+        return await self._under_way.interrupt(STORE_RETRY_S)
 
     def lane_states(self, paused: Collection[str]) -> Mapping[str, LaneState]:
         """Every lane that is configured, paused (by `Backlog.paused`), or has been used, by webhook."""
@@ -192,7 +182,7 @@ class Worker:
         return replace(backlog, earliest_due={**backlog.earliest_due, **sooner})
 
     async def _claim(self, plan: DispatchPlan, now: float, mono: float) -> None:
-        generation, loop = self._current_config.generation, asyncio.get_running_loop()
+        generation = self._current_config.generation
         claimed = await self._store.claim(plan.requests, now=now, generation=generation.ref)
         for name, until in claimed.waits.items():
             if until < inf:  # what is paused, the next snapshot tells
@@ -205,22 +195,14 @@ class Worker:
             webhook = generation.config.webhooks.get(lease.webhook)
             probes = lease.webhook in plan.probing
             is_probe = self._lanes.begin(lane, webhook, mono=mono, may_probe=probes)
-            self._leases.add(lease)
-            self._tasks[lease.delivery_id] = loop.create_task(self._deliver(lease, lane, is_probe=is_probe))
-
-    def _abandon(self, lost: Collection[str]) -> None:
-        """End the attempts whose leases are lost; what has them now records what becomes of the deliveries."""
-        for delivery_id in lost:
-            if (task := self._tasks.get(delivery_id)) is not None:
-                self._lost.add(delivery_id)
-                task.cancel()
+            self._under_way.begin(lease, self._deliver(lease, lane, is_probe=is_probe))
 
     async def _deliver(self, lease: Lease, lane: Lane, *, is_probe: bool) -> None:
         generation = self._current_config.generation
         webhook = generation.config.webhooks.get(lease.webhook)
         try:
             outcome = await self._attempt(lease, lane, webhook, is_probe=is_probe)
-            if lease.delivery_id in self._lost:
+            if self._under_way.has_lost(lease):
                 self._log.lease_lost()
                 return
             now = await self._now_compensated()
@@ -231,10 +213,8 @@ class Worker:
             else:
                 self._log.lease_lost()
         finally:
-            self._lost.discard(lease.delivery_id)
             lane.lacks_probe = False
-            del self._tasks[lease.delivery_id]
-            self._leases.drop(lease.delivery_id)
+            self._under_way.end(lease)
 
     async def _attempt(
         self, lease: Lease, lane: Lane, webhook: WebhookDef | None, *, is_probe: bool

@@ -131,7 +131,7 @@ MUTANTS = (
             Patch(
                 "delivery/worker.py",
                 "        current_config.on_swap(self._wake.set)\n",
-                "        current_config.on_swap(lambda: [task.cancel() for task in self._tasks.values()])\n",
+                "        current_config.on_swap(lambda: [task.cancel() for task in self._under_way._tasks.values()])\n",
             ),
         ),
         ("edit",),

@@ -60,7 +60,6 @@ class Stage:
             store,
             self.sender,
             self.current_config,
-            clock,
             self._metrics,
             clock_steps=ClockStepDetector(now=clock.now(), mono=clock.monotonic(), last_seen_at=last_seen_at),
             emit=self.said.append,
