@@ -12,10 +12,11 @@ DESCRIPTION = """Print a script that makes a shell complete hookd's commands, op
 
 Names of webhooks and tasks come from the daemon, or from the config where it is not reachable.
 
-bash: as in the example (with the package bash-completion), or source <(hookd completion bash)
-zsh:  hookd completion zsh > DIR/_hookd, with DIR in $fpath; or source <(hookd completion zsh) after compinit
-fish: hookd completion fish > ~/.config/fish/completions/hookd.fish"""
-EXAMPLE = "hookd completion bash > ~/.local/share/bash-completion/completions/hookd"
+The first example needs the package bash-completion, the second a directory that is in $fpath before compinit. For the
+running shell alone, `source <(hookd completion bash)`, or of zsh the same after compinit."""
+EXAMPLE = """hookd completion bash > ~/.local/share/bash-completion/completions/hookd
+  hookd completion zsh > ~/.zfunc/_hookd
+  hookd completion fish > ~/.config/fish/completions/hookd.fish"""
 
 BASH = r"""# bash completion for hookd; needs bash 4 or newer
 _hookd() {
