@@ -15,14 +15,14 @@ from hookd.delivery.under_way import AttemptsUnderWay
 from hookd.domain.clock import STEP_S, Clock, ClockStep, ClockStepDetector
 from hookd.store.contract import Store
 
-LOOK_S = 2.0
+INTERVAL_S = 2.0
 """Seconds between two looks at the clocks while nothing else looks at them."""
 
 
 async def watch_clock(clock_steps: ClockStepDetector, clock: Clock) -> None:
     """Look at the clocks now and then, until cancelled, so that no step stays unnoticed for long."""
     while True:
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(INTERVAL_S)
         clock_steps.look(now=clock.now(), mono=clock.monotonic())
 
 

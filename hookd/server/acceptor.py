@@ -66,11 +66,11 @@ class Acceptor:
         for task in self._handshakes:
             task.cancel()
 
-    async def drain(self, patience_s: float) -> None:
-        """Accept no more, but finish the handshakes under way, for `patience_s` seconds at most."""
+    async def drain(self, timeout_s: float) -> None:
+        """Accept no more, but finish the handshakes under way, for `timeout_s` seconds at most."""
         self._stop_accepting()
         if self._handshakes:
-            await asyncio.wait(self._handshakes, timeout=patience_s)
+            await asyncio.wait(self._handshakes, timeout=timeout_s)
         self.close()
 
     def _stop_accepting(self) -> None:

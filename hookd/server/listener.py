@@ -17,10 +17,10 @@ from hookd.server.memory_budget import MemoryBudget
 AT_ONCE = 64
 """Slow clients that are evicted together where descriptors have run out."""
 
-QUIET_S = 0.5
+IDLE_S = 0.5
 """How long a client that has been served may still ask while hookd stops (seconds)."""
 
-LOOK_AGAIN_S = 0.02
+EVICTION_INTERVAL_S = 0.02
 """How long after a look that found no slow client there is no other (seconds)."""
 
 
@@ -81,7 +81,7 @@ class Listener:
         used = {each: each.time_used(now) for each in self._open - self._closing}
         slow = nlargest(most, (each for each in used if used[each] >= self.limits.slow), key=used.__getitem__)
         if not slow:
-            self._looks_again_at = now + LOOK_AGAIN_S
+            self._looks_again_at = now + EVICTION_INTERVAL_S
         return slow
 
     def _evict(self, connection: Connection) -> None:
@@ -95,21 +95,21 @@ class Listener:
         for connection in self._open:
             connection.disable_keep_alive()
 
-    async def stop(self, grace_s: float = 1.0, *, patience_s: float = 0.0) -> None:
+    async def stop(self, grace_s: float = 1.0, *, first_request_s: float = 0.0) -> None:
         """Let what is being served be answered, close idle connections, cut what is then left.
 
         Args:
             grace_s: for what is being served.
-            patience_s: before that, for clients that were accepted and have not asked yet; who has been served and asks
-                for nothing more gets at most `QUIET_S` of it.
+            first_request_s: before that, for clients that were accepted and have not asked yet; one that was served
+                and asks for nothing more gets at most `IDLE_S` of it.
         """
         self._sweeper.cancel()
         self.disable_keep_alive()
-        await self._emptied(min(QUIET_S, patience_s))
+        await self._emptied(min(IDLE_S, first_request_s))
         for connection in tuple(self._open):
             if connection.idle:
                 connection.close()
-        await self._emptied(patience_s - QUIET_S)
+        await self._emptied(first_request_s - IDLE_S)
         for connection in tuple(self._open):
             connection.close()
         await self._emptied(grace_s)
@@ -118,7 +118,7 @@ class Listener:
                 connection.transport.abort()
 
     async def _emptied(self, within_s: float) -> None:
-        """Return when no connection is left, or after so many seconds."""
+        """Return when no connection is left, or after `within_s` seconds."""
         if within_s > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(within_s):

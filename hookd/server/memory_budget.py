@@ -27,7 +27,7 @@ class MemoryBudget:
     Attributes:
         max_unfinished: bytes that unfinished bodies may take.
         max_complete: bytes that requests whose body is complete may take; one alone may take more.
-        patience_s: a request that has waited longer to be looked at is refused, and so is every one while `max_waiting`
+        timeout_s: a request that has waited longer to be looked at is refused, and so is every one while `max_waiting`
             others wait and one of them has been waiting longer for its answer. So an answer is prompt, also a refusal.
         max_waiting: requests that may wait for however long their commit takes, as on a slow disk.
         unfinished: the reservations of unfinished bodies, the oldest first, and `unfinished_bytes` those they take.
@@ -37,7 +37,7 @@ class MemoryBudget:
 
     max_unfinished: int = 64 * 1024 * 1024
     max_complete: int = 64 * 1024 * 1024
-    patience_s: float = 3.0
+    timeout_s: float = 3.0
     max_waiting: int = 100
     unfinished: dict["Reservation", None] = field(default_factory=dict)
     unfinished_bytes: int = 0
@@ -107,8 +107,8 @@ class Reservation:
         """
         budget = self.budget
         waiting = budget.waiting
-        late = len(waiting) >= budget.max_waiting and now - next(iter(waiting.values())) > budget.patience_s
-        if late or now - since > budget.patience_s:
+        late = len(waiting) >= budget.max_waiting and now - next(iter(waiting.values())) > budget.timeout_s
+        if late or now - since > budget.timeout_s:
             raise BudgetExceeded
         self.hold(size)
         waiting[self] = since

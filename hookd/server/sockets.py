@@ -118,8 +118,10 @@ class Listeners:
                 if os.stat(path).st_ino == inode:
                     os.unlink(path)
         await asyncio.gather(*(acceptor.drain(FIRST_REQUEST_S / 2) for acceptor in self._passed))
-        patience_s = FIRST_REQUEST_S if self.socket_activated else 0.0
-        await asyncio.gather(*(listener.stop(patience_s=patience_s) for listener in self._listeners))
+        first_request_s = FIRST_REQUEST_S if self.socket_activated else 0.0
+        await asyncio.gather(
+            *(listener.stop(first_request_s=first_request_s) for listener in self._listeners)
+        )
 
 
 def bind_unix(listen: UnixListen) -> socket.socket:

@@ -24,7 +24,7 @@ GROWTH = 1.5
 ANSWER_S = 5.0
 """How long one answer may take (seconds)."""
 
-LAST_LOOK_S = 1.0
+LAST_ASK_S = 1.0
 """How long is asked for what is left once the time is up (seconds)."""
 
 ENDED = ("delivered", "dead", "cancelled")
@@ -101,8 +101,8 @@ class _Wait:
         self._look_once_more()
 
     def _look_once_more(self) -> None:
-        """Ask for all that is left, since some may have ended meanwhile; not for longer than `LAST_LOOK_S`."""
-        until, asks = time.monotonic() + LAST_LOOK_S, True
+        """Ask for all that is left, since some may have ended meanwhile; not for longer than `LAST_ASK_S`."""
+        until, asks = time.monotonic() + LAST_ASK_S, True
         for made in self._left:
             left_s = until - time.monotonic()
             asks = asks and left_s > 0 and self._look(made, left_s)

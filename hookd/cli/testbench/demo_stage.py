@@ -20,7 +20,7 @@ from hookd.cli.client.api_client import Client
 from hookd.cli.failure import Failure
 from hookd.cli.testbench.receiver import ReceivedRequest, Receiver
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 """How long the demo waits for any one thing, in seconds."""
 
 POLL_S = 0.02
@@ -62,7 +62,7 @@ class DemoStage:
                 env={name: value for name, value in os.environ.items() if name not in FROM_SYSTEMD},
                 start_new_session=True,
             )
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while not await self._answers():
                 if self._daemon.poll() is not None:
                     raise Failure("the daemon ended while starting")
@@ -87,7 +87,7 @@ class DemoStage:
         """Ask the daemon to stop, as systemd does; its exit code."""
         assert self._daemon
         self._daemon.terminate()
-        return await asyncio.to_thread(self._daemon.wait, PATIENCE_S)
+        return await asyncio.to_thread(self._daemon.wait, TIMEOUT_S)
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """Ask the daemon."""
@@ -99,11 +99,11 @@ class DemoStage:
 
     async def arrival(self) -> ReceivedRequest:
         """Wait for the receiver's next request."""
-        return await asyncio.wait_for(self._receiver.next_request(), PATIENCE_S)
+        return await asyncio.wait_for(self._receiver.next_request(), TIMEOUT_S)
 
     async def delivery_in(self, state: str, delivery_id: str, *, failures: int) -> None:
         """Wait until a delivery is recorded in that state with so many failed attempts."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while True:
                 delivery = await self.get(f"/v1/deliveries/{delivery_id}")
                 if (delivery["state"], delivery["failures"]) == (state, failures):

@@ -43,14 +43,14 @@ def test_one_alone_may_be_larger_than_the_room() -> None:
 
 
 def test_who_has_waited_too_long_is_refused() -> None:
-    memory = MemoryBudget(patience_s=3, max_waiting=2)
+    memory = MemoryBudget(timeout_s=3, max_waiting=2)
     with pytest.raises(BudgetExceeded):
         memory.reserve().admit(1, since=0, now=3.1)
     memory.reserve().admit(1, since=0, now=2.9)
 
 
 def test_while_a_crowd_waits_for_too_long_nobody_enters() -> None:
-    memory = MemoryBudget(patience_s=3, max_waiting=2)
+    memory = MemoryBudget(timeout_s=3, max_waiting=2)
     first, second = memory.reserve(), memory.reserve()
     first.admit(1, since=0, now=0)
     second.admit(1, since=4, now=4)  # a slow disk alone is no crowd
