@@ -256,7 +256,7 @@ class Daemon:
             reload=reloader,
             clock=clock,
             metrics=metrics,
-            feed=log_tail,
+            log_tail=log_tail,
             lane_states=worker.lane_states,
             schedule_fault=scheduler.fault,
             restart_needed=reloader.restart_needed,

@@ -53,7 +53,7 @@ class Services:
     reload: ReloadService
     clock: Clock
     metrics: Metrics
-    feed: LogTail
+    log_tail: LogTail
     lane_states: Callable[[Collection[str]], Mapping[str, LaneState]]
     schedule_fault: Callable[[], str | None]
     restart_needed: Callable[[], Sequence[str]]

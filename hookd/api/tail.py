@@ -1,10 +1,10 @@
-"""`GET /v1/tail`: what has happened lately; or, for who accepts NDJSON, what happens, as it happens (spec 8).
+"""`GET /v1/tail`: what has happened lately; or, for a client that accepts NDJSON, what happens, as it happens (spec 8).
 
 A fact is what the JSON log has for it, and `cursor`: `?after=CURSOR` goes on behind it, as far as hookd still
 remembers. The stream has a fact a line, until the client goes or hookd stops; lines about the stream itself begin with
 `tail.`: `tail.began` (first), `tail.missed` (facts the reader was too late for), `tail.alive` (nothing happened for a
-while), `tail.ended` (hookd stops; without it the connection broke). Only who asks for it by name gets an answer that
-does not end.
+while), `tail.ended` (hookd stops; without it the connection broke). Only a client that asks
+for it by name gets a response that does not end.
 
 Must never: keep anything for a reader but how far it has come.
 """
@@ -55,14 +55,14 @@ _encode = json.JSONEncoder(default=str, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TailFilter:
     """Which facts a reader wants; None: whatever it is."""
 
     webhook: str | None = None
     task: str | None = None
     state: str | None = None
 
-    def has(self, fact: LogRecord) -> bool:
+    def matches(self, fact: LogRecord) -> bool:
         """Whether the fact is one of them."""
         return (
             self.webhook in (None, fact.facts.get("webhook"))
@@ -91,91 +91,95 @@ class TailRoutes:
         A cursor of an earlier run goes on with this one's first fact.
         """
         query = request.parameters
-        wanted = Wanted(query.get("webhook"), query.get("task"), delivery_filters.queried_state(query))
-        feed = self._services.feed
-        after = _after(query.get("after"), feed)
+        chosen = TailFilter(query.get("webhook"), query.get("task"), delivery_filters.queried_state(query))
+        log_tail = self._services.log_tail
+        after = _after(query.get("after"), log_tail)
         if NDJSON not in request.headers.get("Accept", "").lower():
-            return _page(feed, after if "after" in query else max(0, feed.latest - MOST_FACTS), wanted)
-        return self._stream(feed, after, wanted)
+            return _page(
+                log_tail, after if "after" in query else max(0, log_tail.latest - MOST_FACTS), chosen
+            )
+        return self._stream(log_tail, after, chosen)
 
-    def _stream(self, feed: LogTail, after: int, wanted: Wanted) -> Response:
-        if feed.readers >= MOST_READERS or feed.closed:
-            raise unavailable("hookd is stopping" if feed.closed else f"{MOST_READERS} are following already")
+    def _stream(self, log_tail: LogTail, after: int, chosen: TailFilter) -> Response:
+        if log_tail.readers >= MOST_READERS or log_tail.closed:
+            raise unavailable(
+                "hookd is stopping" if log_tail.closed else f"{MOST_READERS} are following already"
+            )
         began = {"started_at": views.instant(self._services.started_at)}
-        lines = _lines(feed, after, began, wanted)
+        lines = _stream_lines(log_tail, after, began, chosen)
         return Response(200, content_type=NDJSON, headers=_FRESH, stream=lines)
 
 
-def _after(cursor: str | None, feed: LogTail) -> int:
+def _after(cursor: str | None, log_tail: LogTail) -> int:
     """The number behind which to go on. Raises Problem (400)."""
     if cursor is None:
-        return feed.latest
+        return log_tail.latest
     found = _CURSOR.fullmatch(cursor)
     if found is None:
         raise bad_query("after", "is not a cursor that a line of /v1/tail had")
     run, number = found.groups()
-    return min(int(number), feed.latest) if run == feed.run else 0
+    return min(int(number), log_tail.latest) if run == log_tail.run else 0
 
 
-def _page(feed: LogTail, after: int, wanted: Wanted) -> Response:
+def _page(log_tail: LogTail, after: int, chosen: TailFilter) -> Response:
     """At most `MOST_FACTS` facts behind a number, as one JSON document."""
-    missed, facts = feed.after(after, MOST_FACTS)
-    lines = b",".join(_line(feed, fact).rstrip() for fact in facts if wanted.has(fact))
-    cursor = _cursor(feed, facts[-1].number if facts else after)
+    missed, facts = log_tail.after(after, MOST_FACTS)
+    lines = b",".join(_line(log_tail, fact).rstrip() for fact in facts if chosen.matches(fact))
+    cursor = _cursor(log_tail, facts[-1].number if facts else after)
     return Response(
         200, b'{"facts":[%b],"cursor":"%b","missed":%d}' % (lines, cursor.encode(), missed), headers=_FRESH
     )
 
 
-async def _lines(
-    feed: LogTail, after: int, began: Mapping[str, Any], wanted: Wanted, *, alive_s: float = ALIVE_S
+async def _stream_lines(
+    log_tail: LogTail, after: int, began: Mapping[str, Any], chosen: TailFilter, *, alive_s: float = ALIVE_S
 ) -> AsyncGenerator[bytes, None]:
     loop = asyncio.get_running_loop()
-    with feed.reading() as bell:
-        yield _about(feed, after, "tail.began", **began)
+    with log_tail.subscribe() as wakeup:
+        yield _about(log_tail, after, "tail.began", **began)
         told_at = loop.time()
         while True:
-            missed, facts = feed.after(after, MOST_FACTS)
-            lines = [_line(feed, fact) for fact in facts if wanted.has(fact)]
+            missed, facts = log_tail.after(after, MOST_FACTS)
+            lines = [_line(log_tail, fact) for fact in facts if chosen.matches(fact)]
             if missed:
-                lines.insert(0, _about(feed, after + missed, "tail.missed", count=missed))
+                lines.insert(0, _about(log_tail, after + missed, "tail.missed", count=missed))
             after = facts[-1].number if facts else after
             if not lines and loop.time() - told_at >= alive_s:
-                lines = [_about(feed, after, "tail.alive")]
+                lines = [_about(log_tail, after, "tail.alive")]
             if lines:
                 yield b"".join(lines)
                 told_at = loop.time()
             if facts:
                 await asyncio.sleep(0 if len(facts) == MOST_FACTS else GATHER_S)
-            elif feed.closed:
+            elif log_tail.closed:
                 break
             else:
-                await _rung(bell, told_at + alive_s)
-        yield _about(feed, after, "tail.ended")
+                await _woken(wakeup, told_at + alive_s)
+        yield _about(log_tail, after, "tail.ended")
 
 
-async def _rung(bell: asyncio.Event, until: float) -> None:
-    """Return when the bell rings, or at an instant of the loop's clock."""
+async def _woken(wakeup: asyncio.Event, until: float) -> None:
+    """Return when there may be something new, or at an instant of the loop's clock."""
     with suppress(TimeoutError):
         async with asyncio.timeout_at(until):
-            await bell.wait()
-    bell.clear()
+            await wakeup.wait()
+    wakeup.clear()
 
 
-def _line(feed: LogTail, fact: LogRecord) -> bytes:
+def _line(log_tail: LogTail, fact: LogRecord) -> bytes:
     if fact.line is None:
-        fact.line = _encoded(feed, fact)
+        fact.line = _encoded(log_tail, fact)
     return fact.line
 
 
-def _about(feed: LogTail, number: int, name: str, **facts: Any) -> bytes:
-    return _encoded(feed, LogRecord(number, feed.now(), "info", name, facts))
+def _about(log_tail: LogTail, number: int, name: str, **facts: Any) -> bytes:
+    return _encoded(log_tail, LogRecord(number, log_tail.now(), "info", name, facts))
 
 
-def _encoded(feed: LogTail, fact: LogRecord) -> bytes:
+def _encoded(log_tail: LogTail, fact: LogRecord) -> bytes:
     head = {"timestamp": views.instant(fact.at), "level": fact.level, "event": fact.name}
-    return _encode({**head, **fact.facts, "cursor": _cursor(feed, fact.number)}).encode() + b"\n"
+    return _encode({**head, **fact.facts, "cursor": _cursor(log_tail, fact.number)}).encode() + b"\n"
 
 
-def _cursor(feed: LogTail, number: int) -> str:
-    return f"{feed.run}-{number}"
+def _cursor(log_tail: LogTail, number: int) -> str:
+    return f"{log_tail.run}-{number}"

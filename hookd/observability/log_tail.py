@@ -1,7 +1,7 @@
 """The latest facts, numbered and kept in memory for those who follow them live (`GET /v1/tail`).
 
 A ring of fixed size, shared by all readers: each remembers only how far it has come. One that is too slow misses what
-has been overwritten, and is told how much; it costs neither time nor memory.
+has been overwritten, and learns how much; it costs neither time nor memory.
 
 Must never: write anything, wait for a reader, or know what a fact means.
 """
@@ -46,7 +46,7 @@ class LogTail:
     Attributes:
         run: names this run, so that a number of another one is recognised.
         latest: the number of the last fact; 0 before the first.
-        closed: no more facts will be told; readers end.
+        closed: no more facts will come; readers end.
     """
 
     def __init__(self, clock: Clock, *, kept: int = KEPT) -> None:
@@ -55,14 +55,14 @@ class LogTail:
         self.closed = False
         self._clock = clock
         self._ring: list[LogRecord | None] = [None] * kept
-        self._bells: set[asyncio.Event] = set()
+        self._wakeups: set[asyncio.Event] = set()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
     @property
     def readers(self) -> int:
         """How many follow now."""
-        return len(self._bells)
+        return len(self._wakeups)
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -78,7 +78,7 @@ class LogTail:
         self._ring[self.latest % len(self._ring)] = LogRecord(
             self.latest, self._clock.now(), level, name, facts
         )
-        self._ring_bells()
+        self._wake()
 
     def after(self, number: int, most: int) -> tuple[int, list[LogRecord]]:
         """The facts that follow `number`, `most` at the most, and how many before them are kept no more."""
@@ -87,20 +87,20 @@ class LogTail:
         return first - number - 1, [fact for fact in kept if fact is not None]
 
     @contextmanager
-    def reading(self) -> Iterator[asyncio.Event]:
-        """Follow: the event is set whenever there may be something new, and once the feed is closed."""
-        bell = asyncio.Event()
-        self._bells.add(bell)
+    def subscribe(self) -> Iterator[asyncio.Event]:
+        """Follow: the event is set whenever there may be something new, and once the tail is closed."""
+        wakeup = asyncio.Event()
+        self._wakeups.add(wakeup)
         try:
-            yield bell
+            yield wakeup
         finally:
-            self._bells.discard(bell)
+            self._wakeups.discard(wakeup)
 
     def close(self) -> None:
         """Let the readers take what is there, and end."""
         self.closed = True
-        self._ring_bells()
+        self._wake()
 
-    def _ring_bells(self) -> None:
-        for bell in self._bells:
-            bell.set()
+    def _wake(self) -> None:
+        for wakeup in self._wakeups:
+            wakeup.set()

@@ -1,4 +1,4 @@
-"""The feed of facts: numbered, bounded, shared by readers, fed by every log call."""
+"""The tail of the log: numbered, bounded, shared by readers, fed by every log call."""
 
 import asyncio
 import json
@@ -7,27 +7,27 @@ from collections.abc import Iterator
 
 import pytest
 
-from hookd.api.tail import Wanted, _lines
+from hookd.api.tail import TailFilter, _stream_lines
 from hookd.domain.clock import Clock
 from hookd.observability import log
 from hookd.observability.log_tail import LogTail
 
 
 @pytest.fixture
-async def feed() -> LogTail:
+async def log_tail() -> LogTail:
     return LogTail(Clock(), kept=4)
 
 
 @pytest.fixture
-def followed(feed: LogTail) -> Iterator[LogTail]:
-    log.follow(feed.put)
-    yield feed
+def followed(log_tail: LogTail) -> Iterator[LogTail]:
+    log.follow(log_tail.put)
+    yield log_tail
     log.follow(None)
 
 
-def put(feed: LogTail, count: int) -> None:
+def put(log_tail: LogTail, count: int) -> None:
     for number in range(count):
-        feed.put("info", f"f{number}", {})
+        log_tail.put("info", f"f{number}", {})
 
 
 @pytest.mark.parametrize(
@@ -45,37 +45,37 @@ def put(feed: LogTail, count: int) -> None:
     ],
 )
 async def test_a_reader_gets_what_is_kept_and_is_told_what_is_not(
-    feed: LogTail, count: int, *, after: int, most: int, missed: int, names: list[str]
+    log_tail: LogTail, count: int, *, after: int, most: int, missed: int, names: list[str]
 ) -> None:
-    put(feed, count)
-    told, facts = feed.after(after, most)
+    put(log_tail, count)
+    told, facts = log_tail.after(after, most)
     assert (told, [fact.name for fact in facts]) == (missed, names)
     assert [fact.number for fact in facts] == list(range(after + missed + 1, after + missed + 1 + len(facts)))
 
 
-async def test_readers_are_woken_and_counted(feed: LogTail) -> None:
-    with feed.reading() as one, feed.reading() as other:
-        assert feed.readers == 2
+async def test_readers_are_woken_and_counted(log_tail: LogTail) -> None:
+    with log_tail.subscribe() as one, log_tail.subscribe() as other:
+        assert log_tail.readers == 2
         assert not one.is_set()
-        put(feed, 1)
+        put(log_tail, 1)
         assert one.is_set()
         assert other.is_set()
         one.clear()
-        feed.close()
+        log_tail.close()
         assert one.is_set()
-        assert feed.closed
-    assert feed.readers == 0
+        assert log_tail.closed
+    assert log_tail.readers == 0
 
 
-async def test_facts_of_another_thread_come_in_the_loop(feed: LogTail) -> None:
-    with feed.reading() as bell:
-        thread = threading.Thread(target=put, args=(feed, 2))
+async def test_facts_of_another_thread_come_in_the_loop(log_tail: LogTail) -> None:
+    with log_tail.subscribe() as wakeup:
+        thread = threading.Thread(target=put, args=(log_tail, 2))
         thread.start()
         thread.join()
-        assert feed.latest == 0
+        assert log_tail.latest == 0
         async with asyncio.timeout(5):
-            await bell.wait()
-        assert [fact.name for fact in feed.after(0, 9)[1]] == ["f0", "f1"]
+            await wakeup.wait()
+        assert [fact.name for fact in log_tail.after(0, 9)[1]] == ["f0", "f1"]
 
 
 @pytest.mark.parametrize("level", list(log.LEVELS))
@@ -95,13 +95,13 @@ async def test_an_exception_is_told_without_its_message(followed: LogTail) -> No
 @pytest.mark.parametrize("busy", [False, True])
 async def test_a_reader_to_whom_nothing_can_be_told_hears_that_hookd_is_there(busy: bool) -> None:
     """Also where much happens that it does not want."""
-    feed = LogTail(Clock())
-    lines = _lines(feed, 0, {"started_at": None}, Wanted(webhook="w"), alive_s=0.05)
+    log_tail = LogTail(Clock())
+    lines = _stream_lines(log_tail, 0, {"started_at": None}, TailFilter(webhook="w"), alive_s=0.05)
     assert json.loads(await anext(lines))["event"] == "tail.began"
 
     async def happen() -> None:
         while busy:
-            put(feed, 1)
+            put(log_tail, 1)
             await asyncio.sleep(0.001)
 
     happening = asyncio.create_task(happen())
@@ -110,16 +110,16 @@ async def test_a_reader_to_whom_nothing_can_be_told_hears_that_hookd_is_there(bu
     happening.cancel()
     assert alive["event"] == "tail.alive"
     assert (int(alive["cursor"].rpartition("-")[2]) > 0) is busy
-    feed.close()
+    log_tail.close()
     rest = [json.loads(line)["event"] async for line in lines]
     assert rest[-1] == "tail.ended"
     assert set(rest[:-1]) <= {"tail.alive"}
-    assert feed.readers == 0
+    assert log_tail.readers == 0
 
 
-async def test_what_was_missed_is_told_before_what_was_not(feed: LogTail) -> None:
-    put(feed, 7)
-    lines = _lines(feed, 0, {}, Wanted())
+async def test_what_was_missed_is_told_before_what_was_not(log_tail: LogTail) -> None:
+    put(log_tail, 7)
+    lines = _stream_lines(log_tail, 0, {}, TailFilter())
     await anext(lines)
     told = [json.loads(line) for line in (await anext(lines)).splitlines()]
     assert [(line["event"], line["cursor"].rpartition("-")[2]) for line in told] == [
