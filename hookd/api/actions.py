@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hookd import intake
 from hookd.api import lookups, views
 from hookd.api.delivery_filters import decode_retry
-from hookd.api.event_routes import optional_json, trace_of, unknown
+from hookd.api.request_bodies import expect_no_fields, optional_json, trace_of
 from hookd.api.services import Services
 from hookd.domain.definitions import Template, WebhookDef
 from hookd.domain.deliveries import State
@@ -42,7 +42,7 @@ class ActionRoutes:
 
     async def retry(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Make one delivery due now, whatever has become of it."""
-        await expect_no_fields(request, self._size_limit)
+        await expect_no_fields(request, self._services)
         services, delivery_id = self._services, variables["id"]
         before = await services.store.retry(delivery_id, now=services.clock.now())
         if before is None:
@@ -57,7 +57,7 @@ class ActionRoutes:
 
     async def cancel(self, request: Request, variables: Mapping[str, str]) -> Response:
         """End one delivery that waits."""
-        await expect_no_fields(request, self._size_limit)
+        await expect_no_fields(request, self._services)
         services, delivery_id = self._services, variables["id"]
         before = await services.store.cancel(delivery_id, now=services.clock.now())
         if before is None:
@@ -72,7 +72,7 @@ class ActionRoutes:
     async def retry_matching(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """Make every delivery due that matches a filter, or count them."""
         services = self._services
-        order = decode_retry(await optional_json(request, self._size_limit))
+        order = decode_retry(await optional_json(request, services))
         if services.stopping:
             raise unavailable("hookd is stopping")
         try:
@@ -89,7 +89,7 @@ class ActionRoutes:
 
     async def pause(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Park a webhook until it is resumed."""
-        await expect_no_fields(request, self._size_limit)
+        await expect_no_fields(request, self._services)
         services, name = self._services, variables["name"]
         await self._require_webhook(name)
         if name not in (await services.store.backlog()).paused:
@@ -99,7 +99,7 @@ class ActionRoutes:
 
     async def resume(self, request: Request, variables: Mapping[str, str]) -> Response:
         """End a pause, also of a webhook that has left the configuration meanwhile."""
-        await expect_no_fields(request, self._size_limit)
+        await expect_no_fields(request, self._services)
         services, name = self._services, variables["name"]
         await self._require_webhook(name)
         if await services.store.resume(name):
@@ -114,18 +114,18 @@ class ActionRoutes:
         generation = services.current_config.generation
         webhook = generation.config.webhooks.get(name)
         if webhook is None:
-            raise unknown("webhook", name, generation.config.webhooks)
-        template = _template(await optional_json(request, self._size_limit), webhook)
+            raise lookups.unknown("webhook", name, generation.config.webhooks)
+        template = _template(await optional_json(request, services), webhook)
         receipt = await services.intake.send(webhook, template, generation, trace_of(request))
         return json_response(views.receipt(receipt), 202)
 
     async def rearm(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Let a task that has run once and for all run once more: the definition in force (spec 13)."""
-        await expect_no_fields(request, self._size_limit)
+        await expect_no_fields(request, self._services)
         name, tasks = variables["name"], self._services.current_config.generation.config.tasks
         task = tasks.get(name)
         if task is None:
-            raise unknown("task", name, tasks)
+            raise lookups.unknown("task", name, tasks)
         if not task.delete_after_running:
             raise Problem(
                 409,
@@ -136,29 +136,13 @@ class ActionRoutes:
             log.info("task.rearmed", task=name)
         return json_response({"task": name, "rearmed": rearmed})
 
-    @property
-    def _size_limit(self) -> int:
-        return self._services.current_config.generation.config.daemon.event_size
-
     async def _require_webhook(self, name: str) -> None:
         """Refuse a name that is neither in force nor paused, and for which nothing waits. Raises Problem (404)."""
         store = self._services.store
         paused = (await store.backlog()).paused
         known = {**self._services.current_config.generation.config.webhooks, **paused, **await store.lanes()}
         if name not in known:
-            raise unknown("webhook", name, known)
-
-
-async def expect_no_fields(request: Request, limit: int) -> None:
-    """Read the body of a request that has nothing to say: none, or an empty object.
-
-    Raises:
-        Problem, EventRejected: as `optional_json`; 422 for any content.
-    """
-    value = await optional_json(request, limit)
-    if value != {}:
-        fault = Fault("", "must be an empty object, or there is no body")
-        raise EventRejected(422, "Invalid request", "this request takes no fields", (fault,))
+            raise lookups.unknown("webhook", name, known)
 
 
 def _about(delivery: views.JsonObject) -> dict[str, str]:

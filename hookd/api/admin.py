@@ -1,32 +1,35 @@
-"""The routes for operators: history, lanes, configuration, reload, health and metrics (spec 9).
+"""The routes for operators: history, lanes, configuration, reload, health, metrics and the API's description (spec 9).
 
 Must never: show a secret, or answer a listing without a bound.
 """
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import asdict
 from functools import cache
+from typing import TypeVar
 
 from hookd import __version__
 from hookd.api import delivery_filters, lookups, openapi, views
-from hookd.api.actions import ActionRoutes, expect_no_fields
+from hookd.api.request_bodies import expect_no_fields
 from hookd.api.services import Services
 from hookd.delivery.circuit_breaker import BreakerState
 from hookd.delivery.lane import LaneState
 from hookd.domain.deliveries import State
 from hookd.domain.errors import Fault, StoreUnavailable
-from hookd.domain.history import LaneStats
+from hookd.domain.history import LaneStats, Page
 from hookd.observability.metrics import CONTENT_TYPE, LaneGauges
 from hookd.server.messages import Request, Response
 from hookd.server.problems import Problem, json_response, unavailable
 from hookd.server.query import bad_query
 from hookd.server.router import RouteFunction, Router
 
+T = TypeVar("T")
+
 
 class AdminRoutes:
-    """Everything below `/v1` but the intake, and the probes."""
+    """What is listed and shown below `/v1`, reload and comparison, and what monitors ask for."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -56,17 +59,13 @@ class AdminRoutes:
             router.add("GET", pattern, unasked, None)
         router.add("POST", "/v1/reload", self.reload)
         router.add("POST", "/v1/config/diff", self.diff)
-        ActionRoutes(self._services).register(router)
 
     async def deliveries(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """List deliveries, newest first."""
         query = request.parameters
         where, limit = delivery_filters.queried(query), delivery_filters.queried_limit(query)
         services = self._services
-        try:
-            page = await services.store.deliveries(where, limit=limit, cursor=query.get("cursor"))
-        except ValueError:
-            raise _foreign_cursor() from None
+        page = await _page(services.store.deliveries(where, limit=limit, cursor=query.get("cursor")))
         lanes = await lookups.worker_lanes(services)
         listed = [views.delivery(record, lanes) for record in page.items]
         return json_response({"deliveries": listed, "cursor": page.cursor})
@@ -79,10 +78,7 @@ class AdminRoutes:
         """List kept events, newest first."""
         query = request.parameters
         limit = delivery_filters.queried_limit(query)
-        try:
-            page = await self._services.store.events(limit=limit, cursor=query.get("cursor"))
-        except ValueError:
-            raise _foreign_cursor() from None
+        page = await _page(self._services.store.events(limit=limit, cursor=query.get("cursor")))
         return json_response({"events": [views.event(r) for r in page.items], "cursor": page.cursor})
 
     async def event(self, _request: Request, variables: Mapping[str, str]) -> Response:
@@ -127,7 +123,7 @@ class AdminRoutes:
                     "path": generation.config.path,
                     **asdict(generation.ref),
                     "loaded_at": views.instant(generation.loaded_at),
-                    "last_reload": views.verdict(last),
+                    "last_reload": views.reload_result(last),
                     "warnings": list(generation.config.warnings),
                     "restart_needed": list(services.restart_needed()),
                 },
@@ -148,28 +144,28 @@ class AdminRoutes:
         )
 
     async def reload(self, request: Request, _variables: Mapping[str, str]) -> Response:
-        """Reload and wait for the verdict (spec 14)."""
-        await expect_no_fields(request, self._services.current_config.generation.config.daemon.event_size)
-        verdict = await self._services.reload.request()
-        if not verdict.ok:
+        """Reload and wait for the result (spec 14)."""
+        await expect_no_fields(request, self._services)
+        result = await self._services.reload.request()
+        if not result.ok:
             raise Problem(
                 422,
                 "the configuration was refused; the one in force is unchanged",
                 title="Invalid configuration",
-                faults=[Fault("", fault) for fault in verdict.faults],
+                faults=[Fault("", fault) for fault in result.faults],
             )
         generation = self._services.current_config.generation
         return json_response(
             {
                 **asdict(generation.ref),
-                "changes": views.changes(verdict.changes),
-                "restart_needed": list(verdict.restart_needed),
+                "changes": views.changes(result.changes),
+                "restart_needed": list(result.restart_needed),
             }
         )
 
     async def diff(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """Compare the configuration on disk with the one in force; nothing is changed (spec 8)."""
-        await expect_no_fields(request, self._services.current_config.generation.config.daemon.event_size)
+        await expect_no_fields(request, self._services)
         comparison = await self._services.reload.compare_with_disk()
         return json_response(views.comparison(comparison, await self._services.store.lanes()))
 
@@ -217,5 +213,9 @@ def _gauges(state: LaneState, stats: LaneStats | None, now: float) -> LaneGauges
     )
 
 
-def _foreign_cursor() -> Problem:
-    return bad_query("cursor", "is not one that a listing returned")
+async def _page(listing: Awaitable[Page[T]]) -> Page[T]:
+    """A page of a listing. Raises Problem (400) for a cursor that no listing returned."""
+    try:
+        return await listing
+    except ValueError:
+        raise bad_query("cursor", "is not one that a listing returned") from None

@@ -5,15 +5,13 @@ Must never: answer before the store has committed, or hold a rule about what an 
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from hookd import intake
-from hookd.api import views
+from hookd.api import lookups, views
+from hookd.api.request_bodies import optional_json, trace_of
 from hookd.api.services import Services
 from hookd.domain.errors import EventRejected, Fault, IdConflict
 from hookd.domain.events import Event
-from hookd.domain.text import near
-from hookd.domain.tracing import Trace, read_trace
 from hookd.server import body
 from hookd.server.memory_budget import BudgetExceeded
 from hookd.server.messages import JSON_TYPE, Request, Response
@@ -103,8 +101,8 @@ class EventRoutes:
         generation = services.current_config.generation
         task = generation.config.tasks.get(variables["name"])
         if task is None:
-            raise unknown("task", variables["name"], generation.config.tasks)
-        obj, data = intake.decode_trigger(await optional_json(request, generation.config.daemon.event_size))
+            raise lookups.unknown("task", variables["name"], generation.config.tasks)
+        obj, data = intake.decode_trigger(await optional_json(request, services))
         receipt = await services.intake.trigger(task, obj, data, generation, trace_of(request))
         return json_response(views.receipt(receipt), 202)
 
@@ -155,37 +153,8 @@ def _has_attributes(request: Request) -> bool:
     return any(name[:width].lower() == intake.HEADER_PREFIX for name in request.headers)
 
 
-def trace_of(request: Request) -> Trace | None:
-    """The trace that a request's own headers name, or None (spec 10)."""
-    parents = request.headers.getall("traceparent", ())
-    return read_trace(parents, request.headers.getall("tracestate", ())) if parents else None
-
-
 def _idempotency_key(request: Request) -> str | None:
     given = request.headers.getall("Idempotency-Key", [])
     if len(given) > 1:
         raise Problem(400, "one Idempotency-Key is expected, several were sent")
     return intake.decode_key(given[0]) if given else None
-
-
-async def optional_json(request: Request, limit: int) -> Any:
-    """The JSON body of a request that may have none; then an empty object.
-
-    Raises:
-        Problem: as `body.read`; 415 for a body of another type.
-        EventRejected: the body is not JSON.
-    """
-    kind = body.media_type(request)
-    raw = await body.read(request, limit)
-    if not raw:
-        return {}
-    if kind != JSON_TYPE:
-        raise Problem(415, f"the Content-Type must be {JSON_TYPE}")
-    return intake.parse_json(raw)
-
-
-def unknown(what: str, name: str, known: Mapping[str, object]) -> Problem:
-    """A 404 that names the near ones."""
-    choices = near(name, known, most=3, cutoff=0.5)
-    hint = f"; did you mean {', '.join(choices)}?" if choices else ""
-    return Problem(404, f"there is no {what} named {name!r}{hint}", near=choices)

@@ -1,4 +1,4 @@
-"""What several routes look up for their answers: a delivery, the webhooks' lanes.
+"""What several routes look up for their answers: a delivery, the webhooks' lanes; and the 404s for what is not there.
 
 Must never: change anything.
 """
@@ -9,12 +9,20 @@ from hookd.api import views
 from hookd.api.services import Services
 from hookd.delivery.lane import LaneState
 from hookd.delivery.parking import Parked
+from hookd.domain.text import near
 from hookd.server.problems import Problem
 
 
 def no_delivery(delivery_id: str) -> Problem:
     """A 404 for a delivery."""
     return Problem(404, f"there is no delivery {delivery_id!r}; GET /v1/deliveries lists those that are kept")
+
+
+def unknown(what: str, name: str, known: Mapping[str, object]) -> Problem:
+    """A 404 that names the near ones."""
+    choices = near(name, known, most=3, cutoff=0.5)
+    hint = f"; did you mean {', '.join(choices)}?" if choices else ""
+    return Problem(404, f"there is no {what} named {name!r}{hint}", near=choices)
 
 
 async def delivery(services: Services, delivery_id: str) -> views.JsonObject:

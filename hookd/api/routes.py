@@ -3,6 +3,7 @@
 Must never: answer a request itself.
 """
 
+from hookd.api.actions import ActionRoutes
 from hookd.api.admin import AdminRoutes
 from hookd.api.event_routes import EventRoutes
 from hookd.api.services import Services
@@ -14,6 +15,7 @@ def routes(services: Services) -> Router:
     """The router over the daemon's services."""
     router = Router()
     EventRoutes(services).register(router)
+    ActionRoutes(services).register(router)
     AdminRoutes(services).register(router)
     TailRoutes(services).register(router)
     return router

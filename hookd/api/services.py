@@ -24,11 +24,11 @@ class ReloadService(Protocol):
 
     @property
     def last(self) -> ReloadResult:
-        """The latest verdict."""
+        """The latest result."""
         ...
 
     async def request(self) -> ReloadResult:
-        """Reload now and wait for the verdict."""
+        """Reload now and wait for the result."""
         ...
 
     async def compare_with_disk(self) -> Comparison:

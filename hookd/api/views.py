@@ -160,7 +160,7 @@ def spent(marks: Iterable[SpentMark], config: Config) -> list[JsonObject]:
     ]
 
 
-def verdict(given: ReloadResult) -> JsonObject:
+def reload_result(given: ReloadResult) -> JsonObject:
     """How the last reload ended."""
     return {"ok": given.ok, "at": instant(given.at), "faults": list(given.faults)}
 
