@@ -1,4 +1,4 @@
-"""Which deliveries a request means: told by a listing's query, or by the body of `POST /v1/deliveries/retry` (spec 9).
+"""Which deliveries a request means, by a listing's query or by the body of `POST /v1/deliveries/retry` (spec 9).
 
 Must never: ask the store.
 """

@@ -3,8 +3,8 @@
 A fact is what the JSON log has for it, and `cursor`: `?after=CURSOR` goes on behind it, as far as hookd still
 remembers. The stream has a fact a line, until the client goes or hookd stops; lines about the stream itself begin with
 `tail.`: `tail.began` (first), `tail.missed` (facts the reader was too late for), `tail.alive` (nothing happened for a
-while), `tail.ended` (hookd stops; without it the connection broke). Only a client that asks
-for it by name gets a response that does not end.
+while), `tail.ended` (hookd stops; without it the connection broke). Only a client that asks for
+it by name gets a response that does not end.
 
 Must never: keep anything for a reader but how far it has come.
 """
@@ -34,10 +34,10 @@ MOST_FACTS = 256
 """Facts in one write, and in one document."""
 
 GATHER_S = 0.05
-"""For so long what happens is gathered into one write."""
+"""Seconds for which what happens is gathered into one write."""
 
 ALIVE_S = 10.0
-"""After so long without a line one says that there is nothing to say."""
+"""Seconds without a line after which one is sent that only shows that hookd is there."""
 
 STATES: Mapping[str, State] = {
     "delivery.made": State.PENDING,
@@ -46,7 +46,7 @@ STATES: Mapping[str, State] = {
     "delivery.dead": State.DEAD,
     "delivery.cancelled": State.CANCELLED,
 }
-"""The state that a delivery has after a fact; `attempt.failed` tells its own."""
+"""The state that a delivery has after a fact; `attempt.failed` has its own."""
 
 _FRESH = (("Cache-Control", "no-store"), ("Vary", "Accept"))
 _CURSOR = re.compile(r"([0-9a-f]{12})-(\d{1,18})", re.ASCII)

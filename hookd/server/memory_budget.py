@@ -22,7 +22,7 @@ class BudgetExceeded(HookdError):
 
 @dataclass(slots=True)
 class MemoryBudget:
-    """What all requests of a daemon share.
+    """What all requests of a daemon have in common.
 
     Attributes:
         max_unfinished: bytes that unfinished bodies may take.

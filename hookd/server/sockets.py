@@ -2,7 +2,7 @@
 
 A Unix socket is made under a private name with its final mode and owner and then renamed into place, so that there is
 no moment at which somebody else could connect; a stale socket is replaced, anything else at its path is left alone.
-A passed socket stays systemd's: it is not unlinked, and who has not been accepted waits in it for the next hookd.
+A passed socket stays systemd's: it is not unlinked, and clients that were not accepted wait in it for the next hookd.
 
 Must never: speak HTTP.
 """
