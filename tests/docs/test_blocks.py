@@ -12,6 +12,8 @@ import yaml
 from hookd.cli.main import COMMANDS, parser_of
 from hookd.config import Severity
 from hookd.config.loader import load
+from tests.bench import __main__ as bench
+from tests.chaos import __main__ as chaos
 from tests.docs import pages
 from tests.docs.blocks import in_session, runner
 from tests.docs.pages import Block
@@ -77,6 +79,16 @@ def test_a_command_in_a_sentence_exists(page: str) -> None:
         assert name.partition("|")[0] in COMMANDS, written
         options = {word.partition("=")[0] for word in words if word.startswith("-") and word != "-"}
         assert options <= parser_of(name)._option_string_actions.keys(), written
+
+
+def test_every_command_that_proves_something_exists() -> None:
+    text = pages.text_of("docs/proofs.md")
+    assert set(re.findall(r"`python -m tests\.bench (\w+)", text)) == bench.BENCHES.keys()
+    proved = re.findall(r"\| `([a-z]+)(?: --short --seed \d+)?` \|$", text, re.MULTILINE)
+    assert set(proved) == chaos.PROOFS.keys()
+    named = re.findall(r"(?<=[ `])tests/[\w/.]+", text)
+    assert [path for path in named if not (pages.TOP / path).exists()] == []
+    assert len(named) > 3
 
 
 def slug(heading: str) -> str:

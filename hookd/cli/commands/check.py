@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--portable",
         action="store_true",
-        help="do not look for what the machine that runs it has: secrets, certificates, groups; for git hooks and CI",
+        help="do not read secrets, certificates and groups, which another machine may lack; for git hooks and CI",
     )
 
 

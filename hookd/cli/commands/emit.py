@@ -26,11 +26,11 @@ DESCRIPTION = """Post an event and wait until it is safely stored. Prints its id
 With --file, post a file of events, one JSON object a line. It is sent in parts of up to 500 events, each
 taken whole or not at all; the first part that is refused ends it, and its lines are named.
 
-With --wait, end when the deliveries have: exit code 0 where all were delivered or none was made, 1 where
-one is dead or cancelled, 4 where one still waits when the time is up.
+With --wait, end when the deliveries have ended: exit code 0 if all were delivered or none was made, 1 if one is
+dead or cancelled, 4 if one still waits when the time is up.
 
-With --spool, leave the event in a directory where the daemon does not answer within 2 seconds; it takes
-it in later, once."""
+With --spool, if the daemon does not answer within 2 seconds, leave the event in a directory, from which the daemon
+takes it in later, once."""
 EXAMPLE = """hookd emit virtual_machine powered_on --object web-01 --tag production --data '{"host": "node2"}'
   hookd emit backup failed --object db-1 --wait=2m
   hookd emit backup failed --object db-1 --spool
@@ -74,7 +74,7 @@ def _add_endings(parser: Parser) -> None:
         "--spool",
         "",
         metavar="[=DIR]",
-        help="where the daemon does not answer, leave the event in DIR "
+        help="if the daemon does not answer, leave the event in DIR "
         "(default: $HOOKD_SPOOL, else the config's daemon.spool)",
     )
 

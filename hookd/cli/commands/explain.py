@@ -26,7 +26,7 @@ DESCRIPTION = """Show what an event leads to, from the config alone: the rules t
 go out (secrets masked) and as a line for curl, and, of the rules that come near, why they do not match.
 
 FILE holds an event as `POST /v1/events` takes it (a CloudEvent too), an array of events, or one event a line; hookd's
-own (hookd.…) are explained, too. The exit code is 0 where at least one request would be sent, else 1. Nothing is sent,
+own (hookd.…) are explained, too. The exit code is 0 if at least one request would be sent, else 1. Nothing is sent,
 and the daemon is not asked."""
 EXAMPLE = """hookd explain event.json
   echo '{"type": "virtual_machine", "event": "powered_on", "object": "web-01"}' | hookd explain -"""

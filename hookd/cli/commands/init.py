@@ -14,8 +14,8 @@ from hookd.domain.text import printable
 
 DESCRIPTION = """Write a commented hookd.yaml and hookd.test.yaml into DIR, which is created if it does not exist.
 
-They work as they are, with `hookd check`, `hookd test` and `hookd run`. Where one of them is there already, neither
-is written."""
+They work as they are, with `hookd check`, `hookd test` and `hookd run`. If one of them exists already, neither is
+written."""
 EXAMPLE = "hookd init ~/hooks"
 
 FILES = ("hookd.yaml", "hookd.test.yaml")

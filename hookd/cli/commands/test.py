@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """Check that the config sends what its tests expect: every *.test.yaml below PATH is run.
 
 Nothing is sent, the daemon is not asked, and no secret is read: in tests a reference to one stands for itself, as
-env:NAME, file:PATH or credential:NAME. The exit code is 0 where every case passed, else 1."""
+env:NAME, file:PATH or credential:NAME. The exit code is 0 if every case passed, else 1."""
 EXAMPLE = """hookd test
   hookd test -v -c /etc/hookd/hookd.yaml alerts.test.yaml"""
 
@@ -40,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         help="a *.test.yaml, or a directory of them (default: the config's directory); a config, or a directory that "
-        "also holds the *.yaml of one, stands for the tests in its directory",
+        "also holds the *.yaml of one, means the tests in its directory",
     )
     add_config(parser)
     add_json(parser)
