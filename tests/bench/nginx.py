@@ -1,12 +1,13 @@
 """A local nginx that answers 204, for as long as a benchmark runs."""
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.kit.ports import free_port, listens
 
 _CONF = """
 worker_processes 1; daemon off; pid {d}/nginx.pid; error_log {d}/nginx.err;
@@ -20,14 +21,6 @@ http {{
 """
 
 START_S = 10.0
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -51,8 +44,7 @@ def nginx(directory: Path) -> Iterator[str]:
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
     give_up_at = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < give_up_at:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if listens(port):
+            return
         time.sleep(0.01)
     raise SystemExit("nginx did not start")

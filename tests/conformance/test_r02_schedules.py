@@ -3,7 +3,6 @@
 What counts is what a receiver got. Each scene has a daemon; all but the first have a wall clock that is set by hand.
 """
 
-import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ import pytest
 
 from tests.conformance.scenes import Playing, Scene, title
 from tests.kit.stage import Stand
+from tests.kit.waiting import until
 from tests.kit.wall_clock import TimedStand
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -32,10 +32,14 @@ async def runs(stand: Stand, *, killed: bool = False) -> list[Run]:
         stand: its daemon runs.
         killed: the daemon was killed: what it had not recorded by then may have come again, under the same id.
     """
-    ids = [request.id for request in stand.receiver.requests]
-    ids = list(dict.fromkeys(ids)) if killed else ids
-    listed = (await stand.daemon.get("/v1/deliveries?limit=500"))["deliveries"]
-    assert sorted(ids) == sorted(each["id"] for each in listed), "each delivery came, and came once"
+
+    async def all_that_came() -> tuple[list[str], ...]:
+        listed = (await stand.daemon.get("/v1/deliveries?limit=500"))["deliveries"]
+        ids = [request.id for request in stand.receiver.requests]
+        ids = list(dict.fromkeys(ids)) if killed else ids
+        return (ids,) if sorted(ids) == sorted(each["id"] for each in listed) else ()
+
+    (ids,) = await until(all_that_came)  # each came, and came once; one may be made while we look
     return sorted([await run(stand, delivery_id) for delivery_id in ids], key=lambda run: (run[2], run))
 
 
@@ -55,9 +59,9 @@ async def came(stand: Stand, count: int) -> None:
     So no step of the clock comes between an answer and its record.
     """
     await stand.receiver.until(lambda: len({r.id for r in stand.receiver.requests}) >= count, within_s=60)
-    async with asyncio.timeout(60):
-        while (await stand.daemon.get("/v1/deliveries?state=sending"))["deliveries"]:
-            await asyncio.sleep(0.02)
+    await stand.daemon.get_when(
+        "/v1/deliveries?state=sending", lambda found: not found["deliveries"], within_s=60
+    )
 
 
 async def reload(stand: Stand) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest_asyncio
 
 from tests.kit.receiver import Received, Receiver, response
 from tests.kit.stage import Stand
+from tests.kit.waiting import until
 
 ERRORS = (301, 400, 401, 404, 429, 500, 502, 503, 504)
 SUCCESSES = (200, 201, 202, 204, 299)
@@ -280,9 +282,7 @@ async def test_r33_a_receiver_that_comes_back_gets_the_message(stand: Stand) -> 
         await stand.start()
         receipt = await stand.emit("wait", "back")
         [made] = receipt["deliveries"]
-        async with asyncio.timeout(15):
-            while not (await stand.daemon.get(f"/v1/deliveries/{made['id']}"))["attempts"]:
-                await asyncio.sleep(0.02)
+        await stand.daemon.get_when(f"/v1/deliveries/{made['id']}", itemgetter("attempts"))
     async with Receiver(port=port) as back:
         [record] = await stand.settled(receipt)
         reasons = [attempt["reason"] for attempt in record["attempts"]]
@@ -343,9 +343,7 @@ async def by_command(stand: Stand) -> None:
 
 
 async def by_itself(stand: Stand) -> None:
-    async with asyncio.timeout(15):
-        while "config.rejected" not in [fact["event"] for fact in stand.log]:
-            await asyncio.sleep(0.05)
+    await until(lambda: stand.daemon.logged("config.rejected"))
 
 
 @pytest.mark.parametrize("noticed", [by_command, by_itself])

@@ -30,12 +30,12 @@ async def all_there(stand: Stand) -> Counter[str]:
 
     Every request was a delivery of its own.
     """
-    async with asyncio.timeout(15):
-        while True:
-            listed = (await stand.daemon.get("/v1/deliveries?limit=500"))["deliveries"]
-            if all(each["state"] == "delivered" for each in listed):
-                break
-            await asyncio.sleep(0.02)
+    listed = (
+        await stand.daemon.get_when(
+            "/v1/deliveries?limit=500",
+            lambda found: all(each["state"] == "delivered" for each in found["deliveries"]),
+        )
+    )["deliveries"]
     tasks = {each["id"]: each["task"] for each in listed}
     found = Counter(tasks[request.id] for request in stand.receiver.requests)
     assert found == Counter(tasks.values())
@@ -178,9 +178,7 @@ class WorkTree:
     async def checkout_unasked(self, version: str) -> None:
         before = (await self._stand.daemon.get("/v1/status"))["config"]["hash"]
         await self.git("checkout", "-q", version)
-        async with asyncio.timeout(15):
-            while (await self._stand.daemon.get("/v1/status"))["config"]["hash"] == before:
-                await asyncio.sleep(0.05)
+        await self._stand.daemon.get_when("/v1/status", lambda now: now["config"]["hash"] != before)
 
 
 async def a_checkout_does_not_revive_it(directory: Path) -> None:

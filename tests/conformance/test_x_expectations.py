@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -69,9 +70,7 @@ async def test_x3_x8_history_with_states_times_cause_duration_and_outcome(stand:
     await stand.daemon.delivery_when(made["good"], "delivered")
     await stand.daemon.delivery_when(made["bad"], "dead")
     await stand.arrived("/later")
-    async with asyncio.timeout(10):
-        while not (await stand.daemon.get(f"/v1/deliveries/{made['later']}"))["attempts"]:
-            await asyncio.sleep(0.02)
+    await stand.daemon.get_when(f"/v1/deliveries/{made['later']}", itemgetter("attempts"))
     records = {task: await stand.daemon.get(f"/v1/deliveries/{each}") for task, each in made.items()}
 
     assert {task: (r["state"], r["parked"], len(r["attempts"])) for task, r in records.items()} == {
@@ -403,9 +402,7 @@ KEPT = "daemon: {{listen: [{{unix: h.sock}}], store: h.db{retention}}}\n"
 
 
 async def gone(stand: Stand, delivery: str) -> None:
-    async with asyncio.timeout(10):
-        while (await stand.daemon.request("GET", f"/v1/deliveries/{delivery}"))[0] != 404:
-            await asyncio.sleep(0.02)
+    await stand.daemon.gone(f"/v1/deliveries/{delivery}")
 
 
 async def test_x12_retention_is_configurable(stand: Stand) -> None:
@@ -434,9 +431,7 @@ async def test_x12_retention_is_configurable(stand: Stand) -> None:
     kept = await stand.daemon.get("/v1/events/all")
     assert kept["id"] == "all", "an event lives as long as any of its deliveries"
     for event in (alone, unmatched):
-        async with asyncio.timeout(10):
-            while (await stand.daemon.request("GET", f"/v1/events/{event['id']}"))[0] != 404:
-                await asyncio.sleep(0.02)
+        await stand.daemon.gone(f"/v1/events/{event['id']}")
     assert (await stand.daemon.get("/v1/status"))["deliveries"]["delivered"] == 0
     assert not (await stand.emit("vm", "stopped", id="alone"))["duplicate"], "its id is forgotten with it"
     assert (await stand.emit("vm", "started", id="all"))["duplicate"]

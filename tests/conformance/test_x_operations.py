@@ -1,6 +1,5 @@
 """X1, X2, X4, X5, X9: what such an administrator expects to do, and to plan."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -410,9 +409,9 @@ async def firing(stand: Stand) -> tuple[list[str], list[str]]:
 
 async def ticking(stand: Stand, count: int) -> set[tuple[str, str]]:
     """The tasks and rules of what comes next by schedule, once all that was fired before has come."""
-    async with asyncio.timeout(10):
-        while any(lane["pending"] for lane in (await stand.daemon.get("/v1/webhooks"))["webhooks"]):
-            await asyncio.sleep(0.02)
+    await stand.daemon.get_when(
+        "/v1/webhooks", lambda lanes: not any(lane["pending"] for lane in lanes["webhooks"])
+    )
     before = len(stand.receiver.at("/ticks"))
     came = (await stand.arrivals("/ticks", before + count))[before:]
     records = [await stand.daemon.get(f"/v1/deliveries/{each.id}") for each in came]

@@ -12,6 +12,7 @@ import pytest
 
 from hookd import config
 from hookd.config import Loaded, isolated, loader
+from hookd.config.isolated import LONGEST_S
 
 GOOD = Path(__file__).parents[1] / "configs" / "good"
 
@@ -226,8 +227,12 @@ def test_without_descriptors_nothing_is_loaded(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_used_to_take_quadratic_time_or_memory(content: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(content)
-    diagnostics = config.isolated_load(tmp_path / "x.yaml").diagnostics
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    diagnostics = config.isolated_load(tmp_path / "x.yaml", wall_s=60).diagnostics
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert any(expected in str(diagnostic) for diagnostic in diagnostics)
+    took_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert took_s < LONGEST_S, "of the processor: how long it took in all is the machine's business"
 
 
 def test_very_many_findings_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,11 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.bench.nginx import free_port
 from tests.docs.pages import TOP, Block
 from tests.kit.daemon import DaemonProcess
+from tests.kit.ports import free_port, listens
 from tests.kit.receiver import Receiver, answer
-from tests.kit.waiting import listens, until
+from tests.kit.waiting import until
 
 PATIENCE_S = 60.0
 CTRL_C = "^C\n"

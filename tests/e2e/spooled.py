@@ -1,6 +1,5 @@
 """What the tests of the spool share: a configuration, and ways to fill and watch the directory."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -41,9 +40,7 @@ def left_in(spool: Path) -> list[Path]:
 
 
 async def until_empty(spool: Path, *, within_s: float = 20.0) -> None:
-    async with asyncio.timeout(within_s):
-        while left_in(spool):
-            await asyncio.sleep(0.02)
+    await until(lambda: not left_in(spool), within_s=within_s)
 
 
 def ids(recorder: Receiver) -> list[str]:
@@ -51,19 +48,11 @@ def ids(recorder: Receiver) -> list[str]:
     return [json.loads(request.body)["id"] for request in recorder.requests]
 
 
-async def metric(daemon: DaemonProcess, line: str) -> float:
-    exposition = (await daemon.get("/metrics")).decode()
-    return float(next(row.rsplit(" ", 1)[1] for row in exposition.splitlines() if row.startswith(line + " ")))
-
-
 async def until_error(daemon: DaemonProcess, part: str) -> dict[str, Any]:
     """The status of the spool, once its error has this in it."""
-    async with asyncio.timeout(15):
-        while True:
-            spool: dict[str, Any] = (await daemon.get("/v1/status"))["spool"]
-            if part in str(spool["error"]):
-                return spool
-            await asyncio.sleep(0.05)
+    told = await daemon.get_when("/v1/status", lambda status: part in str(status["spool"]["error"]))
+    spool: dict[str, Any] = told["spool"]
+    return spool
 
 
 async def until_left(daemon: DaemonProcess, count: int) -> None:
@@ -74,16 +63,11 @@ async def until_left(daemon: DaemonProcess, count: int) -> None:
 async def until_settled(daemon: DaemonProcess, spool: Path, *, within_s: float = 20.0) -> dict[str, Any]:
     """The status of the spool, once it is empty and the daemon has noted that."""
     await until_empty(spool, within_s=within_s)
-    async with asyncio.timeout(15):
-        while True:
-            noted: dict[str, Any] = (await daemon.get("/v1/status"))["spool"]
-            if not noted["waiting"]:
-                return noted
-            await asyncio.sleep(0.02)
+    noted = await daemon.get_when("/v1/status", lambda status: not status["spool"]["waiting"])
+    spooled: dict[str, Any] = noted["spool"]
+    return spooled
 
 
 async def until_there(directory: Path, name: str) -> None:
     """Wait for a file."""
-    async with asyncio.timeout(15):
-        while not (directory / name).exists():
-            await asyncio.sleep(0.02)
+    await until((directory / name).exists)

@@ -8,7 +8,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,10 @@ from hookd.domain.errors import SocketsUnfit
 from hookd.server.activation import PassedSocket, adopt, listen_targets
 from hookd.server.systemd import PassedDescriptor, passed_descriptors, passed_to_another
 from tests.kit.activation import Activated, Posters, post_once, tcp_socket, unix_socket
+from tests.kit.procfs import open_files
 from tests.kit.receiver import Received, Receiver, response
 from tests.kit.tls import Authority
+from tests.kit.waiting import until
 
 EVENT = b'{"type": "vm", "event": "up"}'
 
@@ -47,11 +49,6 @@ def write(daemon: Activated, url: str = "http://127.0.0.1:9/", *, listen: str = 
         "tasks: {t: {webhook: w}}\n"
         "events: {e: {type: vm, event: up, task: t}}\n"
     )
-
-
-def facts(daemon: Activated, name: str) -> list[dict[str, object]]:
-    lines = [json.loads(line) for line in daemon.log.read_text().splitlines() if line.startswith("{")]
-    return [line for line in lines if line["event"] == name]
 
 
 async def test_a_restart_refuses_and_resets_nobody(activated: Activated, recorder: Receiver) -> None:
@@ -178,17 +175,7 @@ async def test_a_handshake_under_way_is_finished(activated: Activated) -> None:
 async def _gives_back(daemon: Activated, sock: socket.socket) -> None:
     """Return once the daemon has closed its end of a passed socket."""
     link = f"socket:[{os.fstat(sock.fileno()).st_ino}]"
-    async with asyncio.timeout(10):
-        while link in _open_in(daemon.pid):
-            await asyncio.sleep(0.001)
-
-
-def _open_in(pid: int) -> set[str]:
-    found = set()
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            found.add(str(descriptor.readlink()))
-    return found
+    await until(lambda: link not in open_files(daemon.pid))
 
 
 async def test_a_unix_socket_without_an_entry_is_served(activated: Activated) -> None:
@@ -198,7 +185,7 @@ async def test_a_unix_socket_without_an_entry_is_served(activated: Activated) ->
     for path in (activated.socket, activated.directory / "own.sock"):
         answered, _ = await asyncio.to_thread(post_once, str(path), EVENT)
         assert answered == 202
-    [ready] = facts(activated, "daemon.ready")
+    [ready] = activated.logged("daemon.ready")
     assert ready["listen"] == [
         f"unix:{activated.directory}/own.sock",
         f"http://127.0.0.1:{port}",
@@ -226,7 +213,7 @@ async def test_sockets_for_another_process(activated: Activated) -> None:
     activated.listen_pid = "1"
     await activated.start()
     assert not await _answers(activated.socket)
-    [ignored] = facts(activated, "listener.ignored")
+    [ignored] = activated.logged("listener.ignored")
     assert ignored["pid"] == "1"
 
 

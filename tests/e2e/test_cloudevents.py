@@ -11,10 +11,10 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
-from tests.bench.nginx import free_port
 from tests.e2e.conftest import Running
 from tests.kit.commands import emit
 from tests.kit.daemon import DaemonProcess
+from tests.kit.ports import free_port
 from tests.kit.receiver import Receiver
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}

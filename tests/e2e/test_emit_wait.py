@@ -11,6 +11,7 @@ from tests.e2e.conftest import DAEMON, Running
 from tests.kit.commands import emit
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Received, Receiver, response
+from tests.kit.waiting import until
 
 RULES = """
 webhooks:
@@ -106,9 +107,7 @@ async def test_a_dead_one_decides_before_one_that_waits(daemon: DaemonProcess, t
 
 async def test_one_is_cancelled_while_it_is_waited_for(daemon: DaemonProcess, tmp_path: Path) -> None:
     waiting = asyncio.create_task(emit(tmp_path, "t", "stay", "--id", "e1", "--wait=30s"))
-    async with asyncio.timeout(20):
-        while not (made := await made_by(daemon, "e1")):
-            await asyncio.sleep(0.02)
+    made = await until(lambda: made_by(daemon, "e1"), within_s=20)
     await daemon.request("POST", f"/v1/deliveries/{made[0]['id']}/cancel")
     ended = await waiting
     assert ended.code == 1
@@ -177,9 +176,7 @@ async def test_one_that_is_no_longer_kept(recorder: Receiver, running: Running, 
         RULES.format(url=recorder.url), daemon=DAEMON.replace("store: h.db", "store: first.db")
     )
     waiting = asyncio.create_task(emit(tmp_path, "t", "stay", "--id", "e1", "--wait=60s"))
-    async with asyncio.timeout(20):
-        while not await made_by(daemon, "e1"):
-            await asyncio.sleep(0.02)
+    await until(lambda: made_by(daemon, "e1"), within_s=20)
     await daemon.stop()
     (tmp_path / "hookd.yaml").write_text(DAEMON + RULES.format(url=recorder.url))
     await daemon.start()

@@ -1,9 +1,7 @@
 """Too many deliveries waiting, and no room on the disk: refused before anything is half done, and over by itself."""
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,9 @@ import pytest
 
 from tests.e2e.conftest import Running
 from tests.kit.daemon import DaemonProcess
+from tests.kit.disk import Disk, small_disk
 from tests.kit.receiver import Receiver
+from tests.kit.waiting import until
 
 RULES = """
 tasks:
@@ -39,20 +39,9 @@ async def test_the_pending_limit(recorder: Receiver, running: Running) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)]
-    tried = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"no small file system can be mounted here: {tried.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def _make_room(disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with small_disk(tmp_path / "disk", megabytes=4) as disk:
+        yield disk
 
 
 async def _until_refused(daemon: DaemonProcess, event: Any, taken: list[str]) -> tuple[int, Any]:
@@ -63,7 +52,7 @@ async def _until_refused(daemon: DaemonProcess, event: Any, taken: list[str]) ->
         taken += [d["id"] for d in answer["deliveries"]]
 
 
-async def test_a_full_disk(recorder: Receiver, small_disk: Path, tmp_path: Path) -> None:
+async def test_a_full_disk(recorder: Receiver, disk: Disk, tmp_path: Path) -> None:
     (tmp_path / "hookd.yaml").write_text(
         "daemon: {listen: [{unix: h.sock}], store: disk/h.db}\n"
         f"webhooks:\n  w: {{url: '{recorder.url}', backoff: [100ms]}}\n{RULES}"
@@ -72,16 +61,16 @@ async def test_a_full_disk(recorder: Receiver, small_disk: Path, tmp_path: Path)
     async with DaemonProcess(tmp_path) as daemon:
         big = {**EVENT, "data": {"text": "x" * 100_000}}
         refused = await _until_refused(daemon, big, taken)
-        with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
-            while filler.write(b"x" * 4096):
-                pass
+        await asyncio.to_thread(disk.fill)
         await _until_refused(daemon, EVENT, taken)
         assert refused[0] == 503
         assert "nothing was stored" in refused[1]["detail"]
-        await asyncio.to_thread(_make_room, small_disk)
-        async with asyncio.timeout(10):
-            while (await daemon.request("GET", "/readyz"))[0] != 200:
-                await asyncio.sleep(0.1)
+        await asyncio.to_thread(disk.make_room)
+
+        async def ready() -> bool:
+            return (await daemon.request("GET", "/readyz"))[0] == 200
+
+        await until(ready)
         answered, answer = await daemon.post(EVENT)
         assert answered == 202
         for delivery in [*taken, answer["deliveries"][0]["id"]]:
@@ -92,7 +81,7 @@ async def test_a_full_disk(recorder: Receiver, small_disk: Path, tmp_path: Path)
 
 
 async def test_a_full_disk_is_told_of_and_over_though_nothing_waits(
-    recorder: Receiver, small_disk: Path, tmp_path: Path
+    recorder: Receiver, disk: Disk, tmp_path: Path
 ) -> None:
     (tmp_path / "hookd.yaml").write_text(
         "daemon: {listen: [{unix: h.sock}], store: disk/h.db, log: {format: json}}\n"
@@ -100,23 +89,15 @@ async def test_a_full_disk_is_told_of_and_over_though_nothing_waits(
         + RULES.replace("events:", f"{OVER}events:")
     )
     async with DaemonProcess(tmp_path) as daemon:
-        with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
-            while filler.write(b"x" * 4096):
-                pass
+        await asyncio.to_thread(disk.fill)
         await _until_refused(daemon, {**EVENT, "data": {"text": "x" * 100_000}}, [])
-        async with asyncio.timeout(10):
-            while b'"store.unavailable"' not in (tmp_path / "daemon.log").read_bytes():
-                await asyncio.sleep(0.02)
-            assert b"hookd_store_writable 0" in (await daemon.get("/metrics"))
-        await asyncio.to_thread(_make_room, small_disk)
-        async with asyncio.timeout(10):
-            while (await daemon.get("/v1/status"))["store"]["error"] is not None:
-                await asyncio.sleep(0.02)
-            while b'"store.recovered"' not in (tmp_path / "daemon.log").read_bytes():
-                await asyncio.sleep(0.02)
-            while not (told := [each for each in recorder.requests if each.target == "/ops"]):
-                await asyncio.sleep(0.02)
+        await until(lambda: daemon.logged("store.unavailable"))
+        assert await daemon.metric("hookd_store_writable") == 0
+        await asyncio.to_thread(disk.make_room)
+        await daemon.get_when("/v1/status", lambda now: now["store"]["error"] is None)
+        await until(lambda: daemon.logged("store.recovered"))
+        told = await until(lambda: recorder.at("/ops"))
         delivery = await daemon.get(f"/v1/deliveries/{told[0].id}")
         event = await daemon.get(f"/v1/events/{delivery['cause']['event_id']}")
-        assert (event["type"], event["object"]["name"]) == ("hookd.store", str(small_disk / "h.db"))
+        assert (event["type"], event["object"]["name"]) == ("hookd.store", str(disk.place / "h.db"))
         assert "disk is full" in event["data"]["error"]

@@ -14,6 +14,7 @@ import pytest
 
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Received, Receiver, response
+from tests.kit.waiting import until
 
 DAEMON = "daemon: {listen: [{unix: ../h.sock}], store: ../h.db, log: {format: json}}\n"
 
@@ -60,10 +61,11 @@ async def in_force(daemon: DaemonProcess) -> dict[str, Any]:
 
 
 async def becomes(daemon: DaemonProcess, **wanted: Any) -> dict[str, Any]:
-    async with asyncio.timeout(15):
-        while not wanted.items() <= (found := await in_force(daemon)).items():
-            await asyncio.sleep(0.05)
-    return found
+    async def look() -> Any:
+        found = await in_force(daemon)
+        return found if wanted.items() <= found.items() else None
+
+    return await until(look)
 
 
 def logged(daemon: DaemonProcess, fact: str) -> list[dict[str, Any]]:

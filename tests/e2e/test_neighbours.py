@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.nginx import free_port, nginx
+from tests.bench.nginx import nginx
 from tests.docs import pages
 from tests.e2e.conftest import Running
+from tests.kit.ports import free_port, listens
 from tests.kit.tools import found, needs
-from tests.kit.waiting import listens, until
+from tests.kit.waiting import until
 
 RULES = """
 tasks:

@@ -238,9 +238,8 @@ async def test_real_changes_are_as_described(recorder: Receiver, running: Runnin
         ("webhooks", "changed"),
         ("tasks", "added"),
     ]
-    async with asyncio.timeout(30):  # the watcher takes that change over, and then has nothing to do
-        while (await daemon.get("/v1/status"))["config"]["number"] == 1:
-            await asyncio.sleep(0.05)
+    # The watcher takes that change over, and then has nothing to do.
+    await daemon.get_when("/v1/status", lambda now: now["config"]["number"] != 1, within_s=30)
     again = changed.replace("what it was", "what it became")
     assert (await ask("/v1/reload", again))["changes"]["webhooks"]["changed"] == ["w"]
 

@@ -132,8 +132,6 @@ async def test_retention(recorder: Receiver, running: Running) -> None:
     await asyncio.sleep(1.1)
     await daemon.stop()
     await daemon.start()
-    async with asyncio.timeout(5):
-        while (await daemon.request("GET", f"/v1/deliveries/{delivery}"))[0] != 404:
-            await asyncio.sleep(0.05)
+    await daemon.gone(f"/v1/deliveries/{delivery}")
     assert (await daemon.get("/v1/events"))["events"] == []
     assert (await daemon.post({**EVENT, "id": "one"}))[0] == 202

@@ -12,6 +12,7 @@ from hookd.cli.main import main
 from tests.e2e.conftest import DAEMON, Running
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Received, Receiver, Reply, response
+from tests.kit.waiting import until
 
 CONFIG = """
 webhooks:
@@ -507,10 +508,11 @@ async def test_every_cause_is_told(recorder: Receiver, running: Running) -> None
 
 async def once_there(listing: Callable[[], Awaitable[Any]]) -> Any:
     """The first delivery of a listing, once there is one; nothing announces a schedule's moment."""
-    async with asyncio.timeout(15):
-        while not (found := (await listing())["deliveries"]):
-            await asyncio.sleep(0.05)
-    return found[0]
+
+    async def look() -> Any:
+        return (await listing())["deliveries"]
+
+    return (await until(look))[0]
 
 
 async def test_the_commands_do_it(

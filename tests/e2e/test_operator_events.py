@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.bench.nginx import free_port
 from tests.e2e.conftest import Running
 from tests.kit.daemon import DaemonProcess
+from tests.kit.ports import free_port
 from tests.kit.receiver import Received, Receiver, response
+from tests.kit.waiting import until
 
 CONFIG = """
 types:
@@ -64,19 +65,27 @@ class Told:
 
     async def when(self, what: str, *, name: str | None = None, nth: int = 1) -> dict[str, Any]:
         """The n-th message of this type and event, once it is there."""
-        async with asyncio.timeout(15):
-            while True:
-                found = [each for each in self.all if each["what"] == what and name in (None, each["name"])]
-                if len(found) >= nth:
-                    return found[nth - 1]
-                await asyncio.sleep(0.02)
+
+        def found() -> list[dict[str, Any]]:
+            such = [each for each in self.all if each["what"] == what and name in {None, each["name"]}]
+            return such[nth - 1 :]
+
+        return (await until(found))[0]
 
 
-async def own_events(daemon: DaemonProcess) -> list[dict[str, Any]]:
-    """The kept events of hookd's own, the oldest first."""
-    answer = await daemon.get("/v1/events?limit=500")
-    found = [each for each in answer["events"] if each["type"].startswith("hookd.")]
-    return found[::-1]
+async def own_events(
+    daemon: DaemonProcess, *, at_least: int = 0, until_last: str | None = None
+) -> list[dict[str, Any]]:
+    """The kept events of hookd's own, the oldest first, once there are so many and the last one is this."""
+    own: list[dict[str, Any]] = []
+
+    async def look() -> bool:
+        answer = await daemon.get("/v1/events?limit=500")
+        own[:] = [each for each in answer["events"] if each["type"].startswith("hookd.")][::-1]
+        return len(own) >= at_least and until_last in {None, own[-1]["event"] if own else ""}
+
+    await until(look)
+    return own
 
 
 async def breaker(daemon: DaemonProcess, webhook: str) -> str:
@@ -173,15 +182,15 @@ async def test_no_loop_where_the_operators_own_receiver_is_down(recorder: Receiv
     down = f"http://127.0.0.1:{free_port()}"
     daemon = await running(config(recorder, ops=down, retries=0, more=tasks + rules))
     await daemon.post(EVENT)  # its dead delivery makes 16 to `ops`, which die until its breaker opens
-    async with asyncio.timeout(15):
-        while await breaker(daemon, "ops") == "closed":
-            await asyncio.sleep(0.02)
+
+    async def opened() -> bool:
+        return await breaker(daemon, "ops") != "closed"
+
+    await until(opened)
     await daemon.request("POST", "/v1/webhooks/w/pause")
     await daemon.post(EVENT)  # what comes after is dealt with after all that
     await daemon.post(EVENT)
-    async with asyncio.timeout(15):
-        while (own := await own_events(daemon))[-1]["event"] != "parked":
-            await asyncio.sleep(0.02)
+    own = await own_events(daemon, until_last="parked")
     found = [(each["type"], each["event"], each["object"]["name"]) for each in own[1:]]
     assert found == [("hookd.delivery", "dead", "w"), ("hookd.webhook", "parked", "w")]
     assert await daemon.stop() == 0
@@ -206,9 +215,7 @@ async def test_a_thousand_dead_in_a_burst(recorder: Receiver, running: Running) 
     recorder.reply = answering(lambda: 410)
     daemon = await running(config(recorder).replace("retries: 0", "retries: 0, concurrency: 100"))
     await daemon.post([EVENT] * 1000)
-    async with asyncio.timeout(60):
-        while (await daemon.get("/v1/status"))["deliveries"]["dead"] < 1000:
-            await asyncio.sleep(0.05)
+    await daemon.get_when("/v1/status", lambda now: now["deliveries"]["dead"] >= 1000, within_s=60)
     for nth, end in enumerate((daemon.stop, daemon.kill), start=2):
         await end()
         await daemon.start()
@@ -233,9 +240,7 @@ async def test_what_was_stored_survives_a_kill_and_a_start_reports_no_old_parkin
     await daemon.post(EVENT)
     await daemon.request("POST", "/v1/webhooks/w/pause")
     await daemon.post(EVENT)
-    async with asyncio.timeout(15):
-        while len(await own_events(daemon)) < 3:
-            await asyncio.sleep(0.02)
+    await own_events(daemon, at_least=3)
     await daemon.kill()
     path = daemon.directory / "hookd.yaml"
     path.write_text(path.read_text().replace("enabled: false, ", ""))

@@ -13,10 +13,10 @@ import aiohttp
 import pytest
 import yaml
 
-from tests.bench.nginx import free_port
 from tests.docs import pages
 from tests.e2e.conftest import Running
 from tests.kit.daemon import DaemonProcess
+from tests.kit.ports import free_port
 from tests.kit.receiver import Received, Receiver, response
 from tests.kit.tools import needs
 

@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import AsyncIterator, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.e2e.test_neighbours import debian_webhook
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Receiver
 from tests.kit.tools import found, needs
+from tests.kit.waiting import until
 
 NASTY = 'a "quoted" \\ line\nwith \x00\x1b[2J, <!channel>, @everyone, ${data.code} and 漢'
 WARNING = Path("/usr/share/smartmontools/smartd_warning.sh")
@@ -70,17 +72,12 @@ class Site:
 
     async def event(self) -> dict[str, Any]:
         """The one event that was posted."""
-        async with asyncio.timeout(30):
-            while not (found := (await self.daemon.get("/v1/events"))["events"]):
-                await asyncio.sleep(0.05)
-        [event] = found
+        [event] = (await self.daemon.get_when("/v1/events", itemgetter("events"), within_s=30))["events"]
         return dict(event)
 
     async def bodies(self, target: str, count: int = 1) -> list[Any]:
-        async with asyncio.timeout(30):
-            while len(found := [each for each in self.recorder.requests if each.target == target]) < count:
-                await asyncio.sleep(0.05)
-        return [json.loads(each.body) for each in found]
+        await self.recorder.until(lambda: len(self.recorder.at(target)) >= count)
+        return [json.loads(each.body) for each in self.recorder.at(target)]
 
 
 @pytest.fixture
@@ -313,7 +310,5 @@ async def test_debian_webhook_runs_a_command(running: Running, tmp_path: Path) -
             "tasks:\n  t: {webhook: w, message: {text: '${NAME}'}, triggers: [{type: vm, event: 'on'}]}\n"
         )
         await daemon.post({"type": "vm", "event": "on", "object": "web-01; $(id)"})
-        async with asyncio.timeout(15):
-            while not (tmp_path / "told").exists() or not (tmp_path / "told").read_text():
-                await asyncio.sleep(0.02)
+        await until(lambda: (tmp_path / "told").exists() and (tmp_path / "told").read_text())
     assert (tmp_path / "told").read_text() == "web-01; $(id)"

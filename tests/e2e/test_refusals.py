@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.bench.nginx import free_port
 from tests.e2e.conftest import Running
 from tests.kit.daemon import DaemonProcess
+from tests.kit.ports import free_port
 
 GOOD = {"type": "vm", "event": "on"}
 JSON = {"Content-Type": "application/json"}

@@ -36,18 +36,12 @@ async def names(daemon: DaemonProcess) -> set[str]:
 
 
 async def becomes(daemon: DaemonProcess, wanted: set[str]) -> None:
-    async with asyncio.timeout(15):
-        while await names(daemon) != wanted:
-            await asyncio.sleep(0.05)
+    await daemon.get_when("/v1/config", lambda config: set(config["webhooks"]) == wanted)
 
 
 async def rejected(daemon: DaemonProcess) -> Any:
-    async with asyncio.timeout(15):
-        while True:
-            last = (await daemon.get("/v1/status"))["config"]["last_reload"]
-            if not last["ok"]:
-                return last
-            await asyncio.sleep(0.05)
+    told = await daemon.get_when("/v1/status", lambda now: not now["config"]["last_reload"]["ok"])
+    return told["config"]["last_reload"]
 
 
 def git(tree: Path, *words: str) -> None:

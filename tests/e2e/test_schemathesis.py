@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hookd.api.openapi import document
-from tests.bench.nginx import free_port
 from tests.e2e.conftest import Running
 from tests.kit.daemon import DaemonProcess
+from tests.kit.ports import free_port
 from tests.kit.receiver import Receiver
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,6 @@ from tests.e2e.spooled import (
     allow,
     ids,
     left_in,
-    metric,
     put,
     until_empty,
     until_error,
@@ -28,6 +27,7 @@ from tests.e2e.spooled import (
 from tests.kit.commands import emit
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Receiver
+from tests.kit.strace import Injection, under
 from tests.kit.tools import needs
 
 REMEDY = "or name another: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
@@ -83,7 +83,7 @@ class TestEmit:
             await until_settled(daemon, spool)
             assert sorted(ids(recorder)) == sorted([event_id, "mine"])
             assert (await daemon.get("/v1/events/mine"))["type"] == "vm"
-            assert await metric(daemon, 'hookd_spool_files_total{result="taken"}') == 2
+            assert await daemon.metric('hookd_spool_files_total{result="taken"}') == 2
 
     async def test_a_file_of_events_is_spooled_too(
         self, tmp_path: Path, spool: Path, recorder: Receiver
@@ -117,7 +117,7 @@ class TestEmit:
         put(spool, "long.ndjson", b'\n{"a": "' + b"x" * 2048 + b'"}\n')
         async with DaemonProcess(tmp_path) as daemon:
             await until_empty(spool)
-            assert await metric(daemon, 'hookd_events_total{result="accepted"}') == 500
+            assert await daemon.metric('hookd_events_total{result="accepted"}') == 500
         [reason] = (spool / "rejected").glob("*.reason")
         assert reason.read_text().startswith("line 2 is larger than 2048 bytes (daemon.limits.event_size)\n")
 
@@ -147,8 +147,8 @@ class TestEmit:
         finally:
             daemon.signal(signal.SIGCONT)
         await until_empty(spool)
-        assert await metric(daemon, 'hookd_events_total{result="accepted"}') == 1
-        assert await metric(daemon, 'hookd_events_total{result="duplicate"}') == 1
+        assert await daemon.metric('hookd_events_total{result="accepted"}') == 1
+        assert await daemon.metric('hookd_events_total{result="duplicate"}') == 1
         await recorder.wait_for(1)
         listed = (await daemon.get("/v1/deliveries"))["deliveries"]
         assert len(listed) == 1
@@ -234,8 +234,8 @@ class TestTakingIn:
         assert f'"path": "{rejected}/1-half.json"' in logged
         assert (rejected / "1-half.json").read_bytes() == b'{"type": "vm", "event": "u'
         assert spooled == {"path": str(spool), "waiting": 0, "rejected": 17, "error": None}
-        assert await metric(daemon, 'hookd_spool_files_total{result="rejected"}') == 17
-        assert await metric(daemon, "hookd_spool_rejected") == 17
+        assert await daemon.metric('hookd_spool_files_total{result="rejected"}') == 17
+        assert await daemon.metric("hookd_spool_rejected") == 17
 
     async def test_what_was_rejected_before_is_not_replaced(
         self, spool: Path, recorder: Receiver, running: Running
@@ -288,20 +288,18 @@ class TestTakingIn:
         write(tmp_path, recorder)
         for number in range(count):
             put(spool, f"{number:05d}.json", {"type": "vm", "event": "down", "id": f"n{number}"})
-        slow = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=unlinkat"]
-        slow += ["-e", "inject=unlinkat:delay_enter=1000", "--"]  # 1 ms for each file: 2.5 s at least
+        slow = under("unlinkat:delay_enter=1000")  # 1 ms for each file: 2.5 s at least
         async with DaemonProcess(tmp_path, wrap=slow) as daemon:
-            async with asyncio.timeout(15):  # READY does not wait for the first look
-                while not (await daemon.get("/v1/status"))["spool"]["waiting"]:
-                    await asyncio.sleep(0.02)
+            # READY does not wait for the first look.
+            await daemon.get_when("/v1/status", lambda now: now["spool"]["waiting"])
             status, _ = await daemon.post({**UP, "id": "meanwhile"})
             waiting = (await daemon.get("/v1/status"))["spool"]["waiting"]
             assert status == 202
             await recorder.wait_for(1)
             await until_settled(daemon, spool, within_s=60)
             assert waiting > 0
-            assert await metric(daemon, 'hookd_events_total{result="accepted"}') == count + 1
-            assert await metric(daemon, "hookd_spool_waiting") == 0
+            assert await daemon.metric('hookd_events_total{result="accepted"}') == count + 1
+            assert await daemon.metric("hookd_spool_waiting") == 0
             newest = (await daemon.get("/v1/events?limit=3"))["events"]
             assert next(event["id"] for event in newest if event["id"] != "meanwhile") == f"n{count - 1}"
 
@@ -323,12 +321,12 @@ class TestTakingIn:
             put(spool, name, UP)
             await until_there(spool / "rejected", name)
         assert daemon.log.read_text().count("spool.waiting") == 1
-        assert await metric(daemon, 'hookd_events_total{result="unavailable"}') == 1
+        assert await daemon.metric('hookd_events_total{result="unavailable"}') == 1
         await daemon.request("POST", "/v1/webhooks/w/resume")
         await recorder.wait_for(2)
         await until_empty(spool)
         assert ids(recorder) == ["first", "second"]
-        assert await metric(daemon, 'hookd_events_total{result="accepted"}') == 2
+        assert await daemon.metric('hookd_events_total{result="accepted"}') == 2
         assert (await daemon.get("/v1/status"))["spool"]["error"] is None
 
     @needs("strace")
@@ -336,18 +334,18 @@ class TestTakingIn:
         self, tmp_path: Path, spool: Path, recorder: Receiver
     ) -> None:
         write(tmp_path, recorder)
-        killed = "inject=unlinkat:signal=KILL:error=EINTR"
-        daemon = DaemonProcess(tmp_path, wrap=_strace(spool, "trace=unlinkat", killed))
+        killed = "unlinkat:signal=KILL:error=EINTR"
+        daemon = DaemonProcess(tmp_path)
         try:
             await daemon.start()
-            put(spool, "x.json", {**UP, "id": "once"})
-            await daemon.ended()
+            async with Injection(daemon.pid, killed, paths=places(spool)):
+                put(spool, "x.json", {**UP, "id": "once"})
+                await daemon.ended()
             assert (spool / "x.json").exists()
-            daemon.wrap = ()
             await daemon.start()
             assert (await daemon.get("/v1/events/once"))["id"] == "once"
             await until_empty(spool)
-            assert await metric(daemon, 'hookd_events_total{result="duplicate"}') == 1
+            assert await daemon.metric('hookd_events_total{result="duplicate"}') == 1
             [delivery] = (await daemon.get("/v1/deliveries"))["deliveries"]
             await daemon.delivery_when(delivery["id"], "delivered", within_s=40)
         finally:
@@ -359,8 +357,8 @@ class TestTakingIn:
         self, tmp_path: Path, spool: Path, recorder: Receiver
     ) -> None:
         write(tmp_path, recorder)
-        kept = "inject=unlinkat:error=EPERM"
-        daemon = DaemonProcess(tmp_path, wrap=_strace(spool, "trace=unlinkat", kept))
+        kept = "unlinkat:error=EPERM"
+        daemon = DaemonProcess(tmp_path, wrap=under(kept, paths=places(spool)))
         try:
             await daemon.start()
             put(spool, "x.json", {**UP, "id": "once"})
@@ -374,8 +372,8 @@ class TestTakingIn:
                 put(spool, "z.json", b"1")
                 await until_there(spool / "rejected", "z.json")
             assert daemon.log.read_text().count("spool.left") == looks
-            assert await metric(daemon, 'hookd_events_total{result="accepted"}') == 2
-            assert await metric(daemon, 'hookd_events_total{result="duplicate"}') == 0
+            assert await daemon.metric('hookd_events_total{result="accepted"}') == 2
+            assert await daemon.metric('hookd_events_total{result="duplicate"}') == 0
         finally:
             await daemon.close()
 
@@ -422,20 +420,6 @@ UNPRIVILEGED = (
 """Root may read and write everything; without its capabilities it may not."""
 
 
-def _strace(spool: Path, *what: str) -> list[str]:
-    """A command that runs another one, and interferes with calls that remove `x.json` or `y.json` from the spool."""
-    options = [part for expression in what for part in ("-e", expression)]
-    paths = [part for name in ("x.json", "y.json") for part in ("-P", str(spool / name))]
-    return [
-        "strace",
-        "-f",
-        "--seccomp-bpf",
-        "-qq",
-        "-o",
-        "/dev/null",
-        *paths,
-        "-P",
-        str(spool),
-        *options,
-        "--",
-    ]
+def places(spool: Path) -> list[Path]:
+    """Where calls that remove `x.json` or `y.json` from the spool are seen."""
+    return [spool, spool / "x.json", spool / "y.json"]

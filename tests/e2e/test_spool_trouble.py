@@ -1,6 +1,5 @@
 """The spool where something is wrong with it: what is told, and that a cure needs no restart (spec 11)."""
 
-import asyncio
 import os
 import shutil
 import time
@@ -15,7 +14,6 @@ from tests.e2e.spooled import (
     UP,
     ids,
     left_in,
-    metric,
     put,
     until_empty,
     until_error,
@@ -26,6 +24,7 @@ from tests.e2e.spooled import (
 )
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Receiver
+from tests.kit.waiting import until
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ async def test_what_could_not_be_moved_is_moved_once_it_can_be(
     spooled = await until_settled(daemon, spool)
     assert left_in(spool / "rejected") == [spool / "rejected/a.json", spool / "rejected/a.json.reason"]
     assert spooled["error"] is None
-    assert await metric(daemon, 'hookd_spool_files_total{result="rejected"}') == 1
+    assert await daemon.metric('hookd_spool_files_total{result="rejected"}') == 1
 
 
 async def test_two_daemons_do_not_empty_one_directory(
@@ -73,10 +72,11 @@ async def test_two_daemons_do_not_empty_one_directory(
             put(spool, "a.json", {**UP, "id": "a"})
             await recorder.wait_for(1)
             held = f"{spool} is emptied by another hookd; name another directory in daemon.spool"
-            async with asyncio.timeout(15):
-                errors = {None}
-                while errors != {None, held}:
-                    errors = {(await each.get("/v1/status"))["spool"]["error"] for each in (first, other)}
+
+            async def told() -> bool:
+                return {(await each.status())["spool"]["error"] for each in (first, other)} == {None, held}
+
+            await until(told)
         put(spool, "b.json", {**UP, "id": "b"})
         await recorder.wait_for(2)
         await until_empty(spool)
@@ -112,9 +112,7 @@ async def test_reasons_go_with_their_files(spool: Path, recorder: Receiver, runn
     shutil.move(rejected / "a.json.reason", spool)
     (rejected / "a.json").rename(spool / "a.json")
     (rejected / "b.json").unlink()
-    async with asyncio.timeout(15):
-        while (rejected / "b.json.reason").exists() or left_in(spool):
-            await asyncio.sleep(0.02)
+    await until(lambda: not (rejected / "b.json.reason").exists() and not left_in(spool))
     assert [file.name for file in left_in(rejected)] == [
         "a.json",
         "a.json.reason",
@@ -132,7 +130,5 @@ async def test_halves_that_a_killed_writer_left_are_removed(
     for name in (".old.json.part", ".old.json"):
         os.utime(spool / name, (long_ago, long_ago))
     await running(RULES.format(url=recorder.url), daemon=DAEMON)
-    async with asyncio.timeout(15):
-        while (spool / ".old.json.part").exists():
-            await asyncio.sleep(0.02)
+    await until(lambda: not (spool / ".old.json.part").exists())
     assert {file.name for file in left_in(spool)} == {".new.json.part", ".old.json"}

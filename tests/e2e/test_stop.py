@@ -1,16 +1,17 @@
 """A stop ends with 0 at any moment, however often it is asked for, and gives back what it has claimed (spec 11, 14)."""
 
 import asyncio
-import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.stop import catches
 from tests.kit.daemon import DaemonProcess
+from tests.kit.procfs import catches, children, runs
 from tests.kit.receiver import Receiver
+from tests.kit.strace import Injection
 from tests.kit.tools import needs
+from tests.kit.waiting import until
 
 RULES = """
 webhooks: {{w: {{url: {url}, timeout: 60}}}}
@@ -31,9 +32,7 @@ async def test_asked_to_stop_while_starting(tmp_path: Path, number: signal.Signa
     daemon = DaemonProcess(tmp_path)
     try:
         await daemon.launch()
-        async with asyncio.timeout(20):
-            while not catches(daemon.pid, signal.SIGTERM):
-                await asyncio.sleep(0.001)
+        await until(lambda: catches(daemon.pid, signal.SIGTERM), every_s=0.001)
         daemon.signal(number)
         assert await daemon.ended() == 0
         assert not (tmp_path / "h.sock").exists()
@@ -65,37 +64,19 @@ async def test_a_reload_under_way_does_not_hold_it_up(tmp_path: Path) -> None:
         )
         daemon.signal(signal.SIGHUP)
         await daemon.notifications.wait_for("RELOADING")
-        async with asyncio.timeout(10):
-            while not (loading := _children_of(pid)):
-                await asyncio.sleep(0.01)
+        loading = await until(lambda: children(pid))
         assert await daemon.stop() == 0
-        assert _is_there(loading[0]), "it waited for the files to be loaded"
-
-
-def _children_of(pid: int) -> list[str]:
-    """The children that any thread of a process has started."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [child for task in tasks for child in (task / "children").read_text().split()]
-
-
-def _is_there(pid: str) -> bool:
-    return Path(f"/proc/{pid}").exists()
+        assert runs(loading[0]), "it waited for the files to be loaded"
 
 
 @needs("strace")
 async def test_what_is_claimed_during_a_stop_is_given_back_unsent(tmp_path: Path, recorder: Receiver) -> None:
     write(tmp_path, recorder.url)
     async with DaemonProcess(tmp_path) as daemon:
-        tracer = await asyncio.create_subprocess_exec(
-            "strace", "-f", "-o", os.devnull, "-e", "trace=fdatasync",
-            "-e", "inject=fdatasync:delay_enter=700000", "-p", str(daemon.pid), stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        assert tracer.stderr is not None
-        await tracer.stderr.readline()
-        answered, receipt = await daemon.post(EVENT)  # the claim that follows it is under way now
-        assert answered == 202
-        assert await daemon.stop() == 0
-        await tracer.communicate()
+        async with Injection(daemon.pid, "fdatasync:delay_enter=700000"):
+            answered, receipt = await daemon.post(EVENT)  # the claim that follows it is under way now
+            assert answered == 202
+            assert await daemon.stop() == 0
         assert recorder.requests == []
         await daemon.start()
         [made] = receipt["deliveries"]

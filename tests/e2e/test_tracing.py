@@ -6,8 +6,8 @@ from typing import Any
 
 from tests.e2e.conftest import Running
 from tests.e2e.test_cloudevents import HEADERS, OK, STRUCTURED
-from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Received, Receiver, response
+from tests.kit.waiting import until
 
 ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 OTHER = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -31,16 +31,6 @@ def trace_of(request: Received) -> tuple[str, str, str, str]:
     return version, trace_id, span_id, flags
 
 
-async def lines(daemon: DaemonProcess, fact: str) -> list[dict[str, Any]]:
-    """What was logged of a fact, once it was."""
-    async with asyncio.timeout(10):
-        while True:
-            told = [json.loads(line) for line in daemon.log.read_text().splitlines() if line.startswith("{")]
-            if found := [line for line in told if line["event"] == fact]:
-                return found
-            await asyncio.sleep(0.02)
-
-
 async def test_every_attempt_is_a_span_of_the_trace_across_a_kill(
     running: Running, recorder: Receiver
 ) -> None:
@@ -53,7 +43,7 @@ async def test_every_attempt_is_a_span_of_the_trace_across_a_kill(
     assert answered == 202
     delivery_id = receipt["deliveries"][0]["id"]
     await recorder.wait_for(1)
-    [failed] = await lines(daemon, "attempt.failed")
+    [failed] = await until(lambda: daemon.logged("attempt.failed"))
     assert failed["trace_id"] == ID
     await daemon.kill()
     recorder.reply = ok
@@ -66,7 +56,7 @@ async def test_every_attempt_is_a_span_of_the_trace_across_a_kill(
     shown = await daemon.delivery_when(delivery_id, "delivered")
     assert shown["trace_id"] == ID
     assert (await daemon.get(f"/v1/events/{receipt['id']}"))["trace_id"] == ID
-    assert (await lines(daemon, "delivery.delivered"))[0]["trace_id"] == ID
+    assert (await until(lambda: daemon.logged("delivery.delivered")))[0]["trace_id"] == ID
 
 
 async def test_who_has_none_sends_none(running: Running, recorder: Receiver) -> None:
@@ -91,7 +81,7 @@ async def test_who_has_none_sends_none(running: Running, recorder: Receiver) -> 
         assert request.header("tracestate") is None
     shown = await daemon.delivery_when(receipt["deliveries"][0]["id"], "delivered")
     assert shown["trace_id"] is None
-    assert all("trace_id" not in line for line in await lines(daemon, "delivery.delivered"))
+    assert all("trace_id" not in line for line in await until(lambda: daemon.logged("delivery.delivered")))
 
 
 async def test_batches_triggers_and_sends_carry_it_too(running: Running, recorder: Receiver) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.kit.daemon import DaemonProcess
+from tests.kit.waiting import until
 
 _PASS = """
 import os, sys
@@ -121,9 +122,7 @@ class Posters:
     async def wait_for(self, count: int, *, within_s: float = 30) -> None:
         """Return once so many more posts have been answered."""
         target = self.outcomes.total() + count
-        async with asyncio.timeout(within_s):
-            while self.outcomes.total() < target:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.outcomes.total() >= target, within_s=within_s)
 
     def _post(self, where: str | tuple[str, int], name: str) -> None:
         self.enter()

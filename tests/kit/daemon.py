@@ -6,13 +6,15 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+
+from tests.kit import procfs
+from tests.kit.waiting import WITHIN_S, comes_true, until
 
 START_S = 60.0
 
@@ -82,7 +84,7 @@ class DaemonProcess:
         pid = self.process.pid
         if not self.wrap:
             return pid
-        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        return procfs.children(pid)[0]
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to hookd, unless it has ended."""
@@ -139,9 +141,7 @@ class DaemonProcess:
     async def __aenter__(self) -> Self:
         return await self.start()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -175,14 +175,69 @@ class DaemonProcess:
         assert status == 200, answer
         return answer
 
-    async def delivery_when(self, delivery_id: str, *states: str, within_s: float = 15.0) -> Any:
-        """The delivery once it is in one of the states; asked for again and again, since nothing announces it."""
-        async with asyncio.timeout(within_s):
-            while True:
-                found = await self.get(f"/v1/deliveries/{delivery_id}")
-                if found["state"] in states:
-                    return found
-                await asyncio.sleep(0.02)
+    async def status(self) -> Any:
+        """What it says of itself."""
+        return await self.get("/v1/status")
+
+    async def metric(self, line: str) -> float:
+        """The value of a metric with its labels, as it stands in the exposition."""
+        exposition = (await self.get("/metrics")).decode()
+        rows = (row.rsplit(" ", 1) for row in exposition.splitlines())
+        return next(float(value) for name, value in rows if name == line)
+
+    async def listed(self, query: str = "") -> list[Any]:
+        """Every delivery that a query (`webhook=w&state=dead`) finds, all pages."""
+        found: list[Any] = []
+        path = f"/v1/deliveries?limit=500&{query}".rstrip("&")
+        page = await self.get(path)
+        while page["cursor"]:
+            found += page["deliveries"]
+            page = await self.get(f"{path}&cursor={page['cursor']}")
+        return [*found, *page["deliveries"]]
+
+    def logged(self, event: str | None = None, **keys: Any) -> list[dict[str, Any]]:
+        """The facts it has logged in JSON: of this name, with these keys; what else it printed is left out."""
+        lines = self.log.read_text().splitlines()
+        facts = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return [fact for fact in facts if event in {None, fact["event"]} and fact.items() >= keys.items()]
+
+    async def get_when(
+        self, path: str, enough: Callable[[Any], object], *, within_s: float = WITHIN_S
+    ) -> Any:
+        """The answer to a GET once it is enough."""
+
+        async def look() -> Any:
+            found = await self.get(path)
+            return (found,) if enough(found) else ()
+
+        (found,) = await until(look, within_s=within_s)
+        return found
+
+    async def gone(self, path: str, *, within_s: float = WITHIN_S) -> None:
+        """Wait until a GET is answered 404."""
+
+        async def look() -> bool:
+            return (await self.request("GET", path))[0] == 404
+
+        await until(look, within_s=within_s)
+
+    async def delivery_when(self, delivery_id: str, *states: str, within_s: float = WITHIN_S) -> Any:
+        """The delivery once it is in one of the states."""
+        path = f"/v1/deliveries/{delivery_id}"
+        return await self.get_when(path, lambda found: found["state"] in states, within_s=within_s)
+
+    async def unfinished(self) -> int:
+        """How many deliveries wait or are being sent."""
+        counts = (await self.status())["deliveries"]
+        return int(counts["pending"]) + int(counts["sending"])
+
+    async def settled(self, *, within_s: float = 60.0) -> bool:
+        """Wait until nothing is waiting or being sent; whether it came to that in time."""
+
+        async def look() -> bool:
+            return not await self.unfinished()
+
+        return await comes_true(look, within_s=within_s, every_s=0.05)
 
     async def _close_session(self) -> None:
         if self._session is not None:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.kit.commands import Ended, hookd
@@ -51,19 +50,16 @@ class Stand:
     @property
     def log(self) -> list[dict[str, Any]]:
         """The facts the daemon has logged so far (warnings about the configuration are plain lines, left out)."""
-        lines = self.daemon.log.read_text().splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        return self.daemon.logged()
 
     async def __aenter__(self) -> Self:
         await self.receiver.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         if self._daemon is not None:
             await self._daemon.close()
-        await self.receiver.__aexit__(kind, exc, trace)
+        await self.receiver.__aexit__(*exc)
 
     def write(self, config: str, *, daemon: str = DAEMON, file: str = "hookd.yaml", **places: str) -> Path:
         """Write a configuration file.

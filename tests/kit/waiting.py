@@ -2,9 +2,8 @@
 
 import asyncio
 import inspect
-import socket
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -12,20 +11,28 @@ WITHIN_S = 15.0
 """Long enough for a busy machine; what fails takes this long to say so, what passes never does."""
 
 
+@overload
 async def until(
-    look: Callable[[], T | Awaitable[T]], *, within_s: float = WITHIN_S, every_s: float = 0.01
-) -> T:
+    look: Callable[[], Awaitable[T]], *, within_s: float = WITHIN_S, every_s: float = 0.01
+) -> T: ...
+@overload
+async def until(look: Callable[[], T], *, within_s: float = WITHIN_S, every_s: float = 0.01) -> T: ...
+async def until(look: Callable[[], Any], *, within_s: float = WITHIN_S, every_s: float = 0.01) -> Any:
     """What `look` (a function or a coroutine function) returns once that is true; TimeoutError if it never is."""
     async with asyncio.timeout(within_s):
         while True:
             found = look()
-            seen = await found if inspect.isawaitable(found) else found
-            if seen:
-                return seen
+            if inspect.isawaitable(found):
+                found = await found
+            if found:
+                return found
             await asyncio.sleep(every_s)
 
 
-def listens(port: int) -> bool:
-    """Whether something takes connections on a loopback port."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+async def comes_true(look: Callable[[], Any], *, within_s: float = WITHIN_S, every_s: float = 0.01) -> bool:
+    """Whether that is ever true, for what is judged later."""
+    try:
+        await until(look, within_s=within_s, every_s=every_s)
+    except TimeoutError:
+        return False
+    return True

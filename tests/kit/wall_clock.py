@@ -6,19 +6,17 @@ to. The monotonic clock stays the machine's, as it does where a system's clock i
 Must never: import anything of `hookd`. Used by the tests of schedules and of what runs once only.
 """
 
-import asyncio
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pytest
 
 from tests.kit.stage import Stand
+from tests.kit.waiting import until
 
 _PLACES = ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/lib64/faketime", "/usr/local/lib/faketime")
 _SHARED = Path("/dev/shm")
@@ -92,10 +90,8 @@ class TimedStand(Stand):
         self.env.update(self.clock.env)
         return await super().__aenter__()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await super().__aexit__(kind, exc, trace)
+    async def __aexit__(self, *exc: object) -> None:
+        await super().__aexit__(*exc)
         _tidy_up(self._pids)
 
     async def start(self, config: str = "hookd.yaml") -> None:
@@ -104,15 +100,7 @@ class TimedStand(Stand):
 
     async def said(self, fact: str, count: int = 1, *, within_s: float = 20.0, **keys: Any) -> None:
         """Wait until the log has told a fact so often, with these keys."""
-        async with asyncio.timeout(within_s):
-            while True:
-                with suppress(ValueError):  # the last line may still be half written
-                    told = [
-                        line for line in self.log if line["event"] == fact and line.items() >= keys.items()
-                    ]
-                    if len(told) >= count:
-                        return
-                await asyncio.sleep(0.02)
+        await until(lambda: len(self.daemon.logged(fact, **keys)) >= count, within_s=within_s)
 
 
 def _tidy_up(pids: Iterable[int]) -> None:

@@ -1,6 +1,5 @@
 """Stores to test: the contract's tests run over each of them."""
 
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from hookd.store.contract import Store
 from hookd.store.sqlite import SqliteStore
+from tests.kit.disk import Disk, small_disk
 
 OpenStore = Callable[[], Awaitable[Store]]
 
@@ -39,13 +39,6 @@ async def store(open_store: OpenStore) -> Store:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    tried = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"no small file system can be mounted here: {tried.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with small_disk(tmp_path / "disk", megabytes=2) as disk:
+        yield disk

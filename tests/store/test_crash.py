@@ -32,6 +32,8 @@ from tests.kit.builders import (
     to,
     triggered,
 )
+from tests.kit.disk import Disk
+from tests.kit.strace import under
 from tests.kit.tools import needs
 
 
@@ -106,17 +108,7 @@ async def test_kill_9_loses_nothing_acknowledged(tmp_path: Path) -> None:
 @needs("strace")
 async def test_a_failed_sync_is_never_taken_for_a_commit(tmp_path: Path) -> None:
     path, said = tmp_path / "hookd.db", Acknowledged()
-    fails = (
-        "strace",
-        "-f",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=fdatasync",
-        "-e",
-        "inject=fdatasync:error=EIO:when=20+40",
-    )
-    run_and_kill(path, said, stored=300, tracer=fails)
+    run_and_kill(path, said, stored=300, tracer=under("fdatasync:error=EIO:when=20+40"))
     assert said.refused
     assert await said.lost(path) == set()
     await said.check_spent(path)
@@ -126,10 +118,7 @@ async def test_a_failed_sync_is_never_taken_for_a_commit(tmp_path: Path) -> None
 @needs("strace")
 async def test_what_a_failed_sync_refused_is_not_stored_by_a_kill(tmp_path: Path) -> None:
     path, said = tmp_path / "hookd.db", Acknowledged()
-    failing = ("strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync")
-    run_and_kill(
-        path, said, stored=30, refused=60, tracer=(*failing, "-e", "inject=fdatasync:error=EIO:when=30+")
-    )
+    run_and_kill(path, said, stored=30, refused=60, tracer=under("fdatasync:error=EIO:when=30+"))
     assert await said.lost(path) == set()
     async with opened(path) as store:
         assert said.refused.isdisjoint(await listed(store, limit=1000))
@@ -244,24 +233,13 @@ async def test_a_file_that_vanished_after_an_error_is_not_replaced(tmp_path: Pat
         assert not path.exists()
 
 
-def fill(file: Path) -> None:
-    """Take all the room that is left."""
-    with file.open("ab", buffering=0) as ballast:
-        for size in (65536, 4096, 1):
-            try:
-                while True:
-                    ballast.write(b"x" * size)
-            except OSError:
-                continue
-
-
-async def test_a_full_disk_refuses_all_writes_and_recovers(small_disk: Path) -> None:
-    path, ballast = small_disk / "hookd.db", small_disk / "ballast"
+async def test_a_full_disk_refuses_all_writes_and_recovers(disk: Disk) -> None:
+    path = disk.place / "hookd.db"
     async with opened(path) as store:
         kept = [to("w", body=b"x" * 1000) for _ in range(20)]
         await enqueue(store, *kept)
         first, second = await claim(store, slots=2)
-        fill(ballast)
+        disk.fill()
         before = await picture(store)
         await store.wait_for_work()
 
@@ -279,7 +257,7 @@ async def test_a_full_disk_refuses_all_writes_and_recovers(small_disk: Path) -> 
         assert await picture(store) == before
         assert (await record(store, first.delivery_id)).state is State.SENDING
 
-        ballast.unlink()
+        disk.make_room()
         await store.probe()
         assert (await store.backlog()).fault is None
         await asyncio.wait_for(store.wait_for_work(), RINGS_S)
@@ -293,8 +271,8 @@ async def test_a_full_disk_refuses_all_writes_and_recovers(small_disk: Path) -> 
     assert deep_check(path) == []
 
 
-async def test_a_full_disk_refuses_what_is_asked_by_hand(small_disk: Path) -> None:
-    path, ballast = small_disk / "hookd.db", small_disk / "ballast"
+async def test_a_full_disk_refuses_what_is_asked_by_hand(disk: Disk) -> None:
+    path = disk.place / "hookd.db"
     async with opened(path) as store:
         await enqueue(store, *(to("w") for _ in range(20)), once(task="before"))
         for lease in await claim(store, slots=5):
@@ -302,7 +280,7 @@ async def test_a_full_disk_refuses_what_is_asked_by_hand(small_disk: Path) -> No
         dead, *_ = await listed(store, state=State.DEAD)
         waiting, *_ = await listed(store, state=State.PENDING)
         await store.pause("v", now=T0)
-        fill(ballast)
+        disk.fill()
         before = [await facts(store), *[await record(store, key) for key in await listed(store)]]
 
         refused = await asyncio.gather(
@@ -321,7 +299,7 @@ async def test_a_full_disk_refuses_what_is_asked_by_hand(small_disk: Path) -> No
         assert "full" in ((await store.backlog()).fault or "")
         assert [await facts(store), *[await record(store, key) for key in await listed(store)]] == before
 
-        ballast.unlink()
+        disk.make_room()
         where = DeliveryFilter(state=State.DEAD)
         assert await store.retry_matching(where, now=T0, dry_run=False) == (5, 5)
         assert await store.cancel(waiting, now=T0) is State.PENDING
@@ -332,15 +310,15 @@ async def test_a_full_disk_refuses_what_is_asked_by_hand(small_disk: Path) -> No
         assert await facts(store) == after
 
 
-async def test_a_store_opens_on_a_full_disk(small_disk: Path) -> None:
-    path, ballast = small_disk / "hookd.db", small_disk / "ballast"
+async def test_a_store_opens_on_a_full_disk(disk: Disk) -> None:
+    path = disk.place / "hookd.db"
     async with opened(path) as store:
         await enqueue(store, to("w"))
-    fill(ballast)
+    disk.fill()
     async with opened(path) as store:
         assert (await store.backlog()).pending == 1
         with pytest.raises(StoreUnavailable):
             await enqueue(store, to("w"))
-        ballast.unlink()
+        disk.make_room()
         await enqueue(store, to("w"))
         assert (await store.backlog()).pending == 2

@@ -25,6 +25,7 @@ from hookd.store.sqlite.claim import NEXT_DUE
 from hookd.store.sqlite.lock import FileLock
 from hookd.store.sqlite.open import _connect, migrate, open_database, packaged_migrations, schema_version
 from tests.kit.builders import RINGS_S, T0, claim, enqueue, facts, listed, once, record, settle, to
+from tests.kit.disk import Disk
 
 PAGE = 4096
 
@@ -196,10 +197,10 @@ class TestRefused:
         assert "schema version 99" in message
         assert f"up to version {schema_version()}" in message
 
-    async def test_a_read_only_disk(self, small_disk: Path) -> None:
-        await filled(small_disk / "hookd.db", 10)
-        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-        assert "Read-only file system" in await refusal(small_disk / "hookd.db")
+    async def test_a_read_only_disk(self, disk: Disk) -> None:
+        await filled(disk.place / "hookd.db", 10)
+        disk.read_only()
+        assert "Read-only file system" in await refusal(disk.place / "hookd.db")
 
     async def test_an_empty_file_whose_log_holds_data(self, path: Path, tmp_path: Path) -> None:
         store = await SqliteStore.open(path)

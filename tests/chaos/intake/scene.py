@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.bench.nginx import free_port
 from tests.chaos.proof import Findings
 from tests.kit.daemon import DaemonProcess
 from tests.kit.http_client import Answered, Client
+from tests.kit.ports import free_port
 from tests.kit.receiver import Received, Receiver, response
 
 EVENT = {"type": "vm", "event": "on"}

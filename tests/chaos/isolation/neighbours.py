@@ -8,11 +8,11 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.bench.nginx import free_port
 from tests.chaos.isolation import load
 from tests.chaos.isolation.load import Behaviour, BlackHole, Line, Poster, Receivers, Request
 from tests.chaos.proof import Findings, Options
 from tests.kit.daemon import DaemonProcess
+from tests.kit.ports import free_port
 
 HEALTHY = [f"h{n}" for n in range(19)]
 SPARE = "spare"  # the twentieth, while none misbehaves

@@ -21,6 +21,7 @@ from tests.chaos.receivers.stage import (
     webhook,
 )
 from tests.chaos.receivers.statuses import CLOSED, LATE, NOT_HTTP, Case, failed
+from tests.kit.ports import free_port
 from tests.kit.receiver import Receiver, Script, Serve, Server, close, endless, hang, raw, reset, response
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -180,13 +181,6 @@ async def _full_backlog() -> AsyncIterator[int]:
                 filler.close()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _answered() -> dict[str, Case]:
     return {**in_head(), **in_body(status=200), **in_body(status=500)}
 
@@ -226,7 +220,7 @@ async def prove(options: Options, found: Findings) -> None:
         for name, (serve, _) in DOORS.items():
             door = await open_.enter_async_context(Server(serve))
             hooks[name] = webhook(f"http://127.0.0.1:{door.port}/")
-        hooks["refusal"] = webhook(f"http://127.0.0.1:{_free_port()}/")
+        hooks["refusal"] = webhook(f"http://127.0.0.1:{free_port()}/")
         hooks["no-answer-to-connecting"] = webhook(
             f"http://127.0.0.1:{await open_.enter_async_context(_full_backlog())}/"
         )

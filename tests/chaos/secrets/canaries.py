@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.bench.nginx import free_port
 from tests.chaos.proof import Findings, Options
 from tests.chaos.secrets.faulty import faulty
+from tests.kit.ports import free_port
 from tests.kit.receiver import Received
 from tests.kit.stage import Stand
 

@@ -6,8 +6,8 @@ Called by: the package. Must never: send a request that would be good.
 import asyncio
 from pathlib import Path
 
-from tests.bench.nginx import free_port
 from tests.chaos.proof import Findings, Options
+from tests.kit.ports import free_port
 from tests.kit.stage import Stand
 
 TOKEN = "the-token-of-this-listener"

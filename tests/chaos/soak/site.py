@@ -8,7 +8,6 @@ import json
 import os
 import random
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any
 from tests.chaos.soak.books import Books, Fault
 from tests.chaos.soak.receivers import ByChance
 from tests.kit.daemon import DaemonProcess
+from tests.kit.ports import free_port
 from tests.kit.wall_clock import WallClock, installed
 
 DISK_MIB = 256
@@ -201,7 +201,7 @@ async def open_site(directory: Path, chance: random.Random, env: dict[str, str])
             )
             for index, name in enumerate(WEBHOOKS, 2)
         }
-        layout = Layout(_free_port(), {name: receiver.url for name, receiver in receivers.items()})
+        layout = Layout(free_port(), {name: receiver.url for name, receiver in receivers.items()})
         site = Site(directory, DaemonProcess(directory, env=env), receivers, layout, books, clock)
         site.write_config()
         stack.push_async_callback(site.daemon.close)
@@ -226,10 +226,3 @@ def _small_disk(place: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

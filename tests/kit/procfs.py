@@ -1,0 +1,63 @@
+"""What the kernel tells of a running process (proc(5))."""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+
+def field(pid: int, name: str) -> str:
+    """The first word of a line of `/proc/PID/status`."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))
+
+
+def memory_mib(pid: int, name: str = "VmRSS") -> float:
+    """Its memory now, or at its peak (`VmHWM`)."""
+    return round(int(field(pid, name)) / 1024, 1)
+
+
+def forget_peak(pid: int) -> None:
+    """Let `VmHWM` begin anew."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def open_files(pid: int | str = "self") -> list[str]:
+    """What each of its descriptors is, such as `socket:[4711]` or a path."""
+    links = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # the listing's own
+            links.append(str(descriptor.readlink()))
+    return links
+
+
+def open_sockets(pid: int | str = "self") -> int:
+    """How many sockets it has open."""
+    return sum(link.startswith("socket:") for link in open_files(pid))
+
+
+def threads(pid: int) -> set[int]:
+    """The ids of its threads."""
+    return {int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()}
+
+
+def children(pid: int) -> list[int]:
+    """The children that any of its threads has started."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time it has used, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def runs(pid: int) -> bool:
+    """Whether there is such a process."""
+    return Path(f"/proc/{pid}").exists()
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether it has a function of its own for a signal."""
+    return bool(int(field(pid, "SigCgt"), 16) >> (number - 1) & 1)
