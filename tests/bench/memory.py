@@ -9,6 +9,7 @@ import uvloop
 
 from tests.bench.load import flood, request_bytes
 from tests.kit.daemon import DaemonProcess
+from tests.kit.procfs import memory_mib
 
 PENDING = 100_000
 
@@ -39,13 +40,13 @@ async def _measure() -> dict[str, Any]:
         event = {"type": "bench", "event": "tick", "data": {"text": "x" * 1010}}
         async with DaemonProcess(directory) as daemon:
             await daemon.get("/v1/status")
-            idle = _rss_mib(daemon.pid)
+            idle = memory_mib(daemon.pid)
             await flood(str(daemon.socket), request_bytes(event), count=PENDING, connections=16)
             totals = (await daemon.get("/v1/status"))["deliveries"]
-            full = _rss_mib(daemon.pid)
+            full = memory_mib(daemon.pid)
         async with DaemonProcess(directory) as daemon:
             await daemon.get("/v1/status")
-            restarted = _rss_mib(daemon.pid)
+            restarted = memory_mib(daemon.pid)
     return {
         "pending": totals["pending"] + totals["sending"],
         "idle_mib": idle,
@@ -53,10 +54,3 @@ async def _measure() -> dict[str, Any]:
         "difference_mib": round(full - idle, 1),
         "restarted_with_backlog_mib": restarted,
     }
-
-
-def _rss_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return round(int(line.split()[1]) / 1024, 1)
-    raise AssertionError

@@ -17,15 +17,19 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.crash.books import GONE, LEASE_S, Books, listed, until_settled, write_config
+from tests.chaos.crash.books import GONE, LEASE_S, Books, write_config
 from tests.chaos.crash.deep import damage
 from tests.chaos.proof import Findings, Options
 from tests.kit.daemon import DaemonProcess
+from tests.kit.procfs import catches
 from tests.kit.receiver import Received, Receiver, response
+from tests.kit.strace import Injection
+from tests.kit.waiting import until
 
 GRACE_S = 3.0
 MARGIN_S = 1.5
@@ -90,8 +94,8 @@ class Scene:
     async def end(self, *, settle_s: float = LEASE_S + 30) -> list[Any]:
         """Start again, let everything be delivered, stop, audit; returns the records."""
         await self.start()
-        await until_settled(self.daemon, within_s=settle_s)
-        records = await listed(self.daemon)
+        await self.daemon.settled(within_s=settle_s)
+        records = await self.daemon.listed()
         details = [await self.daemon.get(f"/v1/deliveries/{record['id']}") for record in records[:200]]
         await self.stop()
         self.violations += self.books.audit(self.recorder.requests, records) + damage(self.place / "h.db")
@@ -188,22 +192,13 @@ async def while_starting(scene: Scene) -> None:
     for wait_s in [random.random() * 0.6 for _ in range(6)]:
         await scene.daemon.launch()
         pid = scene.daemon.pid
-        async with asyncio.timeout(20):
-            while not catches(pid, signal.SIGTERM):
-                await asyncio.sleep(0.001)
+        await until(partial(catches, pid, signal.SIGTERM), every_s=0.001)
         await asyncio.sleep(wait_s)
         await scene.stop()
     await scene.start()
     await scene.books.post(scene.daemon, scene.books.event("one"))
     await scene.stop()
     await scene.end()
-
-
-def catches(pid: int, number: signal.Signals) -> bool:
-    """Whether a process has a handler for a signal."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    mask = next(line.split()[1] for line in lines if line.startswith("SigCgt"))
-    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 async def while_reloading(scene: Scene) -> None:
@@ -271,20 +266,13 @@ async def _on_a_disk(scene: Scene, *, delay_s: float, within_s: float) -> None:
     await scene.daemon.start()
     await post(0)
     await scene.recorder.wait_for(2)
-    tracer = await asyncio.create_subprocess_exec(
-        "strace", "-f", "-o", os.devnull, "-e", "trace=fdatasync",
-        "-e", f"inject=fdatasync:delay_enter={int(delay_s * 1e6)}", "-p", str(scene.daemon.pid),
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert tracer.stderr is not None
-    await tracer.stderr.readline()
-    posting = [asyncio.create_task(post(number)) for number in range(1, 20)]
-    await asyncio.sleep(min(delay_s / 2, 0.3))
-    thawing = asyncio.create_task(_thaw(scene.daemon, tracer))
-    await scene.stop(within_s=within_s)
-    thawing.cancel()
-    await asyncio.gather(*posting)
-    await tracer.communicate()
+    async with Injection(scene.daemon.pid, f"fdatasync:delay_enter={int(delay_s * 1e6)}") as disk:
+        posting = [asyncio.create_task(post(number)) for number in range(1, 20)]
+        await asyncio.sleep(min(delay_s / 2, 0.3))
+        thawing = asyncio.create_task(_thaw(scene.daemon, disk.tracer))
+        await scene.stop(within_s=within_s)
+        thawing.cancel()
+        await asyncio.gather(*posting)
     scene.figures["answers"] = dict(answers)
     scene.expect(set(answers) <= {202, 503}, f"answered {dict(answers)}")
     await scene.end()

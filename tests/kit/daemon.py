@@ -231,6 +231,12 @@ class DaemonProcess:
         counts = (await self.status())["deliveries"]
         return int(counts["pending"]) + int(counts["sending"])
 
+    async def rested(self, descriptors: int, *, within_s: float = WITHIN_S) -> int:
+        """How many descriptors it has open, once they are no more than these, or else at the end."""
+        await self._close_session()  # what asks here is no client
+        await comes_true(lambda: len(procfs.open_files(self.pid)) <= descriptors, within_s=within_s)
+        return len(procfs.open_files(self.pid))
+
     async def settled(self, *, within_s: float = 60.0) -> bool:
         """Wait until nothing is waiting or being sent; whether it came to that in time."""
 

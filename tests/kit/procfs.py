@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def field(pid: int, name: str) -> str:
+def status_of(pid: int, name: str) -> str:
     """The first word of a line of `/proc/PID/status`."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))
@@ -14,7 +14,7 @@ def field(pid: int, name: str) -> str:
 
 def memory_mib(pid: int, name: str = "VmRSS") -> float:
     """Its memory now, or at its peak (`VmHWM`)."""
-    return round(int(field(pid, name)) / 1024, 1)
+    return round(int(status_of(pid, name)) / 1024, 1)
 
 
 def forget_peak(pid: int) -> None:
@@ -60,4 +60,4 @@ def runs(pid: int) -> bool:
 
 def catches(pid: int, number: signal.Signals) -> bool:
     """Whether it has a function of its own for a signal."""
-    return bool(int(field(pid, "SigCgt"), 16) >> (number - 1) & 1)
+    return bool(int(status_of(pid, "SigCgt"), 16) >> (number - 1) & 1)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.kit.daemon import DaemonProcess
+from tests.kit.procfs import memory_mib
 
 MIB = 1 << 20
 
@@ -81,9 +82,7 @@ class Stage:
 
     def rss_mib(self) -> float:
         """VmRSS of the daemon: anonymous memory and mapped files, the program's own among them."""
-        status = Path(f"/proc/{self.daemon.pid}/status").read_text().splitlines()
-        (line,) = (line for line in status if line.startswith("VmRSS:"))
-        return round(int(line.split()[1]) / 1024, 1)
+        return memory_mib(self.daemon.pid)
 
     def disk_mib(self) -> float:
         """What the database and its write-ahead log take on the disk (allocated blocks, as du counts)."""

@@ -5,13 +5,13 @@ Called by: `prove`.
 
 import asyncio
 import statistics
-import sys
 from typing import Any
 
 from tests.bench.load import request_bytes
 from tests.chaos.backlog.stage import MIB, Stage
 from tests.chaos.backlog.traffic import live_event
 from tests.chaos.proof import Findings
+from tests.kit.commands import hookd
 from tests.kit.daemon import DaemonProcess
 
 START_S = 3.0
@@ -117,9 +117,4 @@ async def _answer(daemon: DaemonProcess, event: Any) -> bytes:
 
 
 async def _hookd(stage: Stage, *words: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "hookd", *words, "--socket", str(stage.daemon.socket),
-        cwd=stage.directory, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, _ = await process.communicate()
-    return out.decode()
+    return (await hookd(*words, "--socket", stage.daemon.socket, cwd=stage.directory)).out

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Received, Receiver, response
+from tests.kit.waiting import until
 
 ARRIVAL_S = 20.0
 """How long what was accepted may take to arrive."""
@@ -51,9 +52,7 @@ class Traffic:
             for index in range(round(rate * seconds)):
                 await asyncio.sleep(max(0.0, began + index / rate - time.perf_counter()))
                 group.create_task(self._post(daemon, posted, times))
-        async with asyncio.timeout(ARRIVAL_S):
-            while posted.keys() - self._arrived_at.keys():
-                await asyncio.sleep(0.02)
+        await until(lambda: not posted.keys() - self._arrived_at.keys(), within_s=ARRIVAL_S)
         times.arrived = [(self._arrived_at[n] - at) * 1000 for n, at in posted.items()]
         return times
 

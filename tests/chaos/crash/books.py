@@ -6,11 +6,9 @@ down before it is sent, so that whatever arrives can be told from what nobody as
 Must never: import anything of `hookd`. Called by: the proofs `crash` and `stop`.
 """
 
-import asyncio
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -183,26 +181,3 @@ class Books:
 def body_of(mark: str, task: str) -> bytes:
     """The bytes that a task makes of an event."""
     return json.dumps({"mark": mark, "task": task}).encode()
-
-
-async def listed(daemon: DaemonProcess) -> list[Record]:
-    """Every delivery in the store, as the daemon tells it."""
-    found: list[Record] = []
-    cursor = ""
-    while True:
-        page = await daemon.get(f"/v1/deliveries?limit=500{cursor}")
-        found += page["deliveries"]
-        if not page["cursor"]:
-            return found
-        cursor = f"&cursor={page['cursor']}"
-
-
-async def until_settled(daemon: DaemonProcess, *, within_s: float) -> None:
-    """Wait until nothing is waiting or being sent; a daemon that does not get there is for the audit to name."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within_s):
-            while True:
-                counts = (await daemon.get("/v1/status"))["deliveries"]
-                if counts["pending"] + counts["sending"] == 0:
-                    return
-                await asyncio.sleep(0.1)

@@ -10,7 +10,6 @@ Called by: the proof `crash`.
 """
 
 import asyncio
-import os
 import random
 import re
 import shutil
@@ -21,11 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tests.chaos.crash.books import GONE, LEASE_S, Books, listed, until_settled, write_config
+from tests.chaos.crash.books import GONE, LEASE_S, Books, write_config
 from tests.chaos.crash.deep import damage
 from tests.chaos.proof import Findings
 from tests.kit.daemon import DaemonProcess
+from tests.kit.procfs import threads
 from tests.kit.receiver import Received, Receiver, response
+from tests.kit.strace import Injection, under
 
 NAMED = ("fdatasync", "pwrite64", "sendto", "recvfrom", "connect", "accept4", "unlink")
 """What the promise names."""
@@ -52,8 +53,8 @@ class Point:
         return f"{self.call} {self.nth}"
 
     @property
-    def injection(self) -> list[str]:
-        return ["-e", f"trace={self.call}", "-e", f"inject={self.call}:signal=SIGKILL:when={self.nth}"]
+    def fault(self) -> str:
+        return f"{self.call}:signal=SIGKILL:when={self.nth}"
 
 
 @dataclass
@@ -133,8 +134,7 @@ class Scene:
         """Run the workload with hookd being killed at the point; returns whether it was."""
         if point.call in FROM_READY:
             return await self._work_attached(point)
-        # Not with --seccomp-bpf: under it strace 6.1 injects no signal.
-        self.daemon.wrap = ["strace", "-f", "-qq", "-o", os.devnull, *point.injection, "--"]
+        self.daemon.wrap = under(point.fault)
         with suppress(AssertionError):  # killed while starting
             await self.daemon.start(within_s=SETTLED_S)
             await self._work()
@@ -142,16 +142,10 @@ class Scene:
 
     async def _work_attached(self, point: Point) -> bool:
         await self.daemon.start(within_s=SETTLED_S)
-        threads = threads_of(self.daemon.pid)
-        command = ["strace", "-o", os.devnull, *point.injection, *(f"-p{thread}" for thread in threads)]
-        tracer = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
-        assert tracer.stderr is not None
-        for _ in threads:  # "strace: Process 4711 attached"
-            await tracer.stderr.readline()
-        await self._work()
-        code = await self._ended()
-        await tracer.communicate()
-        return code != 0
+        pid = self.daemon.pid
+        async with Injection(pid, point.fault, threads=threads(pid)):
+            await self._work()
+            return await self._ended() != 0
 
     async def _ended(self) -> int:
         """The exit code of the first daemon, 0 if it stopped cleanly."""
@@ -203,8 +197,8 @@ class Scene:
 
     async def finish(self) -> list[str]:
         """Let it end what it has, stop it, and look at everything; returns what is wrong."""
-        await until_settled(self.daemon, within_s=SETTLED_S)
-        records = await listed(self.daemon)
+        await self.daemon.settled(within_s=SETTLED_S)
+        records = await self.daemon.listed()
         code = await self.daemon.stop()
         wrong = self.books.audit(self.recorder.requests, records) + damage(self.place / "h.db")
         return wrong + ([] if code == 0 else [f"the second daemon ended with {code}"])
@@ -216,11 +210,6 @@ def new(place: Path) -> Path:
     return place
 
 
-def threads_of(pid: int) -> set[str]:
-    """The ids of a process's threads."""
-    return {path.name for path in Path(f"/proc/{pid}/task").iterdir()}
-
-
 async def count_calls(place: Path) -> dict[str, int]:
     """How often the busiest thread makes each call in the workload, from the start or from READY on."""
     out = place.with_name(f"{place.name}.trace")  # not in the directory that hookd watches
@@ -230,10 +219,10 @@ async def count_calls(place: Path) -> dict[str, int]:
             f"trace={','.join(FROM_START + FROM_READY)}", "--",
         ]  # fmt: skip
         await scene.daemon.start()
-        threads = threads_of(scene.daemon.pid)
+        running = {str(thread) for thread in threads(scene.daemon.pid)}
         await scene._work()
         await scene._ended()
-    return most_by_one_thread(out.read_text(), threads)
+    return most_by_one_thread(out.read_text(), running)
 
 
 def most_by_one_thread(trace: str, threads: Container[str]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.crash.books import GONE, LEASE_S, Books, listed, until_settled, write_config
+from tests.chaos.crash.books import GONE, LEASE_S, Books, write_config
 from tests.chaos.crash.deep import damage
 from tests.chaos.proof import Findings
 from tests.kit.daemon import DaemonProcess
@@ -94,8 +94,8 @@ async def kill_at_random(directory: Path, *, kills: int, chance: random.Random) 
             for moment in moments:
                 await siege.round(moment, recorder.requests)
             await daemon.start(within_s=60)
-            await until_settled(daemon, within_s=LEASE_S + 60)
-            records = await listed(daemon)
+            await daemon.settled(within_s=LEASE_S + 60)
+            records = await daemon.listed()
             code = await daemon.stop()
         finally:
             await daemon.close()

@@ -12,16 +12,17 @@ import random
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.disk.stage import CONFIG, Disk, Load
+from tests.chaos.disk.stage import CONFIG, Load
 from tests.chaos.proof import Findings, Options
+from tests.kit.commands import hookd
 from tests.kit.daemon import DaemonProcess
+from tests.kit.disk import mounted
 from tests.kit.receiver import Receiver
 
 PAGE = 4096
@@ -222,14 +223,10 @@ async def _unseen(place: Path, damage: Damage, contents: str, name: str, found: 
         return "started with what was committed"
     again = place / "again"
     _write(damage.store, again / "h.db")
-    check = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "hookd", "check", "--store", "-c", str(place / "hookd.yaml")),
-        cwd=again, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    (place / "h.db").write_bytes(damage.store.file)
-    out, _ = await check.communicate()
-    found.expect(b"Traceback" not in out and check.returncode in (0, 1), f"{name}: check says {out!r}")
-    if check.returncode == 1:
+    check = await hookd("check", "--store", "-c", place / "hookd.yaml", cwd=again)
+    said = check.out + check.err
+    found.expect("Traceback" not in said and check.code in {0, 1}, f"{name}: check says {said!r}")
+    if check.code == 1:
         return "found by the deep check"
     try:
         same = await asyncio.to_thread(_contents, damage.store, place / "same.db") == contents
@@ -334,7 +331,7 @@ NO_STORES: dict[str, tuple[Callable[[Path], object], str]] = {
 async def read_only_at_start(options: Options, found: Findings) -> dict[str, Any]:
     """A start on a read-only disk is refused; the same start works once it can be written."""
     place = options.place("read-only")
-    with Disk(place / "disk", megabytes=16) as disk:
+    with mounted(place / "disk", megabytes=16) as disk:
         (place / "hookd.yaml").write_text(CONFIG.format(store="disk/h.db", url="http://127.0.0.1:9"))
         async with DaemonProcess(place) as daemon:
             load = Load(daemon)

@@ -14,18 +14,17 @@ from typing import Any
 from tests.chaos.disk.full import slow_receiver
 from tests.chaos.disk.stage import (
     CONFIG,
-    Injection,
     Load,
     no_traceback,
     reconcile,
     resumed,
-    settled,
     storing_thread,
-    until,
+    until_ready,
 )
 from tests.chaos.proof import Findings, Options
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Receiver
+from tests.kit.strace import Injection
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ async def injected(options: Options, found: Findings) -> dict[str, Any]:
                         daemon, load, recorder, fault, kills=kills, found=found
                     )
             figures["short writes"] = await _short_writes(daemon, load, recorder, found)
-            found.expect(await settled(daemon), "failing: what was accepted is not delivered")
+            found.expect(await daemon.settled(), "failing: what was accepted is not delivered")
             found.expect(await daemon.stop() == 0, "failing: the daemon did not end cleanly")
         finally:
             await load.stop()
@@ -99,7 +98,7 @@ async def _suffer(
         thread = await storing_thread(daemon, load)
         load.start()
         await asyncio.sleep(0.2)
-        async with Injection(thread, *fault.injections):
+        async with Injection(daemon.pid, *fault.injections, threads=[thread]):
             await _under(daemon, load, fault, found)
             if kill:
                 await daemon.kill()
@@ -117,7 +116,7 @@ async def _under(daemon: DaemonProcess, load: Load, fault: Fault, found: Finding
     if not fault.lasting:
         await asyncio.sleep(1.2)
         return
-    found.expect(await until(daemon, 503) is not None, f"{fault.name}: never answered 503")
+    found.expect(await until_ready(daemon, 503) is not None, f"{fault.name}: never answered 503")
     answered = load.answers.copy()
     await asyncio.sleep(1.2)
     accepted = load.answers[202] - answered[202]
@@ -136,7 +135,7 @@ async def _short_writes(
     load.start()
     await asyncio.sleep(0.3)
     async with no_file_of(daemon.pid, grows_past=_size_of_log(daemon) + 1001):
-        found.expect(await until(daemon, 503) is not None, "short writes: never answered 503")
+        found.expect(await until_ready(daemon, 503) is not None, "short writes: never answered 503")
         await asyncio.sleep(0.5)
     resumed_s = await resumed(daemon, recorder, "short writes", found)
     await load.stop()

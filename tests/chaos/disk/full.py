@@ -7,17 +7,16 @@ from typing import Any
 
 from tests.chaos.disk.stage import (
     CONFIG,
-    Disk,
     Load,
     kept,
     no_traceback,
     reconcile,
     resumed,
-    settled,
-    until,
+    until_ready,
 )
 from tests.chaos.proof import Findings, Options
 from tests.kit.daemon import DaemonProcess
+from tests.kit.disk import Disk, mounted
 from tests.kit.receiver import Received, Receiver, response
 
 QUIET_AFTER_S = 0.5
@@ -40,7 +39,7 @@ async def again_and_again(options: Options, found: Findings) -> dict[str, Any]:
     waits: list[float] = []
     quiet = 0
     async with slow_receiver(options.chance()) as recorder:
-        with Disk(place / "disk") as disk:
+        with mounted(place / "disk", megabytes=4) as disk:
             (place / "hookd.yaml").write_text(CONFIG.format(store="disk/h.db", url=recorder.url))
             async with DaemonProcess(place) as daemon:
                 load = Load(daemon)
@@ -52,7 +51,7 @@ async def again_and_again(options: Options, found: Findings) -> dict[str, Any]:
                     waits.append(await resumed(daemon, recorder, "full", found))
                     await load.stop()
                     found.expect(
-                        await settled(daemon), "full: what was accepted is not delivered 60 s after room"
+                        await daemon.settled(), "full: what was accepted is not delivered 60 s after room"
                     )
                     found.expect(
                         (await daemon.get("/v1/status"))["store"]["error"] is None,
@@ -79,9 +78,9 @@ def _back_to_small(disk: Disk) -> None:
 async def _full(daemon: DaemonProcess, disk: Disk, load: Load, recorder: Receiver, found: Findings) -> int:
     """Fill until nothing can be recorded, and look on for a while; how many requests arrived in it."""
     await asyncio.to_thread(disk.fill)
-    found.expect(await until(daemon, 503) is not None, "full: never answered 503 on a full disk")
+    found.expect(await until_ready(daemon, 503) is not None, "full: never answered 503 on a full disk")
     await asyncio.to_thread(disk.fill)
-    await until(daemon, 503)
+    await until_ready(daemon, 503)
     await asyncio.sleep(QUIET_AFTER_S)
     sent, answered = len(recorder.requests), load.answers.copy()
     await asyncio.sleep(1.5)
@@ -100,7 +99,7 @@ async def killed_while_full(options: Options, found: Findings) -> dict[str, Any]
     """SIGKILL on a full disk, a start on the full disk, then room."""
     place, kills = options.place("full-killed"), options.scale(short=1, long=4)
     async with slow_receiver(options.chance()) as recorder:
-        with Disk(place / "disk") as disk:
+        with mounted(place / "disk", megabytes=4) as disk:
             (place / "hookd.yaml").write_text(CONFIG.format(store="disk/h.db", url=recorder.url))
             daemon = DaemonProcess(place)
             load = Load(daemon)
@@ -111,7 +110,9 @@ async def killed_while_full(options: Options, found: Findings) -> dict[str, Any]
                     load.start()
                     await asyncio.sleep(0.4)
                     await asyncio.to_thread(disk.fill)
-                    found.expect(await until(daemon, 503) is not None, "full, killed: never answered 503")
+                    found.expect(
+                        await until_ready(daemon, 503) is not None, "full, killed: never answered 503"
+                    )
                     await asyncio.sleep(0.2)
                     await daemon.kill()
                     await load.stop()
@@ -121,8 +122,10 @@ async def killed_while_full(options: Options, found: Findings) -> dict[str, Any]
                         await load.one() == 503, "full, killed: a start on a full disk takes an event in"
                     )
                     await asyncio.to_thread(disk.make_room)
-                    found.expect(await until(daemon, 200) is not None, "full, killed: no recovery after room")
-                    found.expect(await settled(daemon), "full, killed: not delivered 60 s after room")
+                    found.expect(
+                        await until_ready(daemon, 200) is not None, "full, killed: no recovery after room"
+                    )
+                    found.expect(await daemon.settled(), "full, killed: not delivered 60 s after room")
                     found.expect(await daemon.stop() == 0, "full, killed: no clean end")
                     await load.stop()
                     await asyncio.to_thread(_back_to_small, disk)

@@ -14,6 +14,7 @@ from typing import Any
 from tests.chaos.disk.stage import CONFIG
 from tests.chaos.proof import Findings, Options
 from tests.kit.daemon import DaemonProcess
+from tests.kit.strace import under
 
 CALLS = ("pwrite64", "fdatasync", "ftruncate", "unlink")
 APPLICATION_ID = 0x686F6F6B
@@ -86,9 +87,8 @@ def _make(place: Path, version: int, versions: dict[int, str]) -> None:
 
 async def _killed_at(place: Path, call: str, number: int, found: Findings) -> bool:
     """Start under the tracer; whether it was killed before it got ready."""
-    paths = [word for ending in ("", "-wal", "-journal") for word in ("-P", str(place / f"h.db{ending}"))]
-    kill = ("-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}")
-    daemon = DaemonProcess(place, wrap=("strace", "-f", "-o", "/dev/null", *paths, *kill, "--"))
+    paths = [place / f"h.db{ending}" for ending in ("", "-wal", "-journal")]
+    daemon = DaemonProcess(place, wrap=under(f"{call}:signal=SIGKILL:when={number}", paths=paths))
     try:
         await daemon.start()
     except AssertionError:

@@ -9,10 +9,11 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.disk.stage import CONFIG, Injection, Load, no_traceback, settled, storing_thread
+from tests.chaos.disk.stage import CONFIG, Load, no_traceback, storing_thread
 from tests.chaos.proof import Findings, Options
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Received, Receiver, response
+from tests.kit.strace import Injection
 
 LAG_S = 0.05
 ANSWERS_IN_S = 0.2
@@ -46,10 +47,12 @@ async def syncs(options: Options, found: Findings) -> dict[str, Any]:
             for _ in range(options.scale(short=2, long=4)):
                 for stretch in slow.values():
                     await _measured(daemon, load, baseline)
-                    async with Injection(thread, f"fdatasync:delay_enter={int(stretch.delay_s * 1e6)}"):
+                    async with Injection(
+                        daemon.pid, f"fdatasync:delay_enter={int(stretch.delay_s * 1e6)}", threads=[thread]
+                    ):
                         await _measured(daemon, load, stretch)
             await load.stop()
-            found.expect(await settled(daemon), "slow: what was accepted is not delivered")
+            found.expect(await daemon.settled(), "slow: what was accepted is not delivered")
             await _note_attempts(daemon, found)
         no_traceback("slow", daemon, found)
     found.expect(load.answers.keys() == {202}, f"slow: posts were answered {dict(load.answers)}")

@@ -5,21 +5,18 @@ Must never: take an answer for what it does not say; what got none at all is nei
 
 import asyncio
 import json
-import signal
 import sqlite3
-import subprocess
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 
 from tests.chaos.proof import Findings
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Receiver
+from tests.kit.waiting import comes_true
 
 CONFIG = """
 daemon: {{listen: [{{unix: h.sock}}], store: {store}, log: {{level: warning, format: json}}}}
@@ -32,75 +29,6 @@ events:
 """
 RECOVERS_S = 10.0
 """Within this time a daemon goes on by itself once there is room, or the disk works again."""
-
-
-class Disk:
-    """A file system of its own in memory, of a size that can be changed."""
-
-    def __init__(self, place: Path, *, megabytes: int = 4) -> None:
-        self.place = place
-        self._ballast = place / "ballast"
-        place.mkdir(exist_ok=True)
-        _run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place))
-
-    def fill(self) -> None:
-        """Take all the room that is left."""
-        with self._ballast.open("ab", buffering=0) as ballast:
-            for size in (65536, 4096, 1):
-                with suppress(OSError):
-                    while ballast.write(b"x" * size):
-                        pass
-
-    def make_room(self) -> None:
-        """Give back what was taken, and more."""
-        _run("mount", "-o", "remount,size=64m", str(self.place))
-        self._ballast.unlink(missing_ok=True)
-
-    def shrink(self, megabytes: int) -> None:
-        """Leave only so much; fails where more is used."""
-        _run("mount", "-o", f"remount,size={megabytes}m", str(self.place))
-
-    def read_only(self, *, on: bool) -> None:
-        """Allow no writing, or allow it again."""
-        _run("mount", "-o", f"remount,{'ro' if on else 'rw'}", str(self.place))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        subprocess.run(["umount", "-l", str(self.place)], check=True)
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
-
-
-class Injection:
-    """Faults in system calls of one running thread: `async with Injection(tid, "fdatasync:error=EIO"):`."""
-
-    def __init__(self, thread: int, *faults: str) -> None:
-        calls = ",".join(sorted({fault.partition(":")[0] for fault in faults}))
-        self._command = ["strace", "-o", "/dev/null", "-p", str(thread), "-e", f"trace={calls}"]
-        for fault in faults:
-            self._command += ["-e", f"inject={fault}"]
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def __aenter__(self) -> Self:
-        self._process = await asyncio.create_subprocess_exec(*self._command, stderr=asyncio.subprocess.PIPE)
-        assert self._process.stderr is not None
-        said = await self._process.stderr.readline()
-        assert b"attached" in said, said
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._process is not None
-        with suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGINT)
-        await self._process.wait()
 
 
 async def storing_thread(daemon: DaemonProcess, load: "Load") -> int:
@@ -208,15 +136,16 @@ class Load:
                 await asyncio.sleep(self.pause_s if status == 202 else 0.02)
 
 
-async def until(daemon: DaemonProcess, status: int, *, within_s: float = RECOVERS_S) -> float | None:
+async def until_ready(daemon: DaemonProcess, status: int, *, within_s: float = RECOVERS_S) -> float | None:
     """How long it took until `/readyz` answered with the status, in seconds; None: longer than that."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    while loop.time() - began < within_s:
-        if (await daemon.request("GET", "/readyz"))[0] == status:
-            return round(loop.time() - began, 2)
-        await asyncio.sleep(0.02)
-    return None
+
+    async def answered() -> bool:
+        return (await daemon.request("GET", "/readyz"))[0] == status
+
+    came = await comes_true(answered, within_s=within_s, every_s=0.02)
+    return round(loop.time() - began, 2) if came else None
 
 
 async def resumed(daemon: DaemonProcess, recorder: Receiver, name: str, found: Findings) -> float:
@@ -225,23 +154,11 @@ async def resumed(daemon: DaemonProcess, recorder: Receiver, name: str, found: F
     began, sent = loop.time(), len(recorder.requests)
     try:
         async with asyncio.timeout(RECOVERS_S):
-            await until(daemon, 200)
+            await until_ready(daemon, 200)
             await recorder.wait_for(sent + 1)
     except TimeoutError:
         found.expect(False, f"{name}: not resumed within {RECOVERS_S} s")
     return round(loop.time() - began, 2)
-
-
-async def settled(daemon: DaemonProcess, *, within_s: float = 60.0) -> bool:
-    """Wait until nothing is pending or being sent."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within_s):
-            while True:
-                counts = (await daemon.get("/v1/status"))["deliveries"]
-                if counts["pending"] + counts["sending"] == 0:
-                    return True
-                await asyncio.sleep(0.05)
-    return False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tests.chaos.intake import pressure
 from tests.chaos.intake.pressure import batch
 from tests.chaos.intake.scene import Scene, judge_log, post, quantile, scene, wrong_refusal
 from tests.chaos.proof import Findings, Options
+from tests.kit.procfs import forget_peak, memory_mib
 
 BATCH = 20
 """Events in a request: enough that two cores can offer many times what one of them can take."""
@@ -31,7 +32,7 @@ async def overload(options: Options, findings: Findings) -> None:
     directory = options.place("overload")
     async with scene(directory) as stage:
         capacity = await _capacity(stage, seconds=options.scale(short=2, long=8))
-        stage.forget_peak()
+        forget_peak(stage.daemon.pid)
         seconds = options.scale(short=4, long=20)
         rate = capacity * TIMES / 2
         both = await asyncio.gather(
@@ -42,7 +43,7 @@ async def overload(options: Options, findings: Findings) -> None:
         healthy = await stage.daemon.request("GET", "/readyz")
         accepted = [f"{name}-{number}" for name in total.accepted for number in range(BATCH)]
         missing = await stage.until_delivered(accepted, within_s=120)
-        peak = stage.rss_mib("VmHWM")
+        peak = memory_mib(stage.daemon.pid, "VmHWM")
         _judge_overload(findings, stage, total, missing)
         findings.expect(peak < MOST_RSS_MIB, f"overload: the daemon took {peak} MiB")
         findings.expect(healthy[0] == 200, f"overload: not ready after it: {healthy}")

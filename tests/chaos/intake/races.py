@@ -6,25 +6,23 @@ Called by: the proof.
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from tests.chaos.intake.scene import EVENT, Scene, judge_log, post, scene
 from tests.chaos.proof import Findings, Options
 from tests.kit.http_client import Answered
+from tests.kit.procfs import open_files
+from tests.kit.strace import Injection
 
-SLOW_SYNC = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync",
-             "-e", "inject=fdatasync,fsync:delay_enter=100000", "-p")  # fmt: skip
+SLOW_SYNC = ("fdatasync:delay_enter=100000", "fsync:delay_enter=100000")
 """Every sync takes 0.1 s longer, so that a client can be gone while its commit is under way."""
 
 
 async def gone_clients(options: Options, findings: Findings) -> None:
     """At every stage a vanished client's event is stored whole or not at all, and its id says which."""
     rounds = options.scale(short=6, long=60)
-    async with scene(options.place("gone")) as stage, _slow_syncs(stage):
-        before = stage.descriptors()
+    async with scene(options.place("gone")) as stage, Injection(stage.daemon.pid, *SLOW_SYNC):
+        before = len(open_files(stage.daemon.pid))
         fates: Counter[str] = Counter()
         expected: set[str] = set()
         for number in range(rounds):
@@ -35,7 +33,7 @@ async def gone_clients(options: Options, findings: Findings) -> None:
                     expected.add(name)
         for name in sorted(expected):
             fates[await _fate(stage, name, findings)] += 1
-        left = await stage.rested(before + 10)
+        left = await stage.daemon.rested(before + 10)
         missing = await stage.until_delivered(sorted(expected))
         twice = [each for each, times in stage.count.deliveries.items() if times > 1]
         many = [each for each, times in stage.count.events.items() if times > 1]
@@ -44,25 +42,6 @@ async def gone_clients(options: Options, findings: Findings) -> None:
         findings.expect(left <= before + 10, f"gone: {left} descriptors, {before} before")
         findings.figures["gone_clients"] = {"clients": 6 * rounds, **dict(fates), "missing": len(missing)}
         judge_log(stage, findings, "gone")
-
-
-@asynccontextmanager
-async def _slow_syncs(stage: Scene) -> AsyncIterator[None]:
-    tracer = await asyncio.create_subprocess_exec(*SLOW_SYNC, str(stage.daemon.pid))
-    async with asyncio.timeout(20):
-        while not _is_traced(stage.daemon.pid):
-            await asyncio.sleep(0.01)
-    try:
-        yield
-    finally:
-        tracer.terminate()
-        await tracer.wait()
-
-
-def _is_traced(pid: int) -> bool:
-    """Whether every thread is."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return not any("TracerPid:\t0\n" in (task / "status").read_text() for task in tasks)
 
 
 async def _vanish(stage: Scene, name: str, number: int, wait_s: float | None, *, reset: bool) -> None:

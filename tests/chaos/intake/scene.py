@@ -3,9 +3,7 @@
 Called by: every part of the proof.
 """
 
-import asyncio
 import json
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +16,7 @@ from tests.kit.daemon import DaemonProcess
 from tests.kit.http_client import Answered, Client
 from tests.kit.ports import free_port
 from tests.kit.receiver import Received, Receiver, response
+from tests.kit.waiting import comes_true
 
 EVENT = {"type": "vm", "event": "on"}
 
@@ -75,40 +74,8 @@ class Scene:
 
     async def until_delivered(self, events: Sequence[str], *, within_s: float = 60.0) -> list[str]:
         """Wait for a delivery of each event; those that have none in time."""
-        missing = set(events)
-        give_up_at = asyncio.get_running_loop().time() + within_s
-        while missing and asyncio.get_running_loop().time() < give_up_at:
-            missing -= self.count.events.keys()
-            await asyncio.sleep(0.05)
-        return sorted(missing - self.count.events.keys())
-
-    def log(self) -> list[dict[str, Any]]:
-        """What the daemon has logged."""
-        return [json.loads(line) for line in self.daemon.log.read_text().splitlines() if line.startswith("{")]
-
-    def rss_mib(self, kind: str = "VmRSS") -> float:
-        """The daemon's memory now, or (`VmHWM`) at its peak."""
-        text = Path(f"/proc/{self.daemon.pid}/status").read_text()
-        return round(int(text.split(f"{kind}:")[1].split()[0]) / 1024, 1)
-
-    def forget_peak(self) -> None:
-        """Let the peak begin anew."""
-        Path(f"/proc/{self.daemon.pid}/clear_refs").write_text("5")
-
-    def descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self.daemon.pid}/fd").iterdir()))
-
-    async def rested(self, descriptors: int, *, within_s: float = 15.0) -> int:
-        """The daemon's descriptors once they are no more than before, or when the time is up."""
-        give_up_at = asyncio.get_running_loop().time() + within_s
-        while (now := self.descriptors()) > descriptors and asyncio.get_running_loop().time() < give_up_at:
-            await asyncio.sleep(0.05)
-        return now
-
-    def cpu_s(self) -> float:
-        """Processor time the daemon has used, in seconds."""
-        fields = Path(f"/proc/{self.daemon.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        await comes_true(lambda: set(events) <= self.count.events.keys(), within_s=within_s, every_s=0.05)
+        return sorted(set(events) - self.count.events.keys())
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, suppress
 from tests.chaos.intake.scene import EVENT, Scene, get, judge_log, post, quantile, scene
 from tests.chaos.proof import Findings, Options
 from tests.kit.http_client import Client
+from tests.kit.procfs import cpu_s, forget_peak, memory_mib, open_files
 
 HEAD_S = 10.0
 """How long a head may take (spec 14); a sweep looks once a second."""
@@ -20,7 +21,7 @@ async def slow_clients(options: Options, findings: Findings) -> None:
     """500 clients that are silent, or send a byte a second of a head or a body, beside one that is as usual."""
     count = 500
     async with scene(options.place("slow")) as stage, AsyncExitStack() as stack:
-        before = stage.descriptors()
+        before = len(open_files(stage.daemon.pid))
         calm = await _answers_s(stage, options.scale(short=150, long=600))
         slow = [await stack.enter_async_context(await stage.client(number)) for number in range(count)]
         dripping = [asyncio.create_task(_drip(client, number)) for number, client in enumerate(slow)]
@@ -33,7 +34,7 @@ async def slow_clients(options: Options, findings: Findings) -> None:
             task.cancel()
         await asyncio.gather(*dripping, return_exceptions=True)
         await stack.aclose()
-        left = await stage.rested(before + 10)
+        left = await stage.daemon.rested(before + 10)
         ratio = quantile(beside, 0.99) / max(quantile(calm, 0.99), 0.05)
         findings.expect(ratio < 5, f"slow clients: p99 beside them is {ratio:.1f} times that without")
         findings.expect(
@@ -105,14 +106,14 @@ async def pipelining(options: Options, findings: Findings) -> None:
     requests = options.scale(short=2_000, long=10_000)
     async with scene(options.place("pipelining")) as stage:
         calm = await _answers_s(stage, 50)
-        stage.forget_peak()
-        rss = stage.rss_mib()
+        forget_peak(stage.daemon.pid)
+        rss = memory_mib(stage.daemon.pid)
         async with await stage.client(0) as client:
             raw = b"".join(get(f"/v1/events/{number:05}") for number in range(requests))
             sending = asyncio.create_task(_send_all(client, raw))
             await asyncio.sleep(0.5)
             beside = await _answers_s(stage, 50)
-            peak = stage.rss_mib("VmHWM")
+            peak = memory_mib(stage.daemon.pid, "VmHWM")
             got = [await client.answer() for _ in range(requests)]
             await sending
         in_order = all(
@@ -136,16 +137,18 @@ async def descriptors(options: Options, findings: Findings) -> None:
     async with scene(options.place("descriptors")) as stage, AsyncExitStack() as stack:
         known = await stack.enter_async_context(await stage.client(0))
         assert (await known.ask(get("/healthz"))).status == 200
-        _limit(stage, stage.descriptors() - 6)  # fewer than are open: not even a reserve can be opened again
-        lines, cpu_s = len(stage.log()), stage.cpu_s()
+        _limit(
+            stage, len(open_files(stage.daemon.pid)) - 6
+        )  # fewer than are open: not even a reserve can be opened again
+        lines, used_s = len(stage.daemon.logged()), cpu_s(stage.daemon.pid)
         ids = [f"d{number}" for number in range(200)]
         posted = [(await known.ask(post({**EVENT, "id": each}))).status for each in ids]
         waiting = [await stack.enter_async_context(await stage.client(number)) for number in range(100)]
         for _ in range(watched_s * 4):
             await asyncio.sleep(0.25)
             posted.append((await known.ask(get("/healthz"))).status)
-        share = (stage.cpu_s() - cpu_s) / watched_s
-        said = len(stage.log()) - lines
+        share = (cpu_s(stage.daemon.pid) - used_s) / watched_s
+        said = len(stage.daemon.logged()) - lines
         existing = await known.ask(post({**EVENT, "id": "last"}))
         _limit(stage, 4096)
         missing = await stage.until_delivered([*ids, "last"], within_s=30)

@@ -5,14 +5,13 @@ All rounds are of one daemon that knows all the webhooks; which of them are busy
 """
 
 import asyncio
-import os
 import statistics
-from pathlib import Path
 
 from tests.chaos.isolation import load
 from tests.chaos.isolation.load import Poster, Receivers
 from tests.chaos.proof import Findings, Options
 from tests.kit.daemon import DaemonProcess
+from tests.kit.procfs import cpu_s
 
 FEW = [f"h{n}" for n in range(20)]
 BATCH = 200
@@ -61,15 +60,10 @@ async def _cpu_ms(
 ) -> float:
     """Milliseconds of the daemon's processor time for each event, until all have come to their receivers."""
     receivers.requests.clear()
-    before_s = _cpu_s(daemon.pid)
+    before_s = cpu_s(daemon.pid)
     for start in range(0, events, BATCH):
         await poster.post([names[n % len(names)] for n in range(start, start + BATCH)])
     async with asyncio.timeout(120):
         while len(receivers.requests) < events:
             await asyncio.sleep(0.005)
-    return 1000 * (_cpu_s(daemon.pid) - before_s) / events
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 1000 * (cpu_s(daemon.pid) - before_s) / events

@@ -1,7 +1,6 @@
 """What the breaker's proofs share: a daemon, receivers told apart by webhook, and ways to look at both."""
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -13,6 +12,7 @@ from tests.chaos.isolation import load
 from tests.chaos.isolation.load import Behaviour, Line, Poster, Receivers, Request
 from tests.chaos.proof import Findings
 from tests.kit.daemon import DaemonProcess
+from tests.kit.waiting import comes_true
 
 Json = dict[str, Any]
 
@@ -63,36 +63,24 @@ class Scene:
 
     async def until(self, met: Callable[[], bool], *, within_s: float = 20.0) -> bool:
         """Wait until something holds; whether it did in time."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not met():
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            return False
-        return True
+        return await comes_true(met, within_s=within_s)
 
     async def until_lane(self, name: str, *, within_s: float = 20.0, **values: Any) -> Json:
         """The lane once its values are these, with no attempt under way unless asked for; or the last one seen."""
         wanted = {"in_flight": 0, **values}
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + within_s
-        while not wanted.items() <= (lane := await self.lane(name)).items():
-            if loop.time() > deadline:
-                self.expect(False, f"{name}: not {wanted} within {within_s} s but {lane}")
-                break
-            await asyncio.sleep(0.05)
+        lane: Json = {}
+
+        async def look() -> bool:
+            lane.update(await self.lane(name))
+            return wanted.items() <= lane.items()
+
+        came = await comes_true(look, within_s=within_s, every_s=0.05)
+        self.expect(came, f"{name}: not {wanted} within {within_s} s but {lane}")
         return lane
 
     async def records(self, name: str) -> list[Json]:
         """Every delivery of a webhook."""
-        found: list[Json] = []
-        cursor = ""
-        while True:
-            page = await self.daemon.get(f"/v1/deliveries?webhook={name}&limit=500{cursor}")
-            found += page["deliveries"]
-            if not page.get("cursor"):
-                return found
-            cursor = f"&cursor={page['cursor']}"
+        return await self.daemon.listed(f"webhook={name}")
 
     async def states(self, name: str) -> Counter[str]:
         return Counter(record["state"] for record in await self.records(name))
@@ -102,14 +90,10 @@ class Scene:
         return sum(record["failures"] for record in await self.records(name))
 
     def logged(self, fact: str, **keys: Any) -> list[Json]:
-        lines = [line for line in self.daemon.log.read_text().splitlines() if line.endswith("}")]
-        facts = [json.loads(line) for line in lines if line.startswith("{")]
-        return [each for each in facts if each["event"] == fact and each.items() >= keys.items()]
+        return self.daemon.logged(fact, **keys)
 
     async def metric(self, name: str, webhook: str) -> float:
-        text = (await self.daemon.get("/metrics")).decode()
-        line = next(line for line in text.splitlines() if line.startswith(f'{name}{{webhook="{webhook}"}}'))
-        return float(line.rsplit(" ", 1)[1])
+        return await self.daemon.metric(f'{name}{{webhook="{webhook}"}}')
 
     async def all_arrive_once(self, name: str, numbers: list[int], answered: list[Request]) -> None:
         """Every event is delivered, and the receiver answered 200 to each of them once."""

@@ -1,16 +1,14 @@
 """What is kept of answers: at most 4 KiB, without secrets, and nothing that drives a terminal (spec 5, 12, 14)."""
 
-import asyncio
 import base64
 import html
 import json
-import os
-import sys
 from pathlib import Path
 from urllib.parse import quote
 
 from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers.stage import Record, Stage, receiver_of, webhook
+from tests.kit.commands import hookd
 from tests.kit.receiver import Exchange, Script, answer, raw, response
 
 KEPT = 4096
@@ -105,12 +103,8 @@ def _wild(text: str, *, allowed: str) -> str:
 
 async def _shown(stage: Stage, delivery_id: str) -> str:
     """What `hookd show` prints."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "hookd", "show", delivery_id, "--socket", str(stage.daemon.socket),
-        env=os.environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    out, _ = await process.communicate()
-    return out.decode()
+    ended = await hookd("show", delivery_id, "--socket", stage.daemon.socket)
+    return ended.out + ended.err
 
 
 def _too_much(record: Record) -> int:

@@ -232,7 +232,7 @@ async def prove(options: Options, found: Findings) -> None:
             records = await stage.outcomes(hooks)
             judge(found, "faults", wanted, records)
             judged += len(records)
-        after = await stage.descriptors(at_most=before)
+        after = await stage.daemon.rested(before)
     repeated = _sent_again(receiver)
     found.expect(
         not repeated, f"faults: {len(repeated)} requests were sent again without a cause: {repeated[:3]}"

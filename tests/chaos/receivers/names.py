@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Self
 
 from tests.chaos.proof import Findings, Options
-from tests.chaos.receivers.stage import TIMEOUT_S, Record, Stage, Wanted, judge, threads, webhook
+from tests.chaos.receivers.stage import TIMEOUT_S, Record, Stage, Wanted, judge, webhook
+from tests.kit.procfs import threads
 from tests.kit.receiver import Receiver, answer
+from tests.kit.waiting import comes_true
 
 DEAD = 50
 HEALTHY_S = 1.0
@@ -139,16 +141,16 @@ async def _with_dead_names(options: Options, found: Findings, server: NameServer
         }
         stage = Stage(options.place("names"), hooks, wrap=_wrap(resolv))
         async with stage:
-            before, at_first = await stage.baseline(), threads(stage.daemon.pid)
+            before, at_first = await stage.baseline(), len(threads(stage.daemon.pid))
             rounds = options.scale(short=1, long=5)
             took: list[tuple[float, float]] = []
             for _ in range(rounds):
                 dead = asyncio.create_task(_outcomes(stage, bad))
                 took += await _healthy(stage, dead)
                 judge(found, "names", wanted, await dead)
-            most = threads(stage.daemon.pid)
+            most = len(threads(stage.daemon.pid))
             left = await _threads_when(stage, at_most=at_first + 8)
-            after = await stage.descriptors(at_most=before)
+            after = await stage.daemon.rested(before)
     slow = [name_s for name_s, address_s in took if name_s >= max(HEALTHY_S, 2 * address_s)]
     found.expect(
         took and not slow,
@@ -177,10 +179,8 @@ async def _outcomes(stage: Stage, names: Sequence[str]) -> dict[str, Record]:
 
 async def _threads_when(stage: Stage, *, at_most: int) -> int:
     """Threads once the C library has given up, which takes it ten seconds."""
-    deadline = time.monotonic() + 30
-    while (count := threads(stage.daemon.pid)) > at_most and time.monotonic() < deadline:
-        await asyncio.sleep(0.1)
-    return count
+    await comes_true(lambda: len(threads(stage.daemon.pid)) <= at_most, within_s=30)
+    return len(threads(stage.daemon.pid))
 
 
 async def prove(options: Options, found: Findings) -> None:

@@ -134,7 +134,7 @@ async def _run(
 
     async with server, Stage(options.place(part), hooks) as stage:
         await asyncio.gather(*map(post, hooks))
-        await stage.quiet()
+        await stage.daemon.settled()
         counts = (await stage.daemon.get("/v1/status"))["deliveries"]
         dead = (await stage.daemon.get("/v1/deliveries?state=dead&limit=5"))["deliveries"]
     lost = [each for each in ids if not book.read[each.lower()]]

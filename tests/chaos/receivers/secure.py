@@ -147,7 +147,7 @@ async def prove(options: Options, found: Findings) -> None:
         stage = await open_.enter_async_context(Stage(options.place("secure-daemon"), hooks))
         before = await stage.baseline()
         records = await stage.outcomes(hooks)
-        after = await stage.descriptors(at_most=before)
+        after = await stage.daemon.rested(before)
     judge(found, "secure", wanted, records)
     found.expect(after <= before, f"secure: {after} descriptors afterwards, {before} before")
     found.figures["secure"] = f"{len(records)} faults in and behind TLS judged"

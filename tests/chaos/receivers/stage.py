@@ -10,12 +10,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.chaos.proof import Findings
 from tests.kit.daemon import DaemonProcess
+from tests.kit.procfs import open_files
 from tests.kit.receiver import Exchange, Receiver, Script
+from tests.kit.waiting import comes_true, until
 
 TIMEOUT_S = 3
 """The shortest time that a webhook may have (spec 1)."""
@@ -106,9 +107,7 @@ class Stage:
         await self.daemon.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.daemon.close()
 
     async def send(self, name: str, message: Any = None) -> str:
@@ -135,26 +134,17 @@ class Stage:
         self, delivery_id: str, enough: Callable[[Record], object], *, within_s: float = 30.0
     ) -> Record:
         """A delivery once it satisfies a condition; as it is at the end of the time, if it never does."""
-        deadline = asyncio.get_running_loop().time() + within_s
-        while True:
-            found = await self.record(delivery_id)
-            if enough(found) or asyncio.get_running_loop().time() > deadline:
-                return found
-            await asyncio.sleep(0.05)
 
-    async def quiet(self, *, within_s: float = 60.0) -> None:
-        """Wait until nothing is waiting or being sent; returns after `within_s` in any case."""
-        deadline = asyncio.get_running_loop().time() + within_s
-        while asyncio.get_running_loop().time() < deadline:
-            counts = (await self.daemon.get("/v1/status"))["deliveries"]
-            if not counts["pending"] + counts["sending"]:
-                return
-            await asyncio.sleep(0.05)
+        async def look() -> object:
+            return enough(await self.record(delivery_id))
+
+        await comes_true(look, within_s=within_s, every_s=0.05)
+        return await self.record(delivery_id)
 
     async def outcomes(self, names: Iterable[str]) -> dict[str, Record]:
         """Send one message to each webhook; the records of the deliveries once all have ended."""
         ids = await self.send_to(names)
-        await self.quiet()
+        await self.daemon.settled()
         return dict(zip(ids, await asyncio.gather(*map(self.record, ids.values())), strict=True))
 
     async def baseline(self) -> int:
@@ -163,20 +153,10 @@ class Stage:
             "/healthz"
         )  # with the first connection the event loop opens a descriptor for itself
         await self.daemon._close_session()
-        while not _watches(self.daemon.pid):  # it says READY before it watches its files
-            await asyncio.sleep(0.01)
+        pid = self.daemon.pid  # it says READY before it watches its files
+        await until(lambda: any("inotify" in each for each in open_files(pid)))
         await asyncio.sleep(0.2)
-        return open_files(self.daemon.pid)
-
-    async def descriptors(self, *, at_most: int, within_s: float = 15.0) -> int:
-        """How many descriptors the daemon has open, once they are as few as wanted, or else at the end."""
-        await self.daemon._close_session()  # what asks here is no receiver
-        deadline = asyncio.get_running_loop().time() + within_s
-        while (count := open_files(self.daemon.pid)) > at_most:
-            if asyncio.get_running_loop().time() > deadline:
-                break
-            await asyncio.sleep(0.1)
-        return count
+        return len(open_files(pid))
 
 
 def judge(found: Findings, part: str, wanted: Mapping[str, Wanted], records: Mapping[str, Record]) -> None:
@@ -184,31 +164,6 @@ def judge(found: Findings, part: str, wanted: Mapping[str, Wanted], records: Map
     for name, record in records.items():
         for fault in wanted[name].faults(record):
             found.violations.append(f"{part}, {name}: {fault}")
-
-
-def _watches(pid: int) -> bool:
-    return any("inotify" in str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir())
-
-
-def open_files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def threads(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/task").iterdir()))
-
-
-def memory_kib(pid: int, field: str) -> int:
-    """`VmRSS` or `VmHWM` of a process."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1])
-    raise AssertionError(field)
-
-
-def forget_peak(pid: int) -> None:
-    """Let `VmHWM` begin anew (proc(5), clear_refs)."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def by_target(scripts: Mapping[str, Script]) -> Script:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers import faults
-from tests.chaos.receivers.stage import MARGIN_S, TIMEOUT_S, Stage, forget_peak, memory_kib, threads, webhook
+from tests.chaos.receivers.stage import MARGIN_S, TIMEOUT_S, Stage, webhook
+from tests.kit.procfs import forget_peak, status_of, threads
 from tests.kit.receiver import Exchange, Receiver, Script, answer, endless, raw, response
 from tests.kit.tls import Authority, server_context
 
@@ -94,9 +95,9 @@ async def _weigh(
         _expect_all_delivered(found, f"{part}, before {name}", await stage.outcomes(slots))
         together.prepare(script)
         forget_peak(pid)
-        rss, read = memory_kib(pid, "VmRSS"), _bytes_read(pid)
+        rss, read = int(status_of(pid, "VmRSS")), _bytes_read(pid)
         records = await stage.outcomes(slots)
-        cost_kib = max(0, memory_kib(pid, "VmHWM") - rss) / len(slots)
+        cost_kib = max(0, int(status_of(pid, "VmHWM")) - rss) / len(slots)
         read_bytes = (_bytes_read(pid) - read) / len(slots)
         costs[name] = round(cost_kib / 1024, 2)
         found.expect(cost_kib <= SLOT_KIB, f"{part}, {name}: {cost_kib:.0f} KiB for each slot")
@@ -136,11 +137,11 @@ async def _on(options: Options, found: Findings, *, part: str, tls: ssl.SSLConte
         async with Stage(options.place(part), hooks) as stage:
             before = await stage.baseline()
             _expect_all_delivered(found, f"{part}, at first", await stage.outcomes(hooks))
-            first_kib = memory_kib(stage.daemon.pid, "VmRSS")
+            first_kib = int(status_of(stage.daemon.pid, "VmRSS"))
             costs = await _weigh(stage, together, chosen, found, part=part)
-            rested_kib = memory_kib(stage.daemon.pid, "VmRSS")
-            after = await stage.descriptors(at_most=before)
-            left = threads(stage.daemon.pid)
+            rested_kib = int(status_of(stage.daemon.pid, "VmRSS"))
+            after = await stage.daemon.rested(before)
+            left = len(threads(stage.daemon.pid))
     found.expect(after <= before, f"{part}: {after} descriptors afterwards, {before} before")
     found.figures[f"{part}_mib_a_slot"] = costs
     found.figures[f"{part}_worst_mib_a_slot"] = (

@@ -257,14 +257,7 @@ class _Flight:
     async def _records(self, enough: int) -> list[Any]:
         """All deliveries, once every one has been recorded as delivered or time is up."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(20):
-                while (await self._daemon.get("/v1/status"))["deliveries"]["delivered"] < enough:
-                    await asyncio.sleep(0.1)
-        records: list[Any] = []
-        path = "/v1/deliveries?limit=500"
-        page = await self._daemon.get(path)
-        records += page["deliveries"]
-        while page.get("cursor"):
-            page = await self._daemon.get(f"{path}&cursor={page['cursor']}")
-            records += page["deliveries"]
-        return records
+            await self._daemon.get_when(
+                "/v1/status", lambda now: now["deliveries"]["delivered"] >= enough, within_s=20
+            )
+        return await self._daemon.listed()

@@ -5,7 +5,6 @@ Must never: leave a large file behind. Used by: `reload`.
 
 import asyncio
 import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +13,9 @@ from typing import Any
 from tests.chaos.proof import Findings, Options
 from tests.chaos.reload.bombs import FILES, SHORT
 from tests.chaos.reload.lag import Watcher
+from tests.kit.commands import hookd
 from tests.kit.daemon import DaemonProcess
+from tests.kit.procfs import children, memory_mib, open_files
 
 VERDICT_S = 10.0
 LAG_MS = 50.0
@@ -63,18 +64,18 @@ class _Hostile:
         self._idle_s = 0.0
 
     async def run(self, names: Iterable[str]) -> None:
-        descriptors = self._descriptors()
+        descriptors = len(open_files(self._daemon.pid))
         began = time.monotonic()
-        command = (sys.executable, "-m", "hookd", "check", "-c", str(self._tree))
-        good = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
-        self._found.expect(await good.wait() == 0, "the good tree is refused")
+        good = await hookd("check", "-c", self._tree)
+        self._found.expect(good.code == 0, "the good tree is refused")
         self._idle_s = time.monotonic() - began
         for name in names:
             await self._show(name)
-        self._memory_mib = int(_status_field(self._daemon.pid, "VmHWM")) >> 10
+        self._memory_mib = int(memory_mib(self._daemon.pid, "VmHWM"))
         expect = self._found.expect
-        expect(not self._children(), f"children left behind: {self._children()}")
-        more = self._descriptors() - descriptors
+        left = children(self._daemon.pid)
+        expect(not left, f"children left behind: {left}")
+        more = len(open_files(self._daemon.pid)) - descriptors
         expect(more < 5, f"{more} more descriptors than before")  # a leak would be one for each file at least
         expect(self._memory_mib <= MEMORY_MIB, f"the daemon took {self._memory_mib} MiB")
 
@@ -130,29 +131,17 @@ class _Hostile:
         """`hookd run` ends with 78 and `hookd check` with 1, both soon, naming the file and without a traceback."""
         began = time.monotonic()
         for command, wanted in (("run", 78), ("check", 1)):
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "hookd", command, "-c", str(self._tree), cwd=self._root,
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            )  # fmt: skip
-            output, _ = await process.communicate()
+            ended = await hookd(command, "-c", self._tree, cwd=self._root)
             took_s, began = time.monotonic() - began, time.monotonic()
             took_s -= self._idle_s  # what the machine takes to do the same with a good tree
             self._others_s[f"{command}: {name}"] = took_s
-            said = output[:300].decode(errors="replace")
+            output = ended.out + ended.err
+            said = output[:300]
             expect = self._found.expect
-            expect(
-                process.returncode == wanted, f"{command} with {name} ended with {process.returncode}: {said}"
-            )
+            expect(ended.code == wanted, f"{command} with {name} ended with {ended.code}: {said}")
             expect(took_s < VERDICT_S, f"{command} with {name} took {took_s:.1f} s")
-            expect(b"Traceback" not in output, f"{command} with {name}: {said}")
-            expect(b"bad" in output, f"{command} with {name} names no file: {said}")
-
-    def _descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self._daemon.pid}/fd").iterdir()))
-
-    def _children(self) -> str:
-        pid = self._daemon.pid
-        return Path(f"/proc/{pid}/task/{pid}/children").read_text().strip()
+            expect("Traceback" not in output, f"{command} with {name}: {said}")
+            expect("bad" in output, f"{command} with {name} names no file: {said}")
 
     def report(self) -> None:
         """Put what was seen into figures."""
@@ -181,8 +170,3 @@ async def _grow(path: Path) -> None:
 def _remove(paths: Iterable[Path]) -> None:
     """As `rm` does it: a thousand directories in each other are too many for `shutil.rmtree`."""
     subprocess.run(["rm", "-rf", "--", *map(str, paths)], check=True)
-
-
-def _status_field(pid: int, name: str) -> str:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))

@@ -273,9 +273,7 @@ class _Stage:
 
     def _judge_log(self) -> None:
         """Each configuration that was applied was also looked at."""
-        lines = [
-            json.loads(line) for line in self._daemon.log.read_text().splitlines() if line.startswith("{")
-        ]
+        lines = self._daemon.logged()
         hashes = [line["hash"] for line in lines if line["event"] == "config.reloaded"]
         self._tally.applied += len(hashes)
         unseen = set(hashes) - self._seen

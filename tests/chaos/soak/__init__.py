@@ -139,10 +139,10 @@ async def _settled(site: Site, within_s: float) -> dict[str, dict[str, object]]:
     site.layout.generation += 1  # a corrected webhook is probed at once
     site.write_config()
     loop = asyncio.get_running_loop()
-    least, give_up_at = await site.unfinished(), loop.time() + within_s
+    least, give_up_at = await site.daemon.unfinished(), loop.time() + within_s
     while least and loop.time() < give_up_at:
         await asyncio.sleep(0.2)
-        if (now := await site.unfinished()) < least:
+        if (now := await site.daemon.unfinished()) < least:
             least, give_up_at = now, loop.time() + within_s
     if least:
         site.books.violations.append(

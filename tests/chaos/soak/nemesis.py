@@ -11,7 +11,6 @@ import os
 import random
 import resource
 import signal
-import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -19,7 +18,9 @@ from pathlib import Path
 
 from tests.chaos.soak import power
 from tests.chaos.soak.books import Fault
-from tests.chaos.soak.site import TIMEOUT_S, WEBHOOKS, Site, can_mount
+from tests.chaos.soak.site import TIMEOUT_S, WEBHOOKS, Site
+from tests.kit.disk import can_mount
+from tests.kit.strace import Injection
 from tests.kit.wall_clock import installed
 
 Action = Callable[[Site, random.Random], Awaitable[None]]
@@ -261,18 +262,8 @@ async def _disk_fault(site: Site) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _strace(site: Site, injection: str) -> AsyncIterator[None]:
     """Inject into the running daemon; a thread that writes waits for the tracer, for seconds on a busy machine."""
-    async with _disk_fault(site):
-        tracer = await asyncio.create_subprocess_exec(
-            "strace", "-f", "-qq", "-e", f"trace={injection.partition(':')[0]}", "-e", f"inject={injection}",
-            "-o", "/dev/null", "-p", str(site.pid),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            yield
-        finally:
-            with suppress(ProcessLookupError):
-                tracer.send_signal(signal.SIGINT)
-            await tracer.wait()
+    async with _disk_fault(site), Injection(site.pid, injection):
+        yield
 
 
 def _fill(ballast: Path) -> None:

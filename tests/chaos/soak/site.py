@@ -5,14 +5,10 @@ Must never: judge. Called by: `prove` and the nemesis.
 
 import asyncio
 import json
-import os
 import random
-import shutil
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +16,7 @@ from typing import Any
 from tests.chaos.soak.books import Books, Fault
 from tests.chaos.soak.receivers import ByChance
 from tests.kit.daemon import DaemonProcess
+from tests.kit.disk import can_mount, mounted
 from tests.kit.ports import free_port
 from tests.kit.wall_clock import WallClock, installed
 
@@ -169,19 +166,7 @@ class Site:
 
     async def records(self) -> dict[str, dict[str, Any]]:
         """hookd's own list of deliveries, whole."""
-        records: dict[str, dict[str, Any]] = {}
-        cursor = ""
-        while True:
-            page = await self.daemon.get(f"/v1/deliveries?limit=500{cursor}")
-            records.update((record["id"], record) for record in page["deliveries"])
-            if not page["cursor"]:
-                return records
-            cursor = f"&cursor={page['cursor']}"
-
-    async def unfinished(self) -> int:
-        """How many deliveries wait or are under way."""
-        counts = (await self.daemon.get("/v1/status"))["deliveries"]
-        return int(counts["pending"]) + int(counts["sending"])
+        return {record["id"]: record for record in await self.daemon.listed()}
 
 
 @asynccontextmanager
@@ -189,7 +174,10 @@ async def open_site(directory: Path, chance: random.Random, env: dict[str, str])
     """A running daemon with its receivers on 127.0.0.2 and following."""
     books = Books()
     async with AsyncExitStack() as stack:
-        stack.enter_context(_small_disk(directory / "disk"))
+        disk = directory / "disk"
+        disk.mkdir()
+        if can_mount():
+            stack.enter_context(mounted(disk, megabytes=DISK_MIB))
         clock = WallClock(directory / "ahead") if installed() else None
         if clock is not None:
             clock.set(clock.now())
@@ -207,22 +195,3 @@ async def open_site(directory: Path, chance: random.Random, env: dict[str, str])
         stack.push_async_callback(site.daemon.close)
         await site.start()
         yield site
-
-
-def can_mount() -> bool:
-    """Whether this user can have a disk of its own."""
-    return os.geteuid() == 0 and shutil.which("mount") is not None and sys.platform == "linux"
-
-
-@contextmanager
-def _small_disk(place: Path) -> Iterator[None]:
-    place.mkdir()
-    if not can_mount():
-        yield
-        return
-    size = f"size={DISK_MIB}m"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(place)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)

@@ -4,7 +4,6 @@ Must never: take part in the scene before its end. Called by: `steps`, `freeze`.
 """
 
 import asyncio
-from typing import Any
 
 from tests.chaos.time.scene import CONCURRENCY, RATE, Scene
 
@@ -113,7 +112,7 @@ async def _judge_records(made: Scene) -> None:
     made.expect(sums["dead"] == 0, f"{sums['dead']} deliveries are dead")
     total = sum(map(len, made.made.values()))
     made.expect(sums["delivered"] >= total, f"history holds {sums['delivered']} of {total} deliveries")
-    listed = await _listed(made)
+    listed = [each["id"] for each in await made.stand.daemon.listed()]
     posted = [one for one in made.accepted if one in made.ours]
     seen = [one for one in reversed(listed) if one in made.ours]
     made.expect(seen == posted, "the listing is not in the order in which deliveries were taken in")
@@ -126,16 +125,6 @@ async def _judge_records(made: Scene) -> None:
             made.expect(numbers == sorted(set(numbers)), f"{one} has the attempts {numbers}")
             late = [each["duration_s"] for each in attempts if not 0 <= each["duration_s"] < 600]
             made.expect(not late, f"{one} has attempts of {late} s")
-
-
-async def _listed(made: Scene) -> list[str]:
-    found: list[str] = []
-    cursor: Any = ""
-    while cursor is not None:
-        page = await made.stand.daemon.get(f"/v1/deliveries?limit=500{cursor and f'&cursor={cursor}'}")
-        found += [each["id"] for each in page["deliveries"]]
-        cursor = page.get("cursor")
-    return found
 
 
 def _judge_log(made: Scene) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.chaos.proof import Findings
 from tests.kit.receiver import Received, response
+from tests.kit.waiting import comes_true
 from tests.kit.wall_clock import TimedStand
 
 CONCURRENCY = 4
@@ -180,14 +181,9 @@ class Scene:
 
     async def until(self, what: str, met: Callable[[], bool | Awaitable[bool]], *, within_s: float) -> bool:
         """Wait for something; a violation if it does not happen in time."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not (now_met if isinstance(now_met := met(), bool) else await now_met):
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            self.expect(False, f"stuck: {what} did not happen within {within_s:g} s")
-            return False
-        return True
+        came = await comes_true(met, within_s=within_s, every_s=0.05)
+        self.expect(came, f"stuck: {what} did not happen within {within_s:g} s")
+        return came
 
     async def reply(self, request: Received) -> bytes:
         """The receiver: book the request, answer by its target."""
