@@ -120,7 +120,7 @@ class ActionRoutes:
         return json_response(views.receipt(receipt), 202)
 
     async def rearm(self, request: Request, variables: Mapping[str, str]) -> Response:
-        """Let a task that has run once and for all run once more: the definition in force (spec 13)."""
+        """Let a one-shot task that has run do so once more: the definition in force (spec 13)."""
         await expect_no_fields(request, self._services)
         name, tasks = variables["name"], self._services.current_config.generation.config.tasks
         task = tasks.get(name)

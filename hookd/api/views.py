@@ -152,7 +152,7 @@ def lane(
 
 
 def spent(marks: Iterable[SpentMark], config: Config) -> list[JsonObject]:
-    """The tasks in force that have run once and for all, the latest first (spec 13)."""
+    """The one-shot tasks in force that have run, the latest first (spec 13)."""
     return [
         {"task": mark.task, "spent_at": instant(mark.spent_at), "delivery_id": mark.delivery_id}
         for mark in marks

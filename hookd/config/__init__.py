@@ -1,6 +1,6 @@
 """The configuration: YAML files to a frozen, compiled `Config`, or to diagnostics with their places (spec 1).
 
-Importing this package is cheap; the validator and TLS are imported by whoever loads, and the daemon loads in
+Importing this package is cheap; the validator and TLS are imported by a load, and the daemon loads in
 a child process (`isolated_load`), so that a hostile or merely huge file can neither stop the intake nor kill the
 daemon (spec 7).
 

@@ -197,7 +197,7 @@ def _webhook(given: WebhookDef) -> dict[str, Any]:
         "auth": given.auth,
         "headers": _headers(given.headers[:-1] if given.auth else given.headers),
         "allow_insecure_certificates": given.tls.insecure,
-        # The files' digest may differ though their paths do not; it is told as a secret is.
+        # The files' digest may differ though their paths do not; it is shown as a secret is.
         "tls": {**_kept(given.tls, ("ca", "cert", "key")), "content": Secret(given.tls.digest)},
         "timeout": format_duration(given.timeout_s),
         "retries": given.retries,
@@ -216,7 +216,7 @@ _TOLD = frozenset(
 
 
 def _headers(given: Iterable[tuple[str, Secret]]) -> dict[str, Any]:
-    """The headers by name; only what can be no secret is told as it is, since any other header may hold one."""
+    """The headers by name; only what cannot be a secret is shown as it is, since any other header may hold one."""
     named: dict[str, list[Secret | str]] = {}
     for name, value in given:
         told = value.reference == _PLAIN and name.lower() in _TOLD

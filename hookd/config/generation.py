@@ -20,7 +20,7 @@ class Generation:
     """A configuration with what is derived from it.
 
     Attributes:
-        ref: what names it wherever it is told of.
+        ref: what names it wherever it is reported.
         loaded_at: when it came into force, seconds since the epoch.
     """
 
@@ -82,6 +82,6 @@ class CurrentConfig:
             listener()
 
     def set_commit(self, revision: Revision | None) -> None:
-        """Put another commit to the generation in force: what it does stays, so nobody is told."""
+        """Put another commit to the generation in force: what it does stays, so nothing is reported."""
         ref = self.generation.ref
         self.generation = replace(self.generation, ref=_ref(ref.number, ref.hash, revision))

@@ -48,13 +48,13 @@ def isolated_load(
 
     Args:
         path: a file or directory.
-        wall_s: the child is ended after so many seconds; its CPU time is bounded by as many.
+        wall_s: seconds after which the child is ended; its CPU time is bounded by as many.
         memory_bytes: how much memory the child may use.
         now: as `load` takes it.
         portable: likewise.
 
     Returns:
-        What `load` returns; where the child dies, or cannot be started for want of descriptors or memory, no
+        What `load` returns; where the child dies, or cannot be started because descriptors or memory are lacking, no
         configuration and one diagnostic that says why.
     """
     received = _ChildOutput()

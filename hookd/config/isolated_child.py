@@ -58,7 +58,7 @@ def _try(path: Path, pipe: int, now: float | None, *, portable: bool) -> str | N
             _send(pipe, kind, content)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)  # saying why would need memory too; the parent knows the limit
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told to the parent, not to the terminal
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is reported to the parent, not to the terminal
         return f"loading failed inside hookd: {type(error).__name__} at {_origin(error)}"
     return None
 

@@ -1,7 +1,7 @@
 """Keeps the configuration in force equal to the files: watch, load aside, look twice, swap (spec 7).
 
 A reload is all or nothing. Directories are watched, never single files; the events only ring a bell, what counts is
-the content. Half-written files that are valid YAML are told from final ones by the quiet time and the second look.
+the content. Half-written files that are valid YAML differ from final ones by the quiet time and the second look.
 
 Must never: touch deliveries, or apply a tree that is still changing.
 """

@@ -23,7 +23,7 @@ class StoreOutage:
         self.is_on = False
 
     def began(self, exc: StoreUnavailable) -> None:
-        """Note that it refused something; once it has begun, only what is new is told."""
+        """Note that it refused something; once it has begun, only what is new is logged."""
         if not self.is_on:
             self._began_mono = self._clock.monotonic()
         self.is_on = True

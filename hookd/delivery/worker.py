@@ -132,7 +132,7 @@ class Worker:
                 await self._wake.wait()
 
     async def _await_store(self) -> None:
-        """Ask a store that refused anything, whoever asked, until it writes again; claims wait meanwhile."""
+        """Ask a store that refused anything, whatever was asked, until it writes again; claims wait meanwhile."""
         if (fault := (await self._store.backlog()).fault) is not None:
             self._outage.began(StoreUnavailable(fault))
         if self._outage.is_on:

@@ -1,7 +1,7 @@
 """The clocks: wall time for what is stored, monotonic time for what is waited; and where the two part.
 
 The wall clock may be set at any time. `ClockStepDetector` is the one place where that is found out: a daemon has one,
-and whatever depends on the wall clock is told of each step once.
+and all that depends on the wall clock learns of each step once.
 
 Must never: be read inside a pure function; only loops and edges hold a `Clock`, everything else takes `now`.
 """

@@ -51,7 +51,7 @@ class GenerationRef:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """A lane's wish to claim: so many deliveries of this webhook, each leased for so long (seconds)."""
+    """A lane's wish to claim: how many deliveries of this webhook, and for how many seconds each is leased."""
 
     webhook: str
     slots: int

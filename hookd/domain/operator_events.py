@@ -34,7 +34,7 @@ ABOUT_WEBHOOKS = frozenset({"hookd.delivery", "hookd.webhook"})
 """Those whose events' object is a webhook."""
 
 MOST_NAMES = 100
-"""Names and faults that one report lists; of more, the number is told."""
+"""Names and faults that one report lists; of more, the number is given."""
 
 ID_PREFIX = "hookd_"
 """The prefix of their events' ids: by it a delivery is known to be caused by one."""

@@ -23,7 +23,7 @@ PART = ".part"
 """What ends the name of a file that is still being written; it begins with a dot."""
 
 BATCH_BYTES = 1 << 20
-"""NDJSON may have so many bytes also where `limits.event_size` is smaller: `hookd emit` makes parts of half of that,
+"""NDJSON may have this many bytes also where `limits.event_size` is smaller: `hookd emit` makes parts of half of that,
 and gives the events ids."""
 
 

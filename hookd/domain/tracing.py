@@ -81,7 +81,7 @@ def read_trace(parents: Sequence[str], states: Sequence[str]) -> Trace | None:
 
 
 def _state(text: str) -> str:
-    """The list, or an empty text where it is none."""
+    """The list, or an empty text where it is not valid."""
     if len(text) > LONGEST_STATE:
         return ""
     members = [member for each in text.split(",") if (member := each.strip(" \t"))]

@@ -40,7 +40,7 @@ SPAN_ID = SIGNATURE
 """Stands for the id of the span in a `traceparent`."""
 
 MOST_MISSES = 20
-"""The most near misses that are told of one event; the rest are counted."""
+"""The most near misses that are listed for one event; the rest are counted."""
 
 _MOST_LISTED = 20
 _MOST_FACTS = 5

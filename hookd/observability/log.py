@@ -4,7 +4,7 @@ Keys are the words of spec section 0. Nothing here may print a secret: exception
 their message or local variables (an HTTP client's messages hold URLs), and control characters never reach a terminal
 raw.
 
-Whoever follows (`follow`) is told every fact from the same call, whatever the level that is written.
+A follower (`follow`) gets every fact from the same call, whatever the level that is written.
 
 Must never: know what the facts mean.
 """
@@ -27,7 +27,7 @@ from hookd.domain.text import printable
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 Follower = Callable[[str, str, dict[str, Any]], None]
-"""Is told each fact: its level, its name, its keys and values. From any thread; must neither raise nor wait."""
+"""Takes each fact: its level, its name, its keys and values. From any thread; must neither raise nor wait."""
 
 _encode = json.JSONEncoder(default=str).encode
 """The form that log lines are read in: a space behind each comma and colon, ASCII, and as text what is no JSON."""
@@ -58,7 +58,7 @@ class Lines:
 
 
 class _Voice:
-    """The logger in use, replaced as a whole by `configure`; and who else is told."""
+    """The logger in use, replaced as a whole by `configure`; and the follower."""
 
     logger: FilteringBoundLogger
     follower: Follower | None = None
@@ -94,7 +94,7 @@ def error(fact: str, **facts: Any) -> None:
 
 
 def follow(follower: Follower | None) -> None:
-    """Tell every fact to somebody else too, also those below the level that is written; None: to nobody any more."""
+    """Pass every fact on, also those below the level that is written; None ends that."""
     _Voice.follower = follower
 
 

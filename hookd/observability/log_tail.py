@@ -81,7 +81,7 @@ class LogTail:
         self._wake()
 
     def after(self, number: int, most: int) -> tuple[int, list[LogRecord]]:
-        """The facts that follow `number`, `most` at the most, and how many before them are kept no more."""
+        """The facts that follow `number`, at most `most`, and how many before them are kept no more."""
         first = max(number + 1, self.latest - len(self._ring) + 1)
         kept = (self._ring[n % len(self._ring)] for n in range(first, min(first + most, self.latest + 1)))
         return first - number - 1, [fact for fact in kept if fact is not None]

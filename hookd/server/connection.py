@@ -35,7 +35,7 @@ Serve = Callable[[Request], Awaitable[Response]]
 READ_BYTES = 64 * 1024
 
 _Queued = tuple[RawRequestMessage, StreamReader] | Problem
-"""A request, or the refusal of what is none."""
+"""A request, or the refusal of what is not one."""
 
 
 class ConnectionRegistry(Protocol):
@@ -186,7 +186,7 @@ class Connection(BaseProtocol):
         self._end(_crowded())
 
     def _end(self, reason: Problem) -> None:
-        """Close; a client in the middle of its head is told why, one that does not read is dropped."""
+        """Close; a client in the middle of its head gets the reason, one that does not read is dropped."""
         transport, state = self.transport, self._state
         if transport is None:
             return

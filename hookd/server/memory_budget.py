@@ -88,7 +88,7 @@ class Reservation:
             self._unfinished = 0
 
     def hold(self, size: int) -> None:
-        """Take so many bytes until the request is answered.
+        """Take `size` bytes until the request is answered.
 
         Raises:
             BudgetExceeded: others take too much already.

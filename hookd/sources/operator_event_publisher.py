@@ -1,7 +1,7 @@
 """Takes what hookd says about itself in as events (spec 10), by the rules in force when it is taken in.
 
-Facts are told from anywhere in the loop and wait in memory, bounded; one task takes them in, in order. While the store
-cannot write they wait, what does not fit is dropped with a line in the log, and a crash loses what still waits; dead
+Facts are emitted from anywhere in the loop and wait in memory, bounded; one task takes them in, in order. While the
+store cannot write they wait, what does not fit is dropped with a line in the log, and a crash loses what still waits; dead
 deliveries alone are counted anew, from the history.
 
 What a delivery of such an event brings about is not reported: neither that it is dead, nor that a webhook is parked
@@ -53,7 +53,7 @@ LOOK_AGAIN_S = 5.0
 """How often a webhook is looked at that is parked while nothing but reports waits for it: something else may come."""
 
 LOOKED_AT = 1000
-"""So many of the deliveries that wait for a webhook are looked at, the newest, to find one that is no report's."""
+"""How many of the deliveries that wait for a webhook are looked at, the newest, to find one that is no report's."""
 
 _PAGE = 200
 
@@ -97,7 +97,7 @@ class OperatorEventPublisher:
         self._wake.set()
 
     async def run(self) -> None:
-        """Report until `stop`; then once more what is left, which is told in the log where it cannot be stored.
+        """Report until `stop`; then once more what is left, which is logged where it cannot be stored.
 
         Dead deliveries whose time to be reported has not come are left to the next run.
         """

@@ -219,7 +219,7 @@ def _missing(cursor: Cursor, known: Known | None, noun: str) -> str:
 
 
 def _check_webhook(cursor: Cursor, kind: Cursor, webhooks: Known | None) -> None:
-    """Warn of a rule about a webhook that is not there; it is no error, as facts about one that left are told, too."""
+    """Warn of a rule about a webhook that is not there; no error: facts about one that left are reported as well."""
     named = cursor.get("object") if kind.value in ABOUT_WEBHOOKS else None
     if named is not None and (missing := _missing(named, webhooks, "webhook")):
         named.warn(missing)

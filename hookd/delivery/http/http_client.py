@@ -181,7 +181,7 @@ class _Protocol(ResponseHandler):
         super().feed_data(data, size)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """Fail whoever waits; aiohttp's tells the reader of a head alone, and one of a body would wait on."""
+        """Fail the one that waits; aiohttp's tells the reader of a head alone, and one of a body would wait on."""
         super().set_exception(exc, *cause)
         if self._answer_body is not None and not self._answer_body.is_eof():
             self._answer_body.set_exception(exc)

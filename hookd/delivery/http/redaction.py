@@ -20,7 +20,7 @@ EXCERPT_BYTES = 4096
 _MASK = b"***"
 
 _SHORTEST = 4
-"""Shorter texts are not masked: they occur by chance, and every word would be torn."""
+"""Shorter texts are not masked: they occur at random, and every word would be torn."""
 
 _SHORTEST_SEGMENT = 8
 """Shorter parts of a URL's path are words such as `hooks`, not tokens."""

@@ -31,7 +31,7 @@ class Values:
         task: the task's name, or empty where there is none.
         webhook: the webhook's name.
         now: the instant of rendering, seconds since the epoch.
-        timezone: the zone `${DATE}` is told in.
+        timezone: the zone that `${DATE}` is written in.
         random: 0 to 2147483647.
     """
 

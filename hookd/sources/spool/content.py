@@ -1,4 +1,4 @@
-"""From the content of a spooled file to its events, or to why it holds none, told to somebody who looks at the file.
+"""From the content of a spooled file to its events, or to why it holds none, worded for the reader of the file.
 
 Must never: do I/O, or accept in part.
 """
@@ -97,7 +97,7 @@ def _malformed(exc: NotJson, raw: bytes) -> str:
 
 
 def _listed(faults: Sequence[Fault], name: str, raw: bytes) -> str:
-    """A line for each of the first faults; those of NDJSON are told by their lines in the file."""
+    """A line for each of the first faults; those of NDJSON are named by their lines in the file."""
     numbers = (
         [number for number, line in enumerate(raw.split(b"\n"), start=1) if line.strip()]
         if name.endswith(NDJSON)

@@ -63,7 +63,7 @@ class Engine:
 
     Attributes:
         connection: for bounded reads between transactions.
-        picture: what the file held when it was opened; whoever takes it keeps it up to date.
+        picture: what the file held when it was opened; its taker keeps it up to date.
 
     Raises:
         StoreUnusable: the file cannot be used.
@@ -108,9 +108,9 @@ class Engine:
         return change
 
     def take_back(self) -> None:
-        """Write nothing over a transaction that failed after its last page: whoever reads the log would find it whole.
+        """Write nothing over a transaction that failed after its last page: a reader of the log would find it whole.
 
-        Nobody is told anything by this commit, whether it works or fails as well.
+        Nothing is reported of this commit, whether it works or fails as well.
         """
         with contextlib.suppress(sqlite3.Error):
             self.connection.execute("BEGIN IMMEDIATE")

@@ -241,7 +241,7 @@ class SqliteStore:
             raise ValueError(
                 "what is being sent cannot be retried: choose pending, delivered, dead or cancelled"
             )
-        # A task of its own: whoever waits for it may be cancelled between two steps.
+        # A task of its own: its waiter may be cancelled between two steps.
         steps = self._loop.create_task(self._retry_steps(where, micros(now), dry_run=dry_run))
         return await asyncio.shield(steps)
 

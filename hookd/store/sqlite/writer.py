@@ -4,7 +4,7 @@ The event loop appends operations and awaits their futures; the thread runs all 
 transaction and answers with one call back into the loop. A failed transaction fails the operations that
 write, and nothing is half done. After any failure but a full disk the connection is closed and the file
 opened and checked anew before the next use. A file that seems damaged is left alone for longer and longer: what is not
-written to it can still be mended, and where only the disk failed to read it, it is used again.
+written to it can still be fixed, and where only the disk failed to read it, it is used again.
 
 Must never: die silently, or run user code.
 """
@@ -140,7 +140,7 @@ class Writer:
             finally:
                 self._drop_engine()
                 lock.release()
-        except BaseException as error:  # noqa: BLE001  whoever opens or closes the store must learn of it
+        except BaseException as error:  # noqa: BLE001  the one that opens or closes the store must learn of it
             self._in_loop(_fail, self._opened, error)
         finally:
             self._in_loop(_resolve, self._ended, None)
@@ -253,7 +253,7 @@ class Writer:
         return StoreUnavailable(self._reason)
 
     def _met_damage(self, error: Exception) -> StoreUnavailable:
-        """Leave the file alone: each time for twice as long, since a read may have failed by chance."""
+        """Leave the file alone: each time for twice as long, since a read may have failed at random."""
         self._drop_engine()
         now = time.monotonic()
         if now - self._damaged_at > _DAMAGE_FORGOTTEN_S:
