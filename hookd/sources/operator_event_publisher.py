@@ -1,8 +1,8 @@
 """Takes what hookd says about itself in as events (spec 10), by the rules in force when it is taken in.
 
 Facts are emitted from anywhere in the loop and wait in memory, bounded; one task takes them in, in order. While the
-store cannot write they wait, what does not fit is dropped with a line in the log, and a crash loses what still waits; dead
-deliveries alone are counted anew, from the history.
+store cannot write they wait, what does not fit is dropped with a line in the log, and a crash loses what still waits;
+dead deliveries alone are counted anew, from the history.
 
 What a delivery of such an event brings about is not reported: neither that it is dead, nor that a webhook is parked
 for which nothing else waits. So no report ever leads to another.
