@@ -53,25 +53,21 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """One thing in which a case and the configuration differ.
+    """One request in which a case and the configuration differ.
 
     Attributes:
         where: `expect[0]`, or empty for a request that nothing expects.
         about: the task and webhook it is about, in words; may be empty.
-        field: `url`, `headers.X-Route`, …; empty where the whole request is missing or too much.
-        expected: in words; empty where the request is too much.
-        got: in words.
-        lines: a unified diff, where one says more than `expected` and `got`.
+        lines: of a request that is sent otherwise than expected: a unified diff of the two as JSON documents.
         reasons: of a missing request: what may have kept it from being sent.
+        rule: of a request that nothing expects: the place of the rule that fires it.
     """
 
     where: str
     about: str
-    field: str = ""
-    expected: str = ""
-    got: str = ""
     lines: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)

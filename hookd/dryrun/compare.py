@@ -1,15 +1,15 @@
 """Whether what a configuration would send is what a case expects, and in what the two differ (spec 8).
 
-The order of requests does not count. An expected request stands for one that is sent: the one of its task, if it
-names one, else one of its webhook, else any; of several the one that fits. What is left on either side is a
-difference.
+An expected request that names a task stands for the request of that task; of the others each stands, in order, for the
+first request that is left, of its webhook if it names one. The two are compared as JSON documents of the fields that
+are expected. What is left on either side is a difference.
 
 Must never: decide what is sent, or put a secret into a difference.
 """
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hookd import intake
@@ -18,8 +18,6 @@ from hookd.domain.definitions import Config, kept_elsewhere
 from hookd.domain.errors import EventRejected
 from hookd.dryrun.case import RANDOM, Case, CaseResult, Expected, Mismatch
 from hookd.dryrun.explain import Explained, ExplainedRequest, Shown, explain
-
-_LEAST_LINES = 2
 
 
 def judge(case: Case, generation: Generation) -> CaseResult:
@@ -33,15 +31,9 @@ def judge(case: Case, generation: Generation) -> CaseResult:
     return CaseResult(case, tuple(_differences(case.expect, explained, generation.config)))
 
 
-def same_json(one: Any, other: Any) -> bool:
-    """Whether two JSON values are the same: of the same types, in any order of keys."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same_json(value, other[key]) for key, value in one.items())
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(same_json, one, other))
-    return bool(one == other)
+def document(value: Any) -> list[str]:
+    """The lines of a JSON value; two are the same where the values are, types included, in any order of keys."""
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True).split("\n")
 
 
 def _differences(expect: Sequence[Expected], explained: Explained, config: Config) -> Iterator[Mismatch]:
@@ -49,62 +41,28 @@ def _differences(expect: Sequence[Expected], explained: Explained, config: Confi
     pairs = _paired(expect, sent)
     for index, expected in enumerate(expect):
         where = f"expect[{index}]"
-        if index in pairs:
-            yield from _compared(where, expected, sent[pairs[index]])
-        else:
+        if index not in pairs:
             reasons = _withheld(expected, explained) or _near(expected, explained, config)
             yield Mismatch(where, _wanted(expected), reasons=tuple(reasons))
-    for number, request in enumerate(sent):
-        if number not in pairs.values():
-            yield Mismatch("", _about(request), got=f"by the rule {request.rule}")
+        elif lines := _unlike(expected, pairs[index]):
+            yield Mismatch(where, _about(pairs[index]), lines=lines)
+    for request in sent:
+        if request not in pairs.values():
+            yield Mismatch("", _about(request), rule=request.rule)
 
 
-def _paired(expect: Sequence[Expected], sent: Sequence[ExplainedRequest]) -> dict[int, int]:
-    """Which request each expected one stands for, by index: as many as can wholly, the others as well as they can."""
-    fits = _candidates(expect, sent)
-    whole = [
-        [number for number in numbers if not any(_compared("", expected, sent[number]))]
-        for expected, numbers in zip(expect, fits, strict=True)
-    ]
-    taken: dict[int, int] = {}
-    for index in range(len(expect)):
-        _settle(index, whole, taken, set())
+def _paired(expect: Sequence[Expected], sent: Sequence[ExplainedRequest]) -> Mapping[int, ExplainedRequest]:
+    """Which request each expected one stands for, by index; those that say most choose first."""
+    pairs: dict[int, ExplainedRequest] = {}
+    left = list(sent)
     for index in sorted(
-        set(range(len(expect))) - set(taken.values()), key=lambda i: expect[i].webhook is None
+        range(len(expect)), key=lambda at: (expect[at].task is None, expect[at].webhook is None)
     ):
-        unlike = {
-            number: len(list(_compared("", expect[index], sent[number])))
-            for number in fits[index]
-            if number not in taken
-        }
-        if unlike:
-            taken[min(unlike, key=unlike.__getitem__)] = index
-    return {index: number for number, index in taken.items()}
-
-
-def _candidates(expect: Sequence[Expected], sent: Sequence[ExplainedRequest]) -> list[list[int]]:
-    """The requests each expected one may stand for; one whose task is named is for nobody else."""
-    named = {expected.task for expected in expect}
-    return [
-        [
-            number
-            for number, request in enumerate(sent)
-            if _meant(expected, request) and (expected.task is not None or request.task not in named)
-        ]
-        for expected in expect
-    ]
-
-
-def _settle(index: int, fits: Sequence[Sequence[int]], taken: dict[int, int], tried: set[int]) -> bool:
-    """Give an expected request one that fits, moving others to where they fit as well (an augmenting path)."""
-    for number in fits[index]:
-        if number in tried:
-            continue
-        tried.add(number)
-        if number not in taken or _settle(taken[number], fits, taken, tried):
-            taken[number] = index
-            return True
-    return False
+        request = next((request for request in left if _meant(expect[index], request)), None)
+        if request is not None:
+            pairs[index] = request
+            left.remove(request)
+    return pairs
 
 
 def _meant(expected: Expected, request: ExplainedRequest) -> bool:
@@ -113,34 +71,49 @@ def _meant(expected: Expected, request: ExplainedRequest) -> bool:
     return expected.webhook in {None, request.webhook}
 
 
-def _compared(where: str, expected: Expected, request: ExplainedRequest) -> Iterator[Mismatch]:
-    about = _about(request)
-    for name, wanted, got in (
-        ("webhook", expected.webhook, request.webhook),
-        ("rule", expected.rule, request.rule),
-        ("method", expected.method, str(request.request.method)),
-        ("url", expected.url, request.request.url),
-    ):
-        if wanted is not None and wanted != got:
-            yield Mismatch(where, about, name, _quoted(wanted), _quoted(got))
-    for name, values in expected.headers:
-        yield from _header(where, about, name, values, request)
-    if expected.body is not None:
-        yield from _body(where, about, expected.body, request.request.body)
+def _unlike(expected: Expected, request: ExplainedRequest) -> tuple[str, ...]:
+    """A unified diff of the fields that are expected; nothing where they are as expected."""
+    fields = {
+        "webhook": (expected.webhook, request.webhook),
+        "rule": (expected.rule, request.rule),
+        "method": (expected.method, str(request.request.method)),
+        "url": (expected.url, request.request.url),
+        "headers": (
+            {name: _several(values) for name, values in expected.headers} or None,
+            {name: _header(name, values, request) for name, values in expected.headers},
+        ),
+        "body": (None, None) if expected.body is None else _bodies(expected.body, request.request.body),
+    }
+    named = {name: pair for name, pair in fields.items() if pair[0] is not None}
+    wanted, got = (document({name: pair[side] for name, pair in named.items()}) for side in (0, 1))
+    return tuple(difflib.unified_diff(wanted, got, "expected", "got", lineterm=""))
 
 
-def _header(
-    where: str, about: str, name: str, wanted: tuple[str, ...], request: ExplainedRequest
-) -> Iterator[Mismatch]:
+def _bodies(wanted: Any, body: bytes) -> tuple[Any, Any]:
+    """The expected body and the one that is sent: both text, by lines where there are several, or both JSON."""
+    text = body.decode()
+    if isinstance(wanted, str):
+        return (wanted.split("\n"), text.split("\n")) if "\n" in wanted + text else (wanted, text)
+    try:
+        return wanted, intake.parse_json(body)
+    except EventRejected:
+        return wanted, text
+
+
+def _header(name: str, wanted: tuple[str, ...], request: ExplainedRequest) -> Any:
+    """What is sent under a name; a literal credential that is not the expected one is not shown."""
     found = [
         (_value(shown, real), shown)
         for (key, shown), (_, real) in zip(request.headers, request.request.headers, strict=True)
         if key.lower() == name.lower()
     ]
-    if tuple(value for value, _ in found) != wanted:
-        got = ", ".join(_told(value, shown) for value, shown in found) or "not sent"
-        expected = ", ".join(map(_quoted, wanted)) or "not sent"
-        yield Mismatch(where, about, f"headers.{name}", expected, got)
+    same = tuple(value for value, _ in found) == wanted
+    return _several([value if same else _told(value, shown) for value, shown in found])
+
+
+def _several(values: Sequence[Any]) -> Any:
+    """A header's one value, all of them, or null where it is not sent."""
+    return (values[0] if values else None) if len(values) < 2 else list(values)
 
 
 def _value(shown: Shown, real: str) -> str:
@@ -148,47 +121,12 @@ def _value(shown: Shown, real: str) -> str:
     return shown.text if shown.reference == "signature" else real
 
 
-def _told(value: str, shown: Shown) -> str:
-    """A header's value as it may be shown: a literal credential is masked, what stands in for a secret is not."""
-    if shown.text == value or kept_elsewhere(shown.reference):
-        return _quoted(value)
-    return f"{shown.text} (a literal credential, which is not shown)"
+def _told(value: str, shown: Shown) -> Any:
+    """A header's value as it may be shown: what stands in for a secret is, a literal credential is not.
 
-
-def _body(where: str, about: str, wanted: Any, body: bytes) -> Iterator[Mismatch]:
-    text = body.decode()
-    if isinstance(wanted, str):
-        if wanted != text:
-            yield _unlike(where, about, wanted, text)
-        return
-    try:
-        value = intake.parse_json(body)
-    except EventRejected:
-        got = "no body" if not body else f"not JSON: {_quoted(text)}"
-        yield Mismatch(where, about, "body", _compact(wanted), got)
-        return
-    if not same_json(wanted, value):
-        yield Mismatch(where, about, "body", lines=_diff(_pretty(wanted), _pretty(value)))
-
-
-def _unlike(where: str, about: str, wanted: str, text: str) -> Mismatch:
-    """Two texts that are not the same: line by line where there are several."""
-    lines = wanted.split("\n"), text.split("\n")
-    if max(map(len, lines)) < _LEAST_LINES:
-        return Mismatch(where, about, "body", _quoted(wanted), _quoted(text) if text else "no body")
-    return Mismatch(where, about, "body", lines=_diff(*lines))
-
-
-def _diff(wanted: list[str], got: list[str]) -> tuple[str, ...]:
-    return tuple(difflib.unified_diff(wanted, got, "expected", "got", lineterm=""))
-
-
-def _pretty(value: Any) -> list[str]:
-    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True).split("\n")
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    What is not shown is no text, so that it can never be what is expected.
+    """
+    return value if shown.text == value or kept_elsewhere(shown.reference) else {"not shown": shown.text}
 
 
 def _withheld(expected: Expected, explained: Explained) -> list[str]:

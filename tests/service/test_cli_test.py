@@ -37,21 +37,25 @@ FAILED bad.test.yaml:2: other
     events.e: asks for the tag "production", the event has no tags
 FAILED bad.test.yaml:5: wrong \\x1b[2J
   expect[0] (task "t", webhook "w"):
-    method:
-      expected "PUT"
-      got      "POST"
-    headers.X-Route:
-      expected "a", "b"
-      got      "a"
-    body:
-      --- expected
-      +++ got
-      @@ -1,4 +1,4 @@
-       {
-      -  "n": 1.0,
-      +  "n": "1\\u202e",
+    --- expected
+    +++ got
+    @@ -1,13 +1,10 @@
+     {
+       "body": {
+    -    "n": 1.0,
+    +    "n": "1\\u202e",
          "text": "web is on"
-       }
+       },
+       "headers": {
+    -    "X-Route": [
+    -      "a",
+    -      "b"
+    -    ]
+    +    "X-Route": "a"
+       },
+    -  "method": "PUT"
+    +  "method": "POST"
+     }
 FAILED bad.test.yaml:8: extra
   not expected (task "t", webhook "w"): sent, by the rule events.e
 """
@@ -98,15 +102,18 @@ def test_json_says_the_same(here: Path, capsys: pytest.CaptureFixture[str]) -> N
         ("bad.test.yaml", 8, False),
         ("good.test.yaml", 2, True),
     ]
-    assert told["cases"][1]["differences"][0] == {
-        "where": "expect[0]",
-        "about": 'task "t", webhook "w"',
-        "field": "method",
-        "expected": '"PUT"',
-        "got": '"POST"',
-        "diff": [],
-        "reasons": [],
-    }
+    other, wrong, extra = (case["differences"] for case in told["cases"][:3])
+    assert other == [
+        {
+            "where": "expect[0]",
+            "about": 'task "t"',
+            "diff": [],
+            "reasons": ['events.e: asks for the tag "production", the event has no tags'],
+            "rule": "",
+        }
+    ]
+    assert [(one["where"], one["diff"][:2]) for one in wrong] == [("expect[0]", ["--- expected", "+++ got"])]
+    assert [(one["where"], one["rule"]) for one in extra] == [("", "events.e")]
     assert told["findings"] == [
         {
             "path": "c.test.yaml",
@@ -207,7 +214,7 @@ def test_nothing_depends_on_this_machine(
     Path("good.test.yaml").write_text(GOOD.replace("env:UNSET_URL", "http://127.0.0.1:1/s3cret"))
     code, out, _ = ran(capsys)
     assert code == 1
-    assert '      got      "env:UNSET_URL"\n' in out
+    assert '    +  "url": "env:UNSET_URL"\n' in out
 
 
 def test_a_long_line_is_cut(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,6 @@ Must never: talk to the daemon, send anything, or read a secret.
 import argparse
 import os
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +123,8 @@ def report_lines(
             yield f"ok {case.path}:{case.line}: {case.name}"
         elif not verdict.passed:
             yield f"FAILED {case.path}:{case.line}: {case.name}"
-            yield from _difference_lines(verdict.differences)
+            for difference in verdict.differences:
+                yield from (shortened(line, LONGEST_LINE) for line in _difference_lines(difference))
     passed = sum(verdict.passed for verdict in verdicts)
     faults = f", {counted(len(diagnostics), 'problem')} in test files" if diagnostics else ""
     yield f"{passed} passed, {len(verdicts) - passed} failed{faults}"
@@ -161,35 +161,24 @@ def _unreadable(listing: "ConfigFiles") -> "list[Diagnostic]":
     ]
 
 
-def _difference_lines(differences: "Sequence[Mismatch]") -> Iterator[str]:
-    for (where, about), group in groupby(differences, key=lambda one: (one.where, one.about)):
-        subject = f"  {where or 'not expected'}" + (f" ({about})" if about else "")
-        for number, one in enumerate(group):
-            if one.field:
-                yield from (() if number else (shortened(f"{subject}:", LONGEST_LINE),))
-                yield from _field_lines(one)
-            else:
-                yield shortened(f"{subject}: {f'sent, {one.got}' if one.got else 'not sent'}", LONGEST_LINE)
-                yield from (shortened(f"    {reason}", LONGEST_LINE) for reason in one.reasons)
-
-
-def _field_lines(one: "Mismatch") -> Iterator[str]:
-    if not one.lines:
-        yield f"    {one.field}:"
-        yield shortened(f"      expected {one.expected}", LONGEST_LINE)
-        yield shortened(f"      got      {one.got}", LONGEST_LINE)
-        return
-    yield f"    {one.field}:"
-    yield from (shortened(f"      {line}", LONGEST_LINE) for line in one.lines)
+def _difference_lines(one: "Mismatch") -> Iterator[str]:
+    about = f" ({one.about})" if one.about else ""
+    if one.lines:
+        yield f"  {one.where}{about}:"
+    else:
+        yield (
+            f"  {one.where}{about}: not sent"
+            if one.where
+            else f"  not expected{about}: sent, by the rule {one.rule}"
+        )
+    yield from (f"    {line}" for line in (*one.lines, *one.reasons))
 
 
 def _difference_object(one: "Mismatch") -> dict[str, Any]:
     return {
         "where": one.where,
         "about": one.about,
-        "field": one.field,
-        "expected": one.expected,
-        "got": one.got,
         "diff": list(one.lines),
         "reasons": list(one.reasons),
+        "rule": one.rule,
     }
