@@ -76,10 +76,16 @@ class NewDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One event with all its deliveries, stored in one transaction."""
+    """One event with all its deliveries, stored in one transaction.
+
+    Attributes:
+        moment: of which schedule it is which moment, as the schedule's key and seconds since the epoch; None for any
+            other event. It is stored only where no later moment of that schedule is dealt with.
+    """
 
     event: Event
     deliveries: tuple[NewDelivery, ...]
+    moment: tuple[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

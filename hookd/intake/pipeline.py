@@ -105,10 +105,13 @@ class Intake:
         batch = (Submission(event, tuple(self._fire(event, ((task, ""),), generation, now))),)
         return (await self._enqueue(batch, generation, now))[0]
 
-    async def fire(self, schedule: ScheduleDef, moment: float, generation: Generation) -> Receipt | None:
+    async def fire(
+        self, schedule: ScheduleDef, moment: float, generation: Generation, *, key: str
+    ) -> Receipt | None:
         """Run a schedule's tasks for one of its moments (seconds since the epoch).
 
-        The event's id follows from schedule and moment, so that the same moment stores nothing a second time (spec 1).
+        The event's id follows from schedule and moment, and the store knows by the schedule's key which moments are
+        dealt with, so that the same moment stores nothing a second time (spec 1).
 
         Returns:
             The receipt, or None where each task is disabled or spent; then nothing is stored.
@@ -126,7 +129,7 @@ class Intake:
         digest = hashlib.sha256(event_id.encode()).digest()
         event = Event(id=event_id, kind=Kind.SCHEDULE, time=date_time(moment), digest=digest)
         fired = self._fire(event, ((task, schedule.place) for task in tasks), generation, now)
-        return (await self._enqueue((Submission(event, tuple(fired)),), generation, now))[0]
+        return (await self._enqueue((Submission(event, tuple(fired), (key, moment)),), generation, now))[0]
 
     async def report(self, fact: EventDraft, at: float, generation: Generation) -> Receipt | None:
         """Take in what hookd says about itself, by the same rules as any event (spec 10).

@@ -58,11 +58,13 @@ class Watch:
     """An enabled schedule and how far its moments are dealt with. Instants in seconds since the epoch.
 
     Attributes:
+        key: what the store knows it by.
         dealt_until: no moment up to here is fired any more.
         next_at: its first moment after `dealt_until`; None: there is none.
     """
 
     schedule: ScheduleDef
+    key: str
     dealt_until: float
     next_at: float | None
 
@@ -167,8 +169,10 @@ class Scheduler:
         """
         now = self._clock.now()
         keyed = await asyncio.to_thread(keyed_schedules, generation.config.schedule_rules())
-        since = await self._store.watch_schedules(keyed.keys(), now=min(generation.loaded_at, now))
-        self._watches = await asyncio.to_thread(_watch, keyed, self._watches, since, now)
+        until = await self._store.watch_schedules(
+            keyed.keys(), generation=generation.config.hash, since=min(generation.loaded_at, now), now=now
+        )
+        self._watches = await asyncio.to_thread(_watch, keyed, self._watches, until)
         self._generation, self._adopted = generation, True
         self._rebuild_queue()
 
@@ -178,13 +182,17 @@ class Scheduler:
 
     async def _follow_clock(self, now: float, mono: float) -> None:
         """Where it was set back, let what it already showed come again: the store knows the moments that were fired."""
-        by_s, self._set_back_s = self._set_back_s, 0.0
+        by_s = self._set_back_s
         if by_s > STEP_S:
+            at = now - (mono - self._seen_mono)  # what the clock may have shown since it was set
+            await self._store.watch_schedules(
+                self._watches.keys(), generation=self._generation.config.hash, since=at, now=at
+            )
             log.warning("clock.set_back", by_s=round(by_s, 3))
-            since_s = mono - self._seen_mono  # the clock may show this much since it was set
-            await asyncio.to_thread(_rewind, self._watches.values(), now - since_s)
+            await asyncio.to_thread(_rewind, self._watches.values(), at)
             self._rebuild_queue()
             self._missed_until, self._alive_noted = -inf, None
+        self._set_back_s -= by_s
 
     def _rebuild_queue(self) -> None:
         self._queue = [
@@ -244,7 +252,7 @@ class Scheduler:
         schedule, receipt = watch.schedule, None
         facts = {"schedule": schedule.place, "moment": date_time(moment)}
         try:
-            receipt = await self._intake.fire(schedule, moment, self._generation)
+            receipt = await self._intake.fire(schedule, moment, self._generation, key=watch.key)
         except IdConflict as exc:
             log.error("schedule.conflict", **facts, event_id=exc.event_id)
         watch.dealt_until = moment
@@ -257,14 +265,15 @@ class Scheduler:
         mono = self._clock.monotonic()
         due = self._alive_noted is None or mono - self._alive_noted >= ALIVE_EVERY_S
         if due and self._watches:
-            await self._store.note_alive(now=now)
+            await self._store.note_alive(generation=self._generation.config.hash, now=now)
             self._alive_noted = mono
 
     async def _note_stop(self) -> None:
         if self._watches:
             waiting = [watch.next_at for watch in self._watches.values() if watch.next_at is not None]
             earliest = min(waiting, default=inf) - _MICROSECOND
-            await self._store.note_alive(now=min(self._clock.now(), earliest))
+            until = min(self._clock.now(), earliest)
+            await self._store.note_alive(generation=self._generation.config.hash, now=until)
 
     def _note_delay(self, exc: Exception, place: str | None = None) -> None:
         if self._delay is None:
@@ -310,16 +319,15 @@ def what_passed(watch: Watch, now: float, *, late_until: float) -> DueMoments:
 
 
 def _watch(
-    keyed: Mapping[str, ScheduleDef], known: Mapping[str, Watch], since: Mapping[str, float], now: float
+    keyed: Mapping[str, ScheduleDef], known: Mapping[str, Watch], until: Mapping[str, float]
 ) -> dict[str, Watch]:
     watches = {}
     for key, schedule in keyed.items():
         watch = known.get(key)
         if watch is not None:
-            watches[key] = Watch(schedule, watch.dealt_until, watch.next_at)
+            watches[key] = Watch(schedule, key, watch.dealt_until, watch.next_at)
         else:
-            begin = min(since[key], now)
-            watches[key] = Watch(schedule, begin, next_moment(schedule, begin))
+            watches[key] = Watch(schedule, key, until[key], next_moment(schedule, until[key]))
     return watches
 
 

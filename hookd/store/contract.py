@@ -37,6 +37,9 @@ class Queue(Protocol):
         An event whose id is kept already with the same digest is a duplicate: nothing is stored for it and
         its receipt names the first deliveries. The same holds between events of one batch.
 
+        An event that is the moment of a schedule is a duplicate as well where that moment is dealt with already,
+        whether or not its event is still kept; storing it deals with it, in the same transaction.
+
         A delivery with `once` spends its task, by name and digest, in the same transaction. Where that is spent
         already, an event, schedule or send loses that delivery (it is neither stored nor in the receipt), and a trigger
         is refused.
@@ -247,17 +250,28 @@ class Housekeeping(Protocol):
         """Forget that this definition of a task has run. Returns whether it had."""
         ...
 
-    async def watch_schedules(self, keys: Collection[str], *, now: float) -> Mapping[str, float]:
-        """Remember exactly these schedules from now on, and forget the others.
+    async def watch_schedules(
+        self, keys: Collection[str], *, generation: str, since: float, now: float
+    ) -> Mapping[str, float]:
+        """Remember that a generation of the configuration watches these schedules, and no others.
+
+        Schedules that nobody watches any more are forgotten, and new when they come again. An engine that several
+        processes share cannot know at once: it keeps what any of them may still watch, and forgets by age.
+
+        Args:
+            keys: the schedules.
+            generation: the configuration's hash.
+            since: from when on a schedule is watched that was not watched before.
+            now: what the clock shows. Nothing is dealt with beyond it: the clock was set back.
 
         Returns:
-            For each, the instant up to which its moments are dealt with: when it was first watched, or `note_alive`'s
-            last instant if that is later; `now` for one that was not watched before.
+            For each, the instant up to which its moments are dealt with: when it was first watched, its last moment
+            that was stored, or `note_alive`'s last instant, whichever is the latest.
         """
         ...
 
-    async def note_alive(self, *, now: float) -> None:
-        """Note that every moment up to `now` is dealt with."""
+    async def note_alive(self, *, generation: str, now: float) -> None:
+        """Note that every moment up to `now` is dealt with, of the schedules that this generation was last to watch."""
         ...
 
     async def clock_stepped(self, *, by_s: float, now: float) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 from hookd.domain.deliveries import Attempt, ClaimRequest, Lease, Outcome, Reason, Settlement, State
@@ -101,6 +102,23 @@ async def settle(
     now: float = T0,
 ) -> bool:
     return await store.settle(lease, attempt_of(lease, outcome), settlement, now=now)
+
+
+async def watch(
+    store: Store, *keys: str, now: float = T0, generation: str = "0123456789ab"
+) -> Mapping[str, float]:
+    """Watch schedules, new ones from now on."""
+    return await store.watch_schedules(keys, generation=generation, since=now, now=now)
+
+
+async def alive(store: Store, now: float, generation: str = "0123456789ab") -> None:
+    await store.note_alive(generation=generation, now=now)
+
+
+def moment(at: float, key: str = "a", *webhooks: str) -> Submission:
+    """A moment of a schedule."""
+    event = Event(f"{key}@{at}", Kind.SCHEDULE, digest=hashlib.sha256(f"{key}@{at}".encode()).digest())
+    return dataclasses.replace(to(*(webhooks or ("w",)), event=event), moment=(key, at))
 
 
 async def record(store: Store, delivery_id: str) -> DeliveryRecord:

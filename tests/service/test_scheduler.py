@@ -46,6 +46,7 @@ from hookd.sources.scheduler import (
 )
 from hookd.store.contract import Store
 from hookd.store.sqlite import SqliteStore
+from tests.kit.builders import watch
 
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 MINUTE_S = 60.0
@@ -80,11 +81,13 @@ class NotedIntake(Intake):
         self.refusal: Exception | None = None
         self.before_firing: Callable[[ScheduleDef], None] = lambda _: None
 
-    async def fire(self, schedule: ScheduleDef, moment: float, generation: Generation) -> Receipt | None:
+    async def fire(
+        self, schedule: ScheduleDef, moment: float, generation: Generation, *, key: str
+    ) -> Receipt | None:
         self.before_firing(schedule)
         if self.refusal is not None:
             raise self.refusal
-        receipt = await super().fire(schedule, moment, generation)
+        receipt = await super().fire(schedule, moment, generation, key=key)
         if receipt is not None:
             self.receipts.append(receipt)
         return receipt
@@ -345,8 +348,7 @@ class TestRestart:
         await first.die()
         world.set(90)
         second = await world.life(every(60))
-        assert second.sent == []
-        assert second.repeated == ids(60)
+        assert (second.sent, second.repeated) == ([], [])
         assert await said("schedule.missed") == []
 
     async def test_missed_moments_run_once(self, world: World, said: Said) -> None:
@@ -442,7 +444,7 @@ class TestRestart:
             world.set(wall)
             world.clock.mono = mono
             await life.turn()
-            dealt = await life.store.watch_schedules([key], now=world.clock.now())
+            dealt = await watch(life.store, key, now=world.clock.now(), generation="0")
             assert dealt == {key: MIDNIGHT + noted}
 
     async def test_without_schedules_nothing_is_noted(self, world: World) -> None:
@@ -450,8 +452,8 @@ class TestRestart:
         assert await first.turn() > 1
         await first.stop()
         second = await world.life()
-        await second.store.watch_schedules(["x"], now=MIDNIGHT - DAY_S)
-        assert await second.store.watch_schedules(["x"], now=MIDNIGHT) == {"x": MIDNIGHT - DAY_S}
+        await watch(second.store, "x", now=MIDNIGHT - DAY_S)
+        assert await watch(second.store, "x", now=MIDNIGHT) == {"x": MIDNIGHT - DAY_S}
 
 
 class TestReload:
@@ -786,12 +788,12 @@ class TestRunning:
         await life.stop()
         store = await SqliteStore.open(world.directory / "hookd.db")
         (key,) = keyed_schedules([every(HOUR_S)])
-        assert await store.watch_schedules([key], now=MIDNIGHT + 99) == {key: MIDNIGHT + 50}
+        assert await watch(store, key, now=MIDNIGHT + 99) == {key: MIDNIGHT + 50}
         await store.close()
 
 
 def test_no_moment_is_missed_before_it_came() -> None:
-    assert what_passed(Watch(every(1), 0.0, 1.0), 5.0, late_until=100.0) == DueMoments(5.0, (), 6.0)
+    assert what_passed(Watch(every(1), "s", 0.0, 1.0), 5.0, late_until=100.0) == DueMoments(5.0, (), 6.0)
 
 
 def test_keys_tell_schedules_by_place_and_timing() -> None:

@@ -18,6 +18,7 @@ from tests.kit.builders import (
     LEASE_S,
     RINGS_S,
     T0,
+    alive,
     claim,
     claim_one,
     enqueue,
@@ -28,6 +29,7 @@ from tests.kit.builders import (
     retry_at,
     settle,
     to,
+    watch,
 )
 from tests.store.conftest import OpenStore
 
@@ -526,7 +528,7 @@ class TestReopen:
         where = DeliveryFilter(state=State.DEAD)
         calls = (
             store.retry("x", now=T0), store.cancel("x", now=T0), store.pause("w", now=T0), store.resume("w"),
-            store.rearm("t", "d"), store.spent(), store.watch_schedules(["a"], now=T0), store.note_alive(now=T0),
+            store.rearm("t", "d"), store.spent(), watch(store, "a"), alive(store, T0),
             store.retry_matching(where, now=T0, dry_run=False), store.retry_matching(where, now=T0, dry_run=True),
         )  # fmt: skip
         for call in calls:

@@ -20,6 +20,7 @@ from tests.kit.builders import (
     DELIVERED,
     RINGS_S,
     T0,
+    alive,
     claim,
     claim_one,
     enqueue,
@@ -31,6 +32,7 @@ from tests.kit.builders import (
     settle,
     to,
     triggered,
+    watch,
 )
 from tests.kit.disk import Disk
 from tests.kit.strace import under
@@ -291,8 +293,8 @@ async def test_a_full_disk_refuses_what_is_asked_by_hand(disk: Disk) -> None:
             store.pause("w", now=T0),
             store.resume("v"),
             store.rearm("before", "v1"),
-            store.watch_schedules(["a"], now=T0),
-            store.note_alive(now=T0),
+            watch(store, "a"),
+            alive(store, T0),
             return_exceptions=True,
         )
         assert {type(outcome) for outcome in refused} == {StoreUnavailable}

@@ -24,7 +24,7 @@ from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.claim import NEXT_DUE
 from hookd.store.sqlite.lock import FileLock
 from hookd.store.sqlite.open import _connect, migrate, open_database, packaged_migrations, schema_version
-from tests.kit.builders import RINGS_S, T0, claim, enqueue, facts, listed, once, record, settle, to
+from tests.kit.builders import RINGS_S, T0, claim, enqueue, facts, listed, once, record, settle, to, watch
 from tests.kit.disk import Disk
 
 PAGE = 4096
@@ -401,7 +401,7 @@ class TestVersion1:
     async def test_what_is_new_works_on_it(self, first: Path) -> None:
         store = await SqliteStore.open(first)
         assert await store.retry("d-dead", now=T0) is State.DEAD
-        assert await store.watch_schedules(["a"], now=T0) == {"a": T0}
+        assert await watch(store, "a") == {"a": T0}
         await store.pause("w", now=T0)
         await enqueue(store, once())
         before = await facts(store)
@@ -433,8 +433,33 @@ class TestVersion1:
         await (await SqliteStore.open(first)).close()
         after = schema()
         assert all(after[name].startswith(sql.removesuffix("\n) STRICT")) for name, sql in before.items())
-        added = {"spent", "paused", "schedules", "alive", "clock", "generations", "made_by"}
+        added = {"spent", "paused", "schedule_cursors", "clock", "generations", "made_by"}
         assert after.keys() - before.keys() == added
+
+
+class TestVersion5:
+    """A file of the last version before attempts, schedules and reports were kept as they are now."""
+
+    ROWS = """
+        INSERT INTO schedules VALUES ('old', 5000000), ('new', 90000000);
+        UPDATE alive SET at = 60000000;
+    """
+
+    @pytest.fixture
+    def fifth(self, path: Path) -> Path:
+        path.touch()
+        connection = _connect(path)
+        migrate(connection, path, [item for item in packaged_migrations() if item[0] == 1])
+        connection.executescript(TestVersion1.ROWS)
+        migrate(connection, path, [item for item in packaged_migrations() if item[0] <= 5])
+        connection.executescript(self.ROWS)
+        connection.close()
+        return path
+
+    async def test_how_far_schedules_are_is_kept(self, fifth: Path) -> None:
+        store = await SqliteStore.open(fifth)
+        assert await watch(store, "old", "new", "other") == {"old": 60.0, "new": 90.0, "other": T0}
+        await store.close()
 
 
 class TestRecent:

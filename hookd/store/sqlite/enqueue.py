@@ -17,9 +17,10 @@ from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelive
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.backlog_index import BacklogDelta, OneShotKey
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
-from hookd.store.sqlite.encoding import ManyRows, trace_text
+from hookd.store.sqlite.encoding import ManyRows, micros, trace_text
 from hookd.store.sqlite.event_deliveries import refs_of
 from hookd.store.sqlite.operations import Enqueue
+from hookd.store.sqlite.schedule_cursors import deal_with, dealt_until
 
 _INSERT_EVENTS = ManyRows(
     """INSERT INTO events (
@@ -106,6 +107,8 @@ class EnqueuePlan:
         self._unfinished = unfinished
         self._change = change
         self._kept: dict[str, _Kept] = {}
+        self._dealt_until: dict[str, int] = {}
+        self._moments: dict[str, int] = {}
         self._rows = _Rows()
 
     def run(self, calls: list[Enqueue], *, check_all: bool) -> None:
@@ -121,6 +124,8 @@ class EnqueuePlan:
             for submission in call.batch
             if check_all or submission.event.digest is not None
         )
+        if keys := {each.moment[0] for call in calls for each in call.batch if each.moment is not None}:
+            self._dealt_until = dealt_until(self._connection, keys)
         for call in calls:
             try:
                 self._plan(call)
@@ -130,6 +135,8 @@ class EnqueuePlan:
         _INSERT_DELIVERIES.run(self._connection, self._rows.deliveries)
         _INSERT_MESSAGES.run(self._connection, self._rows.messages)
         _INSERT_SPENT.run(self._connection, self._rows.spent)
+        if self._moments:
+            deal_with(self._connection, self._moments)
 
     def _look_up(self, ids: Iterable[str]) -> None:
         wanted = list(ids)
@@ -142,12 +149,16 @@ class EnqueuePlan:
     def _plan(self, call: Enqueue) -> None:
         planned: dict[str, _Kept] = {}
         marks: dict[OneShotKey, str] = {}
+        moments: dict[str, int] = {}
         fresh: list[_NewEvent] = []
         receipts: list[Receipt] = []
         for index, submission in enumerate(call.batch):
             event = submission.event
             kept = planned.get(event.id) or self._kept.get(event.id)
-            if kept is None:
+            is_over = submission.moment is not None and self._is_over(submission.moment, moments)
+            if kept is None and is_over:
+                receipts.append(Receipt(event.id, True, ()))
+            elif kept is None:
                 deliveries = submission.deliveries
                 for delivery in deliveries:
                     if delivery.once:
@@ -167,7 +178,15 @@ class EnqueuePlan:
         if marks:
             self._spend(marks, call.now)
         self._kept.update(planned)
+        self._moments.update(moments)
         call.result = tuple(receipts)
+
+    def _is_over(self, moment: tuple[str, float], moments: dict[str, int]) -> bool:
+        """Whether a schedule's moment is dealt with already; adds to `moments` that it is from now on."""
+        key, at = moment[0], micros(moment[1])
+        dealt = moments.get(key, self._moments.get(key, self._dealt_until.get(key)))
+        moments[key] = at if dealt is None else max(at, dealt)
+        return dealt is not None and at <= dealt
 
     def _unspent(self, submission: Submission, marks: dict[OneShotKey, str]) -> tuple[NewDelivery, ...]:
         """The submission's deliveries without those of one-shots that have run; adds to `marks` those that run now."""

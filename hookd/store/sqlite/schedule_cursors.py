@@ -1,36 +1,64 @@
-"""Which schedules are watched, and up to when their moments are dealt with (spec 1, `missed`).
+"""Which schedules are watched, and up to when the moments of each are dealt with (spec 1, `missed`).
+
+One process alone has the file, so what it does not watch nobody does.
 
 Must never: begin or end a transaction, or know what a schedule is beyond its key. Runs on the writer's thread.
 """
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.backlog_index import BacklogDelta
 
-_WATCHED = "SELECT json_group_object(key, first_seen) FROM schedules"
-_WATCH = "INSERT INTO schedules (key, first_seen) SELECT value, ? FROM json_each(?)"
-_FORGET = "DELETE FROM schedules WHERE key IN (SELECT value FROM json_each(?))"
+_CURSORS = "SELECT json_group_object(key, json_array(dealt_until, generation)) FROM schedule_cursors"
+_SET = """
+    INSERT INTO schedule_cursors (key, dealt_until, generation) SELECT key, value, ? FROM json_each(?) WHERE true
+    ON CONFLICT (key) DO UPDATE SET dealt_until = excluded.dealt_until, generation = excluded.generation
+"""
+_FORGET = "DELETE FROM schedule_cursors WHERE key IN (SELECT value FROM json_each(?))"
+_NOTE = "UPDATE schedule_cursors SET dealt_until = ? WHERE generation = ?"
+_DEALT_UNTIL = """
+    SELECT key, dealt_until FROM schedule_cursors WHERE key IN (SELECT value FROM json_each(?))
+"""
+_DEAL_WITH = """
+    UPDATE schedule_cursors SET dealt_until = max(dealt_until, v.value) FROM json_each(?) AS v
+    WHERE schedule_cursors.key = v.key
+"""
 
 
 def watch_schedules(
-    connection: sqlite3.Connection, _: BacklogDelta, *, keys: Collection[str], now: int
+    connection: sqlite3.Connection,
+    _: BacklogDelta,
+    *,
+    keys: Collection[str],
+    generation: str,
+    since: int,
+    now: int,
 ) -> dict[str, int]:
     """Watch exactly these schedules; returns up to when each is dealt with. Instants in microseconds."""
-    wanted = set(keys)
-    (text,) = connection.execute(_WATCHED).fetchone()
-    watched: dict[str, int] = json.loads(text)
-    gone, new = watched.keys() - wanted, wanted - watched.keys()
-    if gone:
+    (text,) = connection.execute(_CURSORS).fetchone()
+    before: dict[str, list[int | str]] = json.loads(text)
+    until = {key: min(int(before[key][0]) if key in before else since, now) for key in keys}
+    changed = {key: dealt for key, dealt in until.items() if before.get(key) != [dealt, generation]}
+    if changed:
+        connection.execute(_SET, (generation, compact_json(changed)))
+    if gone := before.keys() - until.keys():
         connection.execute(_FORGET, (compact_json(list(gone)),))
-    if new:
-        connection.execute(_WATCH, (now, compact_json(list(new))))
-    (alive_at,) = connection.execute("SELECT at FROM alive").fetchone()
-    return {key: max(watched[key], alive_at) if key in watched else now for key in keys}
+    return until
 
 
-def note_alive(connection: sqlite3.Connection, _: BacklogDelta, *, now: int) -> None:
-    """Note that every moment up to `now` (microseconds) is dealt with; after a step of the clock an earlier one too."""
-    connection.execute("UPDATE alive SET at = ?", (now,))
+def note_alive(connection: sqlite3.Connection, _: BacklogDelta, *, generation: str, now: int) -> None:
+    """Note that the moments up to `now` (microseconds) of what a generation watches are dealt with."""
+    connection.execute(_NOTE, (now, generation))
+
+
+def dealt_until(connection: sqlite3.Connection, keys: Collection[str]) -> dict[str, int]:
+    """Up to when the moments of these schedules are dealt with; those that are not watched are missing."""
+    return dict(connection.execute(_DEALT_UNTIL, (compact_json(list(keys)),)).fetchall())
+
+
+def deal_with(connection: sqlite3.Connection, moments: Mapping[str, int]) -> None:
+    """Note that a moment of each of these schedules is dealt with."""
+    connection.execute(_DEAL_WITH, (compact_json(dict(moments)),))

@@ -216,16 +216,22 @@ class SqliteStore:
         """See `Store.rearm`."""
         return await self._write(partial(manual_operations.rearm, task=task, digest=digest))
 
-    async def watch_schedules(self, keys: Collection[str], *, now: float) -> Mapping[str, float]:
+    async def watch_schedules(
+        self, keys: Collection[str], *, generation: str, since: float, now: float
+    ) -> Mapping[str, float]:
         """See `Store.watch_schedules`."""
-        until = await self._write(
-            partial(schedule_cursors.watch_schedules, keys=tuple(keys), now=micros(now))
+        watch = partial(
+            schedule_cursors.watch_schedules,
+            keys=tuple(keys),
+            generation=generation,
+            since=micros(since),
+            now=micros(now),
         )
-        return {key: seconds(instant) for key, instant in until.items()}
+        return {key: seconds(until) for key, until in (await self._write(watch)).items()}
 
-    async def note_alive(self, *, now: float) -> None:
+    async def note_alive(self, *, generation: str, now: float) -> None:
         """See `Store.note_alive`."""
-        await self._write(partial(schedule_cursors.note_alive, now=micros(now)))
+        await self._write(partial(schedule_cursors.note_alive, generation=generation, now=micros(now)))
 
     async def retry(self, delivery_id: str, *, now: float) -> State | None:
         """See `Store.retry`."""
