@@ -21,6 +21,7 @@ from hookd.domain.operator_events import OperatorEvent
 from hookd.observability.metrics import Metrics
 from hookd.store.sqlite import SqliteStore
 from tests.kit.builders import record, to
+from tests.kit.waiting import until
 
 
 class AheadClock(Clock):
@@ -122,12 +123,7 @@ class Stage:
         return self._metrics.registry.get_sample_value("hookd_leases_lost_total") or 0.0
 
     async def until(self, condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(10):
-            while True:
-                met = condition()
-                if met if isinstance(met, bool) else await met:
-                    return
-                await asyncio.sleep(0.005)
+        await until(condition, every_s=0.005)
 
     async def opened(self) -> None:
         await self.until(lambda: self.lane.breaker is BreakerState.OPEN and not self.lane.in_flight)

@@ -47,13 +47,14 @@ from hookd.sources.scheduler import (
 from hookd.store.contract import Store
 from hookd.store.sqlite import SqliteStore
 from tests.kit.builders import watch
+from tests.kit.loop_time import LoopClock
+from tests.kit.waiting import until
 
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 MINUTE_S = 60.0
 HOUR_S = 3600.0
 DAY_S = 86_400.0
 YEAR_S = 365 * DAY_S
-DEADLINE_S = 10.0
 
 Said = Callable[[str], Awaitable[list[dict[str, Any]]]]
 
@@ -767,15 +768,16 @@ class TestRefusal:
 
 
 class TestRunning:
-    async def test_it_fires_by_the_machines_clock_and_wakes_on_a_swap(self, world: World) -> None:
-        life = await world.begin(config(), Clock())
+    async def test_it_fires_as_time_goes_by_and_wakes_on_a_swap(self, world: World) -> None:
+        clock = LoopClock()
+        life = await world.begin(config(), clock)
         running = asyncio.create_task(life.scheduler.run())
-        async with asyncio.timeout(DEADLINE_S):
-            while not life.scheduler._adopted:
-                await asyncio.sleep(0.005)
-            life.reload(config(every(1)))
-            while len(life.sent) < 2:
-                await asyncio.sleep(0.005)
+        await until(lambda: life.scheduler._adopted)
+        life.reload(config(every(1)))
+        for count in (1, 2):
+            await until(lambda: life.scheduler._queue)
+            clock.advance(1)
+            await until(lambda count=count: len(life.sent) >= count)  # type: ignore[misc]  # bound here
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running

@@ -7,15 +7,12 @@ import pytest
 
 from hookd.sources.spool.spool_files import FileResult, settle
 from hookd.sources.spool.spool_lock import HeldElsewhere, SpoolLock
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+from tests.kit.procfs import open_files
 
 
 def test_a_directory_that_is_replaced_is_taken_anew_and_none_stays_open(tmp_path: Path) -> None:
     spool, other = tmp_path / "spool", tmp_path / "other"
-    before, claim = open_files(), SpoolLock()
+    before, claim = len(open_files()), SpoolLock()
     for directory in (spool, spool, other):
         directory.mkdir()
         assert claim.take(directory) == claim.take(directory)
@@ -23,16 +20,16 @@ def test_a_directory_that_is_replaced_is_taken_anew_and_none_stays_open(tmp_path
         directory.rmdir()
     with pytest.raises(FileNotFoundError):
         claim.take(spool)
-    assert open_files() == before
+    assert len(open_files()) == before
 
 
 def test_one_of_two_has_it_also_where_nothing_may_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
-    before, first, second = open_files(), SpoolLock(), SpoolLock()
+    before, first, second = len(open_files()), SpoolLock(), SpoolLock()
     first.take(tmp_path)
     with pytest.raises(HeldElsewhere):
         second.take(tmp_path)
-    assert open_files() == before + 1
+    assert len(open_files()) == before + 1
     os.close(first.descriptor)
     second.take(tmp_path)
     os.close(second.descriptor)

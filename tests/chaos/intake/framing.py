@@ -8,9 +8,9 @@ import json
 from collections import Counter
 from contextlib import suppress
 
+from tests.chaos.intake.client import Answered, Client
 from tests.chaos.intake.scene import EVENT, Scene, judge_log, scene, wrong_refusal
 from tests.chaos.proof import Findings, Options
-from tests.kit.http_client import Answered, Client
 
 _POST = b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 _JSON = b'{"type":"vm","event":"on"}'

@@ -8,9 +8,9 @@ import json
 from collections import Counter
 from typing import Any
 
+from tests.chaos.intake.client import Answered
 from tests.chaos.intake.scene import EVENT, Scene, judge_log, post, scene
 from tests.chaos.proof import Findings, Options
-from tests.kit.http_client import Answered
 from tests.kit.procfs import open_files
 from tests.kit.strace import Injection
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.intake.client import Answered, Client
 from tests.chaos.proof import Findings
 from tests.kit.daemon import DaemonProcess
-from tests.kit.http_client import Answered, Client
 from tests.kit.ports import free_port
 from tests.kit.receiver import Received, Receiver, response
 from tests.kit.waiting import comes_true

@@ -8,9 +8,9 @@ import subprocess
 import time
 from contextlib import AsyncExitStack, suppress
 
+from tests.chaos.intake.client import Client
 from tests.chaos.intake.scene import EVENT, Scene, get, judge_log, post, quantile, scene
 from tests.chaos.proof import Findings, Options
-from tests.kit.http_client import Client
 from tests.kit.procfs import cpu_s, forget_peak, memory_mib, open_files
 
 HEAD_S = 10.0

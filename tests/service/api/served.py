@@ -3,15 +3,17 @@
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import cast
 
+from hookd.domain.clock import Clock
 from hookd.server import body
 from hookd.server.limits import BODY_S
 from hookd.server.messages import Request, Response
 from hookd.server.router import Router
 from hookd.server.sockets import Listeners
+from tests.kit.loop_time import LoopClock
 
 LIMIT = 1 << 20
 LARGE = b"l" * (1 << 20)
@@ -163,11 +165,22 @@ class Server:
 
     routes: Routes
     listeners: Listeners
+    clock: Clock
     clients: list[Client] = field(default_factory=list)
 
     @property
     def port(self) -> int:
         return int(self.listeners.addresses[0].rpartition(":")[2])
+
+    async def passes(self, seconds: float) -> None:
+        """Let time go by: at once on asyncio's loop, in fact on uvloop."""
+        if isinstance(self.clock, LoopClock):
+            self.clock.advance(seconds)
+        await asyncio.sleep(0 if isinstance(self.clock, LoopClock) else seconds)
+
+    def skipping(self) -> AbstractContextManager[None]:
+        """Let no timer be waited for on asyncio's loop."""
+        return self.clock.skipping() if isinstance(self.clock, LoopClock) else nullcontext()
 
     async def connect(self, **options: object) -> Client:
         address = self.listeners.addresses[0]

@@ -51,7 +51,9 @@ async def test_what_is_being_served_is_not_cut(serving: Serving) -> None:
     client = await server.connect()
     client.send(get("/gate"))
     await server.routes.entered.wait()
-    await asyncio.sleep(0.15)  # three times each bound
+    for _ in range(3):
+        await server.passes(0.05)
+        await asyncio.sleep(0.01)  # for the sweep
     server.routes.gate.set()
     assert (await client.answer()).body == b"passed"
 

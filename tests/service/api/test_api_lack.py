@@ -10,10 +10,11 @@ from contextlib import contextmanager
 import pytest
 
 from hookd.domain.definitions import HttpListen
+from hookd.server.acceptor import PAUSE_S
 from hookd.server.memory_budget import BudgetExceeded, MemoryBudget
+from tests.kit.waiting import until
 from tests.service.api.conftest import Serving
 from tests.service.api.served import get, post
-from tests.service.api.test_api_unread import until
 
 TCP = HttpListen("127.0.0.1", 0)
 
@@ -119,5 +120,6 @@ async def test_without_descriptors_newcomers_wait(serving: Serving, listen: Http
             await asyncio.sleep(0.3)
             assert time.process_time() - cpu_s < 0.2
         await loop.sock_sendall(newcomer, get())
+        await server.passes(PAUSE_S)
         async with asyncio.timeout(5):
             assert (await loop.sock_recv(newcomer, 100)).startswith(b"HTTP/1.1 200")

@@ -4,22 +4,16 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import Callable
 from typing import cast
 
 import pytest
 
 from hookd.domain.definitions import HttpListen
+from tests.kit.waiting import until
 from tests.service.api.conftest import Serving
 from tests.service.api.served import LARGE, get, post
 
 TCP = HttpListen("127.0.0.1", 0)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def test_a_client_that_reads_no_answers_is_held_and_cut(serving: Serving) -> None:
@@ -66,7 +60,7 @@ async def test_a_crowd_is_bounded(serving: Serving) -> None:
     refused = [await client.answer() for client in clients[5:]]
     assert {each.status for each in refused} == {503}
     assert all("retry-after" in each.headers for each in refused)
-    await asyncio.sleep(0.5)  # now the five are slow, and make room for who is not
+    await server.passes(0.5)  # now the five are slow, and make room for who is not
     assert (await server.ask(get())).status == 200
 
 

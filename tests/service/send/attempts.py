@@ -1,7 +1,5 @@
 """Attempts as the tests of this folder make them."""
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +16,6 @@ def webhook(url: str | Secret, **fields: Any) -> WebhookDef:
     """A webhook with a time limit that no passing test reaches, unless it sets its own."""
     secret = Secret(url) if isinstance(url, str) else url
     return WebhookDef(**{"name": "w", "url": secret, "timeout_s": TIMEOUT_S, **fields})
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that tells nobody, such as a thread or the kernel."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,7 @@ async def test_a_2xx_with_a_broken_body_is_delivered(send: Attempts, script: Scr
 
 
 @pytest.mark.parametrize(("status", "reason"), [(200, Reason.OK), (500, Reason.STATUS)])
+@pytest.mark.usefixtures("skipping")
 async def test_a_dripping_body_ends_at_the_timeout_with_its_status(
     send: Attempts, status: int, reason: Reason
 ) -> None:
@@ -185,6 +186,7 @@ async def test_a_dripping_body_ends_at_the_timeout_with_its_status(
     ],
     ids=["silence", "dripping head", "dripping interim answers"],
 )
+@pytest.mark.usefixtures("skipping")
 async def test_no_whole_head_by_the_timeout(send: Attempts, script: Script) -> None:
     async with Receiver(script) as receiver:
         outcome = await send(receiver.to(), timeout_s=0.3)
@@ -305,6 +307,7 @@ async def test_an_early_answer_to_a_body_that_is_not_read_counts(send: Attempts)
     assert (outcome.status, outcome.response) == (413, b"too much")
 
 
+@pytest.mark.usefixtures("skipping")
 async def test_a_receiver_that_never_reads_a_large_body_times_out(send: Attempts) -> None:
     ended = asyncio.Event()
 

@@ -17,7 +17,8 @@ from hookd.delivery.http.resolver import ThreadResolver
 from hookd.domain.definitions import Secret, Tls
 from hookd.domain.deliveries import Reason
 from tests.kit.receiver import Receiver
-from tests.service.send.attempts import Attempts, until, webhook
+from tests.kit.waiting import until
+from tests.service.send.attempts import Attempts, webhook
 
 Infos = list[tuple[Any, ...]]
 

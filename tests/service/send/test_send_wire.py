@@ -9,7 +9,8 @@ from hookd import __version__
 from hookd.domain.definitions import Method, Secret
 from hookd.domain.deliveries import Reason
 from tests.kit.receiver import Exchange, Receiver, Script, answer, close, hang, raw, reset, response
-from tests.service.send.attempts import BODY, Attempts, until, webhook
+from tests.kit.waiting import until
+from tests.service.send.attempts import BODY, Attempts, webhook
 
 JSON = ("Content-Type", Secret("application/json"))
 
@@ -186,6 +187,7 @@ async def test_no_other_request_is_sent_again(
         assert len(receiver.requests) == count
 
 
+@pytest.mark.usefixtures("skipping")
 async def test_the_second_try_has_the_remaining_time_only(send: Attempts) -> None:
     async def late_close(exchange: Exchange) -> None:
         await asyncio.sleep(0.2)

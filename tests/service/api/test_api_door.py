@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from hookd.domain.definitions import HttpListen, Secret, UnixListen
-from tests.kit.http_client import post
-from tests.service.listener.conftest import Open
+from tests.service.api.conftest import Serving
+from tests.service.api.served import post
 
 TOKENS = (Secret("one"), Secret("zwei-ü"))
 
@@ -49,11 +49,11 @@ def _raw(*fields: str) -> bytes:
         (["Host: localhost", "Origin:"], 403),
     ],
 )
-async def test_hosts_and_origins(opened: Open, fields: list[str], wanted: int) -> None:
-    stand = await opened(listen=HttpListen("127.0.0.1", 0, allowed_hosts=("hookd.example",)))
-    async with await stand.client() as client:
-        raw = _raw(*(field.format(port=stand.port) for field in fields))
-        assert (await client.ask(raw)).status == wanted
+async def test_hosts_and_origins(serving: Serving, fields: list[str], wanted: int) -> None:
+    server = await serving(HttpListen("127.0.0.1", 0, allowed_hosts=("hookd.example",)))
+    client = await server.connect()
+    raw = _raw(*(field.format(port=server.port) for field in fields))
+    assert (await client.ask(raw)).status == wanted
 
 
 @pytest.mark.parametrize(
@@ -72,18 +72,18 @@ async def test_hosts_and_origins(opened: Open, fields: list[str], wanted: int) -
         ([], 401),
     ],
 )
-async def test_tokens(opened: Open, fields: list[str], wanted: int) -> None:
-    stand = await opened(listen=HttpListen("127.0.0.1", 0, tokens=TOKENS))
-    async with await stand.client() as client:
-        answered = await client.ask(_raw("Host: localhost", *fields))
-        assert answered.status == wanted
-        assert ("WWW-Authenticate" in answered.headers) == (wanted == 401)
+async def test_tokens(serving: Serving, fields: list[str], wanted: int) -> None:
+    server = await serving(HttpListen("127.0.0.1", 0, tokens=TOKENS))
+    client = await server.connect()
+    answered = await client.ask(_raw("Host: localhost", *fields))
+    assert answered.status == wanted
+    assert ("www-authenticate" in answered.headers) == (wanted == 401)
 
 
-async def test_a_foreign_host_learns_nothing_of_tokens(opened: Open) -> None:
-    stand = await opened(listen=HttpListen("127.0.0.1", 0, tokens=TOKENS))
-    async with await stand.client() as client:
-        assert (await client.ask(_raw("Host: evil.example"))).status == 421
+async def test_a_foreign_host_learns_nothing_of_tokens(serving: Serving) -> None:
+    server = await serving(HttpListen("127.0.0.1", 0, tokens=TOKENS))
+    client = await server.connect()
+    assert (await client.ask(_raw("Host: evil.example"))).status == 421
 
 
 def _has_ipv6() -> bool:
@@ -100,25 +100,25 @@ def _has_ipv6() -> bool:
     ("host", "wanted"),
     [("[::1]", 404), ("[::1]:{port}", 404), ("localhost", 404), ("[::2]", 421), ("[::1", 421)],
 )
-async def test_ipv6(opened: Open, host: str, wanted: int) -> None:
-    stand = await opened(listen=HttpListen("::1", 0))
-    async with await stand.client() as client:
-        assert (await client.ask(_raw(f"Host: {host.format(port=stand.port)}"))).status == wanted
+async def test_ipv6(serving: Serving, host: str, wanted: int) -> None:
+    server = await serving(HttpListen("::1", 0))
+    client = await server.connect()
+    assert (await client.ask(_raw(f"Host: {host.format(port=server.port)}"))).status == wanted
 
 
-async def test_any_address_answers_to_the_one_that_was_reached(opened: Open) -> None:
-    stand = await opened(listen=HttpListen("0.0.0.0", 0, tokens=TOKENS))
-    async with await stand.client() as client:
-        good = _raw(f"Host: 127.0.0.1:{stand.port}", "Authorization: Bearer one")
-        assert (await client.ask(good)).status == 404
-        assert (await client.ask(good.replace(b"127.0.0.1", b"127.0.0.9"))).status == 421
+async def test_any_address_answers_to_the_one_that_was_reached(serving: Serving) -> None:
+    server = await serving(HttpListen("0.0.0.0", 0, tokens=TOKENS))
+    client = await server.connect()
+    good = _raw(f"Host: 127.0.0.1:{server.port}", "Authorization: Bearer one")
+    assert (await client.ask(good)).status == 404
+    assert (await client.ask(good.replace(b"127.0.0.1", b"127.0.0.9"))).status == 421
 
 
-async def test_on_a_unix_socket_the_host_means_nothing(opened: Open, tmp_path: object) -> None:
-    stand = await opened(listen=UnixListen(f"{tmp_path}/u.sock"))
-    async with await stand.client() as client:
-        assert (await client.ask(post(b"{}").replace(b"localhost", b"any.where"))).status == 202
-        assert (await client.ask(post(b"{}", "Origin: https://evil.example"))).status == 403
+async def test_on_a_unix_socket_the_host_means_nothing(serving: Serving, tmp_path: object) -> None:
+    server = await serving(UnixListen(f"{tmp_path}/u.sock"))
+    client = await server.connect()
+    assert (await client.ask(post(b"{}").replace(b"localhost", b"any.where"))).status == 200
+    assert (await client.ask(post(b"{}", "/body", "Origin: https://evil.example"))).status == 403
 
 
 @pytest.mark.parametrize(
@@ -126,17 +126,17 @@ async def test_on_a_unix_socket_the_host_means_nothing(opened: Open, tmp_path: o
     [("localhost", "localhost", 404), ("evil.example", "localhost", 421), ("localhost", "evil.example", 421)],
 )
 async def test_the_absolute_form_is_no_other_way_in(
-    opened: Open, target: str, host: str, wanted: int
+    serving: Serving, target: str, host: str, wanted: int
 ) -> None:
-    stand = await opened(listen=HttpListen("127.0.0.1", 0))
-    async with await stand.client() as client:
-        raw = _raw(f"Host: {host}").replace(b"/nothing", f"http://{target}/nothing".encode())
-        assert (await client.ask(raw)).status == wanted
+    server = await serving(HttpListen("127.0.0.1", 0))
+    client = await server.connect()
+    raw = _raw(f"Host: {host}").replace(b"/nothing", f"http://{target}/nothing".encode())
+    assert (await client.ask(raw)).status == wanted
 
 
 @pytest.mark.parametrize(("host", "wanted"), [("localhost", 404), ("evil.example", 421)])
-async def test_the_asterisk_form_names_no_host(opened: Open, host: str, wanted: int) -> None:
-    stand = await opened(listen=HttpListen("127.0.0.1", 0))
-    async with await stand.client() as client:
-        raw = _raw(f"Host: {host}").replace(b"POST /nothing", b"OPTIONS *")
-        assert (await client.ask(raw)).status == wanted
+async def test_the_asterisk_form_names_no_host(serving: Serving, host: str, wanted: int) -> None:
+    server = await serving(HttpListen("127.0.0.1", 0))
+    client = await server.connect()
+    raw = _raw(f"Host: {host}").replace(b"POST /nothing", b"OPTIONS *")
+    assert (await client.ask(raw)).status == wanted

@@ -1,30 +1,12 @@
 """A client that speaks bytes, so that a test says exactly what goes over the wire, and when."""
 
 import asyncio
-import fcntl
 import socket
-import ssl
 import struct
-import termios
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from multidict import CIMultiDict
-
-JSON = "Content-Type: application/json"
-
-
-def request(method: str, path: str, *fields: str, body: bytes | None = None, version: str = "1.1") -> bytes:
-    """A request with a Host, and a Content-Length where there is a body."""
-    length = () if body is None else (f"Content-Length: {len(body)}",)
-    head = "\r\n".join([f"{method} {path} HTTP/{version}", "Host: localhost", *length, *fields])
-    return head.encode() + b"\r\n\r\n" + (body or b"")
-
-
-def post(body: bytes, *fields: str, version: str = "1.1") -> bytes:
-    return request("POST", "/echo", JSON, *fields, body=body, version=version)
 
 
 @dataclass
@@ -34,17 +16,6 @@ class Answered:
     status: int
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
     body: bytes = b""
-
-    @property
-    def closes(self) -> bool:
-        return self.headers.get("Connection") == "close"
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that tells nobody, such as the kernel."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 class Client:
@@ -57,13 +28,11 @@ class Client:
         self._buffer = b""
 
     @classmethod
-    async def to(cls, address: Any, **options: int) -> Self:
+    async def to(cls, address: Any) -> Self:
         """Connect to a Unix path or a (host, port)."""
         is_unix = isinstance(address, str)
         family = socket.AF_UNIX if is_unix else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         client = cls(socket.socket(family, socket.SOCK_STREAM))
-        if "receive_bytes" in options:
-            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options["receive_bytes"])
         try:
             await client._loop.sock_connect(client.sock, address)
         except OSError:
@@ -74,23 +43,6 @@ class Client:
     async def send(self, data: bytes) -> None:
         async with asyncio.timeout(5):
             await self._loop.sock_sendall(self.sock, data)
-
-    async def flood(self, piece: bytes, *, most: int) -> int:
-        """Send a piece again and again until nobody takes it for 0.3 s, or `most` bytes are sent; returns how many."""
-        sent = 0
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.3):
-                while sent < most:
-                    await self._loop.sock_sendall(self.sock, piece)
-                    sent += len(piece)
-        return sent
-
-    async def taken(self) -> None:
-        """Wait until the server has read all that was sent (exact on a Unix socket)."""
-        await until(lambda: self._unread() == 0)
-
-    def _unread(self) -> int:
-        return int(struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, b"\0" * 4))[0])
 
     async def answer(self, *, head_only: bool = False) -> Answered:
         """The next answer."""
@@ -109,13 +61,6 @@ class Client:
             await self._more()
         found.body, self._buffer = self._buffer[:length], self._buffer[length:]
         return found
-
-    async def rest(self) -> bytes:
-        """Everything up to the end; raises ConnectionResetError where there is none."""
-        while piece := await self._read():
-            self._buffer += piece
-        rest, self._buffer = self._buffer, b""
-        return rest
 
     async def ask(self, data: bytes, *, head_only: bool = False) -> Answered:
         await self.send(data)
@@ -152,9 +97,3 @@ class Client:
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
-
-
-async def tls_streams(port: int, ca: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A TLS connection to 127.0.0.1."""
-    context = ssl.create_default_context(cafile=ca)
-    return await asyncio.open_connection("127.0.0.1", port, ssl=context)
