@@ -4,7 +4,7 @@ argcomplete takes the line apart and asks the parser of the command that stands 
 from the commands; names come from the daemon, else from the config. `hookd __complete SHELL LINE` prints the candidates
 for the scripts of `hookd completion`: one a line, for zsh and fish with a tab and what it is behind it.
 
-Must never: take long, change anything, or complain: whoever presses a key has asked for nothing else.
+Must never: take long, change anything, or complain: the user has only pressed a key.
 """
 
 import argparse

@@ -21,7 +21,7 @@ class Failure(Exception):
     """A command cannot do what was asked.
 
     Attributes:
-        lines: what is said on standard error, made fit for a terminal when it is printed.
+        lines: what is said on standard error, escaped for a terminal when it is printed.
         code: the exit code.
     """
 

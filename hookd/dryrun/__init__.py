@@ -1,6 +1,7 @@
 """Cases of `hookd test`: read from files, and compared with what the configuration would send (spec 8).
 
-Must never: talk to the daemon, send anything, or match and render by itself; that is asked of `hookd.explain`.
+Must never: talk to the daemon, send anything, or match and render by itself: that is the daemon's own code (`rules`,
+`delivery.request`).
 """
 
 from hookd.dryrun.case import Case, CaseResult, Expected, Mismatch

@@ -108,7 +108,7 @@ def _header(name: str, wanted: tuple[str, ...], request: ExplainedRequest) -> An
         if key.lower() == name.lower()
     ]
     same = tuple(value for value, _ in found) == wanted
-    return _several([value if same else _told(value, shown) for value, shown in found])
+    return _several([value if same else _shown_value(value, shown) for value, shown in found])
 
 
 def _several(values: Sequence[Any]) -> Any:
@@ -121,7 +121,7 @@ def _value(shown: Shown, real: str) -> str:
     return shown.text if shown.reference == "signature" else real
 
 
-def _told(value: str, shown: Shown) -> Any:
+def _shown_value(value: str, shown: Shown) -> Any:
     """A header's value as it may be shown: what stands in for a secret is, a literal credential is not.
 
     What is not shown is no text, so that it can never be what is expected.

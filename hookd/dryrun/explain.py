@@ -346,7 +346,7 @@ def _verdict(where: str, event: Event, now: float) -> str:
 
 
 def _facts(where: str, event: Event) -> list[str]:
-    """`data.size is 3` for what an expression asks of the event; only what can be told without evaluating it."""
+    """`data.size is 3` for what an expression asks of the event; only what can be read without evaluating it."""
     obj = event.object or EventObject()
     fields = {"id": obj.id, "name": obj.name, "tags": list(obj.tags)}
     top = {
@@ -362,15 +362,15 @@ def _facts(where: str, event: Event) -> list[str]:
 
 
 def _fact(root: str, steps: list[str], value: Any) -> str:
-    told = root
+    path = root
     for step in steps:
         if not isinstance(value, Mapping):
             break
-        told += f".{step}"
+        path += f".{step}"
         if step not in value:
-            return f"{told} is not there"
+            return f"{path} is not there"
         value = value[step]
-    return f"{told} is {shown(json.dumps(value, ensure_ascii=False))}"
+    return f"{path} is {shown(json.dumps(value, ensure_ascii=False))}"
 
 
 def _object_text(obj: EventObject) -> str:

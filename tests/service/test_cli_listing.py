@@ -113,7 +113,7 @@ def status(**changes: Any) -> dict[str, Any]:
 
 
 def lines_of(kinds: Sequence[Concern]) -> list[str]:
-    return [line for kind in kinds for line in kind.told(3)]
+    return [line for kind in kinds for line in kind.at_most(3)]
 
 
 def refused(*faults: str) -> dict[str, Any]:
@@ -364,7 +364,7 @@ class TestStatus:
         [kind, *_] = concerns(
             status(config__last_reload=refused("a", "b", "and 900 more; hookd check lists them"))
         )
-        assert kind.told(1)[-1] == "  and more: `hookd check` lists them"
+        assert kind.at_most(1)[-1] == "  and more: `hookd check` lists them"
 
     def test_spent_tasks_are_listed(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers["GET /v1/status"] = Canned(200, status(spent=[spent("once"), spent("first\nboot")]))

@@ -117,7 +117,7 @@ class Client(NamedTuple):
 
         headers = {**self._headers(), "Accept": exchange.NDJSON}
         request = exchange.ApiRequest("GET", f"{path}?{urlencode(query)}", headers)
-        with self._told(request, silent_s):
+        with self._wire_errors(request, silent_s):
             lines = exchange.exchanged_lines(self.address, request, silent_s)
             if isinstance(lines, exchange.ApiResponse):
                 judged(lines, self.address)
@@ -126,7 +126,7 @@ class Client(NamedTuple):
 
     def _ask(self, request: exchange.ApiRequest, timeout_s: float) -> Any:
         headers = {**self._headers(), **request.headers}
-        with self._told(request, timeout_s):
+        with self._wire_errors(request, timeout_s):
             answer = exchange.exchanged(self.address, request._replace(headers=headers), timeout_s)
         return judged(answer, self.address)
 
@@ -135,7 +135,7 @@ class Client(NamedTuple):
         return {"Accept": "application/json", **token}
 
     @contextlib.contextmanager
-    def _told(self, request: exchange.ApiRequest, timeout_s: float) -> Iterator[None]:
+    def _wire_errors(self, request: exchange.ApiRequest, timeout_s: float) -> Iterator[None]:
         """Turn what goes wrong on the wire into a `Failure`."""
         try:
             yield

@@ -29,7 +29,7 @@ class Taken:
 
     Attributes:
         answers: the answer for each event; only where they are to be kept.
-        spooled: events that nobody took yet.
+        spooled: events that were not taken yet.
     """
 
     def __init__(self, *, keep: bool) -> None:
@@ -135,7 +135,7 @@ def _post(send: Send, batch: list[NumberedLine], taken: Taken) -> None:
 
 
 def _located(refusal: Refusal, batch: list[NumberedLine]) -> Failure:
-    """The refusal of a part, told by the lines of the file."""
+    """The refusal of a part, in terms of the file's lines."""
     headline = f"{_lines(batch)} refused, nothing after them was sent"
     faults = refusal.problem.get("errors") or ()
     if faults:
@@ -146,7 +146,7 @@ def _located(refusal: Refusal, batch: list[NumberedLine]) -> Failure:
 
 
 def _fault_line(fault: dict[str, Any], batch: list[NumberedLine]) -> str:
-    """A fault whose pointer begins with the event's index in its part, told by the line it stands on."""
+    """A fault whose pointer begins with the event's index in its part, in terms of the line it stands on."""
     index, _, rest = str(fault.get("pointer", "")).removeprefix("/").partition("/")
     if not (index.isdecimal() and int(index) < len(batch)):
         return fault_line(fault)

@@ -22,9 +22,9 @@ def path_of(delivery_id: str, verb: str = "") -> str:
 
 
 def act(
-    client: Client, ids: Iterable[str], verb: str, *, told: Callable[[DeliveryData], str], as_answer: bool
+    client: Client, ids: Iterable[str], verb: str, *, outcome: Callable[[DeliveryData], str], as_answer: bool
 ) -> int:
-    """Do something to each delivery; `told` says in a line what has become of it.
+    """Do something to each delivery; `outcome` says in a line what became of it.
 
     Raises:
         Failure: one or more were refused, each is named, its hints indented (exit code 1); or the daemon is out of
@@ -44,7 +44,7 @@ def act(
                 refused += [first, *(f"  {hint}" for hint in hints)]
             else:
                 if not as_answer:
-                    print(printable(told(done[-1])))
+                    print(printable(outcome(done[-1])))
     finally:
         if as_answer:
             print(as_json(done))

@@ -27,27 +27,27 @@ PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 """Before each attempt to connect again; the last repeats."""
 
 MOST_FROM_HISTORY = 1000
-"""Deliveries that are told from the history at once."""
+"""Deliveries that are taken from the history at once."""
 
 REMEMBERED = 8 * MOST_FROM_HISTORY
-"""Facts that are not told again: what the history tells may come live as well."""
+"""Facts that are not repeated: what comes from the history may come live as well."""
 
 
 class Following:
     """One reader of one daemon."""
 
     def __init__(self, client: Client, wanted: Mapping[str, str], say: Callable[[str], None]) -> None:
-        """Follow what `wanted` (webhook, task, state) asks for; `say` tells about the following itself."""
+        """Follow what `wanted` (webhook, task, state) asks for; `say` reports about the following itself."""
         self._client = client
         self._wanted = dict(wanted)
         self._say = say
         self._cursor: str | None = None
         self._last_at = ""
         self._up = False
-        self._told: dict[tuple[Any, ...], None] = {}
+        self._seen: dict[tuple[Any, ...], None] = {}
 
     def facts(self, *, since: str | None) -> Iterator[TailRecord]:
-        """Every fact, for ever; first those of the history since an instant, if one is given.
+        """Every fact, without end; first those of the history since an instant, if one is given.
 
         Raises:
             Failure: the daemon was not reachable at the start (exit code 3), or refuses.
@@ -122,13 +122,13 @@ class Following:
                 yield fact
 
     def _is_new(self, fact: TailRecord) -> bool:
-        """Whether it has not been told yet, as far as that is remembered; from now on it has."""
+        """Whether it is new, as far as is remembered; from now on it is not."""
         key = key_of(fact)
         if key is None:
             return True
-        if key in self._told:
+        if key in self._seen:
             return False
-        self._told[key] = None
-        if len(self._told) > REMEMBERED:
-            del self._told[next(iter(self._told))]
+        self._seen[key] = None
+        if len(self._seen) > REMEMBERED:
+            del self._seen[next(iter(self._seen))]
         return True

@@ -75,7 +75,7 @@ def keep(where: str, content: bytes, suffix: str, why: Failure) -> str:
         where: the directory.
         content: what was to be posted.
         suffix: `spooldir.JSON` or `spooldir.NDJSON`.
-        why: what kept it from being posted; told too where spooling fails.
+        why: what kept it from being posted; reported too where spooling fails.
 
     Raises:
         Failure: it cannot be written (exit code 3).
@@ -144,7 +144,7 @@ def _remedy(where: str, error: OSError) -> str:
 
 
 class SpoolWriter:
-    """Posts events whose ids are fixed, and spools them from the first time on that nobody answers.
+    """Posts events whose ids are fixed, and spools them from the first one on that is not answered.
 
     Attributes:
         kept: the files that were written.
@@ -179,7 +179,7 @@ class SpoolWriter:
         return None
 
     def remark(self, events: int = 1) -> str:
-        """What is said about so many events that were spooled."""
+        """What is said about events that were spooled."""
         assert self.silent is not None
         what = "the event is" if events == 1 else f"{events} events are"
         where = self.kept[0] if len(self.kept) == 1 else f"{len(self.kept)} files beside {self.kept[0]}"

@@ -1,6 +1,6 @@
 """Waits for the end of deliveries that an event has made: `hookd emit --wait` (spec 8); says what keeps them waiting.
 
-The daemon is asked again and again, one delivery at a time and ever more seldom. A daemon that is started again
+The daemon is asked again and again, one delivery at a time and less and less often. A daemon that is started again
 meanwhile still has the deliveries, so that one that does not answer is no reason to end.
 
 Must never: ask more often than once in `FIRST_PAUSE_S`, or take silence for an end.
@@ -65,7 +65,7 @@ def follow(
 
 
 def exit_code(states: Sequence[str]) -> int:
-    """One that failed decides before one that waits: nothing can mend it."""
+    """One that failed decides before one that waits: nothing can change that."""
     if any(state in {"dead", "cancelled", GONE} for state in states):
         return REFUSED
     return 0 if all(state == "delivered" for state in states) else WAITING
@@ -95,7 +95,9 @@ class _Wait:
             if made["state"] in (*ENDED, GONE):
                 self._say(made)
                 continue
-            self._left.append(made)  # the others come before it is asked for again: none is kept for ever
+            self._left.append(
+                made
+            )  # the others come before it is asked for again: one that never ends must not hold up the rest
             time.sleep(max(0.0, min(self._pause_s, self._until - time.monotonic())))
             self._pause_s = min(self._pause_s * GROWTH, LONGEST_PAUSE_S)
         self._look_once_more()

@@ -32,8 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Cancel; 0 when all were."""
     client = address.from_options(options)
-    return act(client, options.ids, "cancel", told=_told, as_answer=options.json)
+    return act(client, options.ids, "cancel", outcome=_outcome, as_answer=options.json)
 
 
-def _told(delivery: DeliveryData) -> str:
+def _outcome(delivery: DeliveryData) -> str:
     return f"{delivery['id']}  cancelled, it was for {delivery['webhook']}"

@@ -22,7 +22,7 @@ BASH = r"""# bash completion for hookd; needs bash 4 or newer
 _hookd() {
     local program=${1-} line=${COMP_LINE-} found
     program=$(type -P -- "${program/#\~\//${HOME-}/}") || program=hookd
-    if [[ -z $line ]]; then  # called by other than readline: there are but the words
+    if [[ -z $line ]]; then  # not called by readline: only the words are known
         printf -v line '%q ' "${COMP_WORDS[@]:0:COMP_CWORD+1}"
         line=${line% }
     fi

@@ -31,14 +31,14 @@ LONGEST_VALUE = 300
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take what the exit code tells, and where the daemon is."""
+    """Take what the exit code says, and where the daemon is."""
     parser.add_argument("--exit-code", action="store_true", help="exit with 1 if anything differs")
     add_json(parser)
     address.add_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask and tell; 1 where the config on disk is invalid, or with `--exit-code` where it differs."""
+    """Ask and print; 1 where the config on disk is invalid, or with `--exit-code` where it differs."""
     answer = address.from_options(options).send("/v1/config/diff", timeout_s=TIMEOUT_S)
     print(as_json(answer) if options.json else "\n".join(lines_of(answer)))
     return REFUSED if not answer["valid"] or (options.exit_code and answer["differs"]) else 0
@@ -99,15 +99,15 @@ def _reference(value: Any) -> str | None:
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
-    told = _told(value)
-    text = told if isinstance(told, str) and told else json.dumps(told, ensure_ascii=False)
+    shown = _shown_value(value)
+    text = shown if isinstance(shown, str) and shown else json.dumps(shown, ensure_ascii=False)
     return shortened(text, LONGEST_VALUE)
 
 
-def _told(value: Any) -> Any:
+def _shown_value(value: Any) -> Any:
     """The value with a few words in place of each secret."""
     if (reference := _reference(value)) is not None:
         return f"({reference or 'hidden'})"
     if isinstance(value, dict):
-        return {key: _told(each) for key, each in value.items()}
-    return [_told(each) for each in value] if isinstance(value, list) else value
+        return {key: _shown_value(each) for key, each in value.items()}
+    return [_shown_value(each) for each in value] if isinstance(value, list) else value

@@ -70,7 +70,7 @@ def read_events(path: str, config: "Config") -> "list[Event]":
     """The events of a file (`-`: standard input), by the rules of `POST /v1/events`; hookd's own, too.
 
     Raises:
-        Failure: it cannot be read, or the daemon would refuse it; every fault is told.
+        Failure: it cannot be read, or the daemon would refuse it; every fault is named.
     """
     from hookd import intake
     from hookd.domain.errors import EventRejected

@@ -1,6 +1,6 @@
 """`hookd receive`: a test receiver (spec 8).
 
-Must never: be used for anything but tests; it trusts whoever connects.
+Must never: be used for anything but tests; it trusts every client.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Receive until told to stop."""
+    """Receive until SIGTERM or Ctrl-C, or for as many requests as asked."""
     secrets = (*options.secret, *map(_from_environment, options.secret_env))
     _check_secrets(secrets)
     asyncio.run(_receive(options, secrets))
@@ -147,8 +147,8 @@ def request_lines(received: "ReceivedRequest") -> list[str]:
 
 def _verdict(received: "ReceivedRequest") -> str:
     assert received.signature
-    told = filter(None, (received.signature.style, received.signature.reason))
-    return f"{received.signature.verdict} ({', '.join(map(printable, told))})"
+    details = filter(None, (received.signature.style, received.signature.reason))
+    return f"{received.signature.verdict} ({', '.join(map(printable, details))})"
 
 
 def json_line(received: "ReceivedRequest") -> str:

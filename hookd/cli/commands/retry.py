@@ -49,12 +49,12 @@ def run(options: argparse.Namespace) -> int:
     """Retry; 0 when nothing was refused, also where nothing matches."""
     given = chosen(options)
     if options.ids and (given or options.dry_run):
-        options.refuse("ids stand alone: filters and --dry-run choose by what deliveries are")
+        options.refuse("ids cannot be combined with filters or --dry-run")
     if not options.ids and not given:
         options.refuse("which deliveries? Ids, or a filter such as --state dead")
     client = address.from_options(options)
     if options.ids:
-        return act(client, options.ids, "retry", told=_told, as_answer=options.json)
+        return act(client, options.ids, "retry", outcome=_outcome, as_answer=options.json)
     order = json.dumps({"state": "dead", **given, "dry_run": options.dry_run}).encode()
     answer = client.send("/v1/deliveries/retry", order, timeout_s=TIMEOUT_S)
     print(as_json(answer) if options.json else _counts(answer, dry_run=options.dry_run))
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _told(delivery: DeliveryData) -> str:
+def _outcome(delivery: DeliveryData) -> str:
     if delivery["parked"]:
         return f"{delivery['id']}  waits: {parked_remedy(delivery['parked'], delivery['webhook'])}"
     return f"{delivery['id']}  due now, to {delivery['webhook']}"

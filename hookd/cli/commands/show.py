@@ -1,6 +1,6 @@
 """`hookd show`: one delivery with its body and its attempts.
 
-Must never: print anything of a delivery that has not been made fit for a terminal.
+Must never: print anything of a delivery that is not escaped for a terminal.
 """
 
 import argparse

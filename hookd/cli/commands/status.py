@@ -37,13 +37,13 @@ EXAMPLE = "hookd status --check >/dev/null || notify-admin"
 MOST_ROWS = 40
 MOST_LANES = 10
 ROWS_FOR_LANES = 7
-"""These are kept for the table, however much there is to tell before it."""
+"""These are kept for the table, however much stands before it."""
 
 ROWS_FOR_NOTES = 4
 """Likewise for what is worth knowing, however much needs attention."""
 
 MOST_EACH = 3
-"""Cases of one kind, such as webhooks that are paused, that are told."""
+"""Cases of one kind, such as webhooks that are paused, that are listed."""
 
 MOST_SPENT = 5
 LONGEST_FACT = 400
@@ -62,7 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask and tell."""
+    """Ask and print."""
     status = address.from_options(options).get("/v1/status")
     print(as_json(status) if options.json else "\n".join(page(status, terminal_width())))
     return 1 if options.check and concerns(status) else 0
@@ -81,36 +81,36 @@ def _verdict(found: list[Concern], noted: list[Concern], room: int, width: int) 
     if not found and not noted:
         return ["everything is all right"]
     room_for_found = room - (ROWS_FOR_NOTES if noted else 0)
-    told = _bullets("needs attention:", found, room_for_found, width) if found else []
+    shown = _bullets("needs attention:", found, room_for_found, width) if found else []
     title = "worth knowing:" if found else "all right; worth knowing:"
-    return [*told, *(_bullets(title, noted, room - rows_of(told, width), width) if noted else [])]
+    return [*shown, *(_bullets(title, noted, room - rows_of(shown, width), width) if noted else [])]
 
 
 def _bullets(title: str, kinds: list[Concern], room: int, width: int) -> list[str]:
     """Every kind, with as many cases of each as there is room for; of all too many kinds the first ones."""
     ways = ([title, *_each_bullet(kinds, most)] for most in range(MOST_EACH, 0, -1))
-    told = _fitting(ways, room, width)
-    if rows_of(told, width) <= room:
-        return told
-    told, rest = [title], "- and more: `hookd status --json` has it all"
+    shown = _fitting(ways, room, width)
+    if rows_of(shown, width) <= room:
+        return shown
+    shown, rest = [title], "- and more: `hookd status --json` has it all"
     for kind in kinds:
         lines = [*_each_bullet([kind], 1)]
-        told += lines if rows_of([*told, *lines, rest], width) <= room else []
-    return [*told, rest]
+        shown += lines if rows_of([*shown, *lines, rest], width) <= room else []
+    return [*shown, rest]
 
 
 def _fitting(ways: Iterable[list[str]], room: int, width: int) -> list[str]:
-    """The first of several ways to tell something that takes no more than `room` rows, else the last."""
-    told: list[str] = []
-    for told in ways:
-        if rows_of(told, width) <= room:
+    """The first of several ways to say something that takes no more than `room` rows, else the last."""
+    shown: list[str] = []
+    for shown in ways:
+        if rows_of(shown, width) <= room:
             break
-    return told
+    return shown
 
 
 def _each_bullet(kinds: list[Concern], most: int) -> Iterator[str]:
     for kind in kinds:
-        for line in kind.told(most):
+        for line in kind.at_most(most):
             yield shortened(printable(line if line.startswith("  ") else f"- {line}"))
 
 
@@ -139,7 +139,7 @@ def _spool(spool: Mapping[str, Any] | None) -> str:
 
 
 def _spent(marks: Sequence[Mapping[str, Any]], width: int) -> str:
-    """The tasks that have run once and for all, in a line whose end is whole; empty where there are none."""
+    """The one-shot tasks that have run, in a line whose end is whole; empty where there are none."""
     if not marks:
         return ""
     named = [

@@ -1,6 +1,6 @@
 """`hookd tail`: what happens, one line per fact, until Ctrl-C (spec 8).
 
-Must never: tell a fact twice, or hide that some were missed.
+Must never: print a fact twice, or hide that some were missed.
 """
 
 import argparse
@@ -55,20 +55,20 @@ def run(options: argparse.Namespace) -> int:
     require_known(client, given)
     _end_with_reader()
     following = Following(client, {**given, **({"state": options.state} if options.state else {})}, _say)
-    told = as_json_line if options.json else line_of
+    format_fact = as_json_line if options.json else line_of
     for fact in following.facts(since=options.since):
-        print(told(fact), flush=True)
+        print(format_fact(fact), flush=True)
     return 0
 
 
 def _say(note: str) -> None:
-    """Tell about the following itself, beside the facts."""
+    """Report about the following itself, beside the facts."""
     clock = datetime.now(UTC).strftime("%H:%M:%SZ")
     print(printable(f"hookd: {clock} {note}"), file=sys.stderr, flush=True)
 
 
 def _end_with_reader() -> None:
-    """End when the reader of our output goes away, also while nothing happens: `hookd tail | head -1`."""
+    """End when the reader of the output ends, also while nothing happens: `hookd tail | head -1`."""
     try:
         output = sys.stdout.fileno()
         if not stat.S_ISFIFO(os.fstat(output).st_mode):

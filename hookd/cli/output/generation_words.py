@@ -1,4 +1,4 @@
-"""A generation of the config in a few words, as `status`, `show`, `reload` and `diff` tell it.
+"""A generation of the config in a few words, as `status`, `show`, `reload` and `diff` print it.
 
 Must never: print, or ask the daemon.
 """

@@ -1,7 +1,7 @@
 """Judges the daemon's status: what is not all right, and what to do about each (spec 8, `status`).
 
-Not all right is what loses time, or will, unless somebody looks: those are concerns, and `status --check` fails. What
-is meant to be as it is, or mends itself, is worth a note.
+What loses time, or will unless it is looked at, is a concern, and `status --check` fails. What is meant to be as it is,
+or recovers by itself, is worth a note.
 
 Must never: ask the daemon or print; values in, sentences out.
 """
@@ -19,7 +19,7 @@ Status = Mapping[str, Any]
 LaneData = Mapping[str, Any]
 
 LATE_S = 600.0
-"""From this age on, in seconds, a delivery that is still waiting is worth a word."""
+"""From this age on, in seconds, a delivery that is still waiting is worth mentioning."""
 
 NEAR_LIMIT = 0.8
 """From this share of `daemon.limits.pending` on, it is time to look."""
@@ -34,20 +34,20 @@ LONGEST_RESULT = 80
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """One kind of what there is to tell. A line that begins with two spaces goes on with the one before.
+    """One kind of finding. A line that begins with two spaces goes on with the one before.
 
     Attributes:
-        lines: what is told in any case.
+        lines: shown in any case.
         each: its cases, the gravest first; some of them are enough.
-        more: what stands for the others, `{}` for how many they are.
+        more: the line that stands for the other cases, `{}` for how many they are.
     """
 
     lines: Sequence[str] = ()
     each: Sequence[str] = ()
     more: str = ""
 
-    def told(self, most: int) -> list[str]:
-        """Its lines, with at most so many cases."""
+    def at_most(self, most: int) -> list[str]:
+        """Its lines, with at most `most` of its cases."""
         hidden = len(self.each) - most
         return [*self.lines, *self.each[:most], *([self.more.format(hidden)] if hidden > 0 else [])]
 
@@ -63,7 +63,7 @@ def concerns(status: Status) -> list[Concern]:
 
 
 def notes(status: Status) -> list[Concern]:
-    """What is worth knowing, though all is right: it is meant so, or mends itself."""
+    """What is worth knowing, though all is right: it is meant so, or recovers by itself."""
     return [*_delivery_notes(status), *_config_notes(status["config"]["warnings"])]
 
 
@@ -130,7 +130,7 @@ def _config_concerns(config: Mapping[str, Any]) -> Iterator[Concern]:
         faults = last["faults"]
         number = (
             "" if faults[-1].startswith("and ") else "{} "
-        )  # the daemon itself tells the first hundred only
+        )  # the daemon itself lists only the first hundred
         yield Concern(
             [
                 f"the config on disk was refused at {to_the_second(last['at'])}, the old one is in force",

@@ -53,7 +53,7 @@ def of_history(delivery: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def key_of(fact: TailRecord) -> tuple[Any, ...] | None:
-    """By what a fact of the history and the same one told live are known as one; None for any other fact."""
+    """The key by which a fact of the history and the same one that came live are one; None for any other fact."""
     name = str(fact["event"])
     if name == "delivery.made":
         return (name, fact["delivery_id"])

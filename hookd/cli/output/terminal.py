@@ -1,4 +1,4 @@
-"""What commands print: text made fit for a terminal, JSON, tables.
+"""What commands print: text that is safe for a terminal, JSON, tables.
 
 Everything that came from data (names, answers, bodies, errors) goes through `printable` or `as_json` on
 its way out, so that it can neither forge a line nor drive a terminal (spec 12).

@@ -28,7 +28,7 @@ POLL_S = 0.02
 FROM_SYSTEMD = frozenset(
     {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"}
 )
-"""Variables that would make the child speak to the service manager of whoever runs the demo."""
+"""Variables that would make the child speak to the service manager of the user who runs the demo."""
 
 
 class DemoStage:
@@ -102,7 +102,7 @@ class DemoStage:
         return await asyncio.wait_for(self._receiver.next_request(), TIMEOUT_S)
 
     async def delivery_in(self, state: str, delivery_id: str, *, failures: int) -> None:
-        """Wait until a delivery is recorded in that state with so many failed attempts."""
+        """Wait until a delivery is recorded in that state with this many failed attempts."""
         async with asyncio.timeout(TIMEOUT_S):
             while True:
                 delivery = await self.get(f"/v1/deliveries/{delivery_id}")

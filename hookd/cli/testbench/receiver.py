@@ -1,4 +1,4 @@
-"""A test receiver: an HTTP server that notes what arrives, checks signatures, and answers as it is told to.
+"""A test receiver: an HTTP server that notes what arrives, checks signatures, and answers as configured.
 
 Must never: print what arrives, or keep what it noted; who asks for it takes each request from `next_request`. Called
 by: `receive`, `demo`.
@@ -137,7 +137,7 @@ class Receiver:
         return self._response(request.path, behaviour)
 
     async def _pause(self, seconds: float | None) -> None:
-        """Wait so long (None: for ever), or until the receiver closes."""
+        """Wait this long (None: without end), or until the receiver closes."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closing.wait(), seconds)
 
