@@ -336,7 +336,7 @@ async def test_it_goes_on_after_a_restart_and_after_a_crash(recorder: Receiver, 
             await daemon.start()
             seen.append(await delivered(daemon, B))
             await told.until(lambda line: "connected again: hookd was restarted" in line, errors=True)
-            await told.until(lambda line: "is not told here" in line, errors=True)
+            await told.until(lambda line: "is not shown here" in line, errors=True)
         last = await delivered(daemon, {**B, "id": "last"})
         facts = [
             json.loads(line)
