@@ -183,7 +183,7 @@ class Worker:
 
     async def _claim(self, plan: DispatchPlan, now: float, mono: float) -> None:
         generation = self._current_config.generation
-        claimed = await self._store.claim(plan.requests, now=now, generation=generation.ref)
+        claimed = await self._store.claim(plan.requests, now=now)
         for name, until in claimed.waits.items():
             if until < inf:  # what is paused, the next snapshot tells
                 self._lanes.of(name).hold(until)

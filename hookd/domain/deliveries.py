@@ -68,7 +68,6 @@ class Lease:
         failures: attempts so far that count against `retries`.
         started_at: the claim's instant, seconds since the epoch.
         trace: the trace of its event's request, or None.
-        generation: what the claim was told to be in force.
     """
 
     delivery_id: str
@@ -82,7 +81,6 @@ class Lease:
     started_at: float
     expires_at: float
     trace: Trace | None = None
-    generation: GenerationRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,8 @@ class Attempt:
     """One recorded HTTP request of a delivery (spec 9, `attempts`).
 
     Attributes:
-        generation: of the configuration, in force when the attempt began; None where that was not recorded.
+        generation: of the configuration, in force when the attempt began; None where the attempt was cut off, or made
+            before this was recorded.
     """
 
     number: int

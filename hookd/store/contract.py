@@ -17,7 +17,7 @@ from typing import Protocol
 
 from hookd.domain.backlog import Backlog
 from hookd.domain.clock import Clock
-from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, GenerationRef, Lease, Settlement, State
+from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, Lease, Settlement, State
 from hookd.domain.events import Receipt, SpentMark, Submission
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
 
@@ -57,9 +57,7 @@ class Queue(Protocol):
         """
         ...
 
-    async def claim(
-        self, wants: Sequence[ClaimRequest], *, now: float, generation: GenerationRef | None = None
-    ) -> Claimed:
+    async def claim(self, wants: Sequence[ClaimRequest], *, now: float) -> Claimed:
         """Lease due deliveries, oldest due first, at most `slots` for each want; at most 1,000 in one call.
 
         Nothing is leased from a lane that is paused, or held beyond `now` (`Settlement.hold_until`).
@@ -70,7 +68,6 @@ class Queue(Protocol):
         Args:
             wants: at most one for each webhook.
             now: the start of the attempts and of their leases.
-            generation: recorded with the attempts, also with those that a crash cuts off.
 
         Raises:
             ValueError: two wants for one webhook.
@@ -80,8 +77,6 @@ class Queue(Protocol):
 
     async def settle(self, lease: Lease, attempt: Attempt, settlement: Settlement, *, now: float) -> bool:
         """Record an attempt and what follows from it, in one transaction, if the lease is still held.
-
-        Where the attempt names another generation than its claim did, the attempt's counts.
 
         Returns:
             False when the lease was lost: nothing was changed.

@@ -8,7 +8,7 @@ import pytest
 
 from hookd.delivery.circuit_breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerState
 from hookd.delivery.parking import Parked
-from hookd.domain.deliveries import Claimed, ClaimRequest, GenerationRef, State
+from hookd.domain.deliveries import Claimed, ClaimRequest, State
 from tests.kit.receiver import Received, Receiver, response
 from tests.kit.worker import Stage, at_work
 
@@ -182,10 +182,8 @@ async def test_what_was_claimed_while_the_breaker_opened_is_not_sent(
         await receiver.wait_for(OPENS_AFTER)
         claim = stage.store.claim
 
-        async def slowly(
-            wants: Sequence[ClaimRequest], *, now: float, generation: GenerationRef | None
-        ) -> Claimed:
-            claimed = await claim(wants, now=now, generation=generation)
+        async def slowly(wants: Sequence[ClaimRequest], *, now: float) -> Claimed:
+            claimed = await claim(wants, now=now)
             answer.set()
             await stage.until(lambda: stage.lane.breaker is BreakerState.OPEN)
             return claimed

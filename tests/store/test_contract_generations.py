@@ -1,20 +1,19 @@
-"""Which generation of the config made each attempt: recorded by the claim, kept across crashes, gone with the last."""
+"""Which generation of the config made each attempt: recorded with the attempt, unknown where it was cut off."""
 
+import asyncio
 import dataclasses
-import sqlite3
-from pathlib import Path
 
 import pytest
 
-from hookd.domain.deliveries import ClaimRequest, GenerationRef, Lease, Settlement
+from hookd.domain.deliveries import GenerationRef, Lease, Settlement
+from hookd.domain.events import Event
 from hookd.store.contract import Store
-from hookd.store.sqlite import SqliteStore
 from tests.kit.builders import (
-    DEAD,
     DELIVERED,
     LEASE_S,
     T0,
     attempt_of,
+    claim,
     claim_one,
     enqueue,
     record,
@@ -27,12 +26,6 @@ from tests.store.conftest import OpenStore
 FIRST = GenerationRef(1, "0123456789ab", "c" * 40, dirty=False)
 EDITED = GenerationRef(2, "ba9876543210", "c" * 40, dirty=True)
 OUTSIDE = GenerationRef(1, "0123456789ab")
-
-
-async def claimed(store: Store, generation: GenerationRef | None, *, now: float = T0) -> Lease:
-    claimed = await store.claim([ClaimRequest("w", 1, LEASE_S)], now=now, generation=generation)
-    (lease,) = claimed.leases
-    return lease
 
 
 async def settled(
@@ -57,8 +50,7 @@ async def test_an_attempt_is_recorded_with_its_generation(
 ) -> None:
     store = await open_store()
     await enqueue(store, to("w"))
-    lease = await claimed(store, generation)
-    assert lease.generation == generation
+    lease = await claim_one(store)
     await settled(store, lease, generation)
     await store.close()
     assert await made_by(await open_store(), lease.delivery_id) == [generation]
@@ -66,83 +58,61 @@ async def test_an_attempt_is_recorded_with_its_generation(
 
 async def test_each_attempt_has_its_own(store: Store) -> None:
     await enqueue(store, to("w"))
-    await settled(store, await claimed(store, FIRST), FIRST, retry_at(T0 + 1))
-    await settled(store, await claimed(store, EDITED, now=T0 + 1), EDITED, retry_at(T0 + 2))
-    lease = await claimed(store, OUTSIDE, now=T0 + 2)
+    await settled(store, await claim_one(store), FIRST, retry_at(T0 + 1))
+    await settled(store, await claim_one(store, now=T0 + 1), EDITED, retry_at(T0 + 2))
+    lease = await claim_one(store, now=T0 + 2)
     await settled(store, lease, OUTSIDE)
     assert await made_by(store, lease.delivery_id) == [FIRST, EDITED, OUTSIDE]
 
 
-async def test_an_attempt_cut_off_keeps_the_generation_of_its_claim(open_store: OpenStore) -> None:
+async def test_an_attempt_cut_off_has_none(open_store: OpenStore) -> None:
     store = await open_store()
     await enqueue(store, to("w"))
-    await claimed(store, FIRST)
+    await claim_one(store)
     await store.close()
     store = await open_store()
     later = T0 + LEASE_S
-    lease = await claimed(store, EDITED, now=later)
+    lease = await claim_one(store, now=later)
     await settled(store, lease, EDITED, now=later)
-    assert await made_by(store, lease.delivery_id) == [FIRST, EDITED]
+    assert await made_by(store, lease.delivery_id) == [None, EDITED]
 
 
-async def test_a_generation_swapped_in_between_claim_and_attempt_counts(store: Store) -> None:
-    await enqueue(store, to("w"))
-    lease = await claimed(store, FIRST)
-    await settled(store, lease, EDITED)
-    assert await made_by(store, lease.delivery_id) == [EDITED]
+async def test_each_of_those_recorded_together_has_its_own(store: Store) -> None:
+    await enqueue(store, *(to("w") for _ in range(4)))
+    leases, made = await claim(store), (FIRST, EDITED, None, FIRST)
+    await asyncio.gather(
+        *(settled(store, lease, generation) for lease, generation in zip(leases, made, strict=True))
+    )
+    assert [await made_by(store, lease.delivery_id) for lease in leases] == [[one] for one in made]
 
 
-async def test_a_claim_without_a_generation_leaves_none(store: Store) -> None:
+async def test_an_attempt_without_a_generation_has_none(store: Store) -> None:
     await enqueue(store, to("w"))
     lease = await claim_one(store)
-    assert lease.generation is None
     await settle(store, lease)
     assert await made_by(store, lease.delivery_id) == [None]
 
 
-async def test_a_lost_lease_corrects_nothing(store: Store) -> None:
+async def test_a_lost_lease_names_nothing(store: Store) -> None:
     await enqueue(store, to("w"))
-    lost = await claimed(store, FIRST)
+    lost = await claim_one(store)
     later = T0 + LEASE_S
-    lease = await claimed(store, FIRST, now=later)
+    lease = await claim_one(store, now=later)
     assert not await store.settle(
         lost, dataclasses.replace(attempt_of(lost), generation=EDITED), DELIVERED, now=later
     )
     await settled(store, lease, FIRST, now=later)
-    assert await made_by(store, lease.delivery_id) == [FIRST, FIRST]
+    assert await made_by(store, lease.delivery_id) == [None, FIRST]
 
 
-def rows(path: Path) -> tuple[list[tuple[int, str, int]], int]:
-    """The counted generations, and how many attempts name one; of a closed store."""
-    connection = sqlite3.connect(path)
-    try:
-        counted = connection.execute("SELECT number, hash, attempts FROM generations ORDER BY number, hash")
-        (made,) = connection.execute("SELECT count(*) FROM made_by").fetchone()
-        return counted.fetchall(), made
-    finally:
-        connection.close()
-
-
-async def test_a_generation_is_kept_as_long_as_an_attempt_names_it(tmp_path: Path) -> None:
-    path = tmp_path / "hookd.db"
-    store = await SqliteStore.open(path)
-    await enqueue(store, *(to("w") for _ in range(5)))
-    for number in range(3):
-        lease = await claimed(store, FIRST, now=T0 + number)
-        await settled(store, lease, FIRST, DEAD if number == 2 else DELIVERED, now=T0 + number)
-    swapped = await claimed(store, FIRST, now=T0 + 3)
-    await settled(store, swapped, EDITED, now=T0 + 3)
-    await store.close()
-    assert rows(path) == ([(1, FIRST.hash, 3), (2, EDITED.hash, 1)], 4)
-
-    store = await SqliteStore.open(path)
-    assert await store.prune(delivered_before=T0 + 100, dead_before=T0, limit=2) == 2
-    assert await store.prune(delivered_before=T0 + 100, dead_before=T0, limit=2) == 1
-    await store.close()
-    assert rows(path) == ([(1, FIRST.hash, 1)], 1)
-
-    store = await SqliteStore.open(path)
-    assert await store.prune(delivered_before=T0 + 100, dead_before=T0 + 100, limit=9) == 1
-    await claimed(store, FIRST, now=T0 + 5)  # in force again after its row went
-    await store.close()
-    assert rows(path) == ([(1, FIRST.hash, 1)], 1)
+async def test_what_comes_with_a_call_that_is_refused_is_named_all_the_same(store: Store) -> None:
+    """A transaction that is rolled back takes a generation with it that it was the first to name."""
+    await enqueue(store, to("w"))
+    lease = await claim_one(store)
+    await asyncio.gather(
+        settled(store, lease, EDITED),
+        enqueue(store, to("w", event=Event("bad", type="\ud800"))),
+        return_exceptions=True,
+    )
+    assert await store.event("bad") is None
+    assert await made_by(store, lease.delivery_id) == [EDITED]

@@ -3,7 +3,9 @@
 # ruff: noqa: ASYNC221, ASYNC240  a test may block the loop that it has for itself
 
 import asyncio
+import dataclasses
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 
 from hookd.domain.backlog import Backlog
-from hookd.domain.deliveries import State
+from hookd.domain.deliveries import GenerationRef, State
 from hookd.domain.errors import StoreUnusable
 from hookd.domain.history import DeliveryFilter, LaneStats
 from hookd.store.sqlite import SqliteStore, deep_check, queries
@@ -24,7 +26,21 @@ from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.claim import NEXT_DUE
 from hookd.store.sqlite.lock import FileLock
 from hookd.store.sqlite.open import _connect, migrate, open_database, packaged_migrations, schema_version
-from tests.kit.builders import RINGS_S, T0, claim, enqueue, facts, listed, once, record, settle, to, watch
+from tests.kit.builders import (
+    DELIVERED,
+    RINGS_S,
+    T0,
+    attempt_of,
+    claim,
+    enqueue,
+    facts,
+    listed,
+    once,
+    record,
+    settle,
+    to,
+    watch,
+)
 from tests.kit.disk import Disk
 
 PAGE = 4096
@@ -432,8 +448,9 @@ class TestVersion1:
         before = schema()
         await (await SqliteStore.open(first)).close()
         after = schema()
-        assert all(after[name].startswith(sql.removesuffix("\n) STRICT")) for name, sql in before.items())
-        added = {"spent", "paused", "schedule_cursors", "clock", "generations", "made_by"}
+        kept = {name: re.sub(r"\n\) STRICT(, WITHOUT ROWID)?$", "", sql) for name, sql in before.items()}
+        assert all(after[name].startswith(sql) for name, sql in kept.items())
+        added = {"spent", "paused", "schedule_cursors", "clock", "generations"}
         assert after.keys() - before.keys() == added
 
 
@@ -443,6 +460,8 @@ class TestVersion5:
     ROWS = """
         INSERT INTO schedules VALUES ('old', 5000000), ('new', 90000000);
         UPDATE alive SET at = 60000000;
+        INSERT INTO generations VALUES (4, 1, '0123456789ab', 'c0ffee', 1, 1);
+        INSERT INTO made_by VALUES (11, 1, 4), (12, 9, 4);
     """
 
     @pytest.fixture
@@ -460,6 +479,25 @@ class TestVersion5:
         store = await SqliteStore.open(fifth)
         assert await watch(store, "old", "new", "other") == {"old": 60.0, "new": 90.0, "other": T0}
         await store.close()
+
+    async def test_what_made_an_attempt_is_kept(self, fifth: Path) -> None:
+        store = await SqliteStore.open(fifth)
+        (attempt,) = (await record(store, "d-waits")).attempts
+        assert attempt.generation == GenerationRef(1, "0123456789ab", "c0ffee", dirty=True)
+        await store.close()
+
+
+async def test_generations_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hookd.store.sqlite.generations.MOST", 3)
+    store = await SqliteStore.open(path)
+    await enqueue(store, *(to("w") for _ in range(5)))
+    leases = await claim(store)
+    for number, lease in enumerate(leases, 1):
+        attempt = dataclasses.replace(attempt_of(lease), generation=GenerationRef(number, "0123456789ab"))
+        assert await store.settle(lease, attempt, DELIVERED, now=T0)
+    kept = [(await record(store, lease.delivery_id)).attempts[0].generation for lease in leases]
+    assert [generation and generation.number for generation in kept] == [None, None, 3, 4, 5]
+    await store.close()
 
 
 class TestRecent:

@@ -10,9 +10,9 @@ from hookd.store.sqlite.encoding import ManyRows, micros
 
 INSERT_ATTEMPTS = ManyRows(
     """INSERT INTO attempts (
-           delivery_seq, number, started_at, duration_s, status, reason, error, response, insecure)
+           delivery_seq, number, started_at, duration_s, status, reason, error, response, insecure, generation)
        SELECT * FROM ({values}) WHERE column1 IS NOT NULL""",
-    width=9,
+    width=10,
 )
 
 _TOKEN_SHIFT = 32
@@ -29,8 +29,8 @@ def seq_of(token: int) -> int:
     return token >> _TOKEN_SHIFT
 
 
-def attempt_row(seq: int, number: int, attempt: Attempt) -> tuple[Any, ...]:
-    """The row of a finished attempt."""
+def attempt_row(seq: int, number: int, attempt: Attempt, generation: int | None) -> tuple[Any, ...]:
+    """The row of a finished attempt, with the key of its generation's row."""
     return (
         seq,
         number,
@@ -41,6 +41,7 @@ def attempt_row(seq: int, number: int, attempt: Attempt) -> tuple[Any, ...]:
         attempt.error,
         attempt.response,
         int(attempt.insecure),
+        generation,
     )
 
 
@@ -49,4 +50,4 @@ def interrupted_row(
 ) -> tuple[Any, ...]:
     """The row of an attempt that came to no answer that was recorded; instants in microseconds."""
     duration_s = max(0, ended_at - started_at) / 1_000_000
-    return (seq, number, started_at, duration_s, None, Reason.INTERRUPTED.value, error, b"", 0)
+    return (seq, number, started_at, duration_s, None, Reason.INTERRUPTED.value, error, b"", 0, None)

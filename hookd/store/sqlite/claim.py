@@ -13,9 +13,8 @@ from collections.abc import Container, Mapping, Sequence
 from math import inf
 from typing import Any
 
-from hookd.domain.deliveries import Claimed, ClaimRequest, GenerationRef, Lease
+from hookd.domain.deliveries import Claimed, ClaimRequest, Lease
 from hookd.domain.json_text import compact_json
-from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row, token_of
 from hookd.store.sqlite.backlog_index import BacklogDelta
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
@@ -78,7 +77,7 @@ class Leasing:
         for call in calls:
             waits = self._waits(call.wants, call.now)
             open_lanes = [want for want in call.wants if want.webhook not in waits]
-            call.result = Claimed(self._claim(open_lanes, call.now, call.generation), waits)
+            call.result = Claimed(self._claim(open_lanes, call.now), waits)
 
     def _waits(self, wants: Sequence[ClaimRequest], now: float) -> dict[str, float]:
         """The webhooks that may not be claimed from, and until when."""
@@ -89,9 +88,7 @@ class Leasing:
                 waits[want.webhook] = until
         return waits
 
-    def _claim(
-        self, wants: Sequence[ClaimRequest], now: float, generation: GenerationRef | None
-    ) -> tuple[Lease, ...]:
+    def _claim(self, wants: Sequence[ClaimRequest], now: float) -> tuple[Lease, ...]:
         now_us = micros(now)
         taken: list[tuple[ClaimRequest, list[Any]]] = []
         updates: list[Any] = []
@@ -106,10 +103,8 @@ class Leasing:
                     interrupted += interrupted_row(seq, attempt, started_at=claimed_at, ended_at=due_at)
         INSERT_ATTEMPTS.run(self._connection, interrupted)
         _LEASE.run(self._connection, updates)
-        if generation is not None:
-            generations.note(self._connection, generation, [(row[0], row[3] + 1) for _, row in taken])
         fresh = self._fresh([row[0] for _, row in taken])
-        return tuple(_lease(want, row, fresh[row[0]], now, generation) for want, row in taken)
+        return tuple(_lease(want, row, fresh[row[0]], now) for want, row in taken)
 
     def _due(self, want: ClaimRequest, slots: int, now: int, lease_end: int) -> list[list[Any]]:
         """The rows to lease for one want; one row more is looked at, to know when the next is due."""
@@ -133,9 +128,7 @@ class Leasing:
         return known
 
 
-def _lease(
-    want: ClaimRequest, row: list[Any], fresh: CachedDelivery, now: float, generation: GenerationRef | None
-) -> Lease:
+def _lease(want: ClaimRequest, row: list[Any], fresh: CachedDelivery, now: float) -> Lease:
     seq, _, _, attempt, failures, _ = row
     return Lease(
         delivery_id=fresh.delivery_id,
@@ -149,5 +142,4 @@ def _lease(
         started_at=now,
         expires_at=now + want.lease_s,
         trace=fresh.trace,
-        generation=generation,
     )

@@ -15,6 +15,7 @@ from hookd.store.sqlite.body_cache import BodyCache
 from hookd.store.sqlite.claim import Leasing
 from hookd.store.sqlite.encoding import SENDING, ManyRows, seconds
 from hookd.store.sqlite.enqueue import EnqueuePlan, Keys
+from hookd.store.sqlite.generations import GenerationKeys
 from hookd.store.sqlite.open import close_as_it_is, damaged, open_database, unusable
 from hookd.store.sqlite.operations import (
     ClaimOperation,
@@ -86,6 +87,7 @@ class Engine:
         self._unfinished = self.picture.total
         self._holds, self._paused = self.picture.holds, self.picture.paused
         self._recent = BodyCache()
+        self._generations = GenerationKeys()
 
     def commit(self, batch: Sequence[Operation], *, check_all: bool = False) -> BacklogDelta:
         """Run a batch in one transaction and fill in the results; after an exception nothing has happened.
@@ -127,7 +129,7 @@ class Engine:
         Intake comes before the other writes: one of them may follow a clock that was set back since the events came.
         """
         if batch.settles:
-            Settling(self.connection, change).run(batch.settles)
+            Settling(self.connection, change, self._generations).run(batch.settles)
         if batch.enqueues:
             unfinished = self._unfinished + change.unfinished.total()
             intake = EnqueuePlan(
@@ -162,6 +164,7 @@ class Engine:
 
     def _roll_back(self) -> None:
         self._recent.clear()
+        self._generations.clear()
         with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back on its own
             self.connection.execute("ROLLBACK")
 

@@ -1,64 +1,45 @@
-"""Which generation of the configuration made each attempt, as rows: claiming writes it, settling may correct it.
-
-Each generation has one row, which counts the attempts that name it and goes with the last of them.
+"""Which generation of the configuration made each attempt: a row for each generation, whose key its attempts hold.
 
 Must never: begin or end a transaction. Runs on the writer's thread.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any
 
 from hookd.domain.deliveries import GenerationRef
-from hookd.store.sqlite.encoding import ManyRows
+
+MOST = 10_000
+"""So many generations are kept, the latest; an attempt of an older one has none."""
 
 COLUMNS = "g.number, g.hash, g.revision, g.dirty"
 """What `named` takes, of `generations AS g`."""
 
-_COUNT = """
-    INSERT INTO generations (number, hash, revision, dirty, attempts) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (hash, revision, dirty, number) DO UPDATE SET attempts = attempts + excluded.attempts
-    RETURNING seq
+_ADD = """
+    INSERT INTO generations (number, hash, revision, dirty) VALUES (?, ?, ?, ?)
+    ON CONFLICT (hash, revision, dirty, number) DO NOTHING
 """
-_MADE = ManyRows(
-    """INSERT OR REPLACE INTO made_by (delivery_seq, number, generation)
-       SELECT * FROM ({values}) WHERE column1 IS NOT NULL""",
-    width=3,
-)
-_UNCOUNT = "UPDATE generations SET attempts = attempts - ? WHERE seq = ?"
-_DROP_UNUSED = "DELETE FROM generations WHERE attempts <= 0"
-_BEFORE = "SELECT generation FROM made_by WHERE delivery_seq = ? AND number = ?"
-_COUNTED = """
-    SELECT count(*), generation FROM made_by WHERE delivery_seq IN (SELECT value FROM json_each(?)) GROUP BY generation
-"""
-_FORGET = "DELETE FROM made_by WHERE delivery_seq IN (SELECT value FROM json_each(?))"
+_FIND = "SELECT seq FROM generations WHERE number = ? AND hash = ? AND revision = ? AND dirty = ?"
+_FORGET = "DELETE FROM generations WHERE seq <= ?"
 
 
-def note(
-    connection: sqlite3.Connection, generation: GenerationRef, attempts: Sequence[tuple[int, int]]
-) -> None:
-    """Record that a generation makes attempts, given as the delivery's key and the attempt's number; none known yet."""
-    if not attempts:
-        return
-    given = (generation.number, generation.hash, generation.commit or "", int(bool(generation.dirty)))
-    (seq,) = connection.execute(_COUNT, (*given, len(attempts))).fetchall()[0]
-    _MADE.run(connection, [value for key, number in attempts for value in (key, number, seq)])
+class GenerationKeys:
+    """The keys of generations' rows, the last of them in memory: an attempt costs no look-up."""
 
+    def __init__(self) -> None:
+        self._last: GenerationRef | None = None
+        self._last_key: int | None = None
 
-def correct(connection: sqlite3.Connection, generation: GenerationRef, seq: int, number: int) -> None:
-    """Record that another generation than the claim's made this attempt: one that came into force just then."""
-    before = connection.execute(_BEFORE, (seq, number)).fetchone()
-    note(connection, generation, [(seq, number)])
-    if before is not None:
-        _uncount(connection, [(1, before[0])])
+    def key_of(self, connection: sqlite3.Connection, generation: GenerationRef | None) -> int | None:
+        """The key of a generation's row, which is made where there is none; None for none."""
+        if generation is None:
+            return None
+        if generation is not self._last:
+            self._last_key = _key_of(connection, generation)
+            self._last = generation
+        return self._last_key
 
-
-def forget(connection: sqlite3.Connection, seqs: str) -> None:
-    """Drop what is recorded of these deliveries (a JSON list of their keys), and what nothing names any more."""
-    counted = connection.execute(_COUNTED, (seqs,)).fetchall()
-    if counted:
-        connection.execute(_FORGET, (seqs,))
-        _uncount(connection, counted)
+    def clear(self) -> None:
+        """Forget everything: what was remembered may have been rolled back."""
+        self._last = self._last_key = None
 
 
 def named(number: int | None, content: str, revision: str, dirty: int) -> GenerationRef | None:
@@ -70,6 +51,10 @@ def named(number: int | None, content: str, revision: str, dirty: int) -> Genera
     return GenerationRef(number, content, revision, bool(dirty))
 
 
-def _uncount(connection: sqlite3.Connection, counted: Iterable[Sequence[Any]]) -> None:
-    connection.executemany(_UNCOUNT, counted)
-    connection.execute(_DROP_UNUSED)
+def _key_of(connection: sqlite3.Connection, generation: GenerationRef) -> int:
+    row = (generation.number, generation.hash, generation.commit or "", int(bool(generation.dirty)))
+    is_new = connection.execute(_ADD, row).rowcount > 0
+    (key,) = connection.execute(_FIND, row).fetchone()
+    if is_new:
+        connection.execute(_FORGET, (key - MOST,))
+    return int(key)

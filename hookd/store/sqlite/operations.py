@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, GenerationRef, Lease, Settlement
+from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, Lease, Settlement
 from hookd.domain.events import Receipt, Submission
 from hookd.store.sqlite.backlog_index import BacklogDelta
 
@@ -57,21 +57,13 @@ class Enqueue(Operation):
 class ClaimOperation(Operation):
     """Lease due deliveries. `now` is in seconds, as the leases want it."""
 
-    __slots__ = ("generation", "now", "wants")
+    __slots__ = ("now", "wants")
     result: Claimed
 
-    def __init__(
-        self,
-        future: asyncio.Future[Any],
-        wants: Sequence[ClaimRequest],
-        *,
-        now: float,
-        generation: GenerationRef | None,
-    ) -> None:
+    def __init__(self, future: asyncio.Future[Any], wants: Sequence[ClaimRequest], *, now: float) -> None:
         super().__init__(future)
         self.wants = wants
         self.now = now
-        self.generation = generation
 
 
 class Settle(Operation):

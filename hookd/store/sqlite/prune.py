@@ -7,7 +7,6 @@ import json
 import sqlite3
 
 from hookd.domain.json_text import compact_json
-from hookd.store.sqlite import generations
 from hookd.store.sqlite.backlog_index import BacklogDelta
 from hookd.store.sqlite.encoding import CANCELLED, DEAD, DELIVERED
 from hookd.store.sqlite.operations import Prune
@@ -57,7 +56,6 @@ def _delete_finished(connection: sqlite3.Connection, state: int, before: int, li
         seqs = compact_json([seq for seq, _ in pairs])
         for statement in _DELETE:
             connection.execute(statement, (seqs,))
-        generations.forget(connection, seqs)
         connection.execute(_DELETE_EVENTS, (compact_json(list({event for _, event in pairs})),))
     return len(pairs)
 

@@ -31,9 +31,7 @@ _COLUMNS = """
 _DELIVERY = f"SELECT {_COLUMNS} FROM deliveries AS d JOIN events AS e ON e.seq = d.event_seq WHERE d.id = ?"  # noqa: S608  constants
 _ATTEMPTS = f"""
     SELECT a.number, started_at, duration_s, status, reason, error, response, insecure, {generations.COLUMNS}
-    FROM attempts AS a
-    LEFT JOIN made_by AS m ON m.delivery_seq = a.delivery_seq AND m.number = a.number
-    LEFT JOIN generations AS g ON g.seq = m.generation
+    FROM attempts AS a LEFT JOIN generations AS g ON g.seq = a.generation
     WHERE a.delivery_seq = ? ORDER BY a.number
 """  # noqa: S608  constants
 _EVENT_COLUMNS = """

@@ -12,10 +12,10 @@ from typing import Any
 
 from hookd.domain.deliveries import TRANSITIONS, Settlement, State
 from hookd.domain.json_text import compact_json
-from hookd.store.sqlite import generations
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, attempt_row, seq_of
 from hookd.store.sqlite.backlog_index import BacklogDelta
 from hookd.store.sqlite.encoding import CODES, ManyRows, micros
+from hookd.store.sqlite.generations import GenerationKeys
 from hookd.store.sqlite.operations import Settle
 
 _UPDATE = ManyRows(
@@ -48,11 +48,15 @@ class Settling:
     Args:
         connection: inside a transaction.
         change: collects what the transaction changes.
+        generations: the keys of what made the attempts.
     """
 
-    def __init__(self, connection: sqlite3.Connection, change: BacklogDelta) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, change: BacklogDelta, generations: GenerationKeys
+    ) -> None:
         self._connection = connection
         self._change = change
+        self._generations = generations
 
     def run(self, calls: list[Settle]) -> None:
         """Record what is still leased and fill in whether each lease was held."""
@@ -64,11 +68,9 @@ class Settling:
             call.result = held.get(seq) == call.lease.attempt
             if call.result:
                 del held[seq]
-                attempts += attempt_row(seq, call.lease.attempt, call.attempt)
+                generation = self._generations.key_of(self._connection, call.attempt.generation)
+                attempts += attempt_row(seq, call.lease.attempt, call.attempt, generation)
                 updates += self._update_row(seq, call)
-                made_by = call.attempt.generation
-                if made_by is not None and made_by != call.lease.generation:
-                    generations.correct(self._connection, made_by, seq, call.lease.attempt)
         INSERT_ATTEMPTS.run(self._connection, attempts)
         _UPDATE.run(self._connection, updates)
         if self._change.holds:

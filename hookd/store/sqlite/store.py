@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 from hookd.domain.backlog import Backlog
 from hookd.domain.clock import Clock
-from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, GenerationRef, Lease, Settlement, State
+from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, Lease, Settlement, State
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Receipt, SpentMark, Submission
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
@@ -106,9 +106,7 @@ class SqliteStore:
         )
         return receipts
 
-    async def claim(
-        self, wants: Sequence[ClaimRequest], *, now: float, generation: GenerationRef | None = None
-    ) -> Claimed:
+    async def claim(self, wants: Sequence[ClaimRequest], *, now: float) -> Claimed:
         """See `Store.claim`."""
         if len({want.webhook for want in wants}) < len(wants):
             raise ValueError("two wants for one webhook")
@@ -117,9 +115,7 @@ class SqliteStore:
         likely = [want for want in wants if earliest.get(want.webhook, now_us + 1) <= now_us]
         if not likely:
             return Claimed()
-        claimed: Claimed = await self._do(
-            ClaimOperation(self._future(), likely, now=now, generation=generation)
-        )
+        claimed: Claimed = await self._do(ClaimOperation(self._future(), likely, now=now))
         return claimed
 
     async def settle(self, lease: Lease, attempt: Attempt, settlement: Settlement, *, now: float) -> bool:

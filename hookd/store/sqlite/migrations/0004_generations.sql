@@ -1,5 +1,5 @@
 -- Version 4: which generation of the configuration made each attempt.
--- New tables only: adding a column to a STRICT table makes SQLite read the whole of it.
+-- New tables only.
 
 -- A row for each generation that an attempt in the history was made by; it goes with the last of them.
 CREATE TABLE generations (
