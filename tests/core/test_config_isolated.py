@@ -117,7 +117,7 @@ def test_what_would_block_or_never_end_is_refused(kind: str, tmp_path: Path) -> 
 
 def test_a_file_that_needs_too_much_memory_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("- [[], [], [], [], [], []]\n" * 50_000)
-    found = message(config.isolated_load(tmp_path / "x.yaml", memory_bytes=100 << 20))
+    found = message(config.isolated_load(tmp_path / "x.yaml", wall_s=60, memory_bytes=100 << 20))
     assert found == f"{tmp_path}/x.yaml:1:1: file: loading needs more than 100 MiB of memory"
 
 
