@@ -75,9 +75,8 @@ def duration(value: str) -> float:
     """Seconds of a duration, or of a plain number of them."""
     from hookd.domain.durations import parse_duration
 
-    words = value.strip()
     try:
-        return parse_duration(f"{words}s" if words[-1:].isdigit() else words)
+        return parse_duration(value.strip(), bare="s")
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -13,11 +13,15 @@ LONGEST_S = 1e12
 """What is longer is no duration: no instant is that far away."""
 
 _WHOLE_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
-_DURATION = re.compile(r"((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(ms|s|m|h|d)?")
 
 
-def parse_duration(value: float | str) -> float:
+def parse_duration(value: float | str, *, bare: str = "") -> float:
     """Seconds of a number, or of `250ms`, `10s`, `5m`, `2h`, `7d`.
+
+    Args:
+        value: a number, or text.
+        bare: the unit of text without one; without it such text is none.
 
     Raises:
         ValueError: it is neither.
@@ -25,7 +29,8 @@ def parse_duration(value: float | str) -> float:
     if not isinstance(value, str):
         return float(value)
     found = _DURATION.fullmatch(value)
-    seconds = float(found[1]) * UNITS_S[found[2]] if found else LONGEST_S
+    unit = found[2] or bare if found else ""
+    seconds = float(found[1]) * UNITS_S[unit] if found and unit else LONGEST_S
     if seconds >= LONGEST_S:
         raise ValueError(f"{value!r} is not a duration such as 250ms, 10s, 5m, 2h or 7d")
     return seconds
