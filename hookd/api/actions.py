@@ -10,9 +10,10 @@ from hookd.api import lookups, views
 from hookd.api.delivery_filters import decode_retry
 from hookd.api.request_bodies import expect_no_fields, optional_json, trace_of
 from hookd.api.services import Services
-from hookd.domain.definitions import Template, WebhookDef
+from hookd.domain.definitions import WebhookDef
 from hookd.domain.deliveries import State
 from hookd.domain.errors import EventRejected, Fault, StoreUnavailable
+from hookd.domain.message_templates import Template
 from hookd.intake.validation import escaped
 from hookd.observability import log
 from hookd.rules import templates

@@ -15,12 +15,10 @@ from hookd.domain.definitions import (
     DaemonDef,
     EventDef,
     HttpListen,
-    Placeholder,
     RateLimit,
     ScheduleDef,
     Secret,
     TaskDef,
-    Template,
     Timing,
     Tls,
     TypeDef,
@@ -30,6 +28,7 @@ from hookd.domain.definitions import (
 )
 from hookd.domain.deliveries import GenerationRef
 from hookd.domain.durations import format_duration, in_largest_unit
+from hookd.domain.message_templates import Placeholder, Template
 from hookd.domain.reload_result import Changes
 from hookd.domain.times import date_time
 
@@ -231,14 +230,9 @@ def _rate(limit: RateLimit) -> str:
 def _message(template: Template) -> str:
     """The message's text with its variables."""
     return "".join(
-        _variable(part) if isinstance(part, Placeholder) else part.replace("${", "$${")
+        f"${{{part.written}}}" if isinstance(part, Placeholder) else part.replace("${", "$${")
         for part in template.parts
     )
-
-
-def _variable(slot: Placeholder) -> str:
-    default = "" if slot.default is None else f":-{slot.default}"
-    return "${" + ".".join((slot.name, *slot.path)) + default + "}"
 
 
 def _schedule(given: ScheduleDef) -> dict[str, Any]:

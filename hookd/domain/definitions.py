@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from hookd.domain import spool_layout
+from hookd.domain.message_templates import Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ def masked(value: Any) -> Any:
     if isinstance(value, Secret):
         return {"secret": value.reference}
     if hasattr(value, "__dataclass_fields__"):
-        return {name: masked(getattr(value, name)) for name in value.__dataclass_fields__}
+        shown = (name for name, field in value.__dataclass_fields__.items() if field.repr)
+        return {name: masked(getattr(value, name)) for name in shown}
     if isinstance(value, Mapping):
         return {str(key): masked(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -145,38 +147,6 @@ class WebhookDef:
     rate_limit: RateLimit | None = None
     signing: Signing | None = None
     enabled: bool = True
-
-
-class Escaping(StrEnum):
-    """How a variable's value is written into a message (spec 4)."""
-
-    TEXT = "text"  # as text, byte for byte (a message that is not JSON)
-    IN_STRING = "in_string"  # as text inside a JSON string: escaped for it
-    VALUE = "value"  # as a JSON value: data keeps its type, TIMESTAMP and RANDOM are numbers, the rest are strings
-
-
-@dataclass(frozen=True, slots=True)
-class Placeholder:
-    """One `${…}` of a message.
-
-    Attributes:
-        name: `DATE`, `NAME`, … or `data`.
-        path: the steps after `data.`; empty for other variables.
-        default: the text after `:-`, or None.
-        fill: how the value is written.
-    """
-
-    name: str
-    fill: Escaping
-    path: tuple[str, ...] = ()
-    default: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A compiled message: literal text and slots in any order; joined and encoded as UTF-8 they are the body."""
-
-    parts: tuple[str | Placeholder, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 from hookd.config.generation import Generation
 from hookd.domain.clock import Clock
-from hookd.domain.definitions import ScheduleDef, TaskDef, Template, WebhookDef
+from hookd.domain.definitions import ScheduleDef, TaskDef, WebhookDef
 from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailable, TaskSpent
 from hookd.domain.events import Event, EventObject, Kind, NewDelivery, Receipt, Submission
 from hookd.domain.ids import new_id
+from hookd.domain.message_templates import Template
 from hookd.domain.operator_events import ID_PREFIX, EventDraft
 from hookd.domain.times import date_time
 from hookd.domain.tracing import Trace

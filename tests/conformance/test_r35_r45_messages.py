@@ -338,7 +338,10 @@ async def test_r39_the_default_message(shared: Stand) -> None:
     assert (await shared.arrived("/default-text")).body == b'{"text": "Webhook"}'
 
 
-KNOWN = "DATE, TIMESTAMP, RANDOM, NAME, ID, TYPE, EVENT, OBJECT_ID, TAGS, TASK, WEBHOOK and data.PATH"
+KNOWN = (
+    "DATE, TIME, TIMESTAMP, TIMESTAMP_MS, RANDOM, NAME, ID, "
+    "TYPE, EVENT, OBJECT_ID, TAGS, TASK, WEBHOOK and data.PATH"
+)
 WRONG = r"""webhooks:
   j: {url: RECEIVER/x}
   t: {url: RECEIVER/x, headers: {Content-Type: text/plain}}

@@ -8,10 +8,10 @@ from hookd.domain.definitions import (
     ScheduleDef,
     SqliteDef,
     TaskDef,
-    Template,
     Timing,
 )
 from hookd.domain.events import Event
+from hookd.domain.message_templates import Template
 from hookd.rules.conditions import ConditionError
 
 TOP = EventDef("events.top", "vm", "on", ("a",), where="data.x > 1")

@@ -1,6 +1,7 @@
 import json
 import pickle
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,6 +29,7 @@ DATA: Mapping[str, Any] = {
     "12": {"0": "a key of digits"},
     "injection": '","evil":"${NAME}"}',
     "a:b c": "odd key",
+    "labels": {"app.kubernetes.io/name": "api", "a.b": "longest", "a": {"b": {"c": "the only way"}}},
 }
 
 
@@ -52,7 +54,9 @@ def as_text(message: str, **given_values: Any) -> str:
 
 VARIABLES = [
     ("${DATE}", "Thu, 16 Oct 2025 11:38:07 EDT"),
+    ("${TIME}", "2025-10-16T15:38:07.900Z"),
     ("${TIMESTAMP}", "1760629087"),
+    ("${TIMESTAMP_MS}", "1760629087900"),
     ("${RANDOM}", "2147483647"),
     ("${NAME}", "web-01"),
     ("${ID}", "evt_1"),
@@ -70,7 +74,7 @@ def test_every_variable_in_text_in_a_mapping_and_in_json_text(variable: str, val
     assert as_text(f"<{variable}>") == f"<{value}>"
     assert json.loads(as_json({"v": variable})) == {"v": value}
     assert json.loads(as_json(f'{{"v": "{variable}"}}')) == {"v": value}
-    whole = int(value) if variable in ("${TIMESTAMP}", "${RANDOM}") else value
+    whole = int(value) if value.isdigit() and variable != "${OBJECT_ID}" else value
     assert json.loads(as_json(f'{{"v": {variable}}}')) == {"v": whole}
 
 
@@ -102,6 +106,20 @@ def test_the_date_is_english_in_its_zone(now: float, zone: tzinfo, date: str) ->
 
 
 @pytest.mark.parametrize(
+    ("posted", "time"),
+    [
+        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+        ("2026-01-02t03:04:05.120z", "2026-01-02T03:04:05.120Z"),
+        ("2026-01-02T03:04:05.5+02:00", "2026-01-02T01:04:05.5Z"),
+        ("2026-01-01T00:00:00+14:00", "2025-12-31T10:00:00Z"),
+    ],
+)
+def test_the_time_is_the_event_s_own_in_utc(posted: str, time: str) -> None:
+    given_values = replace(values(), event=Event("evt_1", time=posted))
+    assert fill(compile_message("${TIME}", json_type=False), given_values).decode() == time
+
+
+@pytest.mark.parametrize(
     ("variable", "filled"),
     [
         ("${data.text}", DATA["text"]),
@@ -122,12 +140,32 @@ def test_the_date_is_english_in_its_zone(now: float, zone: tzinfo, date: str) ->
         ("${data.list.x}", ""),
         ("${data.number.x}", ""),
         ("${data.12.0}", "a key of digits"),
-        ("${data.a:b c}", "odd key"),
+        ('${data["a:b c"]}', "odd key"),
+        ("${data['a:b c']}", "odd key"),
+        ("${data.labels.app.kubernetes.io/name}", "api"),
+        ('${data.labels["app.kubernetes.io/name"]}', "api"),
+        ('${data["labels"].app.kubernetes.io/name}', "api"),
+        ('${data.labels["app"].kubernetes.io/name}', ""),
+        ("${data.labels.a.b}", "longest"),
+        ("${data.labels.a.b.c}", "the only way"),
+        ("${data.labels.a.x:-none}", "none"),
+        ('${data[""]:-none}', "none"),
         ("${data.missing:-none given}", "none given"),
         ("${data.missing:-}", ""),
         ("${data.missing:-a:-b}", "a:-b"),
         ("${data.missing:-a}b}", "ab}"),
         ("${data.missing:-two\nlines}", "two\nlines"),
+        ("${data.missing:-{a}}", "{a}"),
+        ("${data.missing:-$${a}}", "${a}"),
+        ("${data.missing:-${data.number}}", "3"),
+        ("${data.missing:-${NAME}}", "web-01"),
+        ("${data.missing:-${data.also:-${data.none:-${data.list.1}}}}", "second"),
+        ("${data.text:-${NAME}}", DATA["text"]),
+        ("${string:data.number}", "3"),
+        ("${json:data.text}", json.dumps(DATA["text"], ensure_ascii=False)),
+        ("${json:data.missing}", "null"),
+        ("${json:data.missing:-${data.empty}}", '""'),
+        ("${json:NAME} ${json:TIMESTAMP}", '"web-01" 1760629087'),
         ("${data.null:-default}", ""),
         ("${data.empty:-default}", ""),
         ("${data.injection}", DATA["injection"]),
@@ -155,6 +193,12 @@ def test_data_inside_longer_text(variable: str, filled: str) -> None:
         ("${data.missing:-}", ""),
         ("${data.object}", DATA["object"]),
         ("${data.list}", DATA["list"]),
+        ("${data.missing:-${data.list}}", DATA["list"]),
+        ("${data.missing:-${NAME}}", "web-01"),
+        ("${string:data.number}", "3"),
+        ("${string:data.null}", ""),
+        ("${string:data.missing:-${data.yes}}", "true"),
+        ("${string:data.object}", '{"b":[1,"é"],"a":null}'),
         ("${data}", DATA),
         ("${data:-default}", DATA),
         ("${data.injection}", DATA["injection"]),
@@ -212,7 +256,10 @@ def test_a_mapping_is_serialised_in_its_order_and_its_keys_are_not_filled(messag
         ('"$${NAME} ${NAME}"', '"${NAME} web-01"'),
         ('"\\\\${NAME}\\u0024{NAME}"', '"\\\\web-01\\u0024{NAME}"'),
         ('"${data.missing:-a \\"b\\" \\u00e9}"', '"a \\"b\\" é"'),
-        ('"${data.a\\u003ab c}"', '"odd key"'),
+        ('"${data[\\"a\\u003ab c\\"]}"', '"odd key"'),
+        ('["${data.missing:-\\ud83d\\ude80}"]', '["🚀"]'),
+        ('[${data.missing:-{"a": 1}}, ${data["a:b c"]}]', '["{\\"a\\": 1}", "odd key"]'),
+        ("[${json:data.number}, ${string:data.number}]", '[3, "3"]'),
         ("${NAME}", '"web-01"'),
         ("[${data.missing:-a\n}\n]", '["a\\n"\n]'),
         ("1e400", "1e400"),
@@ -242,7 +289,7 @@ def test_a_plain_text_is_sent_as_it_is_apart_from_the_variables(message: str, bo
 
 ENDLESS = "does not end: } is missing ($${ is a literal ${)"
 NOT_JSON = "the message is not valid JSON: "
-KNOWN = "DATE, TIMESTAMP, RANDOM, NAME, ID, TYPE, EVENT, OBJECT_ID, TAGS, TASK, WEBHOOK and data.PATH"
+KNOWN = f"{', '.join(name[2:-1] for name, _ in VARIABLES)} and data.PATH"
 
 
 @pytest.mark.parametrize(
@@ -281,6 +328,102 @@ def test_a_wrong_message_is_refused_at_its_place(
         compile_message(message, json_type=False)
     assert (caught.value.path, caught.value.line, caught.value.message) == (path, line, complaint)
     assert str(caught.value) == complaint
+
+
+FOLLOW = 'only }, .key, ["key"] or :- and a default may follow'
+AS_POSTED = "the event's data must hold the text as it is to be sent"
+ONE_DEFAULT = "a default is a text without variables, or exactly one variable"
+
+
+@pytest.mark.parametrize(
+    ("variable", "column", "complaint"),
+    [
+        ("${data.msg:0:20}", 10, f"a variable has no substrings: {AS_POSTED}; {FOLLOW}"),
+        ("${data.msg|upper}", 10, f"a variable has no filters: {AS_POSTED}; {FOLLOW}"),
+        ("${data.msg | upcase}", 10, f"a variable has no filters: {AS_POSTED}; {FOLLOW}"),
+        ("${data.msg%.*}", 10, f"a variable has no expansions as in a shell: {AS_POSTED}; {FOLLOW}"),
+        ("${data.a//b}", 8, f"a variable has no expansions as in a shell: {AS_POSTED}; {FOLLOW}"),
+        ("${data.list[0]}", 11, f"an item of a list is written ${{data.list.0}}; {FOLLOW}"),
+        ("${data.list[1:3]}", 11, f"a variable has no slices: {AS_POSTED}; {FOLLOW}"),
+        ("${data.list[-1]}", 11, f"items count from the beginning, from 0: ${{data.list.0}}; {FOLLOW}"),
+        (
+            "${data.list[]}",
+            11,
+            f"one variable is one value: ${{data.list}} is the whole list, ${{data.list.0}} its first item; {FOLLOW}",
+        ),
+        ("${data.m[app]}", 8, f'a key in brackets stands in quotes: ${{data.m["app"]}}; {FOLLOW}'),
+        (
+            "${data.msg:=x}",
+            10,
+            f"a default is written ${{data.msg:-text}}; there is no other form of it; {FOLLOW}",
+        ),
+        ("${data.x|default('a')}", 8, f"a default is written ${{data.x:-text}}; {FOLLOW}"),
+        ('${data.x // "a"}', 8, f"a default is written ${{data.x:-text}}; {FOLLOW}"),
+        (
+            "${data.x?.y}",
+            8,
+            f"what is missing is empty or null; a default is written ${{data.x:-text}}; {FOLLOW}",
+        ),
+        (
+            "${data.x:upper}",
+            8,
+            "a default is written ${data.x:-text}; a prefix (string:, json:, raw:) stands before the name; "
+            + FOLLOW,
+        ),
+        ("${data.x }", 8, f"a variable has no spaces: ${{data.x}}; {FOLLOW}"),
+        ("${data.$ref}", 6, f'a key with other characters stands in quotes: ${{data["$ref"]}}; {FOLLOW}'),
+        ("${data.a b}", 8, f'a key with other characters stands in quotes: ${{data["a b"]}}; {FOLLOW}'),
+        ("${{ data.x }}", 0, "unknown variable ${{ data.x }; did you mean ${data.x}?"),
+        ("${NAME^^}", 6, '${NAME} is the whole variable: only } may follow its name, not "^^"'),
+        ("${TIME:%H:%M}", 6, '${TIME} is the whole variable: only } may follow its name, not ":%H:%M"'),
+        (
+            "${date:TIME:%H:%M}",
+            0,
+            "unknown prefix date: (prefixes: string:, json:, raw:)",
+        ),
+        ("${sting:NAME}", 0, "unknown prefix sting:; did you mean string:? (prefixes: string:, json:, raw:)"),
+        ("${data.a:-${data.b}x}", 19, f"{ONE_DEFAULT}: }} is expected"),
+        ("${data.a:-x ${data.b}}", 12, ONE_DEFAULT),
+        ("${data.a:-${data.b|upper}}", 18, f"a variable has no filters: {AS_POSTED}; {FOLLOW}"),
+        (
+            "${data.a:-${data.b:-${data.c:-${data.d:-${data.e}}}}}",
+            40,
+            "defaults are nested deeper than 3",
+        ),
+        ("${data.a:-{x}", 0, f"the variable ${{data.a:-{{x {ENDLESS}"),
+        ("${data.a:-{x", 10, "the default's braces are not balanced: 1 more { than }"),
+        ("${data" + ".a" * 33 + "}", 0, "the path has more than 32 steps"),
+    ],
+)
+def test_whatever_is_not_in_the_grammar_is_refused_at_its_column(
+    variable: str, column: int, complaint: str
+) -> None:
+    for message, shift in (({"a": [f"x{variable}"]}, 1), (f"x\n é{variable}", 2)):
+        with pytest.raises(TemplateError) as caught:
+            compile_message(message, json_type=False)
+        assert (caught.value.message, caught.value.column) == (complaint, column + shift)
+    if '"' not in variable:  # in a JSON string, behind escapes
+        with pytest.raises(TemplateError) as caught:
+            compile_message(f'{{"a": "\\u00e9\\n{variable}"}}', json_type=True)
+        assert (caught.value.message, caught.value.column) == (complaint, column + 15)
+
+
+def test_what_is_raw_has_no_place_in_json() -> None:
+    for message in ({"a": "${raw:data.x}"}, ["x${raw:NAME}"], "[${raw:data.x}]", '["${raw:data.x}"]'):
+        with pytest.raises(TemplateError, match="raw: would let a value break the JSON"):
+            compile_message(message, json_type=True)
+    assert as_text("<${raw:data.number}>") == "<3>"
+
+
+@given(st.text(), st.sampled_from(["${data.x", "${data", "${", "${data.x:-"]))
+def test_a_variable_compiles_to_what_it_says_or_is_refused(text: str, begin: str) -> None:
+    message = f"{begin}{text}}}"
+    for json_type in (False, True):
+        try:
+            template = compile_message(json.dumps(message) if json_type else message, json_type=json_type)
+        except TemplateError:
+            continue
+        fill(template, values())
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from hookd.domain.definitions import (
     ScheduleDef,
     SqliteDef,
     TaskDef,
-    Template,
     Timing,
 )
+from hookd.domain.message_templates import Template
 
 NOW = datetime(2026, 3, 28, 12, 0, tzinfo=UTC).timestamp()
 """The day before Berlin's clocks go forward."""

@@ -13,13 +13,10 @@ from hookd.config.generation import CurrentConfig, Generation
 from hookd.domain.definitions import (
     Config,
     DaemonDef,
-    Escaping,
     EventDef,
-    Placeholder,
     Secret,
     SqliteDef,
     TaskDef,
-    Template,
     WebhookDef,
 )
 from hookd.domain.deliveries import Outcome, Reason
@@ -38,6 +35,7 @@ from hookd.domain.operator_events import (
 )
 from hookd.intake.pipeline import Intake
 from hookd.observability.metrics import Metrics
+from hookd.rules.templates import compile_message
 from hookd.sources.operator_event_publisher import EVERY_S, MOST_WAITING, OperatorEventPublisher
 from hookd.store.sqlite import SqliteStore
 from tests.kit.builders import DEAD, claim_one, settle, to
@@ -85,9 +83,7 @@ class Desk:
             "h",
             DaemonDef((), SqliteDef("s")),
             webhooks={"ops": WebhookDef("ops", Secret("http://127.0.0.1:9/"))},
-            tasks={
-                "say": TaskDef("say", "ops", Template((Placeholder("data", Escaping.TEXT, ("summary",)),)))
-            },
+            tasks={"say": TaskDef("say", "ops", compile_message("${data.summary}", json_type=False))},
             events={kind: _rule(kind, **rule) for kind in kinds},
         )
         self.intake = RefusingIntake(store, self.clock, Metrics(__version__))

@@ -23,12 +23,12 @@ from hookd.domain.definitions import (
     Secret,
     SqliteDef,
     TaskDef,
-    Template,
     Timing,
     WebhookDef,
 )
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Event, Receipt, Submission
+from hookd.domain.message_templates import Template
 from hookd.domain.operator_events import OperatorEvent, ScheduleMissed
 from hookd.domain.times import date_time
 from hookd.intake.pipeline import Intake

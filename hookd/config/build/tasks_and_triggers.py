@@ -15,8 +15,9 @@ from hookd.config.build.schedules import Calendar, build_schedule, has_local_tim
 from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.diagnostics import Steps, listed
 from hookd.config.yaml.tree import read_as
-from hookd.domain.definitions import EventDef, Missed, ScheduleDef, TaskDef, Template, Timing, TypeDef
+from hookd.domain.definitions import EventDef, Missed, ScheduleDef, TaskDef, Timing, TypeDef
 from hookd.domain.durations import parse_duration
+from hookd.domain.message_templates import Template
 from hookd.domain.operator_events import ABOUT_WEBHOOKS, OWN, OWN_TYPES
 from hookd.domain.text import quoted
 from hookd.rules import templates

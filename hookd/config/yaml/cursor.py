@@ -166,7 +166,10 @@ class Cursor:
         self.report(*self.key_location, self.steps, message)
 
     def error_in_text(self, index: int, message: str, column: int | None = None) -> None:
-        """Reports what is wrong with a line (from 0) of a text, and where in it; exact where it is a `|` block."""
+        """Reports what is wrong with a line (from 0) of a text, and where in it.
+
+        Exact in a `|` block, and in a text that stands in one line as it is.
+        """
         written = self.value.split("\n")
         if (
             0 < index == len(written) - 1 and not written[index]
@@ -174,11 +177,20 @@ class Cursor:
             index, column = index - 1, len(written[index - 1])
         number = self.node.line + 1 + index
         if self.node.style != "|" or number > len(self.document.lines):
-            self.error(message)
+            self.report(self.node.line, self._column_in_line(column or 0), self.steps, message)
             return
         line = self.document.lines[number - 1]
         indent = len(line) - len(line.lstrip() if column is None else written[index])
         self.report(number, indent + (column or 0) + 1, self.steps, message)
+
+    def _column_in_line(self, column: int) -> int:
+        """Where a column of a text is that stands in one line without escapes; of any other, where that begins."""
+        begin = self.node.column - 1
+        line = self.document.lines[self.node.line - 1] if self.node.line <= len(self.document.lines) else ""
+        for quote in (0, 1):
+            if "\n" not in self.value and line.startswith(self.value, begin + quote):
+                return begin + quote + column + 1 if column else self.node.column
+        return self.node.column
 
     def warn(self, message: str) -> None:
         """Reports what the author should know, but what stops nothing."""

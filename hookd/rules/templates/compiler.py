@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from hookd.domain.definitions import Escaping, Placeholder, Template
+from hookd.domain.message_templates import Escaping, Placeholder, Template
 from hookd.domain.text import is_utf8, shown
 from hookd.rules.templates.json_template import MAX_DEPTH, json_text
 from hookd.rules.templates.renderer import inside, json_string
@@ -94,12 +94,19 @@ def _tree_string(source: Source) -> Iterator[str | Placeholder]:
     parts = [part for part in split(source, Escaping.IN_STRING) if part]
     match parts:
         case [Placeholder(name="data") as alone]:
-            yield replace(alone, fill=Escaping.VALUE)
+            yield _whole(alone)
         case _:
             yield '"'
             for part in parts:
                 yield inside(part) if isinstance(part, str) else part
             yield '"'
+
+
+def _whole(slot: Placeholder) -> Placeholder:
+    """A variable that is all of a string: data keeps its JSON type, unless a prefix makes it text."""
+    default = _whole(slot.default) if isinstance(slot.default, Placeholder) else slot.default
+    keeps_type = slot.name == "data" and not slot.prefix
+    return replace(slot, fill=Escaping.VALUE if keeps_type else Escaping.STRING, default=default)
 
 
 def _scalar(node: Any, path: tuple[str | int, ...]) -> str:

@@ -7,9 +7,16 @@ import json
 import re
 from collections.abc import Iterator
 
-from hookd.domain.definitions import Escaping, Placeholder
+from hookd.domain.message_templates import Escaping, Placeholder
 from hookd.domain.text import shown
-from hookd.rules.templates.variables import Source, TemplateError, split, variable
+from hookd.rules.templates.variables import (
+    Source,
+    TemplateError,
+    json_string_fault,
+    not_json,
+    split,
+    variable,
+)
 
 MAX_DEPTH = 100
 """Objects and arrays inside one another in a message; the same bound as for posted JSON (spec 2)."""
@@ -18,7 +25,7 @@ MAX_DEPTH = 100
 _TOKEN = re.compile(
     r"""
     (?P<string>"[^"\\]*(?:\\.[^"\\]*)*(?P<close>"?))
-    | (?P<variable>\$\{(?P<spec>[^}]*)(?P<end>\}?))
+    | (?P<variable>\$\{)
     | (?P<bracket>[\[\]{}])
     | (?P<constant>NaN|Infinity)
     """,
@@ -38,7 +45,7 @@ def json_text(source: Source) -> list[str | Placeholder]:
         json.loads("".join(map(_stand_in, parts)), parse_int=str, parse_float=str)
     except json.JSONDecodeError as problem:
         line = problem.lineno - 1
-        raise TemplateError(_not_json(problem), source.path, line, _column(source, problem)) from None
+        raise TemplateError(not_json(problem), source.path, line, _column(source, problem)) from None
     return parts
 
 
@@ -58,14 +65,15 @@ class _JsonText:
     def parts(self) -> Iterator[str | Placeholder]:
         """Literals and slots in order."""
         source, done = self._source, 0
-        for token in _TOKEN.finditer(source.text):
+        while token := _TOKEN.search(source.text, done):
             yield source.text[done : token.start()]
             done = token.end()
             match token.lastgroup:
                 case "string":
                     yield from self._string(token)
                 case "variable":
-                    yield variable(source, token, Escaping.VALUE)
+                    slot, done = variable(source, token.start(), Escaping.VALUE)
+                    yield slot
                 case "bracket":
                     self._nest(token)
                     yield token[0]
@@ -84,14 +92,13 @@ class _JsonText:
             yield token[0]
             return
         yield '"'
-        yield from split(source, Escaping.IN_STRING, token.start() + 1, token.end() - 1, _unescaped)
+        yield from split(source, Escaping.IN_STRING, token.start() + 1, token.end() - 1, in_json=True)
         yield '"'
 
     def _add_key(self, token: re.Match[str]) -> None:
-        try:
-            key = _unescaped(token[0][1:-1])
-        except ValueError as problem:
-            self._source.fail(str(problem), token.start())
+        if fault := json_string_fault(token[0][1:-1]):
+            self._source.fail(fault, token.start())
+        key = str(json.loads(token[0]))
         if not self._open:
             return
         if key in self._open[-1]:
@@ -118,16 +125,4 @@ def _stand_in(part: str | Placeholder) -> str:
         return part
     if part.fill is Escaping.IN_STRING:
         return "_"
-    return "null" + "\n" * "".join((*part.path, part.default or "")).count("\n")
-
-
-def _unescaped(text: str) -> str:
-    """The inside of a JSON string as text. Raises ValueError with a sentence for people."""
-    try:
-        return str(json.loads(f'"{text}"'))
-    except json.JSONDecodeError as problem:
-        raise ValueError(_not_json(problem)) from None
-
-
-def _not_json(problem: json.JSONDecodeError) -> str:
-    return f"the message is not valid JSON: {problem.msg.removesuffix(' at')}"
+    return "null" + "\n" * part.written.count("\n")

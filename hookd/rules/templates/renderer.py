@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from json.encoder import encode_basestring
-from typing import Any
 
-from hookd.domain.definitions import Escaping, Placeholder, Template
 from hookd.domain.events import Event
 from hookd.domain.json_text import compact_json
+from hookd.domain.message_templates import Escaping, Placeholder, Template
+from hookd.domain.times import date_time, read_seconds
+from hookd.rules.templates.lookup import MISSING, look_up
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-_MISSING = object()
+_TEXT, _IN_STRING, _VALUE = Escaping.TEXT, Escaping.IN_STRING, Escaping.VALUE
 
 json_string: Callable[[str], str] = encode_basestring
 """A text as a JSON string, quotes and all; only what JSON requires is escaped."""
@@ -60,6 +61,13 @@ def _date(second: int, timezone: tzinfo) -> str:
     )
 
 
+def _time(posted: str | None, now: float) -> str:
+    """When the event happened, in UTC: as it was posted, else `now`, to the millisecond."""
+    if posted is None:
+        return date_time(int(now * 1000) / 1000, "milliseconds")
+    return posted.upper() if posted[-1] in "Zz" else date_time(read_seconds(posted))
+
+
 def _object_name(event: Event) -> str:
     return (event.object.name or "") if event.object else ""
 
@@ -70,7 +78,9 @@ def _object_id(event: Event) -> str:
 
 TEXTS: Mapping[str, Callable[[Values], str]] = {
     "DATE": lambda values: _date(int(values.now), values.timezone),
+    "TIME": lambda values: _time(values.event.time, values.now),
     "TIMESTAMP": lambda values: str(int(values.now)),
+    "TIMESTAMP_MS": lambda values: str(int(values.now * 1000)),
     "RANDOM": lambda values: str(values.random),
     "NAME": lambda values: _object_name(values.event) or _object_id(values.event) or values.task,
     "ID": lambda values: values.event.id,
@@ -83,49 +93,34 @@ TEXTS: Mapping[str, Callable[[Values], str]] = {
 }
 """Every variable but `data`, in the order of spec 4."""
 
-_NUMBERS = frozenset({"TIMESTAMP", "RANDOM"})
+_NUMBERS = frozenset({"TIMESTAMP", "TIMESTAMP_MS", "RANDOM"})
 
 
 def _write(slot: Placeholder, values: Values) -> str:
+    fill = slot.fill
     if slot.name != "data":
         text = TEXTS[slot.name](values)
-        if slot.fill is Escaping.IN_STRING:
-            return inside(text)
-        return json_string(text) if slot.fill is Escaping.VALUE and slot.name not in _NUMBERS else text
-    value = _look_up(values.event.data, slot.path)
-    if value is _MISSING:
-        value = slot.default
-    if slot.fill is Escaping.VALUE:
-        return compact_json(value)
-    return inside(_as_text(value)) if slot.fill is Escaping.IN_STRING else _as_text(value)
-
-
-def _look_up(value: Any, path: tuple[str, ...]) -> Any:
-    """Follow the steps into a value; `_MISSING` where one leads nowhere. Digits count into lists from 0."""
-    for step in path:
-        if isinstance(value, dict):
-            value = value.get(step, _MISSING)
-        elif isinstance(value, list):
-            value = _item(value, step)
+        if fill is _VALUE and slot.name in _NUMBERS:
+            return text
+        if slot.prefix == "json" and slot.name not in _NUMBERS:
+            text = json_string(text)
+    else:
+        value = look_up(values.event.data, slot.steps)
+        if value is MISSING:
+            if isinstance(slot.default, Placeholder):
+                return _write(slot.default, values)
+            value = slot.default
+        if fill is _VALUE:
+            return compact_json(value)
+        if slot.prefix == "json":
+            text = compact_json(value)
+        elif isinstance(value, str):
+            text = value
         else:
-            return _MISSING
-    return value
-
-
-def _item(items: list[Any], step: str) -> Any:
-    if not (step.isascii() and step.isdecimal()):
-        return _MISSING
-    digits = step.lstrip("0") or "0"
-    if len(digits) > len(str(len(items))):  # far past the end; `int` would refuse thousands of digits
-        return _MISSING
-    index = int(digits)
-    return items[index] if index < len(items) else _MISSING
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else compact_json(value)
+            text = "" if value is None else compact_json(value)
+    if fill is _TEXT:
+        return text
+    return json_string(text)[1:-1] if fill is _IN_STRING else json_string(text)
 
 
 def inside(text: str) -> str:

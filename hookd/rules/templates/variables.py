@@ -1,16 +1,18 @@
 """One string of a message: finding its variables, and saying where it is wrong.
 
-Must never: know JSON.
+Must never: know more of JSON than how its strings are escaped.
 """
 
+import json
 import re
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from hookd.domain.definitions import Escaping, Placeholder
-from hookd.domain.text import is_utf8, near, shown
-from hookd.rules.templates.renderer import TEXTS
+from hookd.domain.message_templates import Escaping, Placeholder
+from hookd.domain.text import is_utf8
+from hookd.rules.templates.grammar import VariableParser
 
 
 class TemplateError(Exception):
@@ -50,76 +52,103 @@ class Source:
         raise TemplateError(message, self.path, self.text.count("\n", 0, at), column)
 
 
-_VARIABLE = re.compile(r"\$\$\{|\$\{(?P<spec>[^}]*)(?P<end>\}?)")
-_BREAK = re.compile(r"\n|\$\{")
-"""What no variable's name holds: its end is missing before it."""
+_OPENING = re.compile(r"\$\$\{|\$\{")
+"""A literal `${`, or where a variable begins."""
 
 
 def split(
-    source: Source,
-    fill_as: Escaping,
-    start: int = 0,
-    stop: int | None = None,
-    decode: Callable[[str], str] = str,
+    source: Source, fill_as: Escaping, start: int = 0, stop: int | None = None, *, in_json: bool = False
 ) -> Iterator[str | Placeholder]:
-    """Cut a stretch of text into literals and slots; `decode` undoes the escapes between the braces."""
+    """Cut a stretch of text into literals and placeholders; `in_json`: it is the inside of a JSON string."""
     stop = len(source.text) if stop is None else stop
-    for found in _VARIABLE.finditer(source.text, start, stop):
+    reader: _VariableReader | None = None
+    while found := _OPENING.search(source.text, start, stop):
         yield source.text[start : found.start()]
-        yield variable(source, found, fill_as, decode)
-        start = found.end()
+        if found[0] == "$${":
+            yield "${"
+            start = found.end()
+            continue
+        if reader is None:
+            reader = _VariableReader(source, found.start(), stop, in_json=in_json)
+        slot, start = reader.variable(found.start(), fill_as)
+        yield slot
     yield source.text[start:stop]
 
 
 def wrong_variables(source: Source) -> Iterator[TemplateError]:
     """What is wrong with each of a string's variables, in order."""
-    for found in _VARIABLE.finditer(source.text):
-        try:
-            variable(source, found, Escaping.TEXT)
-        except TemplateError as error:
-            yield error
+    reader, start = _VariableReader(source, 0, len(source.text), in_json=False), 0
+    while found := _OPENING.search(source.text, start):
+        start = found.end()
+        if found[0] == "${":
+            try:
+                _, start = reader.variable(found.start(), Escaping.TEXT)
+            except TemplateError as error:
+                yield error
 
 
-def variable(
-    source: Source, found: re.Match[str], fill_as: Escaping, decode: Callable[[str], str] = str
-) -> str | Placeholder:
-    """A match as a part; its group `spec` is between the braces (None: the escape), `end` the last brace."""
-    spec = found["spec"]
-    if spec is None:
-        return "${"
-    begun = _BREAK.split(spec)[0]
-    if not found["end"] or len(begun) < len(spec.partition(":-")[0]):
-        source.fail(
-            f"the variable ${{{shown(begun)} does not end: }} is missing ($${{ is a literal ${{)",
-            found.start(),
+def variable(source: Source, at: int, fill_as: Escaping) -> tuple[Placeholder, int]:
+    """Read the variable that begins at an offset, and where it ends."""
+    return _VariableReader(source, 0, len(source.text), in_json=False).variable(at, fill_as)
+
+
+class _VariableReader:
+    """Reads the variables of a stretch of text, with the offsets of what is wrong in the text itself."""
+
+    def __init__(self, source: Source, start: int, stop: int, *, in_json: bool) -> None:
+        self._source = source
+        self._start = start
+        self._offsets: list[int] | None = None
+        text = source.text[start:stop]
+        if in_json and "\\" in text:
+            text, self._offsets = _unescaped(text)
+        self._parser = VariableParser(text, self._fail)
+
+    def variable(self, at: int, fill_as: Escaping) -> tuple[Placeholder, int]:
+        """The variable that begins at an offset of the source, and where it ends."""
+        begin = at - self._start
+        if self._offsets is None:
+            slot, end = self._parser.variable(begin, fill_as)
+            return slot, self._start + end
+        slot, end = self._parser.variable(bisect_left(self._offsets, begin), fill_as)
+        stop = self._start + self._offsets[end]
+        if fault := json_string_fault(self._source.text[at:stop]):
+            self._source.fail(fault, at)
+        return slot, stop
+
+    def _fail(self, message: str, at: int) -> NoReturn:
+        self._source.fail(message, self._start + (at if self._offsets is None else self._offsets[at]))
+
+
+_JSON_CHARACTER = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|.", re.DOTALL
+)
+
+
+def _unescaped(text: str) -> tuple[str, list[int]]:
+    """The inside of a JSON string as text, and where each character, and the end, was; a wrong escape stays."""
+    characters: list[str] = []
+    offsets: list[int] = []
+    for found in _JSON_CHARACTER.finditer(text):
+        written = found[0]
+        if len(written) > 1 and not json_string_fault(written):
+            written = str(json.loads(f'"{written}"'))
+        characters.append(written)
+        offsets += (
+            range(found.start(), found.start() + len(written)) if written == found[0] else [found.start()]
         )
+    return "".join(characters), [*offsets, len(text)]
+
+
+def json_string_fault(text: str) -> str:
+    """What is wrong with the inside of a JSON string; empty where it is one."""
     try:
-        return _slot(decode(spec), fill_as)
-    except ValueError as problem:
-        source.fail(str(problem), found.start())
+        json.loads(f'"{text}"')
+    except json.JSONDecodeError as problem:
+        return not_json(problem)
+    return ""
 
 
-def _slot(spec: str, fill_as: Escaping) -> Placeholder:
-    """What stands between `${` and `}`. Raises ValueError with a sentence for people."""
-    variable, separator, default = spec.partition(":-")
-    name, *path = variable.split(".")
-    if name == "data":
-        if not all(path):
-            raise ValueError(f"the variable ${{{shown(variable)}}} has an empty step in its path")
-        if not is_utf8(default):
-            raise ValueError(f"the default of ${{{shown(variable)}}} holds a lone surrogate")
-        return Placeholder(name, fill_as, tuple(path), default if separator else None)
-    if variable not in TEXTS:
-        raise ValueError(_unknown(variable))
-    if separator:
-        raise ValueError(f"the variable ${{{variable}}} cannot have a default; only ${{data.…}} can")
-    return Placeholder(name, fill_as)
-
-
-def _unknown(variable: str) -> str:
-    name, dot, path = variable.strip().partition(".")
-    choices = near(name, ["data"] if dot else TEXTS)
-    if choices:
-        meant = f"data.{shown(path)}" if dot else choices[0]
-        return f"unknown variable ${{{shown(variable)}}}; did you mean ${{{meant}}}?"
-    return f"unknown variable ${{{shown(variable)}}}; known are {', '.join(TEXTS)} and data.PATH"
+def not_json(problem: json.JSONDecodeError) -> str:
+    """What to say of a message that is no JSON."""
+    return f"the message is not valid JSON: {problem.msg.removesuffix(' at')}"
