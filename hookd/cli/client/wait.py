@@ -15,6 +15,7 @@ from hookd.cli.client.api_client import NOBODY_THERE, Client, Foreign, Refusal
 from hookd.cli.client.delivery_ids import path_of
 from hookd.cli.failure import REFUSED, UNREACHABLE, WAITING, Failure
 from hookd.cli.output.health import parked_remedy
+from hookd.cli.output.receipts import receipt_lines
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import printable
 
@@ -164,7 +165,17 @@ def _detail(found: Mapping[str, Any]) -> str:
             return str(found["detail"] or found["last_error"] or "")
 
 
-def parked_lines(client: Client, answer: Mapping[str, Any]) -> Iterator[str]:
+def print_made(client: Client, answer: Mapping[str, Any], *, as_answer: bool) -> None:
+    """Print the answer to a send or trigger: as JSON, or its delivery and what keeps that waiting."""
+    if as_answer:
+        print(as_json(answer))
+        return
+    print("\n".join(receipt_lines(answer)))
+    for line in _parked_lines(client, answer):
+        print(line)
+
+
+def _parked_lines(client: Client, answer: Mapping[str, Any]) -> Iterator[str]:
     """A line for each delivery of a receipt that waits for more than its turn: why, and what helps.
 
     They are stored, so that one of which nothing can be found out is left out.

@@ -7,10 +7,8 @@ import argparse
 import json
 
 from hookd.cli.client import address
-from hookd.cli.client.wait import parked_lines
+from hookd.cli.client.wait import print_made
 from hookd.cli.options import add_json, text
-from hookd.cli.output.receipts import receipt_lines
-from hookd.cli.output.terminal import as_json
 
 DESCRIPTION = """Send a message to a webhook through the real path: stored, signed, retried. Prints its delivery.
 
@@ -36,10 +34,5 @@ def run(options: argparse.Namespace) -> int:
     body = {} if options.message is None else {"message": options.message}
     path = f"/v1/webhooks/{quote(options.webhook, safe='')}/send"
     answer = client.make_delivery(path, json.dumps(body).encode())
-    if options.json:
-        print(as_json(answer))
-        return 0
-    print("\n".join(receipt_lines(answer)))
-    for line in parked_lines(client, answer):
-        print(line)
+    print_made(client, answer, as_answer=options.json)
     return 0

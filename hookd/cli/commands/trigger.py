@@ -8,11 +8,9 @@ import shlex
 
 from hookd.cli.client import address
 from hookd.cli.client.api_client import Refusal
-from hookd.cli.client.wait import parked_lines
+from hookd.cli.client.wait import print_made
 from hookd.cli.failure import Failure
 from hookd.cli.options import add_json, add_occurrence, occurrence, text
-from hookd.cli.output.receipts import receipt_lines
-from hookd.cli.output.terminal import as_json
 
 DESCRIPTION = (
     "Run a task now, whatever its rules say, even one that is not enabled. Prints the delivery it made.\n\n"
@@ -42,10 +40,5 @@ def run(options: argparse.Namespace) -> int:
             raise
         remedy = f"that is: `hookd rearm {shlex.quote(options.task)}`"
         raise Failure(*refusal.lines, remedy, code=refusal.code) from None
-    if options.json:
-        print(as_json(answer))
-        return 0
-    print("\n".join(receipt_lines(answer)))
-    for line in parked_lines(client, answer):
-        print(line)
+    print_made(client, answer, as_answer=options.json)
     return 0

@@ -53,10 +53,9 @@ def retry(
     connection: sqlite3.Connection, change: BacklogDelta, *, delivery_id: str, now: int
 ) -> State | None:
     """Make one delivery due at `now` (microseconds); returns the state it was in, or None."""
-    row = connection.execute(_BY_ID, (delivery_id,)).fetchone()
-    if row is None:
+    found = _named(connection, delivery_id)
+    if found is None:
         return None
-    found = MatchedDelivery(*row)
     _make_due(connection, change, [found], now)
     return STATES[found.state]
 
@@ -97,16 +96,20 @@ def cancel(
     connection: sqlite3.Connection, change: BacklogDelta, *, delivery_id: str, now: int
 ) -> State | None:
     """End one pending delivery at `now` (microseconds); returns the state it was in, or None."""
-    row = connection.execute(_BY_ID, (delivery_id,)).fetchone()
-    if row is None:
+    found = _named(connection, delivery_id)
+    if found is None:
         return None
-    found = MatchedDelivery(*row)
     state = STATES[found.state]
     if State.CANCELLED in TRANSITIONS[state]:
         connection.execute(_CANCEL, (now, found.seq))
         change.unfinished[found.webhook] -= 1
         change.finished[CANCELLED] += 1
     return state
+
+
+def _named(connection: sqlite3.Connection, delivery_id: str) -> MatchedDelivery | None:
+    row = connection.execute(_BY_ID, (delivery_id,)).fetchone()
+    return None if row is None else MatchedDelivery(*row)
 
 
 def pause(connection: sqlite3.Connection, change: BacklogDelta, *, webhook: str, now: int) -> None:
