@@ -40,7 +40,7 @@ def test_every_bad_config_has_its_expected_text() -> None:
     assert len(CASES) >= 100
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_no_message_repeats_a_secret(case: str) -> None:
-    text = (BAD / f"{case}.error").read_text(encoding="utf-8")
-    assert not any(secret in text for secret in ("s3cret", "s3 cret", "271828", "c2hvcnQ"))
+def test_no_message_repeats_a_secret() -> None:
+    texts = {case: (BAD / f"{case}.error").read_text(encoding="utf-8") for case in CASES}
+    secrets = ("s3cret", "s3 cret", "271828", "c2hvcnQ")
+    assert [case for case, text in texts.items() if any(secret in text for secret in secrets)] == []

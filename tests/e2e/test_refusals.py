@@ -80,9 +80,9 @@ async def test_a_batch_that_is_sent_again_with_its_key_is_a_duplicate(running: R
     assert (status, [fault["pointer"] for fault in problem["errors"]]) == (422, ["/0/id", "/1/id"])
 
 
-@pytest.mark.parametrize(
-    ("headers", "wanted"),
-    [
+async def test_headers(running: Running) -> None:
+    daemon = await running("")
+    for headers, wanted in (
         ({"Content-Type": "text/plain"}, 415),
         ({"Content-Type": ""}, 415),
         ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
@@ -92,11 +92,9 @@ async def test_a_batch_that_is_sent_again_with_its_key_is_a_duplicate(running: R
         ({**JSON, "Origin": "https://evil.example"}, 403),
         ({**JSON, "Origin": "null"}, 403),
         ({**JSON, "Expect": "200-ok"}, 417),
-    ],
-)
-async def test_headers(running: Running, headers: dict[str, str], wanted: int) -> None:
-    daemon = await running("")
-    assert (await daemon.request("POST", "/v1/events", body=GOOD, headers=headers))[0] == wanted
+    ):
+        code, _ = await daemon.request("POST", "/v1/events", body=GOOD, headers=headers)
+        assert code == wanted, headers
 
 
 async def test_paths_and_methods(running: Running) -> None:
