@@ -170,7 +170,7 @@ def _template(body: object, webhook: WebhookDef) -> Template:
     """
     message = intake.decode_send(body)
     try:
-        return templates.compile_message(message, json_type=webhook.sends_json)
+        return templates.compile_message(message, body_format=webhook.body_format)
     except templates.TemplateError as error:
         pointer = "".join(f"/{escaped(str(step))}" for step in ("message", *error.path))
         where = f"line {error.line + 1}: " if error.line else ""

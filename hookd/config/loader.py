@@ -202,7 +202,7 @@ class _Load:
             pending=pending,
             webhooks=Known(sections["webhooks"], "webhooks") if self._complete else None,
             tasks=Known(sections["tasks"], "tasks") if self._complete else None,
-            json_types={name: built.sends_json for name, built in webhooks.items()},
+            body_formats={name: built.body_format for name, built in webhooks.items()},
             types=types if types and self._complete else None,
         )
         return {

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from hookd.domain import spool_layout
-from hookd.domain.message_templates import Template
+from hookd.domain.message_templates import BodyFormat, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class WebhookDef:
             headers, the default `Content-Type: application/json` (first, unless removed or replaced in place), the
             authorization header (last). `user-agent` only where the user set one. Values may be secret.
         auth: what the authorization header was made of, as it is written; None where there is none.
-        sends_json: whether the Content-Type is a JSON type (decides how text messages are rendered, spec 4).
+        body_format: what the Content-Type makes of messages (spec 4).
         timeout_s: seconds for one whole attempt, 3 to 120.
         retries: reattempts after the first attempt, 0 to 100.
         backoff_s: seconds before the n-th retry; the last repeats. Never empty.
@@ -138,7 +138,7 @@ class WebhookDef:
     method: Method = Method.POST
     headers: tuple[tuple[str, Secret], ...] = (("Content-Type", Secret("application/json")),)
     auth: Mapping[str, Secret | str] | None = None
-    sends_json: bool = True
+    body_format: BodyFormat = BodyFormat.JSON
     tls: Tls = Tls()
     timeout_s: float = 15.0
     retries: int = 11

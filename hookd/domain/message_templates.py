@@ -16,6 +16,8 @@ class Escaping(StrEnum):
     TEXT = "text"  # as text, byte for byte
     IN_STRING = "in_string"  # as text inside a JSON string: escaped for it
     STRING = "string"  # as a JSON string, quotes and all
+    FORM = "form"  # percent-encoded, as in a form
+    MARKUP = "markup"  # with `& < > " '` and what XML cannot hold as references, as in XML and HTML
     VALUE = "value"  # as a JSON value: data keeps its type, TIMESTAMP and RANDOM are numbers, the rest are strings
 
 
@@ -45,6 +47,18 @@ class Placeholder:
     prefix: str = ""
     written: str = ""
     steps: tuple[PathStep, ...] = field(default=(), repr=False)
+
+
+class BodyFormat(StrEnum):
+    """What a webhook's Content-Type makes of its messages (spec 4)."""
+
+    JSON = "json"
+    JSON_LINES = "json_lines"  # one JSON text a line
+    JSON_SEQUENCE = "json_sequence"  # the same, each begun by a record separator (RFC 7464)
+    FORM = "form"
+    MARKUP = "markup"  # XML and HTML
+    TEXT = "text"
+    UNTYPED = "untyped"  # there is no Content-Type: text, or JSON where it is a mapping or a list
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,7 +202,7 @@ def test_where_it_stands_is_no_difference(tmp_path: Path) -> None:
 
 
 DERIVED: dict[str, tuple[Any, set[str]]] = {
-    "webhooks": (WebhookDef, {"name", "sends_json"}),
+    "webhooks": (WebhookDef, {"name", "body_format"}),
     "tasks": (TaskDef, {"name", "digest"}),
     "events": (EventDef, {"place"}),
     "schedules": (ScheduleDef, {"place", "timing", "every_s", "at"}),

@@ -26,6 +26,7 @@ from hookd.domain.definitions import (
     UnixListen,
     WebhookDef,
 )
+from hookd.domain.message_templates import BodyFormat
 from tests.kit.tls import Authority
 
 TOP = Path(__file__).parents[2]
@@ -169,7 +170,7 @@ def test_every_key_of_a_webhook(good: Path) -> None:
         ("X-Empty", ""),
         ("X-Auth", "Key t0ken"),
     ]
-    assert webhook.sends_json
+    assert webhook.body_format is BodyFormat.JSON
     assert not webhook.tls.insecure
     assert (webhook.tls.ca, webhook.tls.cert) == (str(good / "pem/ca.pem"), str(good / "pem/cert.pem"))
     assert len(webhook.tls.digest) == 64

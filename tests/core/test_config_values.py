@@ -11,7 +11,7 @@ import yaml
 
 from hookd import config
 from hookd.config import loader
-from hookd.config.build.headers import Headers, name_fault, sends_json, value_fault
+from hookd.config.build.headers import Headers, body_format, name_fault, value_fault
 from hookd.config.build.units import parse_rate, parse_size
 from hookd.config.build.url import url_fault
 from hookd.config.schema import Validators
@@ -20,6 +20,7 @@ from hookd.config.yaml.files import Unreadable, read_regular
 from hookd.config.yaml.tree import parse
 from hookd.domain.definitions import RateLimit, Secret
 from hookd.domain.durations import parse_duration
+from hookd.domain.message_templates import BodyFormat
 from hookd.domain.text import quoted
 
 
@@ -113,23 +114,32 @@ def test_what_is_no_url(url: str) -> None:
     assert url_fault(url)
 
 
-def test_json_types() -> None:
-    def of(value: str) -> bool:
-        return sends_json((("content-TYPE", Secret(value)),))
-
-    assert all(
-        map(
-            of,
-            (
-                "application/json",
-                "text/json",
-                "APPLICATION/JSON ; charset=utf-8",
-                "application/cloudevents+json",
-            ),
-        )
-    )
-    assert not any(map(of, ("text/plain", "application/jsonl", "application/x-json", "+json", "", "json")))
-    assert not sends_json((("X-Type", Secret("application/json")),))
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        ("application/json text/json APPLICATION/JSON;charset=utf-8 application/x-json", BodyFormat.JSON),
+        ("application/cloudevents+json application/x-amz-json-1.1", BodyFormat.JSON),
+        (
+            "application/x-ndjson application/jsonl application/vnd.elasticsearch+x-ndjson",
+            BodyFormat.JSON_LINES,
+        ),
+        ("application/json-seq application/geo+json-seq", BodyFormat.JSON_SEQUENCE),
+        (
+            "application/x-www-form-urlencoded application/X-WWW-Form-Urlencoded;charset=utf-8",
+            BodyFormat.FORM,
+        ),
+        ("text/xml application/xml application/soap+xml text/html application/xhtml+xml", BodyFormat.MARKUP),
+        (
+            "text/plain text/markdown text/csv application/yaml multipart/form-data +json json",
+            BodyFormat.TEXT,
+        ),
+    ],
+)
+def test_what_a_content_type_makes_of_messages(types: str, expected: BodyFormat) -> None:
+    for each in types.split():
+        value = each.replace(";", " ; ")
+        assert body_format((("X-Type", Secret("a/b")), ("content-TYPE", Secret(value)))) is expected
+    assert body_format((("X-Type", Secret("application/json")),)) is BodyFormat.UNTYPED
 
 
 def test_the_users_header_replaces_the_built_in_one() -> None:

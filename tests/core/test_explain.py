@@ -24,6 +24,7 @@ from hookd.domain.definitions import (
     WebhookDef,
 )
 from hookd.domain.events import Event, EventObject
+from hookd.domain.message_templates import BodyFormat
 from hookd.domain.tracing import Trace
 from hookd.dryrun.explain import (
     DELIVERY_ID,
@@ -50,7 +51,9 @@ def rule(place: str = "events.r", **fields: Any) -> EventDef:
 
 
 def task(name: str = "t", message: Any = None, **fields: Any) -> TaskDef:
-    template = compile_message({"text": "${NAME}"} if message is None else message, json_type=True)
+    template = compile_message(
+        {"text": "${NAME}"} if message is None else message, body_format=BodyFormat.JSON
+    )
     return TaskDef(**{"name": name, "webhook": "w", "template": template, **fields})
 
 

@@ -1,9 +1,12 @@
 import json
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, timedelta, timezone, tzinfo
 from typing import Any
+from urllib.parse import parse_qsl
+from xml.etree import ElementTree as ET
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookd.domain.events import Event, EventObject, Kind
+from hookd.domain.message_templates import BodyFormat
 from hookd.rules.templates import TemplateError, Values, compile_message, fill
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -45,11 +49,11 @@ def values(
 
 
 def as_json(message: Any, **given_values: Any) -> str:
-    return fill(compile_message(message, json_type=True), values(**given_values)).decode()
+    return fill(compile_message(message, body_format=BodyFormat.JSON), values(**given_values)).decode()
 
 
 def as_text(message: str, **given_values: Any) -> str:
-    return fill(compile_message(message, json_type=False), values(**given_values)).decode()
+    return fill(compile_message(message, body_format=BodyFormat.UNTYPED), values(**given_values)).decode()
 
 
 VARIABLES = [
@@ -116,7 +120,7 @@ def test_the_date_is_english_in_its_zone(now: float, zone: tzinfo, date: str) ->
 )
 def test_the_time_is_the_event_s_own_in_utc(posted: str, time: str) -> None:
     given_values = replace(values(), event=Event("evt_1", time=posted))
-    assert fill(compile_message("${TIME}", json_type=False), given_values).decode() == time
+    assert fill(compile_message("${TIME}", body_format=BodyFormat.UNTYPED), given_values).decode() == time
 
 
 @pytest.mark.parametrize(
@@ -221,7 +225,7 @@ def test_data_that_is_no_variable_of_the_event_is_null_all_the_same() -> None:
 def test_an_event_of_another_kind_fills_empty_names() -> None:
     event = Event("evt_2", kind=Kind.TRIGGER)
     filled = fill(
-        compile_message({"v": "${TYPE}${EVENT}${NAME}"}, json_type=True),
+        compile_message({"v": "${TYPE}${EVENT}${NAME}"}, body_format=BodyFormat.JSON),
         Values(event, "", "w", MOMENT, UTC, 0),
     )
     assert filled == b'{"v": ""}'
@@ -244,7 +248,7 @@ def test_an_event_of_another_kind_fills_empty_names() -> None:
 )
 def test_a_mapping_is_serialised_in_its_order_and_its_keys_are_not_filled(message: Any, body: str) -> None:
     assert as_json(message) == body
-    assert fill(compile_message(message, json_type=False), values()).decode() == body
+    assert fill(compile_message(message, body_format=BodyFormat.UNTYPED), values()).decode() == body
 
 
 @pytest.mark.parametrize(
@@ -259,7 +263,7 @@ def test_a_mapping_is_serialised_in_its_order_and_its_keys_are_not_filled(messag
         ('"${data[\\"a\\u003ab c\\"]}"', '"odd key"'),
         ('["${data.missing:-\\ud83d\\ude80}"]', '["🚀"]'),
         ('[${data.missing:-{"a": 1}}, ${data["a:b c"]}]', '["{\\"a\\": 1}", "odd key"]'),
-        ("[${json:data.number}, ${string:data.number}]", '[3, "3"]'),
+        ("[${json:data.number}, ${string:data.number}, ${json:NAME}]", '[3, "3", "web-01"]'),
         ("${NAME}", '"web-01"'),
         ("[${data.missing:-a\n}\n]", '["a\\n"\n]'),
         ("1e400", "1e400"),
@@ -325,7 +329,7 @@ def test_a_wrong_message_is_refused_at_its_place(
     message: Any, path: tuple[str | int, ...], line: int, complaint: str
 ) -> None:
     with pytest.raises(TemplateError) as caught:
-        compile_message(message, json_type=False)
+        compile_message(message, body_format=BodyFormat.UNTYPED)
     assert (caught.value.path, caught.value.line, caught.value.message) == (path, line, complaint)
     assert str(caught.value) == complaint
 
@@ -400,27 +404,28 @@ def test_whatever_is_not_in_the_grammar_is_refused_at_its_column(
 ) -> None:
     for message, shift in (({"a": [f"x{variable}"]}, 1), (f"x\n é{variable}", 2)):
         with pytest.raises(TemplateError) as caught:
-            compile_message(message, json_type=False)
+            compile_message(message, body_format=BodyFormat.UNTYPED)
         assert (caught.value.message, caught.value.column) == (complaint, column + shift)
     if '"' not in variable:  # in a JSON string, behind escapes
         with pytest.raises(TemplateError) as caught:
-            compile_message(f'{{"a": "\\u00e9\\n{variable}"}}', json_type=True)
+            compile_message(f'{{"a": "\\u00e9\\n{variable}"}}', body_format=BodyFormat.JSON)
         assert (caught.value.message, caught.value.column) == (complaint, column + 15)
 
 
 def test_what_is_raw_has_no_place_in_json() -> None:
     for message in ({"a": "${raw:data.x}"}, ["x${raw:NAME}"], "[${raw:data.x}]", '["${raw:data.x}"]'):
         with pytest.raises(TemplateError, match="raw: would let a value break the JSON"):
-            compile_message(message, json_type=True)
+            compile_message(message, body_format=BodyFormat.JSON)
     assert as_text("<${raw:data.number}>") == "<3>"
 
 
 @given(st.text(), st.sampled_from(["${data.x", "${data", "${", "${data.x:-"]))
 def test_a_variable_compiles_to_what_it_says_or_is_refused(text: str, begin: str) -> None:
     message = f"{begin}{text}}}"
-    for json_type in (False, True):
+    for body_format in BodyFormat:
         try:
-            template = compile_message(json.dumps(message) if json_type else message, json_type=json_type)
+            in_json = body_format is BodyFormat.JSON
+            template = compile_message(json.dumps(message) if in_json else message, body_format=body_format)
         except TemplateError:
             continue
         fill(template, values())
@@ -467,7 +472,7 @@ def test_text_that_cannot_become_valid_json_is_refused_at_its_line(
     message: str, line: int, complaint: str
 ) -> None:
     with pytest.raises(TemplateError) as caught:
-        compile_message(message, json_type=True)
+        compile_message(message, body_format=BodyFormat.JSON)
     assert caught.value.path == ()
     assert (caught.value.line, caught.value.message) == (line, complaint)
 
@@ -482,15 +487,15 @@ def nested(levels: int) -> Any:
 def test_a_mapping_is_nested_at_most_100_deep() -> None:
     assert as_json(nested(100)) == "[" * 100 + '"web-01"' + "]" * 100
     with pytest.raises(TemplateError, match="nested deeper than 100"):
-        compile_message(nested(101), json_type=True)
+        compile_message(nested(101), body_format=BodyFormat.JSON)
     endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(TemplateError, match="nested deeper than 100"):
-        compile_message(endless, json_type=True)
+        compile_message(endless, body_format=BodyFormat.JSON)
 
 
 def test_a_template_survives_pickling() -> None:
-    template = compile_message({"a": "${data.x:-1} ${NAME}"}, json_type=True)
+    template = compile_message({"a": "${data.x:-1} ${NAME}"}, body_format=BodyFormat.JSON)
     assert pickle.loads(pickle.dumps(template)) == template
 
 
@@ -525,7 +530,7 @@ MARKED = st.lists(st.one_of(TEXTS.filter(lambda text: "${" not in text), SLOTS),
 
 def well_formed(text: str) -> bool:
     try:
-        compile_message(text, json_type=False)
+        compile_message(text, body_format=BodyFormat.UNTYPED)
     except TemplateError:
         return False
     return True
@@ -613,3 +618,105 @@ def test_json_text_compiles_to_json_or_is_refused(text: str) -> None:
     except TemplateError:
         return
     json.loads(body)
+
+
+# Other types than JSON
+
+
+def as_body(message: Any, body_format: BodyFormat, **given_values: Any) -> str:
+    return fill(compile_message(message, body_format=body_format), values(**given_values)).decode()
+
+
+SPECIAL = {"m": "a&b=c%+ <é>\"'\n", "n": 7, "o": {"k": "&"}}
+
+
+@pytest.mark.parametrize(
+    ("body_format", "message", "body"),
+    [
+        (
+            BodyFormat.FORM,
+            "text=${data.m}&to=a+b",
+            "text=a%26b%3Dc%25%2B%20%3C%C3%A9%3E%22%27%0A&to=a+b",
+        ),
+        (BodyFormat.FORM, "o=${data.o}&x=${data.x}", "o=%7B%22k%22%3A%22%26%22%7D&x="),
+        (BodyFormat.FORM, "${raw:data.m}", SPECIAL["m"]),
+        (
+            BodyFormat.FORM,
+            {"to[]": "a&b ${data.n}", "n": 1.5, "yes": True, "none": None, "m": "${json:data.n}"},
+            "to%5B%5D=a%26b%207&n=1.5&yes=true&none=&m=7",
+        ),
+        (BodyFormat.FORM, {}, ""),
+        (BodyFormat.MARKUP, "<a>${data.m}</a>", "<a>a&amp;b=c%+ &lt;é&gt;&quot;&#39;&#10;</a>"),
+        (BodyFormat.MARKUP, "<a>${raw:data.m}&amp;</a>", f"<a>{SPECIAL['m']}&amp;</a>"),
+        (BodyFormat.TEXT, "<a>${data.m}</a>", f"<a>{SPECIAL['m']}</a>"),
+        (BodyFormat.UNTYPED, "<a>${data.m}</a>", f"<a>{SPECIAL['m']}</a>"),
+        (BodyFormat.UNTYPED, ["${data.n}"], "[7]"),
+        (BodyFormat.JSON_LINES, '{"a": ${data.n}}\n\n{"b": "${data.m}"}\n', '{"a": 7}\n\n{"b": "a&b=c%+ <é>\\"\'\\n"}\n'),  # noqa: E501
+        (BodyFormat.JSON_LINES, {"a": "${data.n}"}, '{"a": 7}\n'),
+        (BodyFormat.JSON_LINES, [{"a": "${data.n}"}, "x\ny"], '{"a": 7}\n"x\\ny"\n'),
+        (BodyFormat.JSON_SEQUENCE, [1, 2], "\x1e1\n\x1e2\n"),
+        (BodyFormat.JSON_SEQUENCE, '\x1e{"a": ${data.n}}\n', '\x1e{"a": 7}\n'),
+        (BodyFormat.TEXT, {"text": "Webhook"}, '{"text": "Webhook"}'),
+        (BodyFormat.FORM, {"text": "Webhook"}, "text=Webhook"),
+    ],
+)  # fmt: skip
+def test_the_content_type_decides_how_values_are_escaped(
+    body_format: BodyFormat, message: Any, body: str
+) -> None:
+    assert as_body(message, body_format, data=SPECIAL) == body
+
+
+@pytest.mark.parametrize(
+    ("body_format", "message", "path", "line", "complaint"),
+    [
+        (BodyFormat.FORM, {"a": {"b": 1}}, ("a",), 0, "a form has no nested values; give each a name"),
+        (BodyFormat.FORM, {"a": [1]}, ("a",), 0, "a form has no nested values; give each a name"),
+        (BodyFormat.FORM, [1], (), 0, "a form is a mapping of names to values, not a list"),
+        (BodyFormat.FORM, {1: "a"}, (1,), 0, "the key 1 is not text; put it in quotes"),
+        (BodyFormat.TEXT, {"a": 1}, (), 0, "a mapping is sent as JSON or as a form, but the webhook's"),
+        (BodyFormat.MARKUP, ["a"], (), 0, "a list is sent as JSON or as a form, but the webhook's"),
+        (BodyFormat.JSON_LINES, '{"a": 1}\n{"b":\n1}', (), 1, NOT_JSON + "Expecting value"),
+        (BodyFormat.JSON_LINES, '{"a": 1}\n{"b": ${NAM}}', (), 1, "unknown variable ${NAM}; did you mean"),
+    ],
+)
+def test_what_a_type_has_no_form_for_is_refused(
+    body_format: BodyFormat, message: Any, path: tuple[Any, ...], line: int, complaint: str
+) -> None:
+    with pytest.raises(TemplateError) as caught:
+        compile_message(message, body_format=body_format)
+    assert (caught.value.path, caught.value.line) == (path, line)
+    assert caught.value.message.startswith(complaint)
+
+
+PLAIN = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(st.dictionaries(PLAIN, PLAIN, max_size=4), PLAIN, SCALARS)
+def test_a_form_parses_back_to_the_values_that_went_in(names: dict[str, str], one: str, other: Any) -> None:
+    data = {"one": one, "other": other}
+    filled = as_body("a=${data.one}&b=x${data.other}", BodyFormat.FORM, data=data)
+    written = as_text("${data.other}", data=data)
+    assert parse_qsl(filled, keep_blank_values=True, strict_parsing=True) == [
+        ("a", one),
+        ("b", f"x{written}"),
+    ]
+    mapping = {name: value.replace("${", "$${") for name, value in names.items()} | {"v": "${data.one}"}
+    filled = as_body(mapping, BodyFormat.FORM, data=data)
+    assert parse_qsl(filled, keep_blank_values=True) == list((names | {"v": one}).items())
+
+
+@given(PLAIN)
+def test_xml_parses_back_to_the_values_that_went_in(value: str) -> None:
+    filled = as_body("<a v=\"${data.x}\" w='${data.x}'>${data.x}</a>", BodyFormat.MARKUP, data={"x": value})
+    kept = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "\ufffd", value)
+    element = ET.fromstring(filled)
+    assert (element.get("v"), element.get("w"), element.text or "") == (kept, kept, kept)
+
+
+@given(EVENTS, TEXTS)
+def test_a_sequence_of_json_lines_stays_one(data: dict[str, Any], name: str) -> None:
+    given_values = {"data": data, "obj": hostile(name)}
+    text = '{"a": ${data.x}, "b": "${NAME}${data.x}"}\n[${data}, ${json:NAME}, ${string:data.deep}]\n'
+    for message in (text, [{"a": "${data.x}", "b": "${NAME}"}, ["${data}", "${json:data.x}"]]):
+        filled = as_body(message, BodyFormat.JSON_LINES, **given_values)
+        assert [type(json.loads(line)) for line in filled.split("\n")[:-1]] == [dict, list]

@@ -26,8 +26,8 @@ ANSWER_S = "60"
 
 CONFIG = """
 webhooks:
-  "0": {{url: '{url}', headers: {{Content-Type: text/plain}}}}
-  a/b: {{url: '{url}', headers: {{Content-Type: text/plain}}}}
+  "0": {{url: '{url}', headers: {{Content-Type: null}}}}
+  a/b: {{url: '{url}', headers: {{Content-Type: null}}}}
 tasks:
   "0": {{webhook: "0"}}
   once: {{webhook: a/b, delete_after_running: true}}

@@ -30,6 +30,7 @@ from hookd.domain.definitions import (
     WebhookDef,
 )
 from hookd.domain.events import Event
+from hookd.domain.message_templates import BodyFormat
 from hookd.dryrun.explain import DELIVERY_ID, SPAN_ID, ExplainedRequest, explain
 from hookd.rules.templates import compile_message
 from tests.kit.receiver import Receiver
@@ -47,12 +48,19 @@ def request_to(
     """The one request that an event with this data (as `data.x`) leads to."""
     webhook = WebhookDef("w", url, headers=headers, **fields)
     json_type = any("json" in value.value for name, value in headers if name == "Content-Type")
+    body_format = BodyFormat.JSON if json_type else BodyFormat.UNTYPED
     config = Config(
         path="/c",
         hash="",
         daemon=DaemonDef(listen=(), store=SqliteDef("/s")),
         webhooks={"w": webhook},
-        tasks={"t": TaskDef("t", "w", compile_message(message, json_type=json_type))},
+        tasks={
+            "t": TaskDef(
+                "t",
+                "w",
+                compile_message(message, body_format=body_format),
+            )
+        },
         events={"r": EventDef("events.r", "vm", "on", ("t",))},
     )
     generation = Generation.of(config, number=1, now=NOW)
@@ -248,7 +256,7 @@ webhooks:
   spare: {url: "http://127.0.0.1:9/spare", enabled: false, headers: {Content-Type: text/plain}}
 tasks:
   notify-zapier: {webhook: zapier, message: {text: "${NAME} ${ID}"}}
-  to-spare: {webhook: spare, message: {n: 1}}
+  to-spare: {webhook: spare, message: 'n: 1'}
 events:
   prod-vm-on: {type: virtual_machine, event: powered_on, object: web-01, task: notify-zapier}
   disk: {type: disk, event: full, task: to-spare}
@@ -368,7 +376,7 @@ def test_what_is_parked_is_not_sent(run: Run) -> None:
 
 
 def test_what_runs_once_only_is_sent_for_the_first_event(config: Path, run: Run) -> None:
-    config.write_text(CONFIG.replace("message: {n: 1}", "message: {n: 1}, delete_after_running: true"))
+    config.write_text(CONFIG.replace("message: 'n: 1'", "message: 'n: 1', delete_after_running: true"))
     _, out = run([happened("disk", "full"), happened("disk", "full")])
     first, second = out.split("=== event 2 of 2\n")
     why = "the task runs once only, and event 1 of this input has fired it already"
@@ -384,7 +392,7 @@ def test_what_runs_once_only_is_sent_for_the_first_event(config: Path, run: Run)
     [("", ["  | a"]), ("\\n", ["  | a", "  | "]), ("\\nrequest 2", ["  | a", "  | request 2"])],
 )
 def test_the_body_is_shown_to_its_end(ends: str, shown: list[str], config: Path, run: Run) -> None:
-    config.write_text(CONFIG.replace("message: {n: 1}", f'message: "a{ends}"'))
+    config.write_text(CONFIG.replace("message: 'n: 1'", f'message: "a{ends}"'))
     _, out = run(happened("disk", "full"))
     assert [line for line in out.splitlines() if line.startswith("  |")] == shown
 

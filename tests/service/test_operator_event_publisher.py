@@ -24,6 +24,7 @@ from hookd.domain.errors import PendingLimitReached, StoreUnavailable
 from hookd.domain.events import Event, Receipt
 from hookd.domain.history import DeliveryFilter, EventRecord
 from hookd.domain.ids import new_id
+from hookd.domain.message_templates import BodyFormat
 from hookd.domain.operator_events import (
     ID_PREFIX,
     DeliveryDead,
@@ -83,7 +84,11 @@ class Desk:
             "h",
             DaemonDef((), SqliteDef("s")),
             webhooks={"ops": WebhookDef("ops", Secret("http://127.0.0.1:9/"))},
-            tasks={"say": TaskDef("say", "ops", compile_message("${data.summary}", json_type=False))},
+            tasks={
+                "say": TaskDef(
+                    "say", "ops", compile_message("${data.summary}", body_format=BodyFormat.UNTYPED)
+                )
+            },
             events={kind: _rule(kind, **rule) for kind in kinds},
         )
         self.intake = RefusingIntake(store, self.clock, Metrics(__version__))

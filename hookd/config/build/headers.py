@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hookd.config.build.secrets import PLAIN, read_secret, stands_in
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Secret, names_credential
+from hookd.domain.message_templates import BodyFormat
 
 Header = tuple[str, Secret]
 
@@ -24,7 +25,17 @@ _RESERVED = frozenset(
         "webhook-id", "webhook-timestamp", "webhook-signature",
     }
 )  # fmt: skip
-_JSON_TYPE = re.compile(r"(?:application|text)/json|[^/\s]+/[^/\s]+\+json", re.IGNORECASE)
+_FORMATS = tuple(
+    (re.compile(pattern), body_format)
+    for pattern, body_format in (
+        (r".+/(?:.+\+)?json-seq", BodyFormat.JSON_SEQUENCE),
+        (r".+/(?:.+\+)?(?:x-)?(?:ndjson|ldjson|jsonl|jsonlines|json-lines)", BodyFormat.JSON_LINES),
+        (r"(?:application|text)/(?:x-)?json|application/x-amz-json-[0-9.]+|.+/.+\+json", BodyFormat.JSON),
+        (r"application/x-www-form-urlencoded", BodyFormat.FORM),
+        (r"text/html|(?:application|text)/xml(?:-.+)?|.+/.+\+xml", BodyFormat.MARKUP),
+    )
+)
+"""What media types make of a message; all others are text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +56,13 @@ class Headers:
         return (*default, *self.written, *(() if replaced else (authorization,)))
 
 
-def sends_json(headers: tuple[Header, ...]) -> bool:
-    """Whether the Content-Type is a JSON type: `application/json` or `…+json`, parameters apart (spec 4)."""
+def body_format(headers: tuple[Header, ...]) -> BodyFormat:
+    """What the Content-Type makes of messages, parameters apart (spec 4)."""
     for name, secret in headers:
         if name.lower() == CONTENT_TYPE:
-            return _JSON_TYPE.fullmatch(secret.value.split(";", 1)[0].strip()) is not None
-    return False
+            given = secret.value.split(";", 1)[0].strip().lower()
+            return next((found for form, found in _FORMATS if form.fullmatch(given)), BodyFormat.TEXT)
+    return BodyFormat.UNTYPED
 
 
 def read_headers(cursor: Cursor | None) -> Headers:

@@ -17,7 +17,7 @@ from hookd.config.yaml.diagnostics import Steps, listed
 from hookd.config.yaml.tree import read_as
 from hookd.domain.definitions import EventDef, Missed, ScheduleDef, TaskDef, Timing, TypeDef
 from hookd.domain.durations import parse_duration
-from hookd.domain.message_templates import Template
+from hookd.domain.message_templates import BodyFormat, Template
 from hookd.domain.operator_events import ABOUT_WEBHOOKS, OWN, OWN_TYPES
 from hookd.domain.text import quoted
 from hookd.rules import templates
@@ -27,8 +27,6 @@ _PLAIN_JSON = re.compile(
     r"true|false|null|~|0x[0-9a-f]+|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.IGNORECASE
 )
 """Scalars that mean in YAML 1.1 what they look like."""
-
-_DEFAULT_MESSAGE = {"text": "Webhook"}
 
 
 class Known:
@@ -46,7 +44,7 @@ class KnownNames:
     Attributes:
         calendar: what schedules are judged by.
         pending: most deliveries that may wait at once (`daemon.limits.pending`).
-        json_types: webhooks whose Content-Type is known, and whether it is a JSON type.
+        body_formats: of the webhooks whose Content-Type is known.
         types: the catalogue, if there is one; a type that has diagnostics of its own is None.
     """
 
@@ -54,7 +52,7 @@ class KnownNames:
     pending: int
     webhooks: Known | None
     tasks: Known | None
-    json_types: Mapping[str, bool] = field(default_factory=dict)
+    body_formats: Mapping[str, BodyFormat] = field(default_factory=dict)
     types: Mapping[str, TypeDef | None] | None = None
 
 
@@ -78,9 +76,9 @@ def build_task(name: str, cursor: Cursor, names: KnownNames) -> TaskDef | None:
     webhook = cursor.get("webhook")
     if webhook is not None:
         check_name(webhook, names.webhooks, "webhook")
-    json_type = None if webhook is None else names.json_types.get(webhook.value)
+    body_format = None if webhook is None else names.body_formats.get(webhook.value)
     message = _message(cursor)
-    template = _compile(cursor, message, json_type)
+    template = _compile(cursor, message, body_format)
     triggers = _build_triggers(name, cursor, names)
     if webhook is None or template is None or triggers is None:
         return None
@@ -266,7 +264,7 @@ def _message(cursor: Cursor) -> Any:
     """The message as it is written; the default where there is none."""
     message = cursor.get("message")
     if message is None:
-        return _DEFAULT_MESSAGE
+        return templates.DEFAULT_MESSAGE
     _warn_of_numbers(message)
     return message.node.plain()
 
@@ -283,12 +281,10 @@ def _warn_of_numbers(cursor: Cursor) -> None:
         cursor.warn(f"{read_as(cursor.node)}; if it is meant as text, quote it: {quoted(cursor.node.text)}")
 
 
-def _compile(cursor: Cursor, message: Any, json_type: bool | None) -> Template | None:
+def _compile(cursor: Cursor, message: Any, body_format: BodyFormat | None) -> Template | None:
     """The compiled message. With an unknown Content-Type only the variables of a text can be checked."""
-    if json_type is None:
-        json_type = not isinstance(message, str)
     try:
-        return templates.compile_message(message, json_type=json_type)
+        return templates.compile_message(message, body_format=body_format or BodyFormat.UNTYPED)
     except templates.TemplateError as error:
         _report_faults(cursor.below(("message",)), message, error)
         return None
@@ -302,7 +298,11 @@ def _report_faults(cursor: Cursor, message: Any, first: templates.TemplateError)
         for error in templates.wrong_variables(source):
             faults.setdefault((error.path, error.line, error.message), (error.message, error.column))
     for (path, line, _), (text, column) in faults.items():
-        cursor.below(path).error_in_text(line, text, column)
+        place = cursor.below(path)
+        if isinstance(place.value, str):
+            place.error_in_text(line, text, column)
+        else:
+            place.error(text)
 
 
 def _texts(message: Any, path: Steps = ()) -> Iterator[templates.Source]:

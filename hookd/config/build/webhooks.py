@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from hookd.config.build.auth import read_auth
 from hookd.config.build.certificates import read_tls
-from hookd.config.build.headers import read_headers, sends_json
+from hookd.config.build.headers import body_format, read_headers
 from hookd.config.build.secrets import read_secret, stands_in
 from hookd.config.build.units import Range, parse_rate, read_duration
 from hookd.config.build.url import names_forbidden_address, url_fault
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Method, RateLimit, Secret, Signing, SigningStyle, WebhookDef
+from hookd.domain.message_templates import BodyFormat
 
 _STANDARD_PREFIX = "whsec_"
 _STANDARD_BYTES = range(24, 65)
@@ -28,11 +29,11 @@ class Built:
 
     Attributes:
         webhook: None where it has no usable URL.
-        sends_json: known even then, since the messages depend on it.
+        body_format: known even then, since the messages depend on it.
     """
 
     webhook: WebhookDef | None
-    sends_json: bool
+    body_format: BodyFormat
 
 
 def build_webhook(name: str, cursor: Cursor) -> Built:
@@ -41,7 +42,7 @@ def build_webhook(name: str, cursor: Cursor) -> Built:
     headers = read_headers(cursor.get("headers")).with_defaults(auth.header if auth else None)
     if auth and headers[-1] is not auth.header:
         auth = None  # one of the user's headers replaces it
-    json_type = sends_json(headers)
+    sent_as = body_format(headers)
     url = _read_url(cursor.get("url"))
     insecure = cursor.plain("allow_insecure_certificates", default=False)
     tls = read_tls(cursor.get("tls"), insecure=insecure)
@@ -55,7 +56,7 @@ def build_webhook(name: str, cursor: Cursor) -> Built:
         method=Method(cursor.plain("method", defaults.method)),
         headers=headers,
         auth=auth.written if auth else None,
-        sends_json=json_type,
+        body_format=sent_as,
         tls=tls,
         timeout_s=_read_timeout(cursor.get("timeout"), defaults.timeout_s),
         retries=int(cursor.plain("retries", defaults.retries)),
@@ -65,7 +66,7 @@ def build_webhook(name: str, cursor: Cursor) -> Built:
         signing=_read_signing(cursor.get("signing")),
         enabled=cursor.plain("enabled", default=True),
     )
-    return Built(None if url is None else webhook, json_type)
+    return Built(None if url is None else webhook, sent_as)
 
 
 def _read_url(cursor: Cursor | None) -> Secret | None:

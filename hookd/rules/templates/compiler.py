@@ -7,35 +7,72 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
-from hookd.domain.message_templates import Escaping, Placeholder, Template
+from hookd.domain.message_templates import BodyFormat, Escaping, Placeholder, Template
 from hookd.domain.text import is_utf8, shown
-from hookd.rules.templates.json_template import MAX_DEPTH, json_text
+from hookd.rules.templates.form_template import form
+from hookd.rules.templates.json_template import MAX_DEPTH, json_lines, json_text
 from hookd.rules.templates.renderer import inside, json_string
 from hookd.rules.templates.variables import Source, TemplateError, split
+
+DEFAULT_MESSAGE: Final = {"text": "Webhook"}
+"""What a task without a message sends, whatever the Content-Type."""
 
 _LONGEST_EXAMPLE = 60
 """Characters of a message that an example still repeats."""
 
 
-def compile_message(message: Any, *, json_type: bool) -> Template:
+def compile_message(message: Any, *, body_format: BodyFormat) -> Template:
     """Compile a task's message.
 
     Args:
-        message: a mapping or list (becomes JSON, key order kept), or a text.
-        json_type: whether the webhook's Content-Type is a JSON type; a text is then a JSON template.
+        message: a mapping or list (becomes JSON, key order kept, or a form), or a text.
+        body_format: of the webhook; a text is a JSON template where it is JSON.
 
     Raises:
-        TemplateError: a variable is unknown or does not end, the text cannot become valid JSON, or a mapping
-            holds something JSON has no word for.
+        TemplateError: a variable is wrong, the text cannot become valid JSON, a mapping holds something that JSON or a
+            form has no word for, or it is sent as neither.
     """
-    if not isinstance(message, str):
-        return _template(_tree(message, ()))
-    source = Source(message)
-    if json_type:
-        return _template(json_text(source))
-    return _template(split(source, Escaping.TEXT))
+    if isinstance(message, str):
+        return _template(_text(Source(message), body_format))
+    match body_format:
+        case BodyFormat.FORM:
+            return _template(form(message))
+        case BodyFormat.JSON_LINES | BodyFormat.JSON_SEQUENCE:
+            return _template(_records(message, "\x1e" if body_format is BodyFormat.JSON_SEQUENCE else ""))
+        case BodyFormat.JSON | BodyFormat.UNTYPED:
+            return _template(_tree(message, ()))
+        case _ if message == DEFAULT_MESSAGE:  # also of a task that gives none
+            return _template(_tree(message, ()))
+    kind = "mapping" if isinstance(message, Mapping) else "list"
+    raise TemplateError(
+        f"a {kind} is sent as JSON or as a form, but the webhook's Content-Type is neither; write the message as text, "
+        "or give the webhook another Content-Type"
+    )
+
+
+def _text(source: Source, body_format: BodyFormat) -> Iterable[str | Placeholder]:
+    match body_format:
+        case BodyFormat.JSON:
+            return json_text(source)
+        case BodyFormat.JSON_LINES | BodyFormat.JSON_SEQUENCE:
+            return json_lines(source)
+        case BodyFormat.FORM:
+            return split(source, Escaping.FORM)
+        case BodyFormat.MARKUP:
+            return split(source, Escaping.MARKUP)
+        case _:
+            return split(source, Escaping.TEXT)
+
+
+def _records(message: Any, begin: str) -> Iterator[str | Placeholder]:
+    """Each item of a list in a line of its own; anything else is one."""
+    items = enumerate(message) if isinstance(message, list | tuple) else [(None, message)]
+    for index, item in items:
+        yield begin
+        yield from _tree(item, () if index is None else (index,))
+        yield "\n"
 
 
 def advice(message: Any, error: TemplateError) -> str:

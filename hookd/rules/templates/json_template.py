@@ -49,6 +49,27 @@ def json_text(source: Source) -> list[str | Placeholder]:
     return parts
 
 
+def json_lines(source: Source) -> Iterator[str | Placeholder]:
+    """Compile a sequence of JSON templates, one a line; a line may be blank, and may begin with a record separator.
+
+    Raises:
+        TemplateError: as `json_text`, for the line.
+    """
+    for number, line in enumerate(source.text.split("\n")):
+        yield "\n" if number else ""
+        record = line.lstrip("\x1e")
+        begin = len(line) - len(record)
+        yield line[:begin]
+        if not record.strip():
+            yield record
+            continue
+        try:
+            yield from json_text(Source(record, source.path))
+        except TemplateError as error:
+            column = None if error.column is None else begin + error.column
+            raise TemplateError(error.message, error.path, number, column) from None
+
+
 def _column(source: Source, problem: json.JSONDecodeError) -> int | None:
     """Where in its line the problem is, from 0; what stands in for a variable has another length, so none after one."""
     before = source.text.split("\n")[problem.lineno - 1][: problem.colno - 1]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from json.encoder import encode_basestring
+from urllib.parse import quote
 
 from hookd.domain.events import Event
 from hookd.domain.json_text import compact_json
@@ -96,12 +97,26 @@ TEXTS: Mapping[str, Callable[[Values], str]] = {
 _NUMBERS = frozenset({"TIMESTAMP", "TIMESTAMP_MS", "RANDOM"})
 
 
+_MARKUP = {
+    **{ord(char): f"&#{ord(char)};" for char in "\t\n\r'"},
+    **{ord(char): entity for char, entity in zip('&<>"', ("&amp;", "&lt;", "&gt;", "&quot;"), strict=True)},
+    **dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF], "\ufffd"),
+}
+"""References for what XML and HTML take for markup or, in an attribute, change; U+FFFD for what XML cannot hold."""
+
+_ESCAPES: Mapping[Escaping, Callable[[str], str]] = {
+    Escaping.STRING: json_string,
+    Escaping.FORM: lambda text: quote(text, safe=""),
+    Escaping.MARKUP: lambda text: text.translate(_MARKUP),
+}
+
+
 def _write(slot: Placeholder, values: Values) -> str:
     fill = slot.fill
     if slot.name != "data":
         text = TEXTS[slot.name](values)
-        if fill is _VALUE and slot.name in _NUMBERS:
-            return text
+        if fill is _VALUE:
+            return text if slot.name in _NUMBERS else json_string(text)
         if slot.prefix == "json" and slot.name not in _NUMBERS:
             text = json_string(text)
     else:
@@ -120,7 +135,7 @@ def _write(slot: Placeholder, values: Values) -> str:
             text = "" if value is None else compact_json(value)
     if fill is _TEXT:
         return text
-    return json_string(text)[1:-1] if fill is _IN_STRING else json_string(text)
+    return json_string(text)[1:-1] if fill is _IN_STRING else _ESCAPES[fill](text)
 
 
 def inside(text: str) -> str:
