@@ -32,7 +32,7 @@ class OutcomeLog:
         self._metrics = metrics
         self._emit = emit
 
-    def attempt_recorded(self, lease: Lease, outcome: Outcome, settlement: Settlement) -> None:
+    def attempt_recorded(self, lease: Lease, outcome: Outcome, settlement: Settlement, *, now: float) -> None:
         """Log and count an attempt whose result is recorded; a dead delivery is an operator event, too."""
         lane = self._metrics.lane(lease.webhook)
         lane.attempt(outcome.reason, outcome.duration_s)
@@ -54,7 +54,7 @@ class OutcomeLog:
         if settlement.state is State.DEAD:
             lane.delivery("dead")
             log.error("delivery.dead", **about, detail=settlement.detail, **traced)
-            self._emit(_dead(lease, outcome, settlement))
+            self._emit(_dead(lease, outcome, settlement, now))
 
     def lease_lost(self) -> None:
         """Count an attempt whose result cannot be recorded."""
@@ -71,7 +71,7 @@ class OutcomeLog:
             self._emit(WebhookResumed(name, why))
 
 
-def _dead(lease: Lease, outcome: Outcome, settlement: Settlement) -> DeliveryDead:
+def _dead(lease: Lease, outcome: Outcome, settlement: Settlement, now: float) -> DeliveryDead:
     return DeliveryDead(
         webhook=lease.webhook,
         task=lease.task,
@@ -81,4 +81,5 @@ def _dead(lease: Lease, outcome: Outcome, settlement: Settlement) -> DeliveryDea
         reason=outcome.reason,
         status=outcome.status,
         detail=settlement.detail,
+        died_at=now,
     )

@@ -209,7 +209,7 @@ class Worker:
             settlement = self._decide(lease, lane, outcome, webhook, now, is_probe=is_probe)
             attempt = attempt_record(lease, outcome, generation.ref)
             if await self._recorder.record(lease, attempt, settlement, now=now):
-                self._log.attempt_recorded(lease, outcome, settlement)
+                self._log.attempt_recorded(lease, outcome, settlement, now=now)
             else:
                 self._log.lease_lost()
         finally:

@@ -81,11 +81,14 @@ class Submission:
     Attributes:
         moment: of which schedule it is which moment, as the schedule's key and seconds since the epoch; None for any
             other event. It is stored only where no later moment of that schedule is dealt with.
+        dead_letters: it reports what died of this webhook up to this instant (seconds since the epoch), which is
+            noted in the same transaction; None for any other event.
     """
 
     event: Event
     deliveries: tuple[NewDelivery, ...]
     moment: tuple[str, float] | None = None
+    dead_letters: tuple[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

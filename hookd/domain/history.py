@@ -3,6 +3,7 @@
 Must never: do I/O or read a clock. The words are those of spec section 0.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -54,6 +55,31 @@ class EventRecord:
     event: Event
     received_at: float
     deliveries: tuple[DeliveryRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A delivery that is dead; `died_at` in seconds since the epoch."""
+
+    delivery_id: str
+    event_id: str
+    webhook: str
+    task: str
+    died_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnreportedDeadLetters:
+    """What died and stands in no report yet.
+
+    Attributes:
+        reported_at: when the last report of each webhook was stored, as far as that is recent (seconds since the
+            epoch).
+        dead: what died of these webhooks since, the latest first.
+    """
+
+    reported_at: Mapping[str, float]
+    dead: tuple[DeadLetter, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class DeliveryDead:
     Attributes:
         reason: how its last attempt ended, a `Reason`.
         detail: why it is dead, one sentence, secrets masked.
+        died_at: seconds since the epoch.
     """
 
     webhook: str
@@ -71,6 +72,7 @@ class DeliveryDead:
     reason: str
     status: int | None
     detail: str
+    died_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,14 @@ class DeliveriesDead:
         last: the latest of them.
         count: how many there are.
         since: when the first of them died, RFC 3339.
+        until: when the last of them died, seconds since the epoch.
         tasks: how many there are by task.
     """
 
     last: DeliveryDead
     count: int
     since: str
+    until: float
     tasks: Mapping[str, int]
 
 
@@ -182,19 +186,21 @@ def discard(_fact: OperatorEvent) -> None:
 
 
 class EventDraft(NamedTuple):
-    """A fact as an event: `object` is the object's name."""
+    """A fact as an event: `object` is the object's name; `dead_letters` as in `Submission`."""
 
     type: str
     event: str
     object: str
     data: Mapping[str, Any]
+    dead_letters: tuple[str, float] | None = None
 
 
 def event_draft(fact: DeliveriesDead | UnmergedEvent) -> EventDraft:
     """The event that a fact becomes. `data.summary` is always a sentence for people."""
     match fact:
         case DeliveriesDead():
-            made = EventDraft("hookd.delivery", "dead", fact.last.webhook, _dead(fact))
+            webhook = fact.last.webhook
+            made = EventDraft("hookd.delivery", "dead", webhook, _dead(fact), (webhook, fact.until))
         case WebhookParked():
             made = EventDraft("hookd.webhook", "parked", fact.webhook, _parked(fact))
         case WebhookResumed(webhook, reason):

@@ -158,7 +158,9 @@ class Intake:
         fired = tuple(self._fire(event, self._matched(event, generation, now), generation, now))
         if not fired:
             return None
-        return (await self._enqueue((Submission(event, fired),), generation, now))[0]
+        return (
+            await self._enqueue((Submission(event, fired, dead_letters=fact.dead_letters),), generation, now)
+        )[0]
 
     async def send(
         self, webhook: WebhookDef, template: Template, generation: Generation, trace: Trace | None = None

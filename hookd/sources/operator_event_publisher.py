@@ -36,7 +36,7 @@ from hookd.domain.operator_events import (
 )
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
-from hookd.sources.dead_letters import Deaths, left_over
+from hookd.sources.dead_letters import DeadLetterSummary, unreported_dead_letters
 from hookd.store.contract import History
 
 EVERY_S = 60.0
@@ -77,7 +77,7 @@ class OperatorEventPublisher:
         self._waiting: deque[_Waiting] = deque()
         self._began_at = clock.now()
         self._has_recalled = False
-        self._deaths: dict[str, Deaths] = {}
+        self._dead_letters: dict[str, DeadLetterSummary] = {}
         self._quiet_until: dict[str, float] = {}
         self._unsaid: dict[str, _Waiting] = {}
         self._said_parked: set[str] = set()
@@ -91,10 +91,17 @@ class OperatorEventPublisher:
         now = self._clock.now()
         if isinstance(fact, DeliveryDead):
             if not is_own_id(fact.event_id):
-                self._deaths.setdefault(fact.webhook, Deaths(now, fact)).add(fact)
+                self._count_dead(fact)
         elif not (isinstance(fact, StoreRecovered) and self._says_recovered()):
             self._wait(_Waiting(now, fact))
         self._wake.set()
+
+    def _count_dead(self, dead: DeliveryDead) -> None:
+        summary = self._dead_letters.get(dead.webhook)
+        if summary is None:
+            self._dead_letters[dead.webhook] = DeadLetterSummary.of(dead)
+        else:
+            summary.add(dead)
 
     async def run(self) -> None:
         """Report until `stop`; then once more what is left, which is logged where it cannot be stored.
@@ -138,22 +145,22 @@ class OperatorEventPublisher:
         while self._waiting:
             await self._take_in_one(self._waiting[0])
             self._waiting.popleft()
-        for webhook in [name for name in self._deaths if mono >= self._quiet_until.get(name, -inf)]:
-            await self._take_in_deaths(webhook)
+        for webhook in [name for name in self._dead_letters if mono >= self._quiet_until.get(name, -inf)]:
+            await self._take_in_dead_letters(webhook)
         for webhook in [name for name, until in self._quiet_until.items() if mono >= until]:
-            if webhook not in self._deaths:
+            if webhook not in self._dead_letters:
                 del self._quiet_until[webhook]
 
     async def _recall(self, mono: float) -> None:
         """Go on where the run before ended: within the rate, and with what it left unreported."""
         if self._current_config.generation.matcher.knows("hookd.delivery", "dead"):
-            left = await left_over(self._store, before=self._began_at)
-            for webhook, at in left.reported_at.items():
+            earlier = await unreported_dead_letters(self._store, before=self._began_at)
+            for webhook, at in earlier.reported_at.items():
                 quiet_s = min(at + EVERY_S - self._clock.now(), EVERY_S)
                 if quiet_s > 0:
                     self._quiet_until[webhook] = mono + quiet_s
-            for webhook, deaths in left.deaths.items():
-                self._put_back(webhook, deaths)
+            for webhook, summary in earlier.unreported.items():
+                self._put_back(webhook, summary)
         self._has_recalled = True
 
     async def _take_in_one(self, waiting: _Waiting) -> None:
@@ -167,22 +174,22 @@ class OperatorEventPublisher:
                 await self._report(fact, waiting.at)
                 self._note_said(fact)
 
-    async def _take_in_deaths(self, webhook: str) -> None:
-        deaths = self._deaths.pop(webhook)
+    async def _take_in_dead_letters(self, webhook: str) -> None:
+        summary = self._dead_letters.pop(webhook)
         try:
-            stored = await self._report(deaths.told(), self._clock.now())
+            stored = await self._report(summary.merged(), self._clock.now())
         except (StoreUnavailable, PendingLimitReached):
-            self._put_back(webhook, deaths)
+            self._put_back(webhook, summary)
             raise
         if stored:
             self._quiet_until[webhook] = self._clock.monotonic() + EVERY_S
 
-    def _put_back(self, webhook: str, deaths: Deaths) -> None:
+    def _put_back(self, webhook: str, summary: DeadLetterSummary) -> None:
         """Count what was not stored together with what came meanwhile."""
-        newer = self._deaths.get(webhook)
+        newer = self._dead_letters.get(webhook)
         if newer is not None:
-            deaths.go_on(newer)
-        self._deaths[webhook] = deaths
+            summary.add_later(newer)
+        self._dead_letters[webhook] = summary
 
     async def _report(self, fact: UnmergedEvent | DeliveriesDead, at: float) -> Receipt | None:
         if not self._is_asked_for(fact):
@@ -242,16 +249,16 @@ class OperatorEventPublisher:
 
     def _until_next(self) -> float:
         """Seconds until something may be reported that may not be now."""
-        due = [self._quiet_until.get(webhook, -inf) for webhook in self._deaths]
+        due = [self._quiet_until.get(webhook, -inf) for webhook in self._dead_letters]
         next_at = min([*due, *self._quiet_until.values(), self._look_again_at], default=inf)
         return max(0.0, next_at - self._clock.monotonic())
 
     def _say_lost(self, exc: Exception) -> None:
         for waiting in self._waiting:
             _say_dropped(waiting.fact, str(exc))
-        for webhook, deaths in self._deaths.items():
+        for webhook, summary in self._dead_letters.items():
             if webhook not in self._quiet_until:
-                _say_dropped(deaths.told(), str(exc))
+                _say_dropped(summary.merged(), str(exc))
 
 
 def _say_dropped(fact: UnmergedEvent | DeliveriesDead, why: str) -> None:

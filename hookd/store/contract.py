@@ -19,7 +19,14 @@ from hookd.domain.backlog import Backlog
 from hookd.domain.clock import Clock
 from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, Lease, Settlement, State
 from hookd.domain.events import Receipt, SpentMark, Submission
-from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
+from hookd.domain.history import (
+    DeliveryFilter,
+    DeliveryRecord,
+    EventRecord,
+    LaneStats,
+    Page,
+    UnreportedDeadLetters,
+)
 
 
 class Queue(Protocol):
@@ -210,15 +217,18 @@ class History(Protocol):
         """When the latest of the deliveries that are dead now became so, or None. Cheap, however many there are."""
         ...
 
-    async def died(self, *, since: float, until: float, limit: int) -> tuple[DeliveryRecord, ...]:
-        """The latest of the deliveries that are dead now and died from `since` to before `until`, the latest first.
+    async def unreported_dead_letters(
+        self, *, before: float, within_s: float, limit: int
+    ) -> UnreportedDeadLetters:
+        """What is dead and stands in no report (`Submission.dead_letters`), of webhooks that were reported on lately.
 
-        Cheap, however many there are.
+        Cheap, however much died before.
+
+        Args:
+            before: only what died before this instant.
+            within_s: lately is so long before the last of what died, of any webhook, or later.
+            limit: of more, the latest.
         """
-        ...
-
-    async def events_between(self, first: str, last: str, *, limit: int) -> tuple[EventRecord, ...]:
-        """The last of the kept events whose ids lie between two, both included, in order of the ids, the last first."""
         ...
 
 

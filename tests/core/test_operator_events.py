@@ -30,7 +30,7 @@ from hookd.domain.operator_events import (
 from hookd.domain.reload_result import Changes
 
 LAST = DeliveryDead(
-    "ops", "page", "dlv_9", "evt_9", 3, Reason.STATUS, 503, "3 attempts failed, no retries left"
+    "ops", "page", "dlv_9", "evt_9", 3, Reason.STATUS, 503, "3 attempts failed, no retries left", 7.0
 )
 SINCE = "2026-01-02T03:04:05Z"
 CHANGES = {
@@ -41,7 +41,7 @@ CHANGES = {
 
 REPORTS: list[tuple[DeliveriesDead | UnmergedEvent, str, str, dict[str, Any]]] = [
     (
-        DeliveriesDead(LAST, 1, SINCE, {"page": 1}),
+        DeliveriesDead(LAST, 1, SINCE, 7.0, {"page": 1}),
         "hookd.delivery dead",
         "ops",
         {
@@ -157,16 +157,16 @@ def test_every_event_of_the_catalogue_is_reported_by_some_fact() -> None:
 
 def test_several_dead_deliveries_in_one_report() -> None:
     tasks = {f"t{number}": number + 1 for number in range(MOST_NAMES + 1)}
-    data = event_draft(DeliveriesDead(LAST, 1234, SINCE, tasks)).data
+    data = event_draft(DeliveriesDead(LAST, 1234, SINCE, 7.0, tasks)).data
     assert data["summary"] == "1,234 deliveries to ops are dead; the last of task page: " + LAST.detail
     assert data["count"] == 1234
     assert list(data["tasks"].items()) == [(f"t{n}", n + 1) for n in range(MOST_NAMES, 0, -1)]
 
 
 def test_a_dead_test_message_has_no_task() -> None:
-    sent = DeliveryDead("ops", "", "dlv_9", "evt_9", 1, Reason.DNS, None, "1 attempt failed")
-    one = event_draft(DeliveriesDead(sent, 1, SINCE, {"": 1})).data["summary"]
-    many = event_draft(DeliveriesDead(sent, 2, SINCE, {"": 2})).data["summary"]
+    sent = DeliveryDead("ops", "", "dlv_9", "evt_9", 1, Reason.DNS, None, "1 attempt failed", 7.0)
+    one = event_draft(DeliveriesDead(sent, 1, SINCE, 7.0, {"": 1})).data["summary"]
+    many = event_draft(DeliveriesDead(sent, 2, SINCE, 7.0, {"": 2})).data["summary"]
     assert one == "a delivery to ops is dead: 1 attempt failed"
     assert many == "2 deliveries to ops are dead; the last: 1 attempt failed"
 

@@ -208,6 +208,9 @@ def a_minute_goes_by(store: Path) -> None:
     with closing(sqlite3.connect(store)) as connection, connection:
         connection.execute("UPDATE events SET received_at = received_at - 60000000")
         connection.execute("UPDATE deliveries SET finished_at = finished_at - 60000000 WHERE state = 3")
+        connection.execute(
+            "UPDATE lanes SET reported_at = reported_at - 60000000, reported_until = reported_until - 60000000"
+        )
 
 
 async def test_a_thousand_dead_in_a_burst(recorder: Receiver, running: Running) -> None:

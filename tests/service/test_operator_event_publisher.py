@@ -98,7 +98,9 @@ class Desk:
 
     def dies(self, webhook: str, count: int = 1, *, task: str = "t", event_id: str = "evt_1") -> None:
         for number in range(count):
-            dead = DeliveryDead(webhook, task, f"dlv_{number}", event_id, 3, "status", 503, "all failed")
+            dead = DeliveryDead(
+                webhook, task, f"dlv_{number}", event_id, 3, "status", 503, "all failed", self.clock.now()
+            )
             self.publisher.publish(dead)
 
     async def dies_untold(self, webhook: str, *causes: str) -> list[DeliveryDead]:
@@ -108,10 +110,11 @@ class Desk:
             event = Event(cause, type="vm", event="on")
             await self.store.enqueue([to(webhook, event=event)], now=self.clock.now(), limit=1_000_000)
             lease = await claim_one(self.store, webhook, now=self.clock.now())
-            await settle(self.store, lease, DEAD, FAILED, now=self.clock.now())
+            now = self.clock.now()
+            await settle(self.store, lease, DEAD, FAILED, now=now)
             found.append(
                 DeliveryDead(
-                    webhook, lease.task, lease.delivery_id, cause, lease.attempt, FAILED.reason, 503, "d"
+                    webhook, lease.task, lease.delivery_id, cause, lease.attempt, FAILED.reason, 503, "d", now
                 )
             )
         return found

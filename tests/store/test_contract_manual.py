@@ -9,7 +9,7 @@ import pytest
 from hookd.domain.backlog import Backlog
 from hookd.domain.deliveries import Lease, Settlement, State
 from hookd.domain.errors import StoreUnavailable
-from hookd.domain.events import Event, NewDelivery, Submission
+from hookd.domain.events import NewDelivery, Submission
 from hookd.domain.history import DeliveryFilter, LaneStats
 from hookd.store.contract import Store
 from tests.kit.builders import (
@@ -80,38 +80,6 @@ class TestLastDied:
         for delivery_id in await listed(store, state=State.DEAD):
             await store.retry(delivery_id, now=T0 + 9)
         assert await store.last_died() is None
-
-
-class TestDied:
-    async def test_the_latest_of_a_span_come_first(self, store: Store) -> None:
-        await many(store, 2, DELIVERED)
-        await enqueue(store, *(to("v") for _ in range(4)))
-        for died_at in (T0 + 2, T0 + 4, T0 + 1, T0 + 3):
-            assert await settle(store, await claim_one(store, "v"), DEAD, now=died_at)
-
-        async def died(since: float, until: float, limit: int = 9) -> list[float | None]:
-            found = await store.died(since=since, until=until, limit=limit)
-            assert {record.state for record in found} <= {State.DEAD}
-            return [record.finished_at for record in found]
-
-        assert await died(0.0, T0 + 9) == [T0 + 4, T0 + 3, T0 + 2, T0 + 1]
-        assert await died(T0 + 2, T0 + 4) == [T0 + 3, T0 + 2]
-        assert await died(0.0, T0 + 9, limit=1) == [T0 + 4]
-        assert await died(T0 + 5, T0 + 9) == []
-
-
-class TestEventsBetween:
-    async def test_they_are_in_order_of_their_ids(self, store: Store) -> None:
-        await enqueue(
-            store, *(to("w", event=Event(name, type="vm", event="on")) for name in ("b", "d", "a", "c"))
-        )
-
-        async def between(first: str, last: str, limit: int = 9) -> list[str]:
-            return [record.event.id for record in await store.events_between(first, last, limit=limit)]
-
-        assert await between("a", "c") == ["c", "b", "a"]
-        assert await between("b", "zz", limit=2) == ["d", "c"]
-        assert await between("e", "f") == []
 
 
 class TestRetry:

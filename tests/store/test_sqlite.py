@@ -448,7 +448,7 @@ class TestVersion1:
         before = schema()
         await (await SqliteStore.open(first)).close()
         after = schema()
-        columns = ", trace TEXT|, generation INTEGER"
+        columns = ", (trace TEXT|generation INTEGER|reported_at INTEGER|reported_until INTEGER)"
         assert {name: re.sub(columns, "", after[name]) for name in before} == before
         added = {"spent", "paused", "schedule_cursors", "clock", "generations"}
         assert after.keys() - before.keys() == added
@@ -462,6 +462,9 @@ class TestVersion5:
         UPDATE alive SET at = 60000000;
         INSERT INTO generations VALUES (4, 1, '0123456789ab', 'c0ffee', 1, 1);
         INSERT INTO made_by VALUES (11, 1, 4), (12, 9, 4);
+        INSERT INTO events (seq, id, kind, type, event, object, received_at, first_delivery, deliveries) VALUES
+            (8, 'hookd_1', 'event', 'hookd.delivery', 'dead', '{"id":null,"name":"v","tags":[]}', 4000000, 13, 0),
+            (9, 'hookd_2', 'event', 'hookd.webhook', 'parked', '{"id":null,"name":"w","tags":[]}', 4000000, 13, 0);
     """
 
     @pytest.fixture
@@ -478,6 +481,14 @@ class TestVersion5:
     async def test_how_far_schedules_are_is_kept(self, fifth: Path) -> None:
         store = await SqliteStore.open(fifth)
         assert await watch(store, "old", "new", "other") == {"old": 60.0, "new": 90.0, "other": T0}
+        await store.close()
+
+    async def test_what_was_reported_is_known(self, fifth: Path) -> None:
+        store = await SqliteStore.open(fifth)
+        found = await store.unreported_dead_letters(before=T0, within_s=60.0, limit=9)
+        assert found.reported_at == {"v": 4.0}
+        assert [dead.delivery_id for dead in found.dead] == ["d-dead"]
+        assert (await store.backlog()).holds == {"w": 3.0}
         await store.close()
 
     async def test_what_made_an_attempt_is_kept(self, fifth: Path) -> None:

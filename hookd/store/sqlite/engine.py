@@ -202,7 +202,7 @@ def _read_picture(connection: sqlite3.Connection) -> BacklogIndex:
         if sending:
             picture.sending[webhook] = sending
     picture.finished.update(dict(connection.execute("SELECT state, count FROM tallies").fetchall()))
-    holds = connection.execute("SELECT webhook, hold_until FROM lanes").fetchall()
+    holds = connection.execute("SELECT webhook, hold_until FROM lanes WHERE hold_until > 0").fetchall()
     picture.holds = {webhook: seconds(until) for webhook, until in holds}
     paused = connection.execute("SELECT webhook, since FROM paused").fetchall()
     picture.paused = {webhook: seconds(since) for webhook, since in paused}

@@ -17,6 +17,7 @@ from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelive
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.backlog_index import BacklogDelta, OneShotKey
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
+from hookd.store.sqlite.dead_letter_reports import report
 from hookd.store.sqlite.encoding import ManyRows, micros, trace_text
 from hookd.store.sqlite.event_deliveries import refs_of
 from hookd.store.sqlite.operations import Enqueue
@@ -109,6 +110,7 @@ class EnqueuePlan:
         self._kept: dict[str, _Kept] = {}
         self._dealt_until: dict[str, int] = {}
         self._moments: dict[str, int] = {}
+        self._reports: list[tuple[str, int, int]] = []
         self._rows = _Rows()
 
     def run(self, calls: list[Enqueue], *, check_all: bool) -> None:
@@ -137,6 +139,8 @@ class EnqueuePlan:
         _INSERT_SPENT.run(self._connection, self._rows.spent)
         if self._moments:
             deal_with(self._connection, self._moments)
+        if self._reports:
+            report(self._connection, self._reports)
 
     def _look_up(self, ids: Iterable[str]) -> None:
         wanted = list(ids)
@@ -150,6 +154,7 @@ class EnqueuePlan:
         planned: dict[str, _Kept] = {}
         marks: dict[OneShotKey, str] = {}
         moments: dict[str, int] = {}
+        reports: list[tuple[str, int, int]] = []
         fresh: list[_NewEvent] = []
         receipts: list[Receipt] = []
         for index, submission in enumerate(call.batch):
@@ -168,6 +173,8 @@ class EnqueuePlan:
                 planned[event.id] = _Kept(event.digest, refs)
                 fresh.append((event, deliveries, _object_text(event.object), _data_text(event.data)))
                 receipts.append(Receipt(event.id, False, refs))
+                if (reported := submission.dead_letters) is not None:
+                    reports.append((reported[0], call.now, micros(reported[1])))
             elif event.digest is None or kept.digest != event.digest:
                 raise IdConflict(event.id, index)
             else:
@@ -179,6 +186,7 @@ class EnqueuePlan:
             self._spend(marks, call.now)
         self._kept.update(planned)
         self._moments.update(moments)
+        self._reports += reports
         call.result = tuple(receipts)
 
     def _is_over(self, moment: tuple[str, float], moments: dict[str, int]) -> bool:

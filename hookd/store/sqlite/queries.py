@@ -40,12 +40,6 @@ _EVENT_COLUMNS = """
 _EVENT = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = ?"  # noqa: S608  constants
 _EVENTS = f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608  constants
 _SPENT = "SELECT task, digest, spent_at, delivery_id FROM spent ORDER BY spent_at DESC, task, digest"
-_EVENTS_BETWEEN = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id >= ? AND id <= ? ORDER BY id DESC LIMIT ?"  # noqa: S608  constants
-_DIED = f"""
-    SELECT {_COLUMNS} FROM deliveries AS d INDEXED BY deliveries_finished JOIN events AS e ON e.seq = d.event_seq
-    WHERE d.state = ? AND d.finished_at IS NOT NULL AND d.finished_at >= ? AND d.finished_at < ?
-    ORDER BY d.finished_at DESC LIMIT ?
-"""  # noqa: S608  constants
 _LAST_DIED = "SELECT max(finished_at) FROM deliveries WHERE state = ? AND finished_at IS NOT NULL"
 _OLDEST = """
     SELECT json_group_array(json_array(wanted.value, (
@@ -139,14 +133,6 @@ def events(connection: sqlite3.Connection, before: int, limit: int) -> list[tupl
     return [(row[0], _event_record(connection, row)) for row in rows]
 
 
-def events_between(
-    connection: sqlite3.Connection, first: str, last: str, limit: int
-) -> tuple[EventRecord, ...]:
-    """The last of the kept events whose ids lie between two, the last first."""
-    rows = connection.execute(_EVENTS_BETWEEN, (first, last, limit)).fetchall()
-    return tuple(_event_record(connection, row) for row in rows)
-
-
 def oldest(connection: sqlite3.Connection, webhooks: Sequence[str]) -> dict[str, int | None]:
     """When the oldest unfinished delivery of each webhook was taken in."""
     (text,) = connection.execute(_OLDEST, (compact_json(webhooks),)).fetchone()
@@ -190,12 +176,6 @@ def last_died(connection: sqlite3.Connection) -> float | None:
     """When the latest dead delivery died, or None where there is none."""
     (instant,) = connection.execute(_LAST_DIED, (CODES[State.DEAD],)).fetchone()
     return optional_seconds(instant)
-
-
-def died(connection: sqlite3.Connection, since: int, until: int, limit: int) -> tuple[DeliveryRecord, ...]:
-    """The latest of the deliveries that died from `since` to before `until` (microseconds), the latest first."""
-    rows = connection.execute(_DIED, (CODES[State.DEAD], since, until, limit)).fetchall()
-    return tuple(_delivery_record(row) for row in rows)
 
 
 def _stretch(connection: sqlite3.Connection, where: DeliveryFilter, before: int, step: int) -> _Stretch:

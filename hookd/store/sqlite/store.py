@@ -16,9 +16,16 @@ from hookd.domain.clock import Clock
 from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, Lease, Settlement, State
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Receipt, SpentMark, Submission
-from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, LaneStats, Page
+from hookd.domain.history import (
+    DeliveryFilter,
+    DeliveryRecord,
+    EventRecord,
+    LaneStats,
+    Page,
+    UnreportedDeadLetters,
+)
 from hookd.store.contract import StoreDescription
-from hookd.store.sqlite import due_times, manual_operations, queries, schedule_cursors
+from hookd.store.sqlite import dead_letter_reports, due_times, manual_operations, queries, schedule_cursors
 from hookd.store.sqlite.attempts import seq_of
 from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex
 from hookd.store.sqlite.encoding import micros, optional_seconds, seconds
@@ -200,13 +207,15 @@ class SqliteStore:
         """See `Store.last_died`."""
         return await self._read(queries.last_died)
 
-    async def died(self, *, since: float, until: float, limit: int) -> tuple[DeliveryRecord, ...]:
-        """See `Store.died`."""
-        return await self._read(partial(queries.died, since=micros(since), until=micros(until), limit=limit))
-
-    async def events_between(self, first: str, last: str, *, limit: int) -> tuple[EventRecord, ...]:
-        """See `Store.events_between`."""
-        return await self._read(partial(queries.events_between, first=first, last=last, limit=limit))
+    async def unreported_dead_letters(
+        self, *, before: float, within_s: float, limit: int
+    ) -> UnreportedDeadLetters:
+        """See `Store.unreported_dead_letters`."""
+        return await self._read(
+            partial(
+                dead_letter_reports.unreported, before=micros(before), within=micros(within_s), limit=limit
+            )
+        )
 
     async def rearm(self, task: str, digest: str) -> bool:
         """See `Store.rearm`."""
