@@ -132,7 +132,7 @@ class ActionRoutes:
                 409,
                 f"the task {name!r} does not run once only (delete_after_running is false), so it is never spent",
             )
-        rearmed = await self._services.store.rearm(name, task.digest)
+        rearmed = await self._services.store.reset_one_shot(name, task.digest)
         if rearmed:
             log.info("task.rearmed", task=name)
         return json_response({"task": name, "rearmed": rearmed})

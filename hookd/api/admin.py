@@ -139,7 +139,7 @@ class AdminRoutes:
                 "schedules": {"error": services.schedule_fault()},
                 "limits": {"pending": generation.config.daemon.pending},
                 "webhooks": await lookups.lanes(services),
-                "spent": views.spent(await services.store.spent(), generation.config),
+                "spent": views.spent(await services.store.one_shot_marks(), generation.config),
             }
         )
 

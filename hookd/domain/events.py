@@ -62,8 +62,8 @@ class NewDelivery:
         rule: the place of the rule that fired it: `events.NAME`, `schedules.NAME`, `tasks.NAME.triggers[N]`, or empty
             for a trigger or send.
         task: the task's name, or empty for a send.
-        once: the digest of a task that runs once only (spec 13), else empty. Storing the delivery spends the task;
-            where it is spent already, the delivery is not stored.
+        one_shot_digest: the digest of a task that runs once only (spec 13), else empty. Storing the delivery spends the
+            task; where it is spent already, the delivery is not stored.
     """
 
     id: str
@@ -71,7 +71,7 @@ class NewDelivery:
     webhook: str
     body: bytes
     rule: str = ""
-    once: str = ""
+    one_shot_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

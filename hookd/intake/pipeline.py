@@ -122,7 +122,7 @@ class Intake:
         """
         tasks = [task for name in schedule.tasks if (task := generation.config.tasks[name]).enabled]
         if any(task.delete_after_running for task in tasks):
-            spent = {(mark.task, mark.digest) for mark in await self._store.spent()}
+            spent = {(mark.task, mark.digest) for mark in await self._store.one_shot_marks()}
             tasks = [task for task in tasks if (task.name, task.digest) not in spent]
         if not tasks:
             return None
@@ -201,7 +201,7 @@ class Intake:
                 webhook=task.webhook,
                 body=templates.fill(task.template, values),
                 rule=rule,
-                once=task.digest if task.delete_after_running else "",
+                one_shot_digest=task.digest if task.delete_after_running else "",
             )
 
     async def _enqueue(

@@ -47,9 +47,9 @@ class Queue(Protocol):
         An event that is the moment of a schedule is a duplicate as well where that moment is dealt with already,
         whether or not its event is still kept; storing it deals with it, in the same transaction.
 
-        A delivery with `once` spends its task, by name and digest, in the same transaction. Where that is spent
-        already, an event, schedule or send loses that delivery (it is neither stored nor in the receipt), and a trigger
-        is refused.
+        A delivery with `one_shot_digest` spends its task, by name and digest, in the same transaction. Where that is
+        spent already, an event, schedule or send loses that delivery (it is neither stored nor in the receipt), and a
+        trigger is refused.
 
         Args:
             batch: what to store, in order.
@@ -209,7 +209,7 @@ class History(Protocol):
         """How many deliveries are in each state."""
         ...
 
-    async def spent(self) -> tuple[SpentMark, ...]:
+    async def one_shot_marks(self) -> tuple[SpentMark, ...]:
         """Every mark of a one-shot that has run, the latest first."""
         ...
 
@@ -251,7 +251,7 @@ class Housekeeping(Protocol):
         """End a pause. Returns whether the webhook was paused."""
         ...
 
-    async def rearm(self, task: str, digest: str) -> bool:
+    async def reset_one_shot(self, task: str, digest: str) -> bool:
         """Forget that this definition of a task has run. Returns whether it had."""
         ...
 

@@ -53,7 +53,7 @@ def once(
     """An event with one delivery to each webhook; the first is of a task that runs once."""
     submission = to(*(webhooks or ("w",)), event=event, body=body)
     first, *others = submission.deliveries
-    spending = dataclasses.replace(first, task=task, once=digest)
+    spending = dataclasses.replace(first, task=task, one_shot_digest=digest)
     return Submission(submission.event, (spending, *others))
 
 
@@ -135,7 +135,7 @@ async def facts(store: Store) -> list[object]:
         await store.lanes(),
         (await store.backlog()).holds,
         dict((await store.backlog()).paused),
-        await store.spent(),
+        await store.one_shot_marks(),
     ]
 
 

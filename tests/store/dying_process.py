@@ -20,7 +20,7 @@ def die(_: float) -> None:
 
 async def main() -> None:
     store = await SqliteStore.open(Path(sys.argv[1]), on_commit=die)
-    delivery = NewDelivery("killed-delivery", "one-shot", "w", b"{}", once="v1")
+    delivery = NewDelivery("killed-delivery", "one-shot", "w", b"{}", one_shot_digest="v1")
     await store.enqueue([Submission(Event("killed-event"), (delivery,))], now=time.time(), limit=10)
     sys.stdout.write("answered")
 

@@ -496,7 +496,7 @@ class TestReopen:
         where = DeliveryFilter(state=State.DEAD)
         calls = (
             store.retry("x", now=T0), store.cancel("x", now=T0), store.pause("w", now=T0), store.resume("w"),
-            store.rearm("t", "d"), store.spent(), watch(store, "a"), alive(store, T0),
+            store.reset_one_shot("t", "d"), store.one_shot_marks(), watch(store, "a"), alive(store, T0),
             store.retry_matching(where, now=T0, dry_run=False), store.retry_matching(where, now=T0, dry_run=True),
         )  # fmt: skip
         for call in calls:

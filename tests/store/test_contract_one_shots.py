@@ -37,7 +37,7 @@ class TestSpending:
         first = once()
         (receipt,) = await enqueue(store, first, now=T0 + 5)
         assert [ref.id for ref in receipt.deliveries] == [first.deliveries[0].id]
-        assert await store.spent() == (SpentMark("one-shot", "v1", T0 + 5, first.deliveries[0].id),)
+        assert await store.one_shot_marks() == (SpentMark("one-shot", "v1", T0 + 5, first.deliveries[0].id),)
 
     @pytest.mark.parametrize("event", kinds(), ids=lambda event: event.kind.value)
     async def test_a_later_event_loses_that_delivery_only(self, store: Store, event: Event) -> None:
@@ -53,14 +53,14 @@ class TestSpending:
         assert kept.deliveries == receipt.deliveries
         assert (await store.backlog()).pending == 3
         assert await listed(store, event_id=event.id) == [late.deliveries[2].id, late.deliveries[1].id]
-        assert len(await store.spent()) == 1
+        assert len(await store.one_shot_marks()) == 1
 
     async def test_what_stands_around_it_keeps_its_order(self, store: Store) -> None:
         await enqueue(store, once())
         before, between, after = to("a"), once("w", "b", "c"), to("d")
         first, second, third = (
             to("x").deliveries[0],
-            dataclasses.replace(to("w").deliveries[0], task="one-shot", once="v1"),
+            dataclasses.replace(to("w").deliveries[0], task="one-shot", one_shot_digest="v1"),
             to("z").deliveries[0],
         )
         middle = Submission(Event("middle"), (first, second, third))
@@ -94,18 +94,18 @@ class TestSpending:
             assert len(receipt.deliveries) == 1
         (back,) = await enqueue(store, once(digest="v1"))
         assert back.deliveries == ()
-        assert len(await store.spent()) == 3
+        assert len(await store.one_shot_marks()) == 3
 
     async def test_the_marks_come_the_latest_first(self, store: Store) -> None:
         for late, task in ((2, "b"), (3, "c"), (1, "a")):
             await enqueue(store, once(task=task), now=T0 + late)
-        assert [mark.task for mark in await store.spent()] == ["c", "b", "a"]
+        assert [mark.task for mark in await store.one_shot_marks()] == ["c", "b", "a"]
 
     async def test_of_a_hundred_racing_events_one_fires(self, store: Store) -> None:
         racing = await asyncio.gather(*(enqueue(store, once()) for _ in range(100)))
         fired = [ref for (receipt,) in racing for ref in receipt.deliveries]
         assert len(fired) == 1
-        assert [mark.delivery_id for mark in await store.spent()] == [fired[0].id]
+        assert [mark.delivery_id for mark in await store.one_shot_marks()] == [fired[0].id]
         assert (await store.backlog()).pending == 1
         assert len((await store.events(limit=1000)).items) == 100
 
@@ -125,7 +125,7 @@ class TestSpending:
         ]
         assert len(fired) == 1
         assert {type(outcome) for outcome in outcomes} == {tuple, TaskSpent}
-        assert len(await store.spent()) == 1
+        assert len(await store.one_shot_marks()) == 1
 
     async def test_dropped_deliveries_take_no_room(self, store: Store) -> None:
         await enqueue(store, once("w", "v"), limit=2)
@@ -158,7 +158,7 @@ class TestTrigger:
         await enqueue(store, once())
         with pytest.raises(TaskSpent):
             await enqueue(store, to("w"), once(task="another"), triggered(once()))
-        assert len(await store.spent()) == 1
+        assert len(await store.one_shot_marks()) == 1
         (receipt,) = await enqueue(store, once(task="another"))
         assert len(receipt.deliveries) == 1
 
@@ -167,7 +167,7 @@ class TestRefused:
     """A mark is as durable as its delivery: where that is not stored, the task has not run."""
 
     async def fires_still(self, store: Store) -> None:
-        assert await store.spent() == ()
+        assert await store.one_shot_marks() == ()
         (receipt,) = await enqueue(store, once())
         assert len(receipt.deliveries) == 1
 
@@ -187,7 +187,7 @@ class TestRefused:
         assert isinstance(refused, IdConflict)
         assert isinstance(fired, tuple)
         assert [len(receipt.deliveries) for receipt in fired] == [1]
-        assert [mark.delivery_id for mark in await store.spent()] == [fired[0].deliveries[0].id]
+        assert [mark.delivery_id for mark in await store.one_shot_marks()] == [fired[0].deliveries[0].id]
 
     async def test_the_pending_limit(self, store: Store) -> None:
         with pytest.raises(PendingLimitReached):
@@ -215,25 +215,25 @@ class TestRefused:
             for receipt in outcome
             for ref in receipt.deliveries
         ]
-        assert [mark.delivery_id for mark in await store.spent()] == [ref.id for ref in fired]
+        assert [mark.delivery_id for mark in await store.one_shot_marks()] == [ref.id for ref in fired]
         assert (await store.backlog()).pending == len(fired) == 1
 
 
 class TestRearm:
     async def test_a_rearmed_task_fires_once_more(self, store: Store) -> None:
         await enqueue(store, once())
-        assert await store.rearm("one-shot", "v1")
-        assert await store.spent() == ()
+        assert await store.reset_one_shot("one-shot", "v1")
+        assert await store.one_shot_marks() == ()
         receipts = [(await enqueue(store, once()))[0] for _ in range(3)]
         assert [len(receipt.deliveries) for receipt in receipts] == [1, 0, 0]
 
     async def test_only_that_definition(self, store: Store) -> None:
         await enqueue(store, once(digest="v1"), once(digest="v2"), once(task="another"))
-        assert not await store.rearm("one-shot", "v3")
-        assert not await store.rearm("unknown", "v1")
-        assert await store.rearm("one-shot", "v2")
-        assert not await store.rearm("one-shot", "v2")
-        assert [(mark.task, mark.digest) for mark in await store.spent()] == [
+        assert not await store.reset_one_shot("one-shot", "v3")
+        assert not await store.reset_one_shot("unknown", "v1")
+        assert await store.reset_one_shot("one-shot", "v2")
+        assert not await store.reset_one_shot("one-shot", "v2")
+        assert [(mark.task, mark.digest) for mark in await store.one_shot_marks()] == [
             ("another", "v1"), ("one-shot", "v1"),
         ]  # fmt: skip
 
@@ -241,13 +241,13 @@ class TestRearm:
         await enqueue(store, once())
         await asyncio.gather(
             enqueue(store, once()),
-            store.rearm("one-shot", "v1"),
+            store.reset_one_shot("one-shot", "v1"),
             *(enqueue(store, once()) for _ in range(20)),
         )
         fired = (await store.backlog()).pending - 1
-        assert fired == len(await store.spent())
+        assert fired == len(await store.one_shot_marks())
         assert fired in (0, 1)
-        assert await store.rearm("one-shot", "v1") == bool(fired)
+        assert await store.reset_one_shot("one-shot", "v1") == bool(fired)
         (receipt,) = await enqueue(store, once())
         assert len(receipt.deliveries) == 1
 
@@ -259,7 +259,7 @@ class TestKept:
         assert await settle(store, await claim_one(store))
         assert await store.prune(delivered_before=T0 + 1, dead_before=T0 + 1, limit=10) == 1
         assert await store.delivery(receipt.deliveries[0].id) is None
-        assert [mark.delivery_id for mark in await store.spent()] == [receipt.deliveries[0].id]
+        assert [mark.delivery_id for mark in await store.one_shot_marks()] == [receipt.deliveries[0].id]
         for _ in range(2):
             (late,) = await enqueue(store, once())
             assert late.deliveries == ()
@@ -269,7 +269,7 @@ class TestKept:
     async def test_marks_survive_reopening_and_so_does_rearming(self, open_store: OpenStore) -> None:
         store = await open_store()
         await enqueue(store, once(), once(task="ärm ☃", digest="v2"))
-        await store.rearm("one-shot", "v1")
+        await store.reset_one_shot("one-shot", "v1")
         before = await facts(store)
         await store.close()
 
@@ -289,4 +289,4 @@ class TestKept:
         (item,) = (await store.deliveries(DeliveryFilter(task="one-shot"), limit=5)).items
         assert await store.retry(item.id, now=T0 + 1) is item.state
         assert len(await claim(store, now=T0 + 1)) == 1
-        assert len(await store.spent()) == 1
+        assert len(await store.one_shot_marks()) == 1

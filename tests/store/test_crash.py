@@ -70,7 +70,7 @@ class Acknowledged:
     async def check_spent(self, path: Path) -> None:
         """A task fires once: each mark has one delivery and each delivery a mark, and none is answered twice."""
         async with opened(path) as store:
-            marks = {mark.delivery_id: mark.task for mark in await store.spent()}
+            marks = {mark.delivery_id: mark.task for mark in await store.one_shot_marks()}
             assert set(await listed(store, limit=1000, webhook="once")) == marks.keys()
         assert len(set(marks.values())) == len(marks)
         assert len(set(self.fired)) == len(self.fired)
@@ -136,7 +136,7 @@ async def test_killed_before_the_answer_a_one_shot_has_run(tmp_path: Path) -> No
     async with opened(path) as store:
         (delivery_id,) = await listed(store, state=State.PENDING)
         assert delivery_id == "killed-delivery"
-        assert [mark.delivery_id for mark in await store.spent()] == [delivery_id]
+        assert [mark.delivery_id for mark in await store.one_shot_marks()] == [delivery_id]
         (receipt,) = await enqueue(store, once())
         assert receipt.deliveries == ()
         with pytest.raises(TaskSpent):
@@ -150,13 +150,13 @@ async def test_what_an_io_error_undid_has_not_run(tmp_path: Path) -> None:
         with no_file_grows_past(1):
             outcomes = await asyncio.gather(
                 *(enqueue(store, once()) for _ in range(3)),
-                store.rearm("before", "v1"),
+                store.reset_one_shot("before", "v1"),
                 store.pause("w", now=T0),
                 return_exceptions=True,
             )
         assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
         await until_it_writes(store)
-        assert [mark.task for mark in await store.spent()] == ["before"]
+        assert [mark.task for mark in await store.one_shot_marks()] == ["before"]
         assert (await store.backlog()).paused == {}
         receipts = [(await enqueue(store, once(task=task)))[0] for task in ("before", "one-shot", "one-shot")]
         assert [len(receipt.deliveries) for receipt in receipts] == [0, 1, 0]
@@ -294,7 +294,7 @@ async def test_a_full_disk_refuses_what_is_asked_by_hand(disk: Disk) -> None:
             store.cancel(waiting, now=T0),
             store.pause("w", now=T0),
             store.resume("v"),
-            store.rearm("before", "v1"),
+            store.reset_one_shot("before", "v1"),
             watch(store, "a"),
             alive(store, T0),
             return_exceptions=True,

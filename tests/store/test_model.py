@@ -106,7 +106,7 @@ class StoreHistory(RuleBasedStateMachine):
 
     @rule(task=st.sampled_from(TASKS))
     def rearm(self, task: str) -> None:
-        assert self.run(self.store.rearm(task, "v1")) == (task in self.spent)
+        assert self.run(self.store.reset_one_shot(task, "v1")) == (task in self.spent)
         self.spent.pop(task, None)
 
     @rule(webhook=st.sampled_from(WEBHOOKS))
@@ -241,7 +241,7 @@ class StoreHistory(RuleBasedStateMachine):
 
     @invariant()
     def marks_and_pauses_agree(self) -> None:
-        marks = self.run(self.store.spent())
+        marks = self.run(self.store.one_shot_marks())
         assert {mark.task: mark.delivery_id for mark in marks} == self.spent
         assert self.run(self.store.backlog()).paused == self.paused
 

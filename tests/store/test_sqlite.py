@@ -424,7 +424,7 @@ class TestVersion1:
         await store.close()
         store = await SqliteStore.open(first)
         assert await facts(store) == before
-        assert [mark.task for mark in await store.spent()] == ["one-shot"]
+        assert [mark.task for mark in await store.one_shot_marks()] == ["one-shot"]
         await store.close()
 
     async def test_a_later_version_is_refused_and_left_as_it_is(self, first: Path) -> None:

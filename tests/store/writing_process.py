@@ -45,7 +45,7 @@ async def spend(store: SqliteStore) -> None:
 
 
 async def fire(store: SqliteStore, task: str) -> None:
-    delivery = NewDelivery(secrets.token_hex(8), task, "once", b"x", once="v1")
+    delivery = NewDelivery(secrets.token_hex(8), task, "once", b"x", one_shot_digest="v1")
     try:
         (receipt,) = await store.enqueue(
             [Submission(Event(secrets.token_hex(8)), (delivery,))], now=time.time(), limit=10**6

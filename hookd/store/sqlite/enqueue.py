@@ -166,7 +166,7 @@ class EnqueuePlan:
             elif kept is None:
                 deliveries = submission.deliveries
                 for delivery in deliveries:
-                    if delivery.once:
+                    if delivery.one_shot_digest:
                         deliveries = self._unspent(submission, marks)
                         break
                 refs = tuple([DeliveryRef(d.id, d.task, d.webhook) for d in deliveries])
@@ -200,8 +200,8 @@ class EnqueuePlan:
         """The submission's deliveries without those of one-shots that have run; adds to `marks` those that run now."""
         unspent: list[NewDelivery] = []
         for delivery in submission.deliveries:
-            mark = (delivery.task, delivery.once)
-            if not delivery.once:
+            mark = (delivery.task, delivery.one_shot_digest)
+            if not delivery.one_shot_digest:
                 unspent.append(delivery)
             elif mark not in marks and not self._change.spent.get(mark, mark in self._marks):
                 unspent.append(delivery)

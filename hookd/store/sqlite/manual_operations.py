@@ -126,7 +126,7 @@ def resume(connection: sqlite3.Connection, change: BacklogDelta, *, webhook: str
     return was_paused
 
 
-def rearm(connection: sqlite3.Connection, change: BacklogDelta, *, task: str, digest: str) -> bool:
+def reset_one_shot(connection: sqlite3.Connection, change: BacklogDelta, *, task: str, digest: str) -> bool:
     """Take the mark off a one-shot; returns whether it had one."""
     statement = "DELETE FROM spent WHERE task = ? AND digest = ?"
     was_spent = bool(connection.execute(statement, (task, digest)).rowcount)

@@ -39,7 +39,7 @@ _EVENT_COLUMNS = """
 """
 _EVENT = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = ?"  # noqa: S608  constants
 _EVENTS = f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608  constants
-_SPENT = "SELECT task, digest, spent_at, delivery_id FROM spent ORDER BY spent_at DESC, task, digest"
+_ONE_SHOT_MARKS = "SELECT task, digest, spent_at, delivery_id FROM spent ORDER BY spent_at DESC, task, digest"
 _LAST_DIED = "SELECT max(finished_at) FROM deliveries WHERE state = ? AND finished_at IS NOT NULL"
 _OLDEST = """
     SELECT json_group_array(json_array(wanted.value, (
@@ -166,9 +166,9 @@ def matching(
     return MatchedDeliveries(rows, rows[-1].seq if len(rows) == limit else stretch.before)
 
 
-def spent(connection: sqlite3.Connection) -> tuple[SpentMark, ...]:
+def one_shot_marks(connection: sqlite3.Connection) -> tuple[SpentMark, ...]:
     """Every mark of a one-shot that has run, the latest first."""
-    rows = connection.execute(_SPENT).fetchall()
+    rows = connection.execute(_ONE_SHOT_MARKS).fetchall()
     return tuple(SpentMark(task, digest, seconds(at), delivery_id) for task, digest, at, delivery_id in rows)
 
 

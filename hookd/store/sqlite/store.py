@@ -199,9 +199,9 @@ class SqliteStore:
         """See `Store.resume`."""
         return await self._write(partial(manual_operations.resume, webhook=webhook))
 
-    async def spent(self) -> tuple[SpentMark, ...]:
-        """See `Store.spent`."""
-        return await self._read(queries.spent)
+    async def one_shot_marks(self) -> tuple[SpentMark, ...]:
+        """See `Store.one_shot_marks`."""
+        return await self._read(queries.one_shot_marks)
 
     async def last_died(self) -> float | None:
         """See `Store.last_died`."""
@@ -217,9 +217,9 @@ class SqliteStore:
             )
         )
 
-    async def rearm(self, task: str, digest: str) -> bool:
-        """See `Store.rearm`."""
-        return await self._write(partial(manual_operations.rearm, task=task, digest=digest))
+    async def reset_one_shot(self, task: str, digest: str) -> bool:
+        """See `Store.reset_one_shot`."""
+        return await self._write(partial(manual_operations.reset_one_shot, task=task, digest=digest))
 
     async def watch_schedules(
         self, keys: Collection[str], *, generation: str, since: float, now: float
