@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from tests.kit.receiver import Received, Receiver, ok, response
+from tests.kit.receiver import OK, Received, Receiver, held, response
 from tests.kit.stage import Stand
 
 CONFIG = """
@@ -141,11 +141,7 @@ async def test_r01_an_event_is_taken_in_and_pushed_to_the_receiver(
 async def test_r03_an_event_is_sent_while_the_one_before_it_waits_for_its_answer(stand: Stand) -> None:
     answer_now = asyncio.Event()
 
-    async def answer_when_told(request: Received) -> bytes:
-        await answer_now.wait()
-        return response(200)
-
-    stand.receiver.reply = answer_when_told
+    stand.receiver.reply = held(answer_now)
     stand.write(
         "webhooks: {w: {url: RECEIVER/r03}}\ntasks: {t: {webhook: w, message: {n: '${data.n}'}}}\n"
         "events: {e: {type: r03, event: happened, task: t}}\n"
@@ -242,7 +238,7 @@ async def test_r04_nor_does_an_answer(shared: Stand) -> None:
 
         shared.receiver.reply = redirect
         [record] = await shared.settled(await shared.emit("r04", "redirected"))
-        shared.receiver.reply = ok
+        shared.receiver.reply = OK
         assert (record["state"], [attempt["status"] for attempt in record["attempts"]]) == ("dead", [307])
         assert (len(shared.receiver.at("/r04/redirected")), decoy.connections) == (1, 0)
 

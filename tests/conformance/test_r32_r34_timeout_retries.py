@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.kit.receiver import Received, Receiver, response
+from tests.kit.receiver import Received, Receiver, Server, response
 from tests.kit.stage import Stand
 from tests.kit.waiting import until
 
@@ -89,17 +89,12 @@ async def close(_request: Received) -> bytes:
 
 async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Send the head of an answer that never ends, one byte after the other."""
-    try:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nX-Endless: ")
-        while not writer.is_closing():
-            writer.write(b"a")
-            await writer.drain()
-            await asyncio.sleep(0.1)
-    except OSError:
-        pass
-    finally:
-        writer.close()
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+    while not writer.is_closing():
+        writer.write(b"a")
+        await writer.drain()
+        await asyncio.sleep(0.1)
 
 
 @dataclass
@@ -130,12 +125,11 @@ def config() -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def fired(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fired]:
-    dripping = await asyncio.start_server(drip, "127.0.0.1", 0)
-    async with Stand(tmp_path_factory.mktemp("retries")) as stand, Receiver(reply=close) as closing:
+    stand = Stand(tmp_path_factory.mktemp("retries"))
+    async with stand, Receiver(reply=close) as closing, Server(drip) as dripping:
         with closed_port() as closed, full_port() as full:
             stand.receiver.reply = lambda request: reply(stand, request)
-            ports = {"CLOSED": closed, "FULL": full, "CLOSING": closing.port}
-            ports["DRIPPING"] = dripping.sockets[0].getsockname()[1]
+            ports = {"CLOSED": closed, "FULL": full, "CLOSING": closing.port, "DRIPPING": dripping.port}
             stand.write(config(), **{word: f"127.0.0.1:{port}" for word, port in ports.items()})
             await stand.start()
             lines = "".join(json.dumps({"type": "wait", "event": name}) + "\n" for name in WEBHOOKS)
@@ -143,7 +137,6 @@ async def fired(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fired
             assert ran.code == 0, ran.err
             yield Fired(stand, closing, dict(zip(WEBHOOKS, json.loads(ran.out)["events"], strict=True)))
             await stand.kill()
-    dripping.close()
 
 
 def told(record: dict[str, Any]) -> tuple[str, list[str], list[int | None]]:

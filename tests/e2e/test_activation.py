@@ -19,7 +19,7 @@ from hookd.server.activation import PassedSocket, adopt, listen_targets
 from hookd.server.systemd import PassedDescriptor, passed_descriptors, passed_to_another
 from tests.kit.activation import Activated, Posters, post_once, tcp_socket, unix_socket
 from tests.kit.procfs import open_files
-from tests.kit.receiver import Received, Receiver, response
+from tests.kit.receiver import Receiver, held
 from tests.kit.tls import Authority
 from tests.kit.waiting import until
 
@@ -87,13 +87,9 @@ async def test_who_connects_while_it_is_away_waits(activated: Activated) -> None
 async def test_events_are_taken_in_while_attempts_get_their_grace(
     activated: Activated, recorder: Receiver
 ) -> None:
-    held = asyncio.Event()
+    release = asyncio.Event()
 
-    async def reply(_request: Received) -> bytes:
-        await held.wait()
-        return response(200)
-
-    recorder.reply = reply
+    recorder.reply = held(release)
     write(activated, recorder.url)
     await activated.start()
     await activated.post(json.loads(EVENT))
@@ -103,7 +99,7 @@ async def test_events_are_taken_in_while_attempts_get_their_grace(
     answered, _ = await asyncio.to_thread(post_once, activated.passed[1].getsockname(), EVENT)
     assert answered == 202
     assert not stopping.done()
-    held.set()
+    release.set()
     assert await stopping == 0
 
 

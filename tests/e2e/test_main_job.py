@@ -8,7 +8,7 @@ import pytest
 import standardwebhooks
 
 from tests.e2e.conftest import Running
-from tests.kit.receiver import Received, Receiver, response
+from tests.kit.receiver import Received, Receiver, always, held, response
 
 SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 VM_ON = {"type": "vm", "event": "on", "object": {"name": "web-01", "tags": ["production"]}}
@@ -82,10 +82,7 @@ async def test_failures_are_retried_with_the_same_id_and_bytes(recorder: Receive
 
 
 async def test_retries_used_up_is_dead_with_its_reason(recorder: Receiver, running: Running) -> None:
-    async def always_500(request: Received) -> bytes:
-        return response(500)
-
-    recorder.reply = always_500
+    recorder.reply = always(500)
     daemon = await running(config(recorder))
     _, receipt = await daemon.post(VM_ON)
     record = await daemon.delivery_when(receipt["deliveries"][0]["id"], "dead")
@@ -94,10 +91,7 @@ async def test_retries_used_up_is_dead_with_its_reason(recorder: Receiver, runni
 
 
 async def test_gone_is_final_at_once(recorder: Receiver, running: Running) -> None:
-    async def gone(request: Received) -> bytes:
-        return response(410)
-
-    recorder.reply = gone
+    recorder.reply = always(410)
     daemon = await running(config(recorder))
     _, receipt = await daemon.post(VM_ON)
     record = await daemon.delivery_when(receipt["deliveries"][0]["id"], "dead")
@@ -183,11 +177,7 @@ async def test_sigterm_drains_and_the_rest_survives(
 ) -> None:
     release = asyncio.Event()
 
-    async def wait(request: Received) -> bytes:
-        await release.wait()
-        return response(200)
-
-    recorder.reply = wait
+    recorder.reply = held(release)
     daemon = await running(config(recorder))
     receipts = [(await daemon.post(VM_ON))[1] for _ in range(30)]
     await recorder.wait_for(10)

@@ -11,7 +11,7 @@ import pytest
 from hookd.cli.main import main
 from tests.e2e.conftest import DAEMON, Running
 from tests.kit.daemon import DaemonProcess
-from tests.kit.receiver import Received, Receiver, Reply, response
+from tests.kit.receiver import Received, Receiver, Reply, held, response
 from tests.kit.waiting import until
 
 CONFIG = """
@@ -129,11 +129,7 @@ async def test_a_delivery_is_retried_by_its_id(recorder: Receiver, running: Runn
 async def test_an_attempt_under_way_is_left_alone(recorder: Receiver, running: Running) -> None:
     release = asyncio.Event()
 
-    async def hold(_request: Received) -> bytes:
-        await release.wait()
-        return response(200)
-
-    recorder.reply = hold
+    recorder.reply = held(release)
     daemon = await running(CONFIG.format(url=recorder.url))
     delivery = await posted(daemon, A)
     await recorder.wait_for(1)

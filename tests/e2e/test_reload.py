@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.kit.daemon import DaemonProcess
-from tests.kit.receiver import Received, Receiver, response
+from tests.kit.receiver import Receiver, held
 
 DAEMON = "daemon: {listen: [{unix: ../h.sock}], store: ../h.db}\n"
 
@@ -174,11 +174,7 @@ async def test_listen_and_store_need_a_restart(tree: tuple[Path, DaemonProcess])
 async def test_a_slow_delivery_is_neither_cancelled_nor_repeated(tmp_path: Path, recorder: Receiver) -> None:
     release = asyncio.Event()
 
-    async def wait(request: Received) -> bytes:
-        await release.wait()
-        return response(200)
-
-    recorder.reply = wait
+    recorder.reply = held(release)
     rules = "tasks:\n  t: {webhook: a}\nevents:\n  e: {type: x, event: y, task: t}\n"
     text = DAEMON.replace("../", "") + rules + webhook("a", recorder.url)
     (tmp_path / "hookd.yaml").write_text(text)

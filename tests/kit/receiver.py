@@ -111,8 +111,26 @@ def response(status: int = 200, *headers: str, body: bytes = b"") -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n" + body
 
 
-async def ok(_request: Received) -> bytes:
-    return response()
+def always(status: int = 200, *headers: str, body: bytes = b"") -> Reply:
+    """The same answer to every request."""
+
+    async def reply(_request: Received) -> bytes:
+        return response(status, *headers, body=body)
+
+    return reply
+
+
+def held(go: asyncio.Event, then: Reply | None = None) -> Reply:
+    """No answer before the event is set."""
+
+    async def reply(request: Received) -> bytes:
+        await go.wait()
+        return await then(request) if then else response()
+
+    return reply
+
+
+OK = always()
 
 
 def raw(*pieces: bytes, then_close: bool = False, pause_s: float = 0.0) -> Script:
@@ -256,7 +274,7 @@ class Receiver(Server):
         reply: may be changed at any time.
     """
 
-    def __init__(self, *scripts: Script, reply: Reply = ok, **where: Any) -> None:
+    def __init__(self, *scripts: Script, reply: Reply = OK, **where: Any) -> None:
         super().__init__(self._serve, **where)
         self.scripts = scripts
         self.reply = reply

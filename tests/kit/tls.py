@@ -1,10 +1,6 @@
 """Certificates for TLS tests, made anew for each run with `cryptography`."""
 
-import asyncio
-import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -77,26 +73,6 @@ def server_context(pair: Pair, *, clients: Path | None = None) -> ssl.SSLContext
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(clients)
     return context
-
-
-@asynccontextmanager
-async def refusing(context: ssl.SSLContext) -> AsyncIterator[int]:
-    """A server's port; it ends its one handshake as OpenSSL does, with the alert that asyncio drops."""
-
-    def serve() -> None:
-        connection, _ = server.accept()
-        with context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as secure:
-            with suppress(OSError):
-                secure.do_handshake()
-            with suppress(OSError):
-                secure.shutdown(socket.SHUT_WR)
-                while secure.recv(4096):  # closing with bytes unread would reset, and the alert be lost
-                    pass
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        served = asyncio.create_task(asyncio.to_thread(serve))
-        yield server.getsockname()[1]
-        await served
 
 
 def _subject(name: str) -> x509.Name:

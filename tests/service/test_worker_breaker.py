@@ -9,7 +9,7 @@ import pytest
 from hookd.delivery.circuit_breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerState
 from hookd.delivery.parking import Parked
 from hookd.domain.deliveries import Claimed, ClaimRequest, State
-from tests.kit.receiver import Received, Receiver, response
+from tests.kit.receiver import OK, Received, Receiver, always, response
 from tests.kit.worker import Stage, at_work
 
 DELIVERIES = 60
@@ -29,16 +29,8 @@ async def stage(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Stage]:
         yield made
 
 
-async def failing(_request: Received) -> bytes:
-    return response(503)
-
-
-async def ok(_request: Received) -> bytes:
-    return response(200)
-
-
 async def test_a_receiver_that_is_down_is_left_alone(stage: Stage, receiver: Receiver) -> None:
-    receiver.reply = failing
+    receiver.reply = always(503)
     await stage.take_in(DELIVERIES)
     await stage.opened()
     called = len(receiver.requests)
@@ -53,7 +45,7 @@ async def test_a_receiver_that_is_down_is_left_alone(stage: Stage, receiver: Rec
 
 
 async def test_probes_are_one_at_a_time_and_cost_no_retries(stage: Stage, receiver: Receiver) -> None:
-    receiver.reply = failing
+    receiver.reply = always(503)
     await stage.take_in(DELIVERIES)
     await stage.opened()
     spent = sum(delivery.failures for delivery in await stage.records())
@@ -73,7 +65,7 @@ async def test_probes_are_one_at_a_time_and_cost_no_retries(stage: Stage, receiv
 async def test_the_first_answer_opens_the_lane_and_everything_arrives_once(
     stage: Stage, receiver: Receiver
 ) -> None:
-    receiver.reply = failing
+    receiver.reply = always(503)
     await stage.take_in(DELIVERIES)
     await stage.opened()
     arrived: list[str] = []
@@ -99,10 +91,7 @@ async def test_the_first_answer_opens_the_lane_and_everything_arrives_once(
 
 
 async def test_a_receiver_that_answers_404_is_not_down(stage: Stage, receiver: Receiver) -> None:
-    async def missing(_request: Received) -> bytes:
-        return response(404)
-
-    receiver.reply = missing
+    receiver.reply = always(404)
     await stage.take_in(5)
     await stage.settled(State.DEAD, 5)
     assert stage.lane.breaker is BreakerState.CLOSED
@@ -110,12 +99,12 @@ async def test_a_receiver_that_answers_404_is_not_down(stage: Stage, receiver: R
 
 
 async def test_gone_is_final_for_a_probe_too(stage: Stage, receiver: Receiver) -> None:
-    receiver.reply = failing
+    receiver.reply = always(503)
     await stage.take_in(DELIVERIES)
     await stage.opened()
 
     async def gone(_request: Received) -> bytes:
-        receiver.reply = ok
+        receiver.reply = OK
         return response(410)
 
     receiver.reply = gone
@@ -129,7 +118,7 @@ async def test_gone_is_final_for_a_probe_too(stage: Stage, receiver: Receiver) -
 
 
 async def test_a_probe_does_not_wait_for_a_delivery_to_be_due(tmp_path: Path, receiver: Receiver) -> None:
-    receiver.reply = failing
+    receiver.reply = always(503)
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(36_000.0,)) as stage:
         await stage.take_in(OPENS_AFTER)
         await stage.opened()
@@ -137,17 +126,14 @@ async def test_a_probe_does_not_wait_for_a_delivery_to_be_due(tmp_path: Path, re
             stage.advance(FIRST_PAUSE_S * 2**probes)
             await stage.until(lambda probes=probes: len(receiver.requests) == OPENS_AFTER + probes)
             await stage.opened()
-        receiver.reply = ok
+        receiver.reply = OK
         stage.advance(600)
         await stage.settled(State.DELIVERED, 1)
         assert stage.lane.breaker is BreakerState.CLOSED
 
 
 async def test_a_hold_is_longer_than_a_pause(tmp_path: Path, receiver: Receiver) -> None:
-    async def busy(_request: Received) -> bytes:
-        return response(503, "Retry-After: 3600")
-
-    receiver.reply = busy
+    receiver.reply = always(503, "Retry-After: 3600")
     async with at_work(tmp_path, f"{receiver.url}/w", concurrency=OPENS_AFTER) as stage:
         await stage.take_in(OPENS_AFTER)
         await stage.opened()

@@ -11,7 +11,7 @@ import pytest
 from hookd.domain.deliveries import State
 from hookd.domain.errors import StoreUnavailable
 from tests.kit.builders import record
-from tests.kit.receiver import Received, Receiver, response
+from tests.kit.receiver import Received, Receiver, always, held, response
 from tests.kit.worker import AheadClock, Stage, at_work
 
 HOUR_S = 3600.0
@@ -23,10 +23,6 @@ STEPS = pytest.mark.parametrize("by_s", [HOUR_S, YEAR_S])
 async def receiver() -> AsyncIterator[Receiver]:
     async with Receiver() as made:
         yield made
-
-
-async def failing(_request: Received) -> bytes:
-    return response(500)
 
 
 async def failed_once(stage: Stage) -> None:
@@ -42,11 +38,7 @@ async def test_an_attempt_under_way_is_not_made_again(
 ) -> None:
     answer = asyncio.Event()
 
-    async def held(_request: Received) -> bytes:
-        await answer.wait()
-        return response(200)
-
-    receiver.reply = held
+    receiver.reply = held(answer)
     async with at_work(tmp_path, f"{receiver.url}/w", timeout_s=100.0) as stage:
         await stage.take_in(3)
         await stage.until(lambda: len(receiver.requests) == 3)
@@ -128,7 +120,7 @@ async def test_set_back_what_waits_is_due_as_soon_as_before(
 async def test_set_back_again_while_it_is_followed(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    receiver.reply = failing
+    receiver.reply = always(500)
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(60.0,)) as stage:
         await failed_once(stage)
         follow = stage.store.clock_stepped
@@ -164,7 +156,7 @@ class SteppingClock(AheadClock):
 
 @pytest.mark.parametrize("reads", [1, 2, 3, 4])
 async def test_set_back_between_any_two_looks_at_it(tmp_path: Path, receiver: Receiver, reads: int) -> None:
-    receiver.reply = failing
+    receiver.reply = always(500)
     clock = SteppingClock()
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(60.0,), clock=clock) as stage:
         await failed_once(stage)
@@ -242,9 +234,6 @@ async def test_set_forward_a_backlog_of_retries_is_no_flood(
 ) -> None:
     under_way = most = 0
 
-    async def unknown(_request: Received) -> bytes:
-        return response(404)
-
     async def counting(_request: Received) -> bytes:
         nonlocal under_way, most
         under_way += 1
@@ -253,7 +242,7 @@ async def test_set_forward_a_backlog_of_retries_is_no_flood(
         under_way -= 1
         return response(200)
 
-    receiver.reply = unknown
+    receiver.reply = always(404)
     async with at_work(tmp_path, f"{receiver.url}/w", concurrency=4, backoff_s=(1000.0,)) as stage:
         await stage.take_in(100)
         await stage.until(lambda: len(receiver.requests) == 100)
@@ -268,7 +257,7 @@ async def test_a_clock_that_was_ahead_for_a_while_is_followed_at_the_next_start(
     tmp_path: Path, receiver: Receiver
 ) -> None:
     """What waits was reckoned by the clock that was ahead; no event came to tell."""
-    receiver.reply = failing
+    receiver.reply = always(500)
     async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(600.0,)) as stage:
         await failed_once(stage)
         stage.set_clock(YEAR_S)
@@ -284,7 +273,7 @@ async def test_a_clock_that_was_ahead_for_a_while_is_followed_at_the_next_start(
 async def test_a_step_back_is_followed_once_however_often_hookd_starts(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    receiver.reply = failing
+    receiver.reply = always(500)
     clock = AheadClock()
     clock.ahead_s = HOUR_S
     async with at_work(tmp_path, f"{receiver.url}/w", clock=clock, backoff_s=(1800.0,)) as stage:

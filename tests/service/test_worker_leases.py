@@ -9,7 +9,7 @@ import pytest
 
 from hookd.domain.deliveries import Claimed, ClaimRequest, Lease, Reason, State
 from tests.kit.builders import LEASE_S, settle
-from tests.kit.receiver import Received, Receiver, response
+from tests.kit.receiver import Received, Receiver, always, held, response
 from tests.kit.worker import Stage, at_work
 
 FAR_S = 3600.0
@@ -55,11 +55,7 @@ async def test_an_answer_that_comes_after_the_lease_was_lost_is_not_recorded(
 ) -> None:
     answer = asyncio.Event()
 
-    async def held(_request: Received) -> bytes:
-        await answer.wait()
-        return response(200)
-
-    receiver.reply = held
+    receiver.reply = held(answer)
     async with at_work(tmp_path, f"{receiver.url}/w", timeout_s=100.0) as stage:
         await stage.take_in(1)
         await receiver.wait_for(1)
@@ -100,10 +96,7 @@ async def test_a_lane_that_the_store_refuses_waits_until_it_may_be_asked_again(
 ) -> None:
     """Another node may have held it: this one did not know."""
 
-    async def busy(_request: Received) -> bytes:
-        return response(503, "Retry-After: 600")
-
-    receiver.reply = busy
+    receiver.reply = always(503, "Retry-After: 600")
     async with at_work(tmp_path, f"{receiver.url}/w") as stage:
         await stage.take_in(1)
         await stage.until(lambda: stage.lane.hold_until is not None)

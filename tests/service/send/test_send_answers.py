@@ -2,15 +2,12 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import cast
 
 import pytest
 
 from hookd.domain.definitions import Method
 from hookd.domain.deliveries import Reason
-from tests.kit.receiver import Receiver, Script, answer, close, endless, hang, raw, reset, response
+from tests.kit.receiver import Receiver, Script, Server, answer, close, endless, hang, raw, reset, response
 from tests.service.send.attempts import Attempts
 
 OK_HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -266,32 +263,13 @@ async def test_switching_protocols_unasked_is_a_status_like_any_other(send: Atte
         assert receiver.connections == 2
 
 
-@asynccontextmanager
-async def serving(
-    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-) -> AsyncIterator[str]:
-    """A server that need not wait for a whole request."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(cast("asyncio.Task[None]", asyncio.current_task()))
-        with suppress(OSError):
-            await serve(reader, writer)
-        writer.close()
-
-    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        server.close()
-        await asyncio.gather(*tasks)
-
-
 async def test_a_receiver_that_speaks_first_is_no_http_server(send: Attempts) -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example ESMTP\r\n")
         await reader.read()
 
-    async with serving(greet) as url:
-        outcome = await send(url)
+    async with Server(greet) as server:
+        outcome = await send(server.url)
     assert outcome.reason is Reason.PROTOCOL
 
 
@@ -302,8 +280,8 @@ async def test_an_early_answer_to_a_body_that_is_not_read_counts(send: Attempts)
         await writer.drain()
         await reader.read()
 
-    async with serving(refuse) as url:
-        outcome = await send(url, body=bytes(20_000_000))
+    async with Server(refuse) as server:
+        outcome = await send(server.url, body=bytes(20_000_000))
     assert (outcome.status, outcome.response) == (413, b"too much")
 
 
@@ -315,8 +293,8 @@ async def test_a_receiver_that_never_reads_a_large_body_times_out(send: Attempts
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         await ended.wait()
 
-    async with serving(ignore) as url:
-        outcome = await send(url, body=bytes(20_000_000), timeout_s=0.3)
+    async with Server(ignore) as server:
+        outcome = await send(server.url, body=bytes(20_000_000), timeout_s=0.3)
         ended.set()
     assert outcome.reason is Reason.TIMEOUT
 

@@ -12,7 +12,8 @@ import pytest
 from hookd.domain.definitions import Tls, WebhookDef
 from hookd.domain.deliveries import Reason
 from tests.kit.receiver import Receiver
-from tests.kit.tls import Authority, Pair, encrypted, refusing, self_signed, server_context
+from tests.kit.tls import Authority, Pair, encrypted, self_signed, server_context
+from tests.kit.tls_servers import PlainServer, Strict
 from tests.service.send.attempts import Attempts, webhook
 
 HOST = "127.0.0.1"
@@ -120,8 +121,8 @@ async def test_a_client_certificate_is_shown_where_it_is_demanded(
     client = authority.issue("client")
     both = authority.issue("both")
     both.cert.write_bytes(both.cert.read_bytes() + both.key.read_bytes())
-    async with refusing(context) as port:
-        without = await send(f"https://127.0.0.1:{port}/", tls=trusting)
+    with PlainServer(Strict(context)) as server:
+        without = await send(f"https://127.0.0.1:{server.port}/", tls=trusting)
     assert without.reason is Reason.TLS
     assert "certificate required" in without.error or "handshake failure" in without.error
     async with Receiver(tls=context) as receiver:
@@ -141,8 +142,8 @@ async def test_tls_before_1_2_is_refused(
     context.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
-    async with refusing(context) as port:
-        outcome = await send(f"https://127.0.0.1:{port}/", tls=replace(trusting, insecure=insecure))
+    with PlainServer(Strict(context)) as server:
+        outcome = await send(f"https://127.0.0.1:{server.port}/", tls=replace(trusting, insecure=insecure))
     assert outcome.reason is Reason.TLS
     assert "protocol version" in outcome.error
 
