@@ -46,7 +46,7 @@ class OutcomeLog:
         facts = {**about, "status": outcome.status, "duration_s": round(outcome.duration_s, 4), **traced}
         if settlement.state is State.DELIVERED:
             lane.delivery("delivered")
-            log.info("delivery.delivered", **facts)
+            log.info("delivery.delivered", **facts, **({"error": outcome.error} if outcome.error else {}))
             return
         log.warning(
             "attempt.failed", **facts, state=settlement.state, reason=outcome.reason, error=outcome.error

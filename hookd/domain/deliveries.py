@@ -105,9 +105,9 @@ class Reason(StrEnum):
     CONNECT = "connect"  # refused, unreachable, no route
     TLS = "tls"  # handshake or certificate
     TIMEOUT = "timeout"  # the attempt's time was up
-    DISCONNECTED = "disconnected"  # closed or reset before a whole answer head
+    DISCONNECTED = "disconnected"  # closed or reset before the answer's status
     FORBIDDEN = "forbidden"  # the address is never called: link-local, or a cloud's metadata
-    PROTOCOL = "protocol"  # the answer was not HTTP, or its head passed the bounds
+    PROTOCOL = "protocol"  # the answer was not HTTP
     INTERRUPTED = "interrupted"  # hookd stopped or crashed; the answer is unknown
     LOCAL = "local"  # hookd's own lack (descriptors, memory); never counted against the receiver
 
@@ -138,7 +138,8 @@ class Outcome:
 
     Attributes:
         status: the HTTP status, or None without an answer.
-        error: a sentence for people, secrets masked; empty on success.
+        error: a sentence for people, secrets masked; of a success it says what was wrong with the answer's head, if
+            anything.
         response: the first bytes of the answer's body, at most 4 KiB, secrets masked.
         duration_s: seconds from opening to the end of the answer.
         retry_after_s: seconds the receiver asked for (429 and 503 only, valid values only, at most 86,400), else None.

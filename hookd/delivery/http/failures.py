@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError
 
 from hookd.domain.deliveries import Reason
 from hookd.domain.text import shown
@@ -155,8 +155,6 @@ def _os_text(exc: Exception) -> str:
 
 
 def _not_http(exc: HttpProcessingError) -> str:
-    if isinstance(exc.__cause__, LineTooLong):
-        return "the answer's head has a line that is too long"
     # Later lines of the parser's message quote the receiver's bytes.
     first, _, _ = exc.message.partition("\n")
     return f"the answer is not valid HTTP: {shown(first.rstrip(':'), 200)}"

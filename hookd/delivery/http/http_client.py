@@ -28,6 +28,7 @@ from yarl import URL
 
 from hookd.delivery.http.failures import NeverCalled, Phase
 from hookd.delivery.http.resolver import ThreadResolver
+from hookd.delivery.http.response_head import HeadReader
 from hookd.domain.blocked_addresses import is_never_called
 
 BODY_BYTES = 64 * 1024
@@ -44,10 +45,6 @@ _FRAMED_BYTES = BODY_BYTES + 8 * 1024
 """Beyond this a body is cut, its framing included: chunks of one byte, or chunk extensions, are little body or none,
 but parsing them takes the event loop as long as many times that body would."""
 
-_INTERIM_ANSWERS = 16
-"""Answers 1xx that are passed over before the final one."""
-
-_HEAD_END = b"\r\n\r\n"
 _NO_LIMITS = aiohttp.ClientTimeout()
 
 Destination = aiohttp.ClientRequest
@@ -59,8 +56,9 @@ class ReceiverResponse:
     """What has been received so far; filled in as it comes, so that an attempt cut off can be judged.
 
     Attributes:
-        status: of the final answer, once its head is complete.
-        headers: of the same.
+        status: of the final answer, once its code was read.
+        headers: of the same, once the head is complete and valid.
+        head: what has come of it.
         body: its first bytes.
         whole: the body was received to its end.
     """
@@ -68,8 +66,13 @@ class ReceiverResponse:
     phase: Phase = Phase.CONNECTING
     status: int | None = None
     headers: CIMultiDictProxy[str] | None = None
+    head: HeadReader = field(default_factory=HeadReader)
     body: bytearray = field(default_factory=bytearray)
     whole: bool = False
+
+    def values(self, name: str) -> list[str]:
+        """The values of a header, also of a head that is not valid or was cut off."""
+        return list(self.head.fields(name)) if self.headers is None else self.headers.getall(name, [])
 
 
 _securing: ContextVar[ReceiverResponse | None] = ContextVar("_securing", default=None)
@@ -145,26 +148,48 @@ class _Protocol(ResponseHandler):
         self.exchanges = 0
         self.bytes_received = 0
         self._framed = 0
+        self._answer: ReceiverResponse | None = None
         self._answer_body: StreamReader | None = None
 
-    def begin(self) -> None:
-        """Make ready for the answer to the next message."""
+    def begin(self, answer: ReceiverResponse) -> None:
+        """Make ready for the answer to the next message; its status is filled in as soon as it is read."""
         self.exchanges += 1
         self._framed = 0
+        self._answer = answer
         self._answer_body = None
-        self.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=BODY_BYTES)
+        self.set_response_params(
+            read_until_eof=True,
+            auto_decompress=False,
+            read_bufsize=BODY_BYTES,
+            max_line_size=HEAD_BYTES,
+            max_field_size=HEAD_BYTES,
+            max_headers=HEAD_BYTES,
+        )
 
     def data_received(self, data: bytes) -> None:
         """Parse heads apart from what follows them: a fault in a body must not take its head along."""
         self.bytes_received += len(data)
-        while self._answer_body is None and self.exception() is None:
-            head, end, rest = data.partition(_HEAD_END)
-            if not (end and rest):
-                break
-            super().data_received(head + end)
-            data = rest
-        super().data_received(self._within_bounds(data))
+        if self._answer is not None:
+            data = self._read_head(self._answer, data)
+        if data and self.exception() is None:
+            super().data_received(self._within_bounds(data))
         self._bound()
+
+    def _read_head(self, answer: ReceiverResponse, data: bytes) -> bytes:
+        """Give a whole head to the parser; returns what follows it."""
+        try:
+            parts = answer.head.feed(data)
+        except BadHttpMessage as exc:
+            self._answer = None
+            self.set_exception(exc)
+            return b""
+        answer.status = answer.head.status
+        if parts is None:
+            return b""
+        self._answer = None
+        head, rest = parts
+        super().data_received(head)
+        return rest
 
     def _within_bounds(self, data: bytes) -> bytes:
         if self._answer_body is None:
@@ -175,9 +200,8 @@ class _Protocol(ResponseHandler):
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Take a parsed head from the parser."""
-        message, body = data
-        if _is_final(message.code):
-            self._answer_body = body
+        if self._answer_body is None:
+            self._answer_body = data[1]
         super().feed_data(data, size)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
@@ -252,21 +276,13 @@ async def _write_and_read(protocol: _Protocol, message: bytes, response: Receive
     protocol.bytes_received = 0
     if protocol.exchanges and protocol.should_close:  # what came unasked is no answer
         raise aiohttp.ServerDisconnectedError
-    protocol.begin()
+    protocol.begin(response)
     if protocol.transport is not None and not protocol.transport.is_closing():
         protocol.transport.write(message)
     response.phase = Phase.WAITING
-    head, body = await _final_head(protocol)
-    response.status, response.headers, response.phase = head.code, head.headers, Phase.READING
+    head, body = await protocol.read()
+    response.headers, response.phase = head.headers, Phase.READING
     await _read_body(body, response, keep)
-
-
-async def _final_head(protocol: _Protocol) -> tuple[RawResponseMessage, StreamReader]:
-    for _ in range(_INTERIM_ANSWERS):
-        message, body = await protocol.read()
-        if _is_final(message.code):
-            return message, body
-    raise BadHttpMessage("too many interim answers")
 
 
 async def _read_body(body: StreamReader, response: ReceiverResponse, keep: int) -> None:
@@ -278,11 +294,6 @@ async def _read_body(body: StreamReader, response: ReceiverResponse, keep: int) 
             return
         size += len(chunk)
         response.body += chunk[: max(0, keep - len(response.body))]
-
-
-def _is_final(status: int) -> bool:
-    """101 ends HTTP on the connection, so nothing else can follow it; below 100 nothing promises that more does."""
-    return not 100 <= status <= 199 or status == 101
 
 
 def _give_back(connection: Connection, *, reusable: bool) -> None:

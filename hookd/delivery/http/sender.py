@@ -94,8 +94,8 @@ class Sender:
             now: seconds since the epoch; becomes `webhook-timestamp`.
             trace: the trace of the event; the attempt is a new span of it.
 
-        Returns: What the receiver said; a status line and head are an answer, also when the body breaks or
-            drips (spec 14).
+        Returns: What the receiver said; a status that was read is an answer, also when the rest of the head is not
+            valid, or head or body break or drip.
 
         Raises:
             asyncio.CancelledError: cancelled; the connection is closed.
@@ -117,7 +117,8 @@ class Sender:
             return Outcome(
                 failure.reason, error=failure.message, duration_s=duration_s, insecure=_is_insecure(webhook)
             )
-        return _answered(route, response, response.status, now, duration_s)
+        note = failure.message if failure is not None and response.headers is None else ""
+        return _answered(route, response, now, duration_s, note)
 
     @property
     def _open_client(self) -> HttpClient:
@@ -159,16 +160,19 @@ class Sender:
 
 
 def _answered(
-    route: _WebhookRoute, response: ReceiverResponse, status: int, now: float, duration_s: float
+    route: _WebhookRoute, response: ReceiverResponse, now: float, duration_s: float, note: str
 ) -> Outcome:
+    """What an answer comes to; `note` says why its head was not read to the end."""
+    status = response.status
+    assert status is not None
     delivered = 200 <= status <= 299
     asked_s = None
-    if status in _ASKING_FOR_TIME and response.headers is not None:
-        asked_s = retry_after(response.headers.getall("Retry-After", ()), now=now + duration_s)
+    if status in _ASKING_FOR_TIME:
+        asked_s = retry_after(response.values("Retry-After"), now=now + duration_s)
     return Outcome(
         Reason.OK if delivered else Reason.STATUS,
         status,
-        error="" if delivered else _status_text(status),
+        error="; ".join(filter(None, ("" if delivered else _status_text(status), note))),
         response=route.redactor.excerpt(bytes(response.body), whole=response.whole),
         duration_s=duration_s,
         retry_after_s=asked_s,

@@ -7,7 +7,19 @@ import pytest
 
 from hookd.domain.definitions import Method
 from hookd.domain.deliveries import Reason
-from tests.kit.receiver import Receiver, Script, Server, answer, close, endless, hang, raw, reset, response
+from tests.kit.receiver import (
+    Exchange,
+    Receiver,
+    Script,
+    Server,
+    answer,
+    close,
+    endless,
+    hang,
+    raw,
+    reset,
+    response,
+)
 from tests.service.send.attempts import Attempts
 
 OK_HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -178,13 +190,13 @@ async def test_a_dripping_body_ends_at_the_timeout_with_its_status(
     "script",
     [
         hang(),
-        endless(OK_HEAD + b"x: ", b"y", pause_s=0.02),
+        raw(b"HTTP/1.1 20"),
         endless(b"", b"HTTP/1.1 100 C\r\n\r\n", pause_s=0.03),
     ],
-    ids=["silence", "dripping head", "dripping interim answers"],
+    ids=["silence", "no status code", "dripping interim answers"],
 )
 @pytest.mark.usefixtures("skipping")
-async def test_no_whole_head_by_the_timeout(send: Attempts, script: Script) -> None:
+async def test_no_status_by_the_timeout(send: Attempts, script: Script) -> None:
     async with Receiver(script) as receiver:
         outcome = await send(receiver.to(), timeout_s=0.3)
         await receiver.quiet()
@@ -198,14 +210,13 @@ async def test_no_whole_head_by_the_timeout(send: Attempts, script: Script) -> N
     [
         (close(), "closed the connection before its answer was complete"),
         (reset(), "broke before an answer: Connection reset by peer"),
-        (raw(OK_HEAD, then_close=True), "closed the connection before its answer was complete"),
-        (raw(OK_HEAD + b"X: y\r\n", then_close=True), "closed the connection before its answer was complete"),
+        (raw(b"HTTP/1.1 20", then_close=True), "closed the connection before its answer was complete"),
         (
             raw(b"HTTP/1.1 100 C\r\n\r\n", then_close=True),
             "closed the connection before its answer was complete",
         ),
     ],
-    ids=["closed", "reset", "status line alone", "half a head", "interim answer alone"],
+    ids=["closed", "reset", "half a status code", "interim answer alone"],
 )
 async def test_disconnected(send: Attempts, script: Script, sentence: str) -> None:
     async with Receiver(script) as receiver:
@@ -221,13 +232,8 @@ async def test_disconnected(send: Attempts, script: Script, sentence: str) -> No
         raw(b"SSH-2.0-OpenSSH_9.2p1\r\n"),
         raw(b"\x15\x03\x03\x00\x02\x02\x16\r\n\r\n"),
         raw(b"HTTP/1.1 abc OK\r\n\r\n"),
-        raw(OK_HEAD + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
-        raw(OK_HEAD + b"Content-Length: -1\r\n\r\n"),
-        raw(OK_HEAD + b"X: " + b"y" * 9000 + b"\r\n\r\n"),
-        raw(b"HTTP/1.1 200 " + b"y" * 9000 + b"\r\n\r\n"),
-        raw(OK_HEAD + b"X: y\r\n" * 200 + b"\r\n"),
-        endless(OK_HEAD, b"X: y\r\n" * 100),
-        endless(OK_HEAD + b"X: ", b"y" * 1000),
+        raw(b"HTTP/1.1 2000 OK\r\n\r\n"),
+        raw(b"HTTP/2 200\r\n\r\n"),
         endless(b"", b"HTTP/1.1 100 C\r\n\r\n"),
         endless(b"", b"HTTP/1.1 100 C\r\nX: " + b"y" * 8000 + b"\r\n\r\n"),
     ],
@@ -235,13 +241,8 @@ async def test_disconnected(send: Attempts, script: Script, sentence: str) -> No
         "ssh",
         "tls alert",
         "status not a number",
-        "two lengths",
-        "negative length",
-        "long header",
-        "long status line",
-        "many headers",
-        "endless headers",
-        "endless header",
+        "status of four digits",
+        "no version of HTTP/1",
         "endless interim answers",
         "endless fat interim answers",
     ],
@@ -253,6 +254,73 @@ async def test_what_is_not_http_or_passes_the_bounds(send: Attempts, script: Scr
     assert (outcome.reason, outcome.status) == (Reason.PROTOCOL, None)
     assert outcome.error.isprintable()
     assert outcome.duration_s < 2
+
+
+NOT_VALID = "the answer is not valid HTTP: "
+CUT_OFF = "closed the connection before its answer was complete"
+FAULTY_HEADS = {
+    "two lengths": (raw(b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"), NOT_VALID),
+    "negative length": (raw(b"Content-Length: -1\r\n\r\n"), NOT_VALID),
+    "length and chunks": (
+        raw(b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        NOT_VALID,
+    ),
+    "no colon": (raw(b"no field\r\nContent-Length: 0\r\n\r\n"), NOT_VALID),
+    "space before the colon": (raw(b"X : y\r\n\r\n"), NOT_VALID),
+    "a null byte": (raw(b"X: a\0b\r\n\r\n"), NOT_VALID),
+    "endless headers": (endless(b"", b"X: y\r\n" * 100), "its head is longer than 64 KiB"),
+    "endless header": (endless(b"X: ", b"y" * 1000), "its head is longer than 64 KiB"),
+    "status line alone": (raw(then_close=True), CUT_OFF),
+    "half a head": (raw(b"X: y\r\n", then_close=True), CUT_OFF),
+    "half a head, reset": (reset(b"X: y"), "broke before an answer"),
+    "dripping head": (endless(b"X: ", b"y", pause_s=0.02), "timed out after 0.5 s"),
+}
+
+
+def _after(first: bytes, script: Script) -> Script:
+    async def both(exchange: Exchange) -> None:
+        await exchange.send(first)
+        await asyncio.sleep(0.02)
+        await script(exchange)
+
+    return both
+
+
+@pytest.mark.parametrize(("script", "note"), FAULTY_HEADS.values(), ids=FAULTY_HEADS)
+@pytest.mark.parametrize(("status", "reason"), [(200, Reason.OK), (410, Reason.STATUS), (503, Reason.STATUS)])
+async def test_a_status_that_was_read_counts_whatever_stands_behind_it(
+    send: Attempts, script: Script, note: str, status: int, reason: Reason
+) -> None:
+    first = f"HTTP/1.1 {status} X\r\nRetry-After: 7\r\n".encode()
+    async with Receiver(_after(first, script), answer(204)) as receiver:
+        outcome = await send(receiver.to(), timeout_s=0.5)
+        assert (outcome.reason, outcome.status) == (reason, status)
+        assert note in outcome.error
+        assert outcome.retry_after_s == (7.0 if status == 503 else None)
+        assert outcome.error.isprintable()
+        assert (await send(receiver.to())).status == 204
+        assert receiver.connections == 2
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        OK_HEAD + b"X: " + b"y" * 60_000 + b"\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 " + b"y" * 60_000 + b"\r\nContent-Length: 0\r\n\r\n",
+        OK_HEAD + b"X: y\r\n" * 9000 + b"Content-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+        b"\r\n" + OK_HEAD + b"X: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 103 E\r\nno field\r\n\r\n" + OK_HEAD + b"Content-Length: 0\r\n\r\n",
+    ],
+    ids=["long line", "long reason", "many", "no reason", "bare LF", "folded", "faulty interim answer"],
+)
+async def test_heads_up_to_64_kib_are_read(send: Attempts, head: bytes) -> None:
+    async with Receiver(raw(head[:15], head[15:-3], head[-3:], pause_s=0.01)) as receiver:
+        for _ in range(2):
+            outcome = await send(receiver.to())
+            assert (outcome.reason, outcome.status, outcome.error) == (Reason.OK, 200, "")
+        assert receiver.connections == 1
 
 
 async def test_switching_protocols_unasked_is_a_status_like_any_other(send: Attempts) -> None:
