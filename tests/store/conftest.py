@@ -7,17 +7,10 @@ from pathlib import Path
 import pytest
 
 from hookd.store.contract import Store
-from hookd.store.sqlite import SqliteStore
 from tests.kit.disk import Disk, small_disk
+from tests.kit.stores import STORES
 
 OpenStore = Callable[[], Awaitable[Store]]
-
-
-async def _open_sqlite(directory: Path) -> Store:
-    return await SqliteStore.open(directory / "hookd.db")
-
-
-STORES = {"sqlite": _open_sqlite}
 
 
 @pytest.fixture(params=STORES)
@@ -26,7 +19,7 @@ async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
     async with AsyncExitStack() as stack:
 
         async def open_it() -> Store:
-            store = await STORES[request.param](tmp_path)
+            store = await STORES[request.param].open(tmp_path)
             stack.push_async_callback(store.close)
             return store
 

@@ -4,20 +4,27 @@ import asyncio
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import ClassVar, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from hookd.domain.deliveries import ClaimRequest, Lease, Settlement, State
 from hookd.domain.errors import TaskSpent
 from hookd.domain.history import DeliveryFilter
 from hookd.store.contract import Store
-from hookd.store.sqlite import SqliteStore
 from tests.kit.builders import (
     DEAD,
     DELIVERED,
@@ -30,6 +37,7 @@ from tests.kit.builders import (
     to,
     triggered,
 )
+from tests.kit.stores import STORES, Engine
 
 T = TypeVar("T")
 
@@ -53,6 +61,8 @@ class Row:
 class StoreHistory(RuleBasedStateMachine):
     """Random calls, each made on the store and on the model."""
 
+    engine: ClassVar[Engine]
+
     @initialize()
     def open(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -62,7 +72,7 @@ class StoreHistory(RuleBasedStateMachine):
         self.leases: list[Lease] = []
         self.spent: dict[str, str] = {}
         self.paused: dict[str, float] = {}
-        self.store: Store = self.run(SqliteStore.open(self.directory / "hookd.db"))
+        self.store = self.opened()
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
@@ -70,7 +80,10 @@ class StoreHistory(RuleBasedStateMachine):
             self.loop.close()
             shutil.rmtree(self.directory)
 
-    def run(self, call: Coroutine[Any, Any, T]) -> T:
+    def opened(self) -> Store:
+        return self.run(self.engine.open(self.directory))
+
+    def run(self, call: Awaitable[T]) -> T:
         return self.loop.run_until_complete(call)
 
     @rule(webhooks=st.lists(st.sampled_from(WEBHOOKS), max_size=3), times=st.integers(1, 3))
@@ -224,7 +237,7 @@ class StoreHistory(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.run(self.store.close())
-        self.store = self.run(SqliteStore.open(self.directory / "hookd.db"))
+        self.store = self.opened()
 
     @invariant()
     def counts_agree(self) -> None:
@@ -257,11 +270,15 @@ class StoreHistory(RuleBasedStateMachine):
             assert [attempt.number for attempt in found.attempts] == list(range(1, done + 1))
 
 
-StoreHistory.TestCase.settings = settings(
-    max_examples=25,
-    stateful_step_count=40,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-test_the_store_agrees_with_the_model = StoreHistory.TestCase
+@pytest.mark.parametrize("engine", STORES)
+def test_the_store_agrees_with_the_model(engine: str) -> None:
+    run_state_machine_as_test(
+        type("History", (StoreHistory,), {"engine": STORES[engine]}),
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=40,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
