@@ -47,7 +47,7 @@ class Scene:
     """One daemon, one receiver, and how its stop went."""
 
     place: Path
-    recorder: Receiver = field(default_factory=Receiver)
+    receiver: Receiver = field(default_factory=Receiver)
     books: Books = field(default_factory=Books)
     violations: list[str] = field(default_factory=list)
     took_s: list[float] = field(default_factory=list)
@@ -98,11 +98,11 @@ class Scene:
         records = await self.daemon.listed()
         details = [await self.daemon.get(f"/v1/deliveries/{record['id']}") for record in records[:200]]
         await self.stop()
-        self.violations += self.books.audit(self.recorder.requests, records) + damage(self.place / "h.db")
+        self.violations += self.books.audit(self.receiver.requests, records) + damage(self.place / "h.db")
         counted = [each["id"] for each in records if each["failures"]]
         self.expect(not counted, f"an aborted attempt was counted: {counted}")
         if not self.repeats:
-            twice = [key for key, n in Counter(r.id for r in self.recorder.requests).items() if n > 1]
+            twice = [key for key, n in Counter(r.id for r in self.receiver.requests).items() if n > 1]
             self.expect(not twice, f"arrived twice: {twice[:5]}")
         return details
 
@@ -121,10 +121,10 @@ async def under_load(scene: Scene) -> None:
             while True:
                 answers[await scene.books.post(scene.daemon, scene.books.event(f"m{next(numbers)}"))] += 1
 
-    scene.recorder.reply = reply
+    scene.receiver.reply = reply
     await scene.daemon.start()
     posting = [asyncio.create_task(post()) for _ in range(8)]
-    await scene.recorder.wait_for(50)
+    await scene.receiver.wait_for(50)
     await scene.stop()
     await asyncio.gather(*posting)
     scene.expect(set(answers) <= {202, 503}, f"answered {dict(answers)}")
@@ -142,21 +142,21 @@ async def hung_receiver(scene: Scene) -> None:
             await hang.wait()
         return response(200)
 
-    scene.recorder.reply = reply
+    scene.receiver.reply = reply
     await scene.daemon.start()
     for number in range(5):
         await scene.books.post(scene.daemon, scene.books.event(f"fine{number}"))
         await scene.books.post(scene.daemon, scene.books.event(f"hangs{number}"))
-    await scene.recorder.wait_for(20)
+    await scene.receiver.wait_for(20)
     await scene.stop()
     hang.set()
     await scene.start()
     began = time.monotonic()
-    await scene.recorder.wait_for(30, within_s=LEASE_S + 10)
+    await scene.receiver.wait_for(30, within_s=LEASE_S + 10)
     again_s = time.monotonic() - began
     scene.expect(again_s < LEASE_S / 2, f"aborted attempts went again only after {again_s:.1f} s")
     await scene.stop()
-    arrived = Counter(request.body for request in scene.recorder.requests)
+    arrived = Counter(request.body for request in scene.receiver.requests)
     scene.expect(
         all(number == 1 + (b"hangs" in body) for body, number in arrived.items()),
         f"arrived {sorted(arrived.values())} times",
@@ -180,7 +180,7 @@ async def idle_clients(scene: Scene) -> None:
         writer.write(piece)
         await writer.drain()
         clients.append(writer)
-    await scene.recorder.wait_for(2)
+    await scene.receiver.wait_for(2)
     await scene.stop(signal.SIGINT)
     for writer in clients:
         writer.close()
@@ -205,7 +205,7 @@ async def while_reloading(scene: Scene) -> None:
     """A reload that takes long is left."""
     await scene.daemon.start()
     await scene.books.post(scene.daemon, scene.books.event("one"))
-    await scene.recorder.wait_for(2)
+    await scene.receiver.wait_for(2)
     config = scene.place / "hookd.yaml"
     before = config.read_text()
     many = "\n".join(f"  t{n}: {{webhook: w, message: {{n: {n}}}}}" for n in range(8000))
@@ -239,7 +239,7 @@ async def dead_name(scene: Scene) -> None:
         scene.expect(b"never" in query, "the name server was not asked")
         await scene.stop()
         scene.daemon.wrap = ()
-        await asyncio.to_thread(write_config, scene.place, scene.recorder.url, grace_s=GRACE_S)
+        await asyncio.to_thread(write_config, scene.place, scene.receiver.url, grace_s=GRACE_S)
         details = await scene.end()
     reasons = [[each["reason"] for each in record["attempts"]] for record in details]
     scene.expect(reasons == [["interrupted", "ok"]] * 2, f"recorded as {reasons}")
@@ -265,7 +265,7 @@ async def _on_a_disk(scene: Scene, *, delay_s: float, within_s: float) -> None:
 
     await scene.daemon.start()
     await post(0)
-    await scene.recorder.wait_for(2)
+    await scene.receiver.wait_for(2)
     async with Injection(scene.daemon.pid, f"fdatasync:delay_enter={int(delay_s * 1e6)}") as disk:
         posting = [asyncio.create_task(post(number)) for number in range(1, 20)]
         await asyncio.sleep(min(delay_s / 2, 0.3))
@@ -315,8 +315,8 @@ async def prove(options: Options) -> Findings:
 
 async def _play(play: Callable[[Scene], Awaitable[None]], place: Path, busy: asyncio.Semaphore) -> Scene:
     scene = Scene(place)
-    async with busy, scene.recorder:
-        write_config(place, scene.recorder.url, grace_s=GRACE_S, timeout_s=60 if play is hung_receiver else 3)
+    async with busy, scene.receiver:
+        write_config(place, scene.receiver.url, grace_s=GRACE_S, timeout_s=60 if play is hung_receiver else 3)
         scene.daemon = DaemonProcess(place)
         try:
             await play(scene)

@@ -5,8 +5,8 @@ Each requirement of its two documentation pages has a number, and each number ha
 (configuration files, the `hookd` command, HTTP on its listeners), and what counts is what a real receiver got, as
 bytes on a socket.
 
-`stand.py` is what they stand on: one daemon, one receiver, one directory. Tests share a daemon where they can (a
-configuration of many webhooks, one path of the receiver for each row), so that the whole folder runs within a minute.
+`tests/kit/stage.py` is what they stand on: one daemon, one receiver, one directory. Tests share a daemon where they can
+(a configuration of many webhooks, one path of the receiver for each row), so that the whole folder runs within a minute.
 
 Where the pages and hookd's own contract differ (defaults of timeout and retries, for one), the contract counts.
 """

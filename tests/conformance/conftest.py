@@ -2,15 +2,15 @@
 
 They run in one event loop, that of the session.
 
-So a stand may live as long as wanted. A fresh one for a test is the fixture `stand`; one that many tests share is made
+So a stage may live as long as wanted. A fresh one for a test is the fixture `stage`; one that many tests share is made
 in their module:
 
     @pytest_asyncio.fixture(scope="module", loop_scope="session")
-    async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-        async with Stand(tmp_path_factory.mktemp("headers")) as stand:
-            stand.write(CONFIG)
-            await stand.start()
-            yield stand
+    async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+        async with Stage(tmp_path_factory.mktemp("headers")) as stage:
+            stage.write(CONFIG)
+            await stage.start()
+            yield stage
 """
 
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conformance.scenes import Playing, play
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 HERE = Path(__file__).parent
 
@@ -34,9 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    """A stand of the test's own: its receiver listens, its daemon is not started yet."""
-    async with Stand(tmp_path) as fresh:
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A stage of the test's own: its receiver listens, its daemon is not started yet."""
+    async with Stage(tmp_path) as fresh:
         yield fresh
 
 

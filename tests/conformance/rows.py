@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.kit.receiver import Received
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 JSON = "application/json"
 PLAIN = "text/plain; charset=utf-8"
@@ -96,25 +96,25 @@ def configuration(rest: str, rows: Iterable[Row]) -> str:
     return "".join(f"{section}:\n{entries}" for section, entries in sections.items())
 
 
-async def post(stand: Stand, type_: str, **fields: Any) -> dict[str, Any]:
+async def post(stage: Stage, type_: str, **fields: Any) -> dict[str, Any]:
     """Post an event `go` of a type, which must be taken; the receipt."""
-    answered, receipt = await stand.daemon.post({"type": type_, "event": "go", **fields})
+    answered, receipt = await stage.daemon.post({"type": type_, "event": "go", **fields})
     assert answered == 202, receipt
     taken: dict[str, Any] = receipt
     return taken
 
 
-async def bodies(stand: Stand, receipt: Mapping[str, Any]) -> dict[str, bytes]:
+async def bodies(stage: Stage, receipt: Mapping[str, Any]) -> dict[str, bytes]:
     """What arrived for each task of a receipt, once."""
     wanted = {made["id"]: made["task"] for made in receipt["deliveries"]}
-    await stand.receiver.until(lambda: wanted.keys() <= {request.id for request in stand.receiver.requests})
-    return {wanted[r.id]: r.body for r in stand.receiver.requests if r.id in wanted}
+    await stage.receiver.until(lambda: wanted.keys() <= {request.id for request in stage.receiver.requests})
+    return {wanted[r.id]: r.body for r in stage.receiver.requests if r.id in wanted}
 
 
-async def arrives(stand: Stand, row: Row) -> Received:
+async def arrives(stage: Stage, row: Row) -> Received:
     """Fire a row's task and compare what its receiver got."""
-    await post(stand, row.name, object=OBJECT, data=DATA)
-    request = await stand.arrived(f"/{row.name}")
+    await post(stage, row.name, object=OBJECT, data=DATA)
+    request = await stage.arrived(f"/{row.name}")
     assert request.body == row.body
     return request
 

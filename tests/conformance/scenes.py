@@ -1,4 +1,4 @@
-"""Scenes: tests that mostly wait for a clock, so they are played at the same time, each with a stand of its own.
+"""Scenes: tests that mostly wait for a clock, so they are played at the same time, each with a stage of its own.
 
 A module names its `SCENES` and has
 

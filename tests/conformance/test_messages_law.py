@@ -13,7 +13,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, limits: {event_size: 64MiB}}\n"
 
@@ -140,11 +140,11 @@ def strict(body: bytes) -> Json:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def lawful(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with Stand(tmp_path_factory.mktemp("law")) as stand:
-        stand.write(CONFIG, daemon=DAEMON)
-        await stand.start()
-        yield stand
+async def lawful(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    async with Stage(tmp_path_factory.mktemp("law")) as stage:
+        stage.write(CONFIG, daemon=DAEMON)
+        await stage.start()
+        yield stage
 
 
 @pytest.mark.exhaustive
@@ -153,7 +153,7 @@ async def lawful(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stan
 @example(batch=[event(piece) for piece in NASTY], long="".join(NASTY), escaped=True)
 @example(batch=[event([piece, {piece: piece}]) for piece in NASTY], long="x", escaped=False)
 async def test_no_value_breaks_or_injects_anything(
-    lawful: Stand, batch: list[Json], long: str, escaped: bool
+    lawful: Stage, batch: list[Json], long: str, escaped: bool
 ) -> None:
     """Post a batch and compare.
 

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.kit.receiver import OK, Received, Receiver, held, response
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 CONFIG = """
 webhooks:
@@ -88,21 +88,21 @@ DAEMON = 'daemon: {listen: [{unix: h.sock}, {http: "127.0.0.1:0"}], store: h.db,
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with Stand(tmp_path_factory.mktemp("triggering")) as stand:
-        stand.write(CONFIG, daemon=DAEMON)
-        await stand.start()
-        yield stand
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    async with Stage(tmp_path_factory.mktemp("triggering")) as stage:
+        stage.write(CONFIG, daemon=DAEMON)
+        await stage.start()
+        yield stage
 
 
-async def emit_command(stand: Stand) -> None:
-    receipt = await stand.emit("r01", "happened", object="emitted")
+async def emit_command(stage: Stage) -> None:
+    receipt = await stage.emit("r01", "happened", object="emitted")
     assert [made["webhook"] for made in receipt["deliveries"]] == ["push"]
 
 
-async def curl_on_the_socket(stand: Stand) -> None:
+async def curl_on_the_socket(stage: Stage) -> None:
     process = await asyncio.create_subprocess_exec(
-        "curl", "-sS", "--fail", "--unix-socket", str(stand.directory / "h.sock"),
+        "curl", "-sS", "--fail", "--unix-socket", str(stage.directory / "h.sock"),
         "-H", "Content-Type: application/json", "-w", " %{http_code}",
         "-d", '{"type": "r01", "event": "happened", "object": "curled"}', "http://localhost/v1/events",
         stdout=asyncio.subprocess.PIPE,
@@ -111,8 +111,8 @@ async def curl_on_the_socket(stand: Stand) -> None:
     assert (process.returncode, out[-4:]) == (0, b" 202")
 
 
-async def bytes_on_tcp(stand: Stand) -> None:
-    listening = (await stand.daemon.get("/v1/status"))["listen"]
+async def bytes_on_tcp(stage: Stage) -> None:
+    listening = (await stage.daemon.get("/v1/status"))["listen"]
     [port] = [urlsplit(place).port for place in listening if place.startswith("http:")]
     body = b'{"type": "r01", "event": "happened", "object": "raw"}'
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -130,7 +130,7 @@ async def bytes_on_tcp(stand: Stand) -> None:
     ("post", "name"), [(emit_command, "emitted"), (curl_on_the_socket, "curled"), (bytes_on_tcp, "raw")]
 )
 async def test_r01_an_event_is_taken_in_and_pushed_to_the_receiver(
-    shared: Stand, post: Callable[[Stand], Awaitable[None]], name: str
+    shared: Stage, post: Callable[[Stage], Awaitable[None]], name: str
 ) -> None:
     body = b'{"text": "%s pushed"}' % name.encode()
     assert body not in [request.body for request in shared.receiver.at("/r01")]
@@ -138,30 +138,30 @@ async def test_r01_an_event_is_taken_in_and_pushed_to_the_receiver(
     await shared.receiver.until(lambda: body in [request.body for request in shared.receiver.at("/r01")])
 
 
-async def test_r03_an_event_is_sent_while_the_one_before_it_waits_for_its_answer(stand: Stand) -> None:
+async def test_r03_an_event_is_sent_while_the_one_before_it_waits_for_its_answer(stage: Stage) -> None:
     answer_now = asyncio.Event()
 
-    stand.receiver.reply = held(answer_now)
-    stand.write(
+    stage.receiver.reply = held(answer_now)
+    stage.write(
         "webhooks: {w: {url: RECEIVER/r03}}\ntasks: {t: {webhook: w, message: {n: '${data.n}'}}}\n"
         "events: {e: {type: r03, event: happened, task: t}}\n"
     )
-    await stand.start()
+    await stage.start()
     receipts = []
     for number in range(3):
-        receipts.append(await stand.emit("r03", "happened", data={"n": number}))
-        requests = await stand.arrivals("/r03", number + 1, within_s=5)
+        receipts.append(await stage.emit("r03", "happened", data={"n": number}))
+        requests = await stage.arrivals("/r03", number + 1, within_s=5)
         assert requests[-1].body == b'{"n": %d}' % number, "sent by itself, with nothing after it"
     states = [
-        (await stand.daemon.get(f"/v1/deliveries/{r['deliveries'][0]['id']}"))["state"] for r in receipts
+        (await stage.daemon.get(f"/v1/deliveries/{r['deliveries'][0]['id']}"))["state"] for r in receipts
     ]
     assert states == ["sending"] * 3
     answer_now.set()
     for receipt in receipts:
-        assert [record["state"] for record in await stand.settled(receipt)] == ["delivered"]
+        assert [record["state"] for record in await stage.settled(receipt)] == ["delivered"]
 
 
-async def test_r03_a_task_runs_on_demand(shared: Stand) -> None:
+async def test_r03_a_task_runs_on_demand(shared: Stage) -> None:
     receipt = await shared.trigger("manual", "--object", "the admin")
     request = await shared.arrived("/r03/manual")
     assert request.body == b'{"text": "by hand, the admin"}', (
@@ -172,14 +172,14 @@ async def test_r03_a_task_runs_on_demand(shared: Stand) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_r04_the_method_is_the_webhooks(shared: Stand, method: str) -> None:
+async def test_r04_the_method_is_the_webhooks(shared: Stage, method: str) -> None:
     await shared.emit("r04", method)
     request = await shared.arrived(f"/r04/{method}")
     assert request.head.startswith(f"{method} /r04/{method} HTTP/1.1\r\n".encode())
     assert request.body == b'{"text": "Webhook"}'
 
 
-async def test_r04_the_method_is_post_by_default(shared: Stand) -> None:
+async def test_r04_the_method_is_post_by_default(shared: Stage) -> None:
     await shared.emit("r04", "default")
     request = await shared.arrived("/r04/default")
     assert request.head.startswith(b"POST /r04/default HTTP/1.1\r\n")
@@ -189,7 +189,7 @@ async def test_r04_the_method_is_post_by_default(shared: Stand) -> None:
     )
 
 
-async def test_r04_get_sends_no_body(shared: Stand) -> None:
+async def test_r04_get_sends_no_body(shared: Stage) -> None:
     receipt = await shared.emit("r04", "GET")
     request = await shared.arrived("/r04/GET")
     assert request.head.startswith(b"GET /r04/GET HTTP/1.1\r\n")
@@ -198,13 +198,13 @@ async def test_r04_get_sends_no_body(shared: Stand) -> None:
     assert [record["state"] for record in await shared.settled(receipt)] == ["delivered"]
 
 
-async def test_r04_an_unknown_method_is_refused(stand: Stand) -> None:
-    [found] = await stand.findings("webhooks: {w: {url: RECEIVER/x, method: TRACE}}\n")
+async def test_r04_an_unknown_method_is_refused(stage: Stage) -> None:
+    [found] = await stage.findings("webhooks: {w: {url: RECEIVER/x, method: TRACE}}\n")
     assert (found["where"], found["severity"]) == ("webhooks.w.method", "error")
     assert all(method in found["message"] for method in ("POST", "PUT", "PATCH", "GET", "DELETE"))
 
 
-async def test_r04_nothing_in_an_event_chooses_what_is_called(shared: Stand) -> None:
+async def test_r04_nothing_in_an_event_chooses_what_is_called(shared: Stage) -> None:
     async with Receiver() as decoy:
         receipt = await shared.emit(
             "r04",
@@ -230,7 +230,7 @@ async def test_r04_nothing_in_an_event_chooses_what_is_called(shared: Stand) -> 
         assert decoy.connections == 0
 
 
-async def test_r04_nor_does_an_answer(shared: Stand) -> None:
+async def test_r04_nor_does_an_answer(shared: Stage) -> None:
     async with Receiver() as decoy:
 
         async def redirect(request: Received) -> bytes:
@@ -243,8 +243,8 @@ async def test_r04_nor_does_an_answer(shared: Stand) -> None:
         assert (len(shared.receiver.at("/r04/redirected")), decoy.connections) == (1, 0)
 
 
-async def test_r04_a_url_takes_no_variables(stand: Stand) -> None:
-    [found] = await stand.findings("webhooks: {w: {url: 'http://${NAME}/x'}}\n")
+async def test_r04_a_url_takes_no_variables(stage: Stage) -> None:
+    [found] = await stage.findings("webhooks: {w: {url: 'http://${NAME}/x'}}\n")
     assert (found["where"], found["severity"]) == ("webhooks.w.url", "error")
     assert "variables" in found["message"]
 
@@ -276,7 +276,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-async def test_r05_a_change_of_state_of_one_named_object(shared: Stand, change: Change) -> None:
+async def test_r05_a_change_of_state_of_one_named_object(shared: Stage, change: Change) -> None:
     for other in (
         await shared.emit(change.type, change.event, object=f"{change.name}-2"),
         await shared.emit(change.type, change.event),
@@ -292,7 +292,7 @@ async def test_r05_a_change_of_state_of_one_named_object(shared: Stand, change: 
     assert len(shared.receiver.at(change.target)) == 1
 
 
-async def test_r07_every_delivery_has_a_webhook_id_of_its_own(shared: Stand) -> None:
+async def test_r07_every_delivery_has_a_webhook_id_of_its_own(shared: Stage) -> None:
     receipts = [await shared.emit("r07", "charge", data={"amount": 5}) for _ in range(3)]
     requests = await shared.arrivals("/r07/charge", 3)
     assert [request.body for request in requests] == [b'{"amount": 5}'] * 3
@@ -301,7 +301,7 @@ async def test_r07_every_delivery_has_a_webhook_id_of_its_own(shared: Stand) -> 
     assert {line for request in requests for line in request.lines_of("webhook-id")} == expected
 
 
-async def test_r07_a_retry_has_the_webhook_id_of_the_first_attempt(shared: Stand) -> None:
+async def test_r07_a_retry_has_the_webhook_id_of_the_first_attempt(shared: Stage) -> None:
     async def fail_first(request: Received) -> bytes:
         seen = shared.receiver.at("/r07/retried")
         return response(500 if request.target == "/r07/retried" and len(seen) < 3 else 200)
@@ -319,7 +319,7 @@ async def test_r07_a_retry_has_the_webhook_id_of_the_first_attempt(shared: Stand
     )
 
 
-async def test_r07_an_event_posted_again_sends_nothing_new(shared: Stand) -> None:
+async def test_r07_an_event_posted_again_sends_nothing_new(shared: Stage) -> None:
     async def post() -> dict[str, Any]:
         return await shared.emit("r07", "raced", id="invoice-4711", data={"amount": 9})
 
@@ -335,25 +335,25 @@ async def test_r07_an_event_posted_again_sends_nothing_new(shared: Stand) -> Non
     assert [request.id for request in shared.receiver.at("/r07/raced")] == [record["id"]]
 
 
-async def test_r07_a_restart_sends_nothing_again(stand: Stand) -> None:
-    stand.write(
+async def test_r07_a_restart_sends_nothing_again(stage: Stage) -> None:
+    stage.write(
         "webhooks: {w: {url: RECEIVER/r07}}\ntasks: {t: {webhook: w}}\n"
         "events: {e: {type: r07, event: charge, task: t}}\n"
     )
-    await stand.start()
-    first = await stand.emit("r07", "charge", id="invoice-1")
-    await stand.settled(first)
-    await stand.kill()
-    await stand.start()
-    again = await stand.emit("r07", "charge", id="invoice-1")
+    await stage.start()
+    first = await stage.emit("r07", "charge", id="invoice-1")
+    await stage.settled(first)
+    await stage.kill()
+    await stage.start()
+    again = await stage.emit("r07", "charge", id="invoice-1")
     assert (again["duplicate"], again["deliveries"]) == (True, first["deliveries"])
-    second = await stand.emit("r07", "charge", id="invoice-2")
-    await stand.settled(second)
+    second = await stage.emit("r07", "charge", id="invoice-2")
+    await stage.settled(second)
     ids = [receipt["deliveries"][0]["id"] for receipt in (first, second)]
-    assert [request.id for request in stand.receiver.at("/r07")] == ids
+    assert [request.id for request in stage.receiver.at("/r07")] == ids
 
 
-async def test_r08_a_webhook_is_url_authorization_and_headers(shared: Stand) -> None:
+async def test_r08_a_webhook_is_url_authorization_and_headers(shared: Stage) -> None:
     [record] = await shared.settled(await shared.emit("r10", "one"))
     [request] = [request for request in shared.receiver.at("/r09") if request.id == record["id"]]
     assert (request.target, request.body) == ("/r09", b'{"part": 1}')
@@ -361,7 +361,7 @@ async def test_r08_a_webhook_is_url_authorization_and_headers(shared: Stand) -> 
     assert request.lines_of("x-parts") == [b"X-Parts: yes"]
 
 
-async def test_r08_a_webhook_has_no_message_and_no_trigger(stand: Stand) -> None:
+async def test_r08_a_webhook_has_no_message_and_no_trigger(stage: Stage) -> None:
     foreign = {
         "message": "x",
         "event": "on",
@@ -371,14 +371,14 @@ async def test_r08_a_webhook_has_no_message_and_no_trigger(stand: Stand) -> None
         "cron": "'* * * * *'",
     }
     rows = "".join(f"  {key}: {{url: RECEIVER/x, {key}: {value}}}\n" for key, value in foreign.items())
-    found = await stand.findings(f"webhooks:\n{rows}")
+    found = await stage.findings(f"webhooks:\n{rows}")
     assert [(one["where"], one["severity"]) for one in found] == [
         (f"webhooks.{key}.{key}", "error") for key in foreign
     ]
     assert all("unknown key" in one["message"] for one in found)
 
 
-async def test_r08_a_webhook_sends_nothing_by_itself(shared: Stand) -> None:
+async def test_r08_a_webhook_sends_nothing_by_itself(shared: Stage) -> None:
     listed = {lane["name"]: lane for lane in (await shared.daemon.get("/v1/webhooks"))["webhooks"]}
     assert listed["idle"]["last_result"] is None
     receipt = await shared.emit("idle", "idle", object="idle", tags=["idle"])
@@ -386,7 +386,7 @@ async def test_r08_a_webhook_sends_nothing_by_itself(shared: Stand) -> None:
     assert shared.receiver.at("/r08/idle") == []
 
 
-async def test_r09_the_message_is_the_tasks(shared: Stand) -> None:
+async def test_r09_the_message_is_the_tasks(shared: Stage) -> None:
     before = len(shared.receiver.at("/r09"))
     receipt = await shared.emit("r10", "both")
     assert [made["task"] for made in receipt["deliveries"]] == ["first part", "second part"]
@@ -397,15 +397,15 @@ async def test_r09_the_message_is_the_tasks(shared: Stand) -> None:
     assert bodies == {ids[0]: b'{"part": 1}', ids[1]: b'{"part": 2}'}
 
 
-async def test_r09_no_message_stands_elsewhere(stand: Stand) -> None:
-    found = await stand.findings(
+async def test_r09_no_message_stands_elsewhere(stage: Stage) -> None:
+    found = await stage.findings(
         "webhooks: {w: {url: RECEIVER/x, message: hi}}\ntasks: {t: {webhook: w}}\n"
         "events: {e: {type: a, event: b, task: t, message: hi}}\n"
     )
     assert [one["where"] for one in found] == ["webhooks.w.message", "events.e.message"]
 
 
-async def test_r10_an_event_activates_its_task_and_no_other(shared: Stand) -> None:
+async def test_r10_an_event_activates_its_task_and_no_other(shared: Stage) -> None:
     receipt = await shared.emit("r10", "one")
     assert [made["task"] for made in receipt["deliveries"]] == ["first part"]
     [record] = await shared.settled(receipt)
@@ -425,16 +425,16 @@ async def test_r10_an_event_activates_its_task_and_no_other(shared: Stand) -> No
     ],
 )
 async def test_r10_an_event_binds_an_occurrence_to_a_task(
-    stand: Stand, rule: str, where: str, words: list[str]
+    stage: Stage, rule: str, where: str, words: list[str]
 ) -> None:
-    [found] = await stand.findings(
+    [found] = await stage.findings(
         f"webhooks: {{w: {{url: RECEIVER/x}}}}\ntasks: {{t: {{webhook: w}}}}\nevents: {{e: {rule}}}\n"
     )
     assert (found["where"], found["severity"]) == (where, "error")
     assert all(word in found["message"] for word in words)
 
 
-async def test_r12_many_tasks_share_a_webhook(shared: Stand) -> None:
+async def test_r12_many_tasks_share_a_webhook(shared: Stage) -> None:
     receipt = await shared.emit("r12", "all")
     assert [(made["task"], made["webhook"]) for made in receipt["deliveries"]] == [
         ("red", "shared"),
@@ -454,7 +454,7 @@ async def test_r12_many_tasks_share_a_webhook(shared: Stand) -> None:
     assert len(shared.receiver.at("/r12")) == 4
 
 
-async def test_r13_many_events_trigger_one_task(shared: Stand) -> None:
+async def test_r13_many_events_trigger_one_task(shared: Stage) -> None:
     occurrences = [
         ("virtual_machine", "r13 on"),
         ("virtual_machine", "r13 off"),
@@ -486,16 +486,16 @@ events:
 """
 
 
-async def test_r14_parts_are_defined_once_and_referred_to_by_name(stand: Stand) -> None:
-    stand.write(EVENTS, file="conf/10-rules.yaml", daemon="")
-    stand.write(TASKS, file="conf/sub/messages.yml", daemon="")
-    stand.write(
+async def test_r14_parts_are_defined_once_and_referred_to_by_name(stage: Stage) -> None:
+    stage.write(EVENTS, file="conf/10-rules.yaml", daemon="")
+    stage.write(TASKS, file="conf/sub/messages.yml", daemon="")
+    stage.write(
         WEBHOOKS, file="conf/webhooks.yaml", daemon="daemon: {listen: [{unix: ../h.sock}], store: ../h.db}\n"
     )
-    await stand.start("conf")
-    receipts = {event: await stand.emit("r14", event) for event in ("hint", "alarm", "second alarm")}
+    await stage.start("conf")
+    receipts = {event: await stage.emit("r14", event) for event in ("hint", "alarm", "second alarm")}
     for receipt in receipts.values():
-        await stand.settled(receipt)
+        await stage.settled(receipt)
     assert {
         event: [made["task"] for made in receipt["deliveries"]] for event, receipt in receipts.items()
     } == {
@@ -503,30 +503,30 @@ async def test_r14_parts_are_defined_once_and_referred_to_by_name(stand: Stand) 
         "alarm": ["tell chat loudly", "page"],
         "second alarm": ["page"],
     }
-    assert [request.body for request in stand.receiver.at("/r14/chat")] == [
+    assert [request.body for request in stage.receiver.at("/r14/chat")] == [
         b'{"to": "chat"}',
         b'{"to": "CHAT"}',
     ]
-    assert [request.body for request in stand.receiver.at("/r14/pager")] == [b'{"to": "pager"}'] * 2
+    assert [request.body for request in stage.receiver.at("/r14/pager")] == [b'{"to": "pager"}'] * 2
 
 
-async def test_r14_any_number_of_each(stand: Stand) -> None:
+async def test_r14_any_number_of_each(stage: Stage) -> None:
     numbers = range(100)
     webhooks = "".join(f"  w{n}: {{url: RECEIVER/r14/{n}}}\n" for n in numbers)
     tasks = "".join(f"  t{n}: {{webhook: w{n}, message: {{n: {n}}}}}\n" for n in numbers)
     events = "".join(f"  e{n}: {{type: r14, event: all, task: t{n}}}\n" for n in numbers)
-    stand.write(f"webhooks:\n{webhooks}tasks:\n{tasks}events:\n{events}")
-    await stand.start()
-    receipt = await stand.emit("r14", "all")
+    stage.write(f"webhooks:\n{webhooks}tasks:\n{tasks}events:\n{events}")
+    await stage.start()
+    receipt = await stage.emit("r14", "all")
     assert len(receipt["deliveries"]) == 100
-    await stand.settled(receipt)
-    got = {request.target: request.body for request in stand.receiver.requests}
+    await stage.settled(receipt)
+    got = {request.target: request.body for request in stage.receiver.requests}
     assert got == {f"/r14/{n}": b'{"n": %d}' % n for n in numbers}
-    assert len(stand.receiver.requests) == 100
+    assert len(stage.receiver.requests) == 100
 
 
-async def test_r14_a_name_that_is_not_defined_is_an_error(stand: Stand) -> None:
-    found = await stand.findings(
+async def test_r14_a_name_that_is_not_defined_is_an_error(stage: Stage) -> None:
+    found = await stage.findings(
         "webhooks: {chat: {url: RECEIVER/x}}\ntasks: {page: {webhook: chatt}}\n"
         "events: {alarm: {type: a, event: b, task: [page, pag]}}\n"
     )

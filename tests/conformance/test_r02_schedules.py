@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.conformance.scenes import Playing, Scene, title
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 from tests.kit.waiting import until
-from tests.kit.wall_clock import TimedStand
+from tests.kit.wall_clock import TimedStage
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -25,47 +25,47 @@ Run = tuple[str, str, str]
 """What one request is about: the task, the rule that fired it, the moment (RFC 3339, UTC)."""
 
 
-async def runs(stand: Stand, *, killed: bool = False) -> list[Run]:
+async def runs(stage: Stage, *, killed: bool = False) -> list[Run]:
     """What the receiver got, each request as a run, in the order of their moments; all that the history knows came.
 
     Args:
-        stand: its daemon runs.
+        stage: its daemon runs.
         killed: the daemon was killed: what it had not recorded by then may have come again, under the same id.
     """
 
     async def all_that_came() -> tuple[list[str], ...]:
-        listed = (await stand.daemon.get("/v1/deliveries?limit=500"))["deliveries"]
-        ids = [request.id for request in stand.receiver.requests]
+        listed = (await stage.daemon.get("/v1/deliveries?limit=500"))["deliveries"]
+        ids = [request.id for request in stage.receiver.requests]
         ids = list(dict.fromkeys(ids)) if killed else ids
         return (ids,) if sorted(ids) == sorted(each["id"] for each in listed) else ()
 
     (ids,) = await until(all_that_came)  # each came, and came once; one may be made while we look
-    return sorted([await run(stand, delivery_id) for delivery_id in ids], key=lambda run: (run[2], run))
+    return sorted([await run(stage, delivery_id) for delivery_id in ids], key=lambda run: (run[2], run))
 
 
-async def run(stand: Stand, delivery_id: str) -> Run:
+async def run(stage: Stage, delivery_id: str) -> Run:
     """What history tells of a delivery: its schedule and moment."""
-    delivery = await stand.daemon.get(f"/v1/deliveries/{delivery_id}")
+    delivery = await stage.daemon.get(f"/v1/deliveries/{delivery_id}")
     cause = delivery["cause"]
-    event = await stand.daemon.get(f"/v1/events/{quote(cause['event_id'], safe='')}")
+    event = await stage.daemon.get(f"/v1/events/{quote(cause['event_id'], safe='')}")
     assert cause == {"kind": "schedule", "event_id": event["id"], "rule": cause["rule"]}
     assert (event["kind"], event["object"], event["data"]) == ("schedule", None, {})
     return delivery["task"], cause["rule"], event["time"]
 
 
-async def came(stand: Stand, count: int) -> None:
+async def came(stage: Stage, count: int) -> None:
     """Wait until the requests of so many deliveries have come and their answers are recorded.
 
     So no step of the clock comes between an answer and its record.
     """
-    await stand.receiver.until(lambda: len({r.id for r in stand.receiver.requests}) >= count, within_s=60)
-    await stand.daemon.get_when(
+    await stage.receiver.until(lambda: len({r.id for r in stage.receiver.requests}) >= count, within_s=60)
+    await stage.daemon.get_when(
         "/v1/deliveries?state=sending", lambda found: not found["deliveries"], within_s=60
     )
 
 
-async def reload(stand: Stand) -> None:
-    ran = await stand.hookd("reload")
+async def reload(stage: Stage) -> None:
+    ran = await stage.hookd("reload")
     assert ran.code == 0, ran.err
 
 
@@ -90,28 +90,28 @@ schedules:
 
 
 async def every_second_through_reloads_a_crash_and_a_restart(directory: Path) -> None:
-    async with Stand(directory) as stand:
-        stand.write(EVERY_SECOND, NOTE="one", SOON="2020-01-01T00:00:00Z")
-        await stand.start()
-        await more(stand, 1)
+    async with Stage(directory) as stage:
+        stage.write(EVERY_SECOND, NOTE="one", SOON="2020-01-01T00:00:00Z")
+        await stage.start()
+        await more(stage, 1)
         # Far enough ahead for a busy machine to have it loaded by then: one that is past when it is loaded never fires.
         soon = (datetime.now(UTC) + timedelta(seconds=8)).isoformat(timespec="milliseconds")
         for note in ("two", "three"):
-            stand.write(EVERY_SECOND, NOTE=note, SOON=soon)
-            await reload(stand)
-            await more(stand, 1)
-        await stand.arrivals("/soon", 1)
-        await more(stand, 1)
-        await stand.kill()
-        ends = [len(stand.receiver.at("/every"))]
-        await stand.start()
-        await more(stand, 2)
-        await stand.stop()
-        ends.append(len(stand.receiver.at("/every")))
-        await stand.start()
-        await more(stand, 2)
-        found = await runs(stand, killed=True)
-        assert json.loads(stand.receiver.at("/soon")[0].body) == {"task": "soon", "name": "soon"}
+            stage.write(EVERY_SECOND, NOTE=note, SOON=soon)
+            await reload(stage)
+            await more(stage, 1)
+        await stage.arrivals("/soon", 1)
+        await more(stage, 1)
+        await stage.kill()
+        ends = [len(stage.receiver.at("/every"))]
+        await stage.start()
+        await more(stage, 2)
+        await stage.stop()
+        ends.append(len(stage.receiver.at("/every")))
+        await stage.start()
+        await more(stage, 2)
+        found = await runs(stage, killed=True)
+        assert json.loads(stage.receiver.at("/soon")[0].body) == {"task": "soon", "name": "soon"}
 
     assert [each for each in found if each[0] != "tick"] == [("soon", "schedules.soon", as_told(soon))]
     ticks = [datetime.fromisoformat(moment) for task, _, moment in found if task == "tick"]
@@ -128,9 +128,9 @@ def as_told(moment: str) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) + "Z"
 
 
-async def more(stand: Stand, count: int) -> None:
+async def more(stage: Stage, count: int) -> None:
     """Wait for so many further ticks."""
-    await stand.arrivals("/every", len(stand.receiver.at("/every")) + count)
+    await stage.arrivals("/every", len(stage.receiver.at("/every")) + count)
 
 
 # By a clock that is set.
@@ -147,79 +147,79 @@ def hourly(*moments: str) -> list[Run]:
 
 
 async def a_moment_comes_once_whatever_the_operator_does_in_its_second(directory: Path) -> None:
-    async with TimedStand(directory) as stand:
-        stand.write(HOURLY, EXPRESSION="0 * * * *", NOTE="first")
-        await stand.start()
-        stand.clock.set("2026-06-01T12:00:00Z", before_s=0.9)
-        await stand.arrivals("/w", 1)
-        await stand.kill()
-        await stand.start()
-        stand.clock.set(
+    async with TimedStage(directory) as stage:
+        stage.write(HOURLY, EXPRESSION="0 * * * *", NOTE="first")
+        await stage.start()
+        stage.clock.set("2026-06-01T12:00:00Z", before_s=0.9)
+        await stage.arrivals("/w", 1)
+        await stage.kill()
+        await stage.start()
+        stage.clock.set(
             "2026-06-01T13:00:00Z", before_s=0.8
         )  # comes while a reload waits for its second look
-        stand.write(HOURLY, EXPRESSION="0 * * * *", NOTE="other")
-        await reload(stand)
-        await came(stand, 2)
-        stand.clock.set(
+        stage.write(HOURLY, EXPRESSION="0 * * * *", NOTE="other")
+        await reload(stage)
+        await came(stage, 2)
+        stage.clock.set(
             "2026-06-01T13:00:00Z", before_s=-0.1
         )  # still the very second, for a new way to write it
-        stand.write(HOURLY, EXPRESSION="0 9-17 * * 1-5", NOTE="third")
-        await reload(stand)
-        await stand.stop()
-        stand.clock.set("2026-06-01T13:00:00Z", before_s=-0.1)
-        await stand.start()
-        stand.clock.set("2026-06-01T14:00:00Z", before_s=0.9)
-        await came(stand, 3)
-        found = await runs(stand, killed=True)
-        bodies = [json.loads(request.body)["text"] for request in stand.receiver.requests]
+        stage.write(HOURLY, EXPRESSION="0 9-17 * * 1-5", NOTE="third")
+        await reload(stage)
+        await stage.stop()
+        stage.clock.set("2026-06-01T13:00:00Z", before_s=-0.1)
+        await stage.start()
+        stage.clock.set("2026-06-01T14:00:00Z", before_s=0.9)
+        await came(stage, 3)
+        found = await runs(stage, killed=True)
+        bodies = [json.loads(request.body)["text"] for request in stage.receiver.requests]
     assert found == hourly(*(f"2026-06-01T{hour}:00:00Z" for hour in (12, 13, 14)))
     assert (bodies[0], bodies[-1]) == ("first", "third"), "each by the configuration in force"
 
 
 async def a_moment_comes_once_though_the_clock_is_set_by_an_hour(directory: Path) -> None:
     twelve, one = "2026-06-01T12:00:00Z", "2026-06-01T13:00:00Z"
-    async with TimedStand(directory) as stand:
-        stand.write(HOURLY, EXPRESSION="0 * * * *", NOTE="x")
-        await stand.start()
+    async with TimedStage(directory) as stage:
+        stage.write(HOURLY, EXPRESSION="0 * * * *", NOTE="x")
+        await stage.start()
         for count, moment in enumerate((twelve, one), start=1):
-            stand.clock.set(moment, before_s=0.9)
-            await came(stand, count)
-        stand.clock.set(twelve, before_s=1.2)  # an hour back: twelve comes again
-        await stand.said("clock.set_back", 1)
-        await stand.said("schedule.fired", 2, moment=twelve)
-        stand.clock.set(
+            stage.clock.set(moment, before_s=0.9)
+            await came(stage, count)
+        stage.clock.set(twelve, before_s=1.2)  # an hour back: twelve comes again
+        await stage.said("clock.set_back", 1)
+        await stage.said("schedule.fired", 2, moment=twelve)
+        stage.clock.set(
             "2026-06-01T13:30:00Z"
         )  # and forward: one would have been missed, had it not come before
-        await stand.said("schedule.fired", 2, moment=one)
-        await stand.stop()
-        stand.clock.set("2026-06-01T11:30:00Z")  # back while it is down: both come again
-        await stand.start()
-        stand.clock.set(twelve, before_s=0.9)
-        await stand.said("schedule.fired", 3, moment=twelve)
-        stand.clock.set("2026-06-01T14:00:00Z", before_s=0.9)
-        await came(stand, 3)
-        found = await runs(stand)
+        await stage.said("schedule.fired", 2, moment=one)
+        await stage.stop()
+        stage.clock.set("2026-06-01T11:30:00Z")  # back while it is down: both come again
+        await stage.start()
+        stage.clock.set(twelve, before_s=0.9)
+        await stage.said("schedule.fired", 3, moment=twelve)
+        stage.clock.set("2026-06-01T14:00:00Z", before_s=0.9)
+        await came(stage, 3)
+        found = await runs(stage)
     assert found == hourly(*(f"2026-06-01T{hour}:00:00Z" for hour in (12, 13, 14)))
 
 
 async def a_moment_comes_once_though_the_clock_is_set_by_a_year(directory: Path) -> None:
-    async with TimedStand(directory) as stand:
-        stand.write(HOURLY, EXPRESSION="0 * * * *", NOTE="x")
-        await stand.start()
-        stand.clock.set("2026-06-01T12:00:00Z", before_s=0.9)
-        await came(stand, 1)
-        stand.clock.set("2027-06-01T12:30:00Z")  # a year forward: one run for all its moments
-        await came(stand, 2)
-        stand.clock.set("2026-06-01T13:00:00Z", before_s=1.2)  # and back
-        await stand.said("clock.set_back", 1)
-        await came(stand, 3)
-        stand.clock.set("2025-06-01T13:30:00Z")  # a year back
-        await stand.said("clock.set_back", 2)
-        stand.clock.set(
+    async with TimedStage(directory) as stage:
+        stage.write(HOURLY, EXPRESSION="0 * * * *", NOTE="x")
+        await stage.start()
+        stage.clock.set("2026-06-01T12:00:00Z", before_s=0.9)
+        await came(stage, 1)
+        stage.clock.set("2027-06-01T12:30:00Z")  # a year forward: one run for all its moments
+        await came(stage, 2)
+        stage.clock.set("2026-06-01T13:00:00Z", before_s=1.2)  # and back
+        await stage.said("clock.set_back", 1)
+        await came(stage, 3)
+        stage.clock.set("2025-06-01T13:30:00Z")  # a year back
+        await stage.said("clock.set_back", 2)
+        stage.clock.set(
             "2026-06-01T14:00:00Z", before_s=0.9
         )  # and forward: the last of that year's has come before
-        await came(stand, 4)
-        found = await runs(stand)
+        await came(stage, 4)
+        found = await runs(stage)
     here = [f"2026-06-01T{hour}:00:00Z" for hour in (12, 13, 14)]
     assert found == hourly(*here, "2027-06-01T12:00:00Z")
 
@@ -268,27 +268,27 @@ def missed(time: str, *, window: str = "") -> list[Run]:
 
 
 async def moments_that_were_missed_and_windows(directory: Path) -> None:
-    async with TimedStand(directory) as stand:
-        stand.write(MISSED, daemon=UTC_DAEMON)
-        await stand.start()
-        stand.clock.set("2026-06-01T12:00:00Z", before_s=0.9)
-        await came(stand, 4)
-        await stand.stop()
-        stand.clock.set("2026-06-01T14:06:00Z")  # two hours down
-        await stand.start()
-        await came(stand, 4 + 5)
-        stand.clock.set("2026-06-01T14:10:00Z", before_s=0.9)
-        await came(stand, 9 + 4)
-        stand.clock.set("2026-06-01T14:15:00Z", before_s=0.9)  # the end of the window is in it
-        await came(stand, 13 + 1)
-        await stand.kill()
-        stand.clock.set("2026-06-01T14:59:00Z")
-        await stand.start()
-        await came(stand, 14 + 3)
-        stand.clock.set("2026-06-01T15:00:00Z", before_s=0.9)
-        await came(stand, 17 + 4)
-        found = await runs(stand, killed=True)
-        told = {line["schedule"]: line for line in stand.log if line["event"] == "schedule.missed"}
+    async with TimedStage(directory) as stage:
+        stage.write(MISSED, daemon=UTC_DAEMON)
+        await stage.start()
+        stage.clock.set("2026-06-01T12:00:00Z", before_s=0.9)
+        await came(stage, 4)
+        await stage.stop()
+        stage.clock.set("2026-06-01T14:06:00Z")  # two hours down
+        await stage.start()
+        await came(stage, 4 + 5)
+        stage.clock.set("2026-06-01T14:10:00Z", before_s=0.9)
+        await came(stage, 9 + 4)
+        stage.clock.set("2026-06-01T14:15:00Z", before_s=0.9)  # the end of the window is in it
+        await came(stage, 13 + 1)
+        await stage.kill()
+        stage.clock.set("2026-06-01T14:59:00Z")
+        await stage.start()
+        await came(stage, 14 + 3)
+        stage.clock.set("2026-06-01T15:00:00Z", before_s=0.9)
+        await came(stage, 17 + 4)
+        found = await runs(stage, killed=True)
+        told = {line["schedule"]: line for line in stage.log if line["event"] == "schedule.missed"}
     assert found == sorted(
         [
             *at("12:00"),
@@ -327,14 +327,14 @@ schedules:
 BERLIN_DAEMON = UTC_DAEMON.replace("UTC", "Europe/Berlin")
 
 
-async def follow(stand: TimedStand, until: str) -> list[tuple[str, str]]:
+async def follow(stage: TimedStage, until: str) -> list[tuple[str, str]]:
     """Let the clock show every moment that `hookd schedules` foretells up to one; the runs as `(task, moment)`.
 
     They must be just those foretold. The moments in Berlin's time.
     """
-    stand.write(SAVING, daemon=BERLIN_DAEMON)
-    await stand.start()
-    ran = await stand.hookd("schedules", "--json", "--next", "6")
+    stage.write(SAVING, daemon=BERLIN_DAEMON)
+    await stage.start()
+    ran = await stage.hookd("schedules", "--json", "--next", "6")
     foretold = sorted(
         (datetime.fromisoformat(moment), task)
         for schedule in json.loads(ran.out)
@@ -343,16 +343,16 @@ async def follow(stand: TimedStand, until: str) -> list[tuple[str, str]]:
         if datetime.fromisoformat(moment) <= datetime.fromisoformat(until)
     )
     for moment in sorted({moment for moment, _ in foretold}):
-        stand.clock.set(moment.timestamp(), before_s=0.9)
-        await came(stand, sum(each <= moment for each, _ in foretold))
-    found = [(datetime.fromisoformat(moment), task) for task, _, moment in await runs(stand)]
+        stage.clock.set(moment.timestamp(), before_s=0.9)
+        await came(stage, sum(each <= moment for each, _ in foretold))
+    found = [(datetime.fromisoformat(moment), task) for task, _, moment in await runs(stage)]
     assert sorted(found) == foretold
     return [(task, moment.astimezone(BERLIN).strftime("%d %H:%M%z")) for moment, task in sorted(found)]
 
 
 async def the_hour_that_is_skipped(directory: Path) -> None:
-    async with TimedStand(directory, starts="2026-03-29T01:50:00+01:00") as stand:
-        assert await follow(stand, "2026-03-29T04:30:00+02:00") == [
+    async with TimedStage(directory, starts="2026-03-29T01:50:00+01:00") as stage:
+        assert await follow(stage, "2026-03-29T04:30:00+02:00") == [
             ("half past two", "29 03:00+0200"),
             ("three", "29 03:00+0200"),
             ("every half past", "29 03:30+0200"),
@@ -361,8 +361,8 @@ async def the_hour_that_is_skipped(directory: Path) -> None:
 
 
 async def the_hour_that_comes_twice(directory: Path) -> None:
-    async with TimedStand(directory, starts="2026-10-25T01:50:00+02:00") as stand:
-        assert await follow(stand, "2026-10-25T03:30:00+01:00") == [
+    async with TimedStage(directory, starts="2026-10-25T01:50:00+02:00") as stage:
+        assert await follow(stage, "2026-10-25T03:30:00+01:00") == [
             ("within two", "25 02:00+0200"),
             ("every half past", "25 02:30+0200"),
             ("half past two", "25 02:30+0200"),
@@ -392,8 +392,8 @@ async def test_r02(scene: Scene, playing: Playing) -> None:
     await playing[scene]
 
 
-async def test_r02_the_check_warns_of_schedules_that_never_fire(stand: Stand) -> None:
-    found = await stand.findings("""webhooks: {w: {url: RECEIVER/w}}
+async def test_r02_the_check_warns_of_schedules_that_never_fire(stage: Stage) -> None:
+    found = await stage.findings("""webhooks: {w: {url: RECEIVER/w}}
 tasks:
   t: {webhook: w, triggers: [{at: 2020-01-01T00:00:00}]}
 schedules:
@@ -426,8 +426,8 @@ schedules:
     ]
 
 
-async def test_r02_a_schedule_that_makes_no_sense_is_refused(stand: Stand) -> None:
-    found: list[dict[str, Any]] = await stand.findings("""webhooks: {w: {url: RECEIVER/w}}
+async def test_r02_a_schedule_that_makes_no_sense_is_refused(stage: Stage) -> None:
+    found: list[dict[str, Any]] = await stage.findings("""webhooks: {w: {url: RECEIVER/w}}
 tasks: {t: {webhook: w}}
 schedules:
   nothing: {task: t}

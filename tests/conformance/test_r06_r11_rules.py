@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 CONFIG = """
 types:
@@ -67,16 +67,16 @@ events:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with Stand(tmp_path_factory.mktemp("rules")) as stand:
-        stand.write(CONFIG)
-        await stand.start()
-        yield stand
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    async with Stage(tmp_path_factory.mktemp("rules")) as stage:
+        stage.write(CONFIG)
+        await stage.start()
+        yield stage
 
 
-async def taken(stand: Stand, event: dict[str, Any]) -> dict[str, Any]:
+async def taken(stage: Stage, event: dict[str, Any]) -> dict[str, Any]:
     """The receipt of an event; whatever it holds, it is taken."""
-    status, receipt = await stand.daemon.post(event)
+    status, receipt = await stage.daemon.post(event)
     assert status == 202, receipt
     found: dict[str, Any] = receipt
     return found
@@ -86,9 +86,9 @@ def tasks(receipt: dict[str, Any]) -> list[str]:
     return [made["task"] for made in receipt["deliveries"]]
 
 
-async def errors(stand: Stand, rule: str) -> float:
+async def errors(stage: Stage, rule: str) -> float:
     """How many evaluations of a rule have failed, by the metrics."""
-    text = (await stand.daemon.get("/metrics")).decode()
+    text = (await stage.daemon.get("/metrics")).decode()
     start = f'hookd_rule_errors_total{{rule="{rule}"}} '
     return sum(float(line.removeprefix(start)) for line in text.splitlines() if line.startswith(start))
 
@@ -97,7 +97,7 @@ async def errors(stand: Stand, rule: str) -> float:
 
 
 @pytest.mark.parametrize("used", [80, 80.0, 80.5, 81, 100, 1e300, 2**62])
-async def test_r06_at_the_threshold_and_above_it_fires(shared: Stand, used: float) -> None:
+async def test_r06_at_the_threshold_and_above_it_fires(shared: Stage, used: float) -> None:
     event = {"type": "tenant", "event": "storage", "object": "Acme", "data": {"used_pct": used}}
     receipt = await taken(shared, event)
     assert tasks(receipt) == ["storage", "beside"]
@@ -108,7 +108,7 @@ async def test_r06_at_the_threshold_and_above_it_fires(shared: Stand, used: floa
 
 
 @pytest.mark.parametrize("used", [79, 79.999999, 0, -80, -(2**62)])
-async def test_r06_below_the_threshold_does_not_fire(shared: Stand, used: float) -> None:
+async def test_r06_below_the_threshold_does_not_fire(shared: Stage, used: float) -> None:
     before = await errors(shared, "events.storage is short")
     data = {"used_pct": used}
     receipt = await taken(shared, {"type": "tenant", "event": "storage", "object": "Acme", "data": data})
@@ -116,7 +116,7 @@ async def test_r06_below_the_threshold_does_not_fire(shared: Stand, used: float)
     assert await errors(shared, "events.storage is short") == before
 
 
-async def test_r06_another_object_at_the_threshold_does_not_fire(shared: Stand) -> None:
+async def test_r06_another_object_at_the_threshold_does_not_fire(shared: Stage) -> None:
     for other in ({"object": "Acme 2"}, {"object": {"id": "17"}}, {}):
         event = {"type": "tenant", "event": "storage", "data": {"used_pct": 99}, **other}
         assert tasks(await taken(shared, event)) == ["beside"], other
@@ -128,7 +128,7 @@ async def test_r06_another_object_at_the_threshold_does_not_fire(shared: Stand) 
     ids=json.dumps,
 )
 async def test_r06_what_cannot_be_compared_does_not_fire_and_is_counted(
-    shared: Stand, data: dict[str, Any]
+    shared: Stage, data: dict[str, Any]
 ) -> None:
     rule = "events.storage is short"
     before = await errors(shared, rule)
@@ -142,7 +142,7 @@ async def test_r06_what_cannot_be_compared_does_not_fire_and_is_counted(
     assert told[0]["error"]
 
 
-async def test_r06_nothing_came_but_what_reached_the_threshold(shared: Stand) -> None:
+async def test_r06_nothing_came_but_what_reached_the_threshold(shared: Stage) -> None:
     receipt = await shared.emit("tenant", "storage", object="Acme", data={"used_pct": 80, "n": 1})
     await shared.settled(receipt)
     [last] = [made["id"] for made in receipt["deliveries"] if made["task"] == "storage"]
@@ -162,7 +162,7 @@ async def test_r06_nothing_came_but_what_reached_the_threshold(shared: Stand) ->
     ],
 )
 async def test_r06_numbers_count_by_their_value(
-    shared: Stand, data: dict[str, Any], expected: list[str]
+    shared: Stage, data: dict[str, Any], expected: list[str]
 ) -> None:
     event = {"type": "tenant", "event": "count", "object": "Acme", "data": data}
     assert tasks(await taken(shared, event)) == expected
@@ -179,9 +179,9 @@ async def test_r06_numbers_count_by_their_value(
     ],
 )
 async def test_r06_a_condition_that_makes_no_sense_is_refused(
-    stand: Stand, where: str, part: str | None
+    stage: Stage, where: str, part: str | None
 ) -> None:
-    found = await stand.findings(f"""webhooks: {{w: {{url: RECEIVER/w}}}}
+    found = await stage.findings(f"""webhooks: {{w: {{url: RECEIVER/w}}}}
 tasks: {{t: {{webhook: w, triggers: [{{type: a, event: b, where: "{where}"}}]}}}}
 events: {{e: {{type: a, event: b, where: "{where}", task: t}}}}
 """)
@@ -208,7 +208,7 @@ events: {{e: {{type: a, event: b, where: "{where}", task: t}}}}
     ids=json.dumps,
 )  # fmt: skip
 async def test_r11_a_rule_on_the_task_is_a_rule(
-    shared: Stand, event: dict[str, Any], rule: str | None
+    shared: Stage, event: dict[str, Any], rule: str | None
 ) -> None:
     before = len(shared.receiver.at("/inline"))
     receipt = await taken(shared, {"type": "vm", **event})
@@ -226,7 +226,7 @@ async def test_r11_a_rule_on_the_task_is_a_rule(
     assert [record["cause"]["rule"] for record in records] == [rule]
 
 
-async def test_r11_a_schedule_on_the_task_is_a_schedule(shared: Stand) -> None:
+async def test_r11_a_schedule_on_the_task_is_a_schedule(shared: Stage) -> None:
     receipt = await shared.emit("vm", "every")
     [record] = await shared.settled(receipt)
     assert record["cause"] == {
@@ -249,8 +249,8 @@ async def test_r11_a_schedule_on_the_task_is_a_schedule(shared: Stand) -> None:
     ]
 
 
-async def test_r11_a_rule_on_the_task_names_no_other_task(stand: Stand) -> None:
-    found = await stand.findings("""webhooks: {w: {url: RECEIVER/w}}
+async def test_r11_a_rule_on_the_task_names_no_other_task(stage: Stage) -> None:
+    found = await stage.findings("""webhooks: {w: {url: RECEIVER/w}}
 tasks:
   t: {webhook: w, triggers: [{type: a, event: b, task: u}, {event: b}, {every: 1h, type: a, event: b}, {}]}
   u: {webhook: w}
@@ -288,7 +288,7 @@ tasks:
     ids=json.dumps,
 )  # fmt: skip
 async def test_x6_levels_kinds_and_patterns_of_names(
-    shared: Stand, event: dict[str, Any], expected: list[str]
+    shared: Stage, event: dict[str, Any], expected: list[str]
 ) -> None:
     receipt = await taken(shared, event)
     assert tasks(receipt) == expected

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from tests.kit.receiver import Received, Receiver, response
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 NAMES = {
     "spaces": "Ops Slack (night shift)",
@@ -58,15 +58,15 @@ def config() -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with Stand(tmp_path_factory.mktemp("webhook")) as stand:
-        stand.write(config())
-        await stand.start()
-        yield stand
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    async with Stage(tmp_path_factory.mktemp("webhook")) as stage:
+        stage.write(config())
+        await stage.start()
+        yield stage
 
 
 @pytest.mark.parametrize("key", NAMES)
-async def test_r15_a_name_is_free_text(shared: Stand, key: str) -> None:
+async def test_r15_a_name_is_free_text(shared: Stage, key: str) -> None:
     name = NAMES[key]
     receipt = await shared.emit("r15", key)
     assert [made["webhook"] for made in receipt["deliveries"]] == [name]
@@ -77,7 +77,7 @@ async def test_r15_a_name_is_free_text(shared: Stand, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", NAMES)
-async def test_r15_a_name_is_the_key_in_listings(shared: Stand, key: str) -> None:
+async def test_r15_a_name_is_the_key_in_listings(shared: Stage, key: str) -> None:
     name = NAMES[key]
     [record] = await shared.settled(await shared.emit("r15", key))
     found = (await shared.daemon.get(f"/v1/deliveries?{urlencode({'webhook': name})}"))["deliveries"]
@@ -89,7 +89,7 @@ async def test_r15_a_name_is_the_key_in_listings(shared: Stand, key: str) -> Non
     assert name in {lane["name"] for lane in (await shared.daemon.get("/v1/webhooks"))["webhooks"]}
 
 
-async def test_r15_a_name_stands_encoded_in_a_path(shared: Stand) -> None:
+async def test_r15_a_name_stands_encoded_in_a_path(shared: Stage) -> None:
     name = "Büro / ü?"
     answered, receipt = await shared.daemon.request("POST", f"/v1/tasks/{quote(name, safe='')}/trigger")
     assert (answered, [made["task"] for made in receipt["deliveries"]]) == (202, [name])
@@ -103,14 +103,14 @@ async def test_r15_a_name_stands_encoded_in_a_path(shared: Stand) -> None:
     "name", ["", " leading", "trailing ", "w" * 129, "line\\nbreak", "tab\\there", "\\0"],
     ids=["empty", "leading", "trailing", "129", "line break", "tab", "nul"],
 )  # fmt: skip
-async def test_r15_a_name_that_is_none_is_refused(stand: Stand, name: str) -> None:
-    [found] = await stand.findings(f'webhooks: {{"{name}": {{url: RECEIVER/x}}}}\n')
+async def test_r15_a_name_that_is_none_is_refused(stage: Stage, name: str) -> None:
+    [found] = await stage.findings(f'webhooks: {{"{name}": {{url: RECEIVER/x}}}}\n')
     assert (found["severity"], found["line"]) == ("error", 1)
     assert found["where"].startswith("webhooks")
 
 
-async def test_r15_a_name_is_unique_in_a_file(stand: Stand) -> None:
-    found = await stand.findings(
+async def test_r15_a_name_is_unique_in_a_file(stage: Stage) -> None:
+    found = await stage.findings(
         "webhooks:\n  Ops Slack: {url: RECEIVER/a}\n  other: {url: RECEIVER/b}\n  Ops Slack: {url: RECEIVER/c}\n"
     )
     [duplicate] = [one for one in found if one["severity"] == "error"]
@@ -118,10 +118,10 @@ async def test_r15_a_name_is_unique_in_a_file(stand: Stand) -> None:
     assert "2" in duplicate["message"], "it names the other place"
 
 
-async def test_r15_a_name_is_unique_across_files(stand: Stand) -> None:
-    stand.write("webhooks:\n  Ops Slack: {url: RECEIVER/a}\n", file="conf/a.yaml", daemon="")
-    stand.write("# second\n\nwebhooks:\n  Ops Slack: {url: RECEIVER/b}\n", file="conf/b.yaml", daemon="")
-    ran = await stand.hookd("check", "conf")
+async def test_r15_a_name_is_unique_across_files(stage: Stage) -> None:
+    stage.write("webhooks:\n  Ops Slack: {url: RECEIVER/a}\n", file="conf/a.yaml", daemon="")
+    stage.write("# second\n\nwebhooks:\n  Ops Slack: {url: RECEIVER/b}\n", file="conf/b.yaml", daemon="")
+    ran = await stage.hookd("check", "conf")
     assert ran.code == 1
     [line] = ran.out.splitlines()
     assert line.startswith("conf/b.yaml:4:3: ")
@@ -129,8 +129,8 @@ async def test_r15_a_name_is_unique_across_files(stand: Stand) -> None:
     assert "Ops Slack" in line
 
 
-async def test_r15_one_name_may_stand_in_different_sections(stand: Stand) -> None:
-    found = await stand.findings(
+async def test_r15_one_name_may_stand_in_different_sections(stage: Stage) -> None:
+    found = await stage.findings(
         "webhooks: {same: {url: RECEIVER/a}}\ntasks: {same: {webhook: same}}\n"
         "events: {same: {type: a, event: b, task: same}}\n"
     )
@@ -138,7 +138,7 @@ async def test_r15_one_name_may_stand_in_different_sections(stand: Stand) -> Non
 
 
 @pytest.mark.parametrize("key", TARGETS)
-async def test_r16_the_url_is_called_byte_for_byte(shared: Stand, key: str) -> None:
+async def test_r16_the_url_is_called_byte_for_byte(shared: Stage, key: str) -> None:
     receipt = await shared.emit("r16", key)
     request = await shared.arrived(ON_THE_WIRE[key])
     assert request.head.split(b"\r\n")[0] == f"POST {ON_THE_WIRE[key]} HTTP/1.1".encode()
@@ -174,9 +174,9 @@ BAD_URLS = {
 }
 
 
-async def test_r16_a_url_that_cannot_be_called_is_refused_at_load(stand: Stand) -> None:
+async def test_r16_a_url_that_cannot_be_called_is_refused_at_load(stage: Stage) -> None:
     rows = "".join(f"  w{n}: {{url: {url}}}\n" for n, url in enumerate(BAD_URLS))
-    found = await stand.findings(f"webhooks:\n{rows}  good: {{url: https://hooks.example/x}}\n  none: {{}}\n")
+    found = await stage.findings(f"webhooks:\n{rows}  good: {{url: https://hooks.example/x}}\n  none: {{}}\n")
     messages = {one["where"]: one["message"] for one in found if one["severity"] == "error"}
     assert messages.keys() == {*(f"webhooks.w{n}.url" for n in range(len(BAD_URLS))), "webhooks.none"}
     for number, (url, word) in enumerate(BAD_URLS.items()):
@@ -185,16 +185,16 @@ async def test_r16_a_url_that_cannot_be_called_is_refused_at_load(stand: Stand) 
     assert not any("pa55word" in message for message in messages.values())
 
 
-async def test_r16_http_and_https_are_accepted(stand: Stand) -> None:
+async def test_r16_http_and_https_are_accepted(stage: Stage) -> None:
     urls = (
         "http://h", "https://hooks.example/x?y=z", "http://127.0.0.1:1/x", "'http://[::1]:8080/x'",
         "HTTPS://Hooks.Example/X", "http://localhost./x", "http://under_score/x", "https://zürich.example/x",
     )  # fmt: skip
     rows = "".join(f"  w{n}: {{url: {url}}}\n" for n, url in enumerate(urls))
-    assert await stand.findings(f"webhooks:\n{rows}") == []
+    assert await stage.findings(f"webhooks:\n{rows}") == []
 
 
-async def test_r17_hookd_names_itself_alike_on_every_attempt(shared: Stand) -> None:
+async def test_r17_hookd_names_itself_alike_on_every_attempt(shared: Stage) -> None:
     version = (await shared.hookd("version")).out.split()[-1]
 
     async def fail_first(request: Received) -> bytes:
@@ -206,23 +206,23 @@ async def test_r17_hookd_names_itself_alike_on_every_attempt(shared: Stand) -> N
     assert [r.lines_of("user-agent") for r in requests] == [[f"user-agent: hookd/{version}".encode()]] * 4
 
 
-async def test_r17_requests_come_from_hookd_itself_and_no_proxy_of_the_environment(stand: Stand) -> None:
+async def test_r17_requests_come_from_hookd_itself_and_no_proxy_of_the_environment(stage: Stage) -> None:
     async with Receiver() as proxy:
         names = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
-        stand.env |= dict.fromkeys(names, proxy.url) | {
+        stage.env |= dict.fromkeys(names, proxy.url) | {
             "NO_PROXY": "",
             "no_proxy": "",
-            "HOME": str(stand.directory),
+            "HOME": str(stage.directory),
         }
-        (stand.directory / ".netrc").write_text("machine 127.0.0.1 login stray password stray\n")
-        (stand.directory / ".netrc").chmod(0o600)
-        stand.write(
+        (stage.directory / ".netrc").write_text("machine 127.0.0.1 login stray password stray\n")
+        (stage.directory / ".netrc").chmod(0o600)
+        stage.write(
             "webhooks: {w: {url: RECEIVER/r17/direct}}\ntasks: {t: {webhook: w}}\n"
             "events: {e: {type: r17, event: x, task: t}}\n"
         )
-        await stand.start()
-        await stand.settled(await stand.emit("r17", "x"))
-        request = await stand.arrived("/r17/direct")
+        await stage.start()
+        await stage.settled(await stage.emit("r17", "x"))
+        request = await stage.arrived("/r17/direct")
         assert request.head.startswith(b"POST /r17/direct HTTP/1.1\r\n")
         assert request.lines_of("authorization") == request.lines_of("proxy-authorization") == []
         assert proxy.connections == 0

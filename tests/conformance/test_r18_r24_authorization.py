@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.kit.receiver import Received, response
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 
 def basic(pair: str) -> bytes:
@@ -81,23 +81,23 @@ def lay_out(directory: Path) -> dict[str, str]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with Stand(tmp_path_factory.mktemp("authorization")) as stand:
-        stand.env |= lay_out(stand.directory)
-        stand.write(config())
-        await stand.start()
-        yield stand
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    async with Stage(tmp_path_factory.mktemp("authorization")) as stage:
+        stage.env |= lay_out(stage.directory)
+        stage.write(config())
+        await stage.start()
+        yield stage
 
 
-async def sent(stand: Stand, key: str) -> Received:
-    _, receipt = await stand.daemon.post({"type": "auth", "event": key})
-    [record] = await stand.settled(receipt)
+async def sent(stage: Stage, key: str) -> Received:
+    _, receipt = await stage.daemon.post({"type": "auth", "event": key})
+    [record] = await stage.settled(receipt)
     assert record["state"] == "delivered"
-    return await stand.arrived(f"/{quote(key)}")
+    return await stage.arrived(f"/{quote(key)}")
 
 
-async def shows_one_line(stand: Stand, key: str) -> None:
-    request = await sent(stand, key)
+async def shows_one_line(stage: Stage, key: str) -> None:
+    request = await sent(stage, key)
     line = SENT[key][1]
     assert request.lines_of(line.split(b":")[0].decode()) == [line]
     carriers = {
@@ -110,22 +110,22 @@ def rows(start: str) -> list[str]:
     return [key for key in SENT if key.split()[0] == start]
 
 
-async def test_r18_the_types_are_these_four(stand: Stand) -> None:
+async def test_r18_the_types_are_these_four(stage: Stage) -> None:
     good = (
         "{type: bearer, token: t}", "{type: apikey, key: k}", "{type: basic, username: u, password: p}", "{type: none}",
     )  # fmt: skip
     webhooks = "".join(
         f"  w{number}: {{url: RECEIVER/x, auth: {auth}}}\n" for number, auth in enumerate(good)
     )
-    assert await stand.findings(f"webhooks:\n{webhooks}") == []
+    assert await stage.findings(f"webhooks:\n{webhooks}") == []
 
 
-async def test_r18_any_other_type_is_refused_and_the_four_are_named(stand: Stand) -> None:
+async def test_r18_any_other_type_is_refused_and_the_four_are_named(stage: Stage) -> None:
     wrong = ("digest", "Bearer", "api_key", "API Key", "oauth2", "hmac", '""', "null", "true")
     webhooks = "".join(
         f"  w{number}: {{url: RECEIVER/x, auth: {{type: {type_}}}}}\n" for number, type_ in enumerate(wrong)
     )
-    found = await stand.findings(f"webhooks:\n{webhooks}")
+    found = await stage.findings(f"webhooks:\n{webhooks}")
     assert [one["where"] for one in found] == [
         f"webhooks.w{number}.auth.type" for number in range(len(wrong))
     ]
@@ -156,11 +156,11 @@ INCOMPLETE = {
 }
 
 
-async def test_r18_each_type_has_its_own_fields(stand: Stand) -> None:
+async def test_r18_each_type_has_its_own_fields(stage: Stage) -> None:
     webhooks = "".join(
         f'  "{key}": {{url: RECEIVER/x, auth: {auth}}}\n' for key, (auth, _) in INCOMPLETE.items()
     )
-    found = await stand.findings(f"webhooks:\n{webhooks}")
+    found = await stage.findings(f"webhooks:\n{webhooks}")
     for number, (key, (_, word)) in enumerate(INCOMPLETE.items()):
         told = [one for one in found if one["line"] == number + 2]
         assert told, key
@@ -171,25 +171,25 @@ async def test_r18_each_type_has_its_own_fields(stand: Stand) -> None:
 
 @pytest.mark.parametrize("key", [key for key in SENT if {"env", "file", "credential"} & set(key.split())])
 async def test_r19_the_header_is_made_of_type_and_value_wherever_the_value_is_kept(
-    shared: Stand, key: str
+    shared: Stage, key: str
 ) -> None:
     await shows_one_line(shared, key)
 
 
-async def test_r20_hookd_adds_the_word_bearer(shared: Stand) -> None:
+async def test_r20_hookd_adds_the_word_bearer(shared: Stage) -> None:
     await shows_one_line(shared, "bearer")
 
 
 @pytest.mark.parametrize("key", ["bearer with its word", "bearer with its word twice", "bearer in small"])
-async def test_r21_a_token_given_with_the_word_is_sent_with_one(shared: Stand, key: str) -> None:
+async def test_r21_a_token_given_with_the_word_is_sent_with_one(shared: Stage, key: str) -> None:
     await shows_one_line(shared, key)
 
 
-async def test_r21_a_token_that_only_begins_like_the_word_is_left_alone(shared: Stand) -> None:
+async def test_r21_a_token_that_only_begins_like_the_word_is_left_alone(shared: Stage) -> None:
     await shows_one_line(shared, "bearer like the word")
 
 
-async def test_r21_the_word_is_warned_of(shared: Stand) -> None:
+async def test_r21_the_word_is_warned_of(shared: Stage) -> None:
     ran = await shared.hookd("check", "hookd.yaml")
     warned = [line for line in ran.out.splitlines() if "warning:" in line]
     keys = (
@@ -210,17 +210,17 @@ async def test_r21_the_word_is_warned_of(shared: Stand) -> None:
 
 
 @pytest.mark.parametrize("key", ["apikey", "apikey full", "apikey header", "apikey prefix", "apikey both"])
-async def test_r22_a_key_is_sent_raw(shared: Stand, key: str) -> None:
+async def test_r22_a_key_is_sent_raw(shared: Stage, key: str) -> None:
     await shows_one_line(shared, key)
 
 
 @pytest.mark.parametrize("key", ["basic", "basic utf-8", "basic long"])
-async def test_r23_user_name_and_password_are_encoded(shared: Stand, key: str) -> None:
+async def test_r23_user_name_and_password_are_encoded(shared: Stage, key: str) -> None:
     await shows_one_line(shared, key)
 
 
-async def test_r23_a_colon_in_the_user_name_is_refused(stand: Stand) -> None:
-    [found] = await stand.findings(
+async def test_r23_a_colon_in_the_user_name_is_refused(stage: Stage) -> None:
+    [found] = await stage.findings(
         "webhooks: {w: {url: RECEIVER/x, auth: {type: basic, username: 'ad:min', password: pa55word}}}\n"
     )
     assert (found["where"], found["severity"]) == ("webhooks.w.auth.username", "error")
@@ -229,7 +229,7 @@ async def test_r23_a_colon_in_the_user_name_is_refused(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("key", NOTHING)
-async def test_r24_none_sends_no_authorization(shared: Stand, key: str) -> None:
+async def test_r24_none_sends_no_authorization(shared: Stage, key: str) -> None:
     request = await sent(shared, key)
     assert [name.lower() for name in request.names] == [
         "host", "user-agent", "content-type", "webhook-id", "webhook-timestamp", "content-length",
@@ -267,10 +267,10 @@ events:
 PATHS = ("/v1/config", "/v1/status", "/v1/webhooks", "/v1/deliveries", "/v1/events", "/metrics", "/readyz")
 
 
-async def everything_told(stand: Stand) -> dict[str, str]:
+async def everything_told(stage: Stage) -> dict[str, str]:
     """All that the daemon and the commands say, by where it is said; each delivery has been tried and shown."""
-    receipt = await stand.emit("secret", "used")
-    records = await stand.settled(receipt)
+    receipt = await stage.emit("secret", "used")
+    records = await stage.settled(receipt)
     assert sorted({record["state"] for record in records}) == ["dead", "delivered"]
     told = {"records": json.dumps(records, ensure_ascii=False)}
     for words in (
@@ -278,36 +278,36 @@ async def everything_told(stand: Stand) -> dict[str, str]:
         ("emit", "secret", "used"), ("trigger", "all1"), ("reload",),
         *(("show", record["id"]) for record in records), *(("show", record["id"], "--json") for record in records),
     ):  # fmt: skip
-        ran = await stand.hookd(*words)
+        ran = await stage.hookd(*words)
         assert ran.code == 0, ran.err
         told[" ".join(words)] = ran.out + ran.err
     for path in PATHS:
-        answer = await stand.daemon.get(path)
+        answer = await stage.daemon.get(path)
         told[path] = answer.decode() if isinstance(answer, bytes) else json.dumps(answer, ensure_ascii=False)
-    (stand.directory / "key.txt").write_text('key-cAnary/5ecret+"bad\x01\n')
-    refused = await stand.hookd("reload")
+    (stage.directory / "key.txt").write_text('key-cAnary/5ecret+"bad\x01\n')
+    refused = await stage.hookd("reload")
     assert refused.code == 1
     told["reload, refused"] = refused.out + refused.err
     return told
 
 
-async def test_r18_no_credential_is_told_anywhere(stand: Stand) -> None:
+async def test_r18_no_credential_is_told_anywhere(stage: Stage) -> None:
     async def echo(request: Received) -> bytes:
         """Repeat what came, in several spellings, and fail the first two times (and one webhook for good)."""
         values = [value for _, value in request.headers]
         spellings = [*values, *map(quote, values), *map(json.dumps, values)]
-        failed = request.target == "/2" or len(stand.receiver.at(request.target)) < 2
+        failed = request.target == "/2" or len(stage.receiver.at(request.target)) < 2
         return response(500 if failed else 200, body="\n".join(spellings).encode())
 
-    (stand.directory / "key.txt").write_text(CANARIES["key-file"])
-    (stand.directory / "pw").write_text(CANARIES["password-cred"])
-    stand.env |= {"CANARY": CANARIES["bearer-env"], "CREDENTIALS_DIRECTORY": str(stand.directory)}
-    stand.receiver.reply = echo
-    stand.write(SECRET_CONFIG)
-    await stand.start()
-    told = await everything_told(stand)
+    (stage.directory / "key.txt").write_text(CANARIES["key-file"])
+    (stage.directory / "pw").write_text(CANARIES["password-cred"])
+    stage.env |= {"CANARY": CANARIES["bearer-env"], "CREDENTIALS_DIRECTORY": str(stage.directory)}
+    stage.receiver.reply = echo
+    stage.write(SECRET_CONFIG)
+    await stage.start()
+    told = await everything_told(stage)
     sent_lines = {
-        line for n in range(1, 7) for request in stand.receiver.at(f"/{n}") for line in request.lines
+        line for n in range(1, 7) for request in stage.receiver.at(f"/{n}") for line in request.lines
     }
     assert {
         f"Authorization: Bearer {CANARIES['bearer-plain']}".encode(),
@@ -317,9 +317,9 @@ async def test_r18_no_credential_is_told_anywhere(stand: Stand) -> None:
         basic(f"admin:{CANARIES['password-plain']}"),
         basic(f"admin:{CANARIES['password-cred']}"),
     } <= sent_lines, "they were used"
-    await stand.stop()
-    told["log"] = stand.daemon.log.read_text()
-    for path in stand.directory.glob("h.db*"):
+    await stage.stop()
+    told["log"] = stage.daemon.log.read_text()
+    for path in stage.directory.glob("h.db*"):
         told[path.name] = path.read_bytes().decode("latin-1")
     assert "attempt.failed" in told["log"]
     assert "config.rejected" in told["log"]

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from tests.kit.receiver import Received
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 JSON = b"Content-Type: application/json"
 
@@ -166,19 +166,19 @@ def config() -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with Stand(tmp_path_factory.mktemp("headers")) as stand:
-        stand.env["R27_KEY"] = "k3y"
-        stand.write(config())
-        await stand.start()
-        yield stand
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    async with Stage(tmp_path_factory.mktemp("headers")) as stage:
+        stage.env["R27_KEY"] = "k3y"
+        stage.write(config())
+        await stage.start()
+        yield stage
 
 
-async def sent(stand: Stand, key: str) -> Received:
-    _, receipt = await stand.daemon.post({"type": "headers", "event": key})
-    [record] = await stand.settled(receipt)
+async def sent(stage: Stage, key: str) -> Received:
+    _, receipt = await stage.daemon.post({"type": "headers", "event": key})
+    [record] = await stage.settled(receipt)
     assert record["state"] == "delivered"
-    return await stand.arrived(f"/{quote(key)}")
+    return await stage.arrived(f"/{quote(key)}")
 
 
 def others(request: Received) -> list[bytes]:
@@ -188,29 +188,29 @@ def others(request: Received) -> list[bytes]:
     return [line for line, name in zip(request.lines, names, strict=True) if name not in OWN]
 
 
-async def shows_its_lines(stand: Stand, key: str) -> None:
-    request = await sent(stand, key)
+async def shows_its_lines(stage: Stage, key: str) -> None:
+    request = await sent(stage, key)
     assert others(request) == SENT[key][1]
     assert request.body == b'{"h": 1}'
 
 
 @pytest.mark.parametrize("key", DEFAULT)
-async def test_r25_content_type_is_json_by_default(shared: Stand, key: str) -> None:
+async def test_r25_content_type_is_json_by_default(shared: Stage, key: str) -> None:
     await shows_its_lines(shared, key)
 
 
 @pytest.mark.parametrize("key", REMOVED)
-async def test_r26_removed_sends_no_content_type(shared: Stand, key: str) -> None:
+async def test_r26_removed_sends_no_content_type(shared: Stage, key: str) -> None:
     await shows_its_lines(shared, key)
 
 
 @pytest.mark.parametrize("key", EDITED)
-async def test_r26_edited_stands_once(shared: Stand, key: str) -> None:
+async def test_r26_edited_stands_once(shared: Stage, key: str) -> None:
     await shows_its_lines(shared, key)
 
 
-async def test_r26_content_type_cannot_be_doubled(stand: Stand) -> None:
-    found = await stand.findings(
+async def test_r26_content_type_cannot_be_doubled(stage: Stage) -> None:
+    found = await stage.findings(
         "webhooks:\n"
         "  list: {url: RECEIVER/x, headers: {Content-Type: [a/b, c/d]}}\n"
         "  cases: {url: RECEIVER/x, headers: {Content-Type: a/b, content-type: c/d}}\n"
@@ -221,8 +221,8 @@ async def test_r26_content_type_cannot_be_doubled(stand: Stand) -> None:
     assert all("Content-Type" in one["message"] for one in found)
 
 
-async def test_r26_only_content_type_can_be_removed(stand: Stand) -> None:
-    found = await stand.findings(
+async def test_r26_only_content_type_can_be_removed(stage: Stage) -> None:
+    found = await stage.findings(
         "webhooks:\n  mapping: {url: RECEIVER/x, headers: {X-A: null}}\n"
         '  block: {url: RECEIVER/x, headers: "User-Agent:"}\n'
     )
@@ -231,12 +231,12 @@ async def test_r26_only_content_type_can_be_removed(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("key", FURTHER)
-async def test_r27_further_headers_arrive_unchanged(shared: Stand, key: str) -> None:
+async def test_r27_further_headers_arrive_unchanged(shared: Stage, key: str) -> None:
     await shows_its_lines(shared, key)
 
 
 @pytest.mark.parametrize("key", AGENTS)
-async def test_r27_a_user_agent_of_ones_own_replaces_the_built_in(shared: Stand, key: str) -> None:
+async def test_r27_a_user_agent_of_ones_own_replaces_the_built_in(shared: Stage, key: str) -> None:
     request = await sent(shared, key)
     assert request.lines_of("user-agent") == [AGENTS[key][1]]
 
@@ -248,7 +248,7 @@ RESERVED = (
 
 @pytest.mark.parametrize("spelled", [str, str.lower, str.upper], ids=["as it is", "lower", "upper"])
 async def test_r27_the_names_hookd_needs_itself_are_refused(
-    stand: Stand, spelled: Callable[[str], str]
+    stage: Stage, spelled: Callable[[str], str]
 ) -> None:
     names = [spelled(name) for name in RESERVED]
     pairs = "".join(f"  {name}: {{url: RECEIVER/x, headers: {{X-A: a, {name}: '1'}}}}\n" for name in names)
@@ -256,7 +256,7 @@ async def test_r27_the_names_hookd_needs_itself_are_refused(
     keys = "".join(
         f"  k-{name}: {{url: RECEIVER/x, auth: {{type: apikey, key: k, header: {name}}}}}\n" for name in names
     )
-    found = await stand.findings(f"webhooks:\n{pairs}{blocks}{keys}")
+    found = await stage.findings(f"webhooks:\n{pairs}{blocks}{keys}")
     assert [one["line"] for one in found] == list(range(2, 2 + 3 * len(RESERVED)))
     for one, name in zip(found, names * 3, strict=True):
         assert (one["severity"], one["message"]) == (
@@ -289,26 +289,26 @@ UNSENDABLE = {
 }
 
 
-async def test_r27_what_would_break_a_request_is_refused_at_load(stand: Stand) -> None:
-    stand.env["R27_EVIL"] = "s3cret\nX-Evil: 1"
-    (stand.directory / "checked").mkdir()
-    (stand.directory / "checked" / "evil.txt").write_bytes(b"s3cret\r\nX-Evil: 1\n")
+async def test_r27_what_would_break_a_request_is_refused_at_load(stage: Stage) -> None:
+    stage.env["R27_EVIL"] = "s3cret\nX-Evil: 1"
+    (stage.directory / "checked").mkdir()
+    (stage.directory / "checked" / "evil.txt").write_bytes(b"s3cret\r\nX-Evil: 1\n")
     webhooks = "".join(
         f'  "{key}": {{url: RECEIVER/x, headers: {text}}}\n' for key, text in UNSENDABLE.items()
     )
-    found = await stand.findings(f"webhooks:\n{webhooks}")
+    found = await stage.findings(f"webhooks:\n{webhooks}")
     refused = {one["line"] for one in found if one["severity"] == "error"}
     assert [key for line, key in enumerate(UNSENDABLE, start=2) if line not in refused] == []
     assert not any("s3cret" in one["message"] for one in found)
 
 
 @pytest.mark.parametrize("key", ORDERED)
-async def test_r28_order_and_case_are_kept(shared: Stand, key: str) -> None:
+async def test_r28_order_and_case_are_kept(shared: Stage, key: str) -> None:
     await shows_its_lines(shared, key)
 
 
 @pytest.mark.parametrize("key", SAME)
-async def test_r29_pairs_and_text_give_the_same_bytes(shared: Stand, key: str) -> None:
+async def test_r29_pairs_and_text_give_the_same_bytes(shared: Stage, key: str) -> None:
     request = await sent(shared, key)
     assert others(request) == SAME_LINES
     [user_agent] = request.lines_of("user-agent")

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from tests.kit.receiver import Receiver
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 from tests.kit.tls import Authority, self_signed, server_context
 from tests.kit.tls_servers import HelloOfTls10, PlainServer, Strict, old_versions, only
 
@@ -80,17 +80,17 @@ def target(row: Row) -> str:
 
 @dataclass
 class Scene:
-    """The receivers by name, and the stand whose webhooks call them."""
+    """The receivers by name, and the stage whose webhooks call them."""
 
-    stand: Stand
+    stage: Stage
     open: dict[str, Receiver]
     strict: dict[str, Strict]
     hello10: HelloOfTls10
     ports: dict[str, int]
 
     async def sent(self, row: Row) -> dict[str, object]:
-        _, receipt = await self.stand.daemon.post({"type": "tls", "event": named(row)})
-        [record] = await self.stand.settled(receipt)
+        _, receipt = await self.stage.daemon.post({"type": "tls", "event": named(row)})
+        [record] = await self.stage.settled(receipt)
         [attempt] = record["attempts"]
         return {"state": record["state"], "id": record["id"], **attempt}
 
@@ -155,11 +155,11 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
         ports = {name: receiver.port for name, receiver in opened.items()}
         ports |= {name: stack.enter_context(PlainServer(serve)).port for name, serve in serving.items()}
         ports["hello10"] = stack.enter_context(PlainServer(hello10)).port
-        stand = await stack.enter_async_context(Stand(directory))
-        stand.write(config(ports))
-        await stand.start()
-        yield Scene(stand, opened, serving, hello10, ports)
-        await stand.stop()
+        stage = await stack.enter_async_context(Stage(directory))
+        stage.write(config(ports))
+        await stage.start()
+        yield Scene(stage, opened, serving, hello10, ports)
+        await stage.stop()
 
 
 @pytest.mark.parametrize("row", ACCEPTED, ids=named)
@@ -216,13 +216,13 @@ async def test_r30_nothing_below_tls_1_2_is_offered(scene: Scene) -> None:
 
 
 async def test_r30_it_is_off_by_default_and_per_webhook(scene: Scene) -> None:
-    config = await scene.stand.daemon.get("/v1/config")
+    config = await scene.stage.daemon.get("/v1/config")
     insecure = {name for name, webhook in config["webhooks"].items() if webhook["tls"]["insecure"]}
     assert insecure == {named(row) for row in INSECURE_ROWS}
 
 
-async def test_r30_different_settings_never_share_a_connection(stand: Stand) -> None:
-    authority = Authority(stand.directory)
+async def test_r30_different_settings_never_share_a_connection(stage: Stage) -> None:
+    authority = Authority(stage.directory)
     authority.issue("client")
     tls = server_context(authority.issue("good", "127.0.0.1"), clients=authority.ca)
     tls.verify_mode = ssl.CERT_OPTIONAL
@@ -240,12 +240,12 @@ async def test_r30_different_settings_never_share_a_connection(stand: Stand) -> 
         )
         tasks = "".join(f'  "{key}": {{webhook: "{key}"}}\n' for key in settings)
         events = "".join(f'  "{key}": {{type: tls, event: "{key}", task: "{key}"}}\n' for key in settings)
-        stand.write(f"webhooks:\n{webhooks}tasks:\n{tasks}events:\n{events}", SECURE=receiver.url)
-        await stand.start()
+        stage.write(f"webhooks:\n{webhooks}tasks:\n{tasks}events:\n{events}", SECURE=receiver.url)
+        await stage.start()
         for _ in range(3):
             for key in settings:
-                _, receipt = await stand.daemon.post({"type": "tls", "event": key})
-                await stand.settled(receipt)
+                _, receipt = await stage.daemon.post({"type": "tls", "event": key})
+                await stage.settled(receipt)
         came = {key: receiver.at(f"/{key.replace(' ', '-')}") for key in settings}
         assert [len(requests) for requests in came.values()] == [3] * 5
         used = {key: {request.connection for request in requests} for key, requests in came.items()}
@@ -254,34 +254,34 @@ async def test_r30_different_settings_never_share_a_connection(stand: Stand) -> 
         assert len(set.union(*used.values())) == 4
         for key, requests in came.items():
             assert [request.client is not None for request in requests] == ["client" in key] * 3
-        await stand.stop()
+        await stage.stop()
 
 
 async def test_r31_check_warns_of_it_at_its_place(scene: Scene) -> None:
-    ran = await scene.stand.hookd("check", "hookd.yaml")
+    ran = await scene.stage.hookd("check", "hookd.yaml")
     assert ran.code == 0
     warned = [line for line in ran.out.splitlines() if "warning:" in line]
     assert len(warned) == len(INSECURE_ROWS)
     for row in INSECURE_ROWS:
         [line] = [line for line in warned if f'"{named(row)}".allow_insecure_certificates: ' in line]
         assert "the receiver's certificate is not checked" in line
-    strict = await scene.stand.hookd("check", "--strict", "hookd.yaml")
+    strict = await scene.stage.hookd("check", "--strict", "hookd.yaml")
     assert strict.code == 1
 
 
 async def test_r31_the_daemon_warns_of_it_when_it_loads(scene: Scene) -> None:
-    lines = scene.stand.daemon.log.read_text().splitlines()
+    lines = scene.stage.daemon.log.read_text().splitlines()
     for row in INSECURE_ROWS:
         place = f'"{named(row)}".allow_insecure_certificates: the receiver\'s certificate is not checked'
         assert sum(place in line.replace('\\"', '"') for line in lines) == 1
 
 
 async def test_r31_status_warns_of_it(scene: Scene) -> None:
-    status = await scene.stand.daemon.get("/v1/status")
+    status = await scene.stage.daemon.get("/v1/status")
     assert {lane["name"] for lane in status["webhooks"] if lane["insecure"]} == {
         named(row) for row in INSECURE_ROWS
     }
-    listed = await scene.stand.daemon.get("/v1/webhooks")
+    listed = await scene.stage.daemon.get("/v1/webhooks")
     assert {lane["name"] for lane in listed["webhooks"] if lane["insecure"]} == {
         named(row) for row in INSECURE_ROWS
     }
@@ -294,16 +294,16 @@ async def test_r31_status_warns_of_it(scene: Scene) -> None:
 async def test_r31_history_tells_of_it(scene: Scene) -> None:
     insecure = await scene.sent(("private", "insecure"))
     secure = await scene.sent(("private", "ca"))
-    shown = [(await scene.stand.hookd("show", str(one["id"]))).out for one in (insecure, secure)]
+    shown = [(await scene.stage.hookd("show", str(one["id"]))).out for one in (insecure, secure)]
     assert ["certificate not checked" in text for text in shown] == [True, False]
 
 
-async def test_r31_status_on_the_terminal_warns_of_it(stand: Stand) -> None:
-    stand.write(
+async def test_r31_status_on_the_terminal_warns_of_it(stage: Stage) -> None:
+    stage.write(
         f"webhooks:\n  risky: {{url: https://127.0.0.1:1, {INSECURE}}}\n  safe: {{url: https://127.0.0.1:1}}\n"
     )
-    await stand.start()
-    shown = (await stand.hookd("status")).out
+    await stage.start()
+    shown = (await stage.hookd("status")).out
     [warned] = [line for line in shown.splitlines() if line.startswith("- ")]
     assert "webhooks.risky.allow_insecure_certificates" in warned
     rows = {line.split()[0]: line for line in shown.splitlines() if line.startswith(("risky ", "safe "))}

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.kit.receiver import Received, Receiver, Server, response
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 from tests.kit.waiting import until
 
 ERRORS = (301, 400, 401, 404, 429, 500, 502, 503, 504)
@@ -41,7 +41,7 @@ WEBHOOKS = {
 """By name, which is also the event that fires it: URL and settings."""
 
 
-async def reply(stand: Stand, request: Received) -> bytes:
+async def reply(stage: Stage, request: Received) -> bytes:
     """What the receiver answers, by target."""
     match request.target.removeprefix("/").split("-")[0]:
         case "silent":
@@ -51,7 +51,7 @@ async def reply(stand: Stand, request: Received) -> bytes:
         case "not":
             return b"220 mail.example ESMTP\r\n\r\n"
         case "heals":
-            return response(500 if len(stand.receiver.at("/heals")) < 3 else 200)
+            return response(500 if len(stage.receiver.at("/heals")) < 3 else 200)
         case "once" | "paced":
             return response(500)
         case code if code.isdecimal():
@@ -101,12 +101,12 @@ async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 class Fired:
     """One daemon on which each webhook has been fired once, all at the same time."""
 
-    stand: Stand
+    stage: Stage
     closing: Receiver
     receipts: dict[str, dict[str, Any]]
 
     async def record(self, name: str) -> dict[str, Any]:
-        [record] = await self.stand.settled(self.receipts[name])
+        [record] = await self.stage.settled(self.receipts[name])
         return record
 
 
@@ -125,18 +125,18 @@ def config() -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def fired(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fired]:
-    stand = Stand(tmp_path_factory.mktemp("retries"))
-    async with stand, Receiver(reply=close) as closing, Server(drip) as dripping:
+    stage = Stage(tmp_path_factory.mktemp("retries"))
+    async with stage, Receiver(reply=close) as closing, Server(drip) as dripping:
         with closed_port() as closed, full_port() as full:
-            stand.receiver.reply = lambda request: reply(stand, request)
+            stage.receiver.reply = lambda request: reply(stage, request)
             ports = {"CLOSED": closed, "FULL": full, "CLOSING": closing.port, "DRIPPING": dripping.port}
-            stand.write(config(), **{word: f"127.0.0.1:{port}" for word, port in ports.items()})
-            await stand.start()
+            stage.write(config(), **{word: f"127.0.0.1:{port}" for word, port in ports.items()})
+            await stage.start()
             lines = "".join(json.dumps({"type": "wait", "event": name}) + "\n" for name in WEBHOOKS)
-            ran = await stand.hookd("emit", "--file", "-", "--json", stdin=lines.encode())
+            ran = await stage.hookd("emit", "--file", "-", "--json", stdin=lines.encode())
             assert ran.code == 0, ran.err
-            yield Fired(stand, closing, dict(zip(WEBHOOKS, json.loads(ran.out)["events"], strict=True)))
-            await stand.kill()
+            yield Fired(stage, closing, dict(zip(WEBHOOKS, json.loads(ran.out)["events"], strict=True)))
+            await stage.kill()
 
 
 def told(record: dict[str, Any]) -> tuple[str, list[str], list[int | None]]:
@@ -155,13 +155,13 @@ def assert_one_message(requests: list[Received], record: dict[str, Any]) -> None
     assert moments == sorted(moments)
 
 
-async def test_r32_timeout_is_3_to_120_seconds(stand: Stand) -> None:
+async def test_r32_timeout_is_3_to_120_seconds(stage: Stage) -> None:
     wrong = ("2", "2.999", "2999ms", "0", "-3", "121", "121s", "3m", '"3 parsecs"', "true", "12:30", "[3]")
     right = ("3", "3.5", "3s", "3000ms", "15", "2m", "120")
     rows = "".join(
         f"  w{n}: {{url: RECEIVER/x, timeout: {value}}}\n" for n, value in enumerate((*wrong, *right))
     )
-    found = await stand.findings(f"webhooks:\n{rows}")
+    found = await stage.findings(f"webhooks:\n{rows}")
     assert [(one["where"], one["severity"]) for one in found] == [
         (f"webhooks.w{n}.timeout", "error") for n in range(len(wrong))
     ]
@@ -169,7 +169,7 @@ async def test_r32_timeout_is_3_to_120_seconds(stand: Stand) -> None:
 
 
 async def test_r32_timeout_and_retries_have_their_defaults(fired: Fired) -> None:
-    webhook = (await fired.stand.daemon.get("/v1/config"))["webhooks"]["defaults"]
+    webhook = (await fired.stage.daemon.get("/v1/config"))["webhooks"]["defaults"]
     assert (webhook["timeout_s"], webhook["retries"]) == (15, 11)
     assert webhook["backoff_s"] == [5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
 
@@ -180,12 +180,12 @@ async def test_r32_not_shorter(fired: Fired) -> None:
     assert record["attempts"][0]["duration_s"] >= 1.5
 
 
-async def test_r33_retries_are_0_to_100(stand: Stand) -> None:
+async def test_r33_retries_are_0_to_100(stage: Stage) -> None:
     wrong, right = ("-1", "101", "1.5", '"3"', "true", "many", "null"), ("0", "1", "100")
     rows = "".join(
         f"  w{n}: {{url: RECEIVER/x, retries: {value}}}\n" for n, value in enumerate((*wrong, *right))
     )
-    found = await stand.findings(f"webhooks:\n{rows}")
+    found = await stage.findings(f"webhooks:\n{rows}")
     assert [(one["where"], one["severity"]) for one in found] == [
         (f"webhooks.w{n}.retries", "error") for n in range(len(wrong))
     ]
@@ -213,7 +213,7 @@ async def test_r33_an_answer_that_is_no_http_is_tried_again(fired: Fired) -> Non
     record = await fired.record("not http")
     assert told(record) == ("dead", ["protocol"] * 3, [None] * 3)
     assert record["detail"].startswith("3 attempts failed, no retries left; the last: ")
-    requests = fired.stand.receiver.at("/not-http")
+    requests = fired.stage.receiver.at("/not-http")
     assert len(requests) == 3
     assert_one_message(requests, record)
 
@@ -224,7 +224,7 @@ async def test_r33_an_error_response_is_tried_again(fired: Fired, code: int) -> 
     assert told(record) == ("dead", ["status"] * 3, [code] * 3)
     assert record["detail"].startswith("3 attempts failed, no retries left; the last: ")
     assert str(code) in record["detail"]
-    requests = fired.stand.receiver.at(f"/{code}")
+    requests = fired.stage.receiver.at(f"/{code}")
     assert len(requests) == 3
     assert_one_message(requests, record)
 
@@ -233,26 +233,26 @@ async def test_r33_an_error_response_is_tried_again(fired: Fired, code: int) -> 
 async def test_r33_a_success_is_not_tried_again(fired: Fired, code: int) -> None:
     record = await fired.record(f"status {code}")
     assert told(record) == ("delivered", ["ok"], [code])
-    assert len(fired.stand.receiver.at(f"/{code}")) == 1
+    assert len(fired.stage.receiver.at(f"/{code}")) == 1
 
 
 async def test_r33_gone_is_final(fired: Fired) -> None:
     record = await fired.record("gone")
     assert told(record) == ("dead", ["status"], [410])
-    assert len(fired.stand.receiver.at("/410")) == 1
+    assert len(fired.stage.receiver.at("/410")) == 1
 
 
 async def test_r33_retries_0_is_one_request(fired: Fired) -> None:
     record = await fired.record("once")
     assert told(record) == ("dead", ["status"], [500])
     assert record["detail"].startswith("1 attempt failed, no retries left; the last: ")
-    assert len(fired.stand.receiver.at("/once")) == 1
+    assert len(fired.stage.receiver.at("/once")) == 1
 
 
 async def test_r33_it_ends_with_the_first_success(fired: Fired) -> None:
     record = await fired.record("heals")
     assert told(record) == ("delivered", ["status", "status", "ok"], [500, 500, 200])
-    requests = fired.stand.receiver.at("/heals")
+    requests = fired.stage.receiver.at("/heals")
     assert len(requests) == 3
     assert_one_message(requests, record)
 
@@ -260,24 +260,24 @@ async def test_r33_it_ends_with_the_first_success(fired: Fired) -> None:
 async def test_r33_the_pauses_are_those_of_backoff_and_the_last_repeats(fired: Fired) -> None:
     record = await fired.record("paced")
     assert told(record) == ("dead", ["status"] * 5, [500] * 5)
-    moments = [request.at for request in fired.stand.receiver.at("/paced")]
+    moments = [request.at for request in fired.stage.receiver.at("/paced")]
     pauses = [after - before for before, after in pairwise(moments)]
     assert [pause >= least for pause, least in zip(pauses, (0.1, 0.4, 0.2, 0.2), strict=True)] == [True] * 4
-    assert_one_message(fired.stand.receiver.at("/paced"), record)
+    assert_one_message(fired.stage.receiver.at("/paced"), record)
 
 
-async def test_r33_a_receiver_that_comes_back_gets_the_message(stand: Stand) -> None:
+async def test_r33_a_receiver_that_comes_back_gets_the_message(stage: Stage) -> None:
     with closed_port() as port:
-        stand.write(
+        stage.write(
             f"webhooks: {{w: {{url: 'http://127.0.0.1:{port}/back', backoff: [100ms], retries: 100}}}}\n"
             f"tasks: {{t: {{webhook: w, message: {MESSAGE}}}}}\nevents: {{e: {{type: wait, event: back, task: t}}}}\n"
         )
-        await stand.start()
-        receipt = await stand.emit("wait", "back")
+        await stage.start()
+        receipt = await stage.emit("wait", "back")
         [made] = receipt["deliveries"]
-        await stand.daemon.get_when(f"/v1/deliveries/{made['id']}", itemgetter("attempts"))
+        await stage.daemon.get_when(f"/v1/deliveries/{made['id']}", itemgetter("attempts"))
     async with Receiver(port=port) as back:
-        [record] = await stand.settled(receipt)
+        [record] = await stage.settled(receipt)
         reasons = [attempt["reason"] for attempt in record["attempts"]]
         assert reasons == ["connect"] * (len(reasons) - 1) + ["ok"]
         assert len(reasons) >= 2
@@ -316,12 +316,12 @@ def names_all_faults(text: str) -> bool:
     return all(any(f": {where}: {what}" in line for line in lines) for where, what in FAULTS.items())
 
 
-async def sends(stand: Stand, config: str) -> bool:
+async def sends(stage: Stage, config: str) -> bool:
     """Whether what is sent is all of this configuration."""
-    before = len(stand.receiver.requests)
-    [record] = await stand.settled(await stand.emit("r34", "happened"))
+    before = len(stage.receiver.requests)
+    [record] = await stage.settled(await stage.emit("r34", "happened"))
     assert record["state"] == "delivered"
-    [request] = stand.receiver.requests[before:]
+    [request] = stage.receiver.requests[before:]
     return (request.target, request.lines_of("x-config"), request.body) == (
         f"/r34/{config}",
         [f"X-Config: {config}".encode()],
@@ -329,55 +329,55 @@ async def sends(stand: Stand, config: str) -> bool:
     )
 
 
-async def by_command(stand: Stand) -> None:
-    ran = await stand.hookd("reload")
+async def by_command(stage: Stage) -> None:
+    ran = await stage.hookd("reload")
     assert ran.code == 1
     assert names_all_faults(ran.err)
 
 
-async def by_itself(stand: Stand) -> None:
-    await until(lambda: stand.daemon.logged("config.rejected"))
+async def by_itself(stage: Stage) -> None:
+    await until(lambda: stage.daemon.logged("config.rejected"))
 
 
 @pytest.mark.parametrize("noticed", [by_command, by_itself])
 async def test_r34_definitions_take_effect_as_a_whole_or_not_at_all(
-    stand: Stand, noticed: Callable[[Stand], Awaitable[None]]
+    stage: Stage, noticed: Callable[[Stage], Awaitable[None]]
 ) -> None:
-    stand.write(GOOD)
-    await stand.start()
-    assert await sends(stand, "old")
-    in_force = await stand.daemon.get("/v1/config")
-    stand.write(BAD)
-    await noticed(stand)
-    assert await stand.daemon.get("/v1/config") == in_force
-    assert await sends(stand, "old")
-    assert (await stand.emit("r34", "further"))["deliveries"] == []
-    shown = await stand.hookd("status")
+    stage.write(GOOD)
+    await stage.start()
+    assert await sends(stage, "old")
+    in_force = await stage.daemon.get("/v1/config")
+    stage.write(BAD)
+    await noticed(stage)
+    assert await stage.daemon.get("/v1/config") == in_force
+    assert await sends(stage, "old")
+    assert (await stage.emit("r34", "further"))["deliveries"] == []
+    shown = await stage.hookd("status")
     assert "the old one is in force" in shown.out
     assert names_all_faults(shown.out)
-    [rejected] = [fact for fact in stand.log if fact["event"] == "config.rejected"]
+    [rejected] = [fact for fact in stage.log if fact["event"] == "config.rejected"]
     assert names_all_faults("\n".join(rejected["faults"]))
-    stand.write(MENDED)
-    assert (await stand.hookd("reload")).code == 0
-    assert await sends(stand, "new")
-    assert len(await stand.settled(await stand.emit("r34", "further"))) == 1
-    await stand.stop()
-    await stand.start()
-    assert await sends(stand, "new"), "what is in force is what is saved"
+    stage.write(MENDED)
+    assert (await stage.hookd("reload")).code == 0
+    assert await sends(stage, "new")
+    assert len(await stage.settled(await stage.emit("r34", "further"))) == 1
+    await stage.stop()
+    await stage.start()
+    assert await sends(stage, "new"), "what is in force is what is saved"
 
 
-async def test_r34_a_daemon_does_not_start_on_invalid_definitions(stand: Stand) -> None:
-    stand.write(BAD)
-    ran = await stand.hookd("run", "-c", "hookd.yaml")
+async def test_r34_a_daemon_does_not_start_on_invalid_definitions(stage: Stage) -> None:
+    stage.write(BAD)
+    ran = await stage.hookd("run", "-c", "hookd.yaml")
     assert ran.code == 78
     assert names_all_faults(ran.out + ran.err)
-    assert sorted(path.name for path in stand.directory.iterdir()) == ["hookd.yaml"], "nothing was begun"
+    assert sorted(path.name for path in stage.directory.iterdir()) == ["hookd.yaml"], "nothing was begun"
 
 
-async def test_r34_check_finds_every_fault_at_once(stand: Stand) -> None:
-    found = await stand.findings(BAD)
+async def test_r34_check_finds_every_fault_at_once(stage: Stage) -> None:
+    found = await stage.findings(BAD)
     assert {one["where"]: one["message"].split(" (")[0].split(";")[0] for one in found} == FAULTS
-    assert await stand.findings(MENDED) == []
+    assert await stage.findings(MENDED) == []
 
 
 # What follows waits for timeouts; it stands last, so that these run out while the others are tested.
@@ -404,7 +404,7 @@ async def test_r32_an_answer_is_waited_for_as_long_as_timeout_says(
 async def test_r32_the_timeout_is_the_webhooks_own(fired: Fired) -> None:
     await fired.record("silent")
     [made] = fired.receipts["silent, patient"]["deliveries"]
-    patient = await fired.stand.daemon.get(f"/v1/deliveries/{made['id']}")
+    patient = await fired.stage.daemon.get(f"/v1/deliveries/{made['id']}")
     assert (patient["state"], patient["attempt"]) == ("sending", 1)
 
 
@@ -415,6 +415,6 @@ async def test_r33_no_response_is_tried_again(fired: Fired) -> None:
         record["detail"]
         == "2 attempts failed, no retries left; the last: timed out after 3 s while waiting for the answer"
     )
-    requests = fired.stand.receiver.at("/silent-again")
+    requests = fired.stage.receiver.at("/silent-again")
     assert len(requests) == 2
     assert_one_message(requests, record)

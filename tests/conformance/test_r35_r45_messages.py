@@ -30,7 +30,7 @@ from tests.conformance.rows import (
     yaml,
 )
 from tests.kit.receiver import Received, response
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 JOB_ERROR = '{"text": "Sync Job Error"}'
 NOTIFICATION = (
@@ -203,21 +203,21 @@ events:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with Stand(tmp_path_factory.mktemp("messages")) as stand:
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    async with Stage(tmp_path_factory.mktemp("messages")) as stage:
 
         async def refuse_the_first(request: Received) -> bytes:
-            again = request.target == "/again" and len(stand.receiver.at("/again")) == 1
+            again = request.target == "/again" and len(stage.receiver.at("/again")) == 1
             return response(500 if again else 200)
 
-        stand.write(configuration(REST, (*JSON_ROWS, *TEXT_ROWS, *TEMPLATE_ROWS)))
-        stand.receiver.reply = refuse_the_first
-        await stand.start()
-        yield stand
+        stage.write(configuration(REST, (*JSON_ROWS, *TEXT_ROWS, *TEMPLATE_ROWS)))
+        stage.receiver.reply = refuse_the_first
+        await stage.start()
+        yield stage
 
 
-async def test_r35_a_name_is_free_text_and_a_description_optional(stand: Stand) -> None:
-    stand.write("""
+async def test_r35_a_name_is_free_text_and_a_description_optional(stage: Stage) -> None:
+    stage.write("""
 webhooks:
   Ops, "main" ünd 100%: {url: RECEIVER/x, description: Where to}
   plain: {url: RECEIVER/y}
@@ -231,21 +231,21 @@ tasks:
 events:
   Any: {description: When, type: a, event: b, task: "Fehler melden: #1 'now'"}
 """)
-    await stand.start()
-    config = await stand.daemon.get("/v1/config")
+    await stage.start()
+    config = await stage.daemon.get("/v1/config")
     assert {name: task["description"] for name, task in config["tasks"].items()} == {
         "Fehler melden: #1 'now'": "Tells operations that a sync failed.\nExpected: a ticket.\n",
         "t": "",
     }
     assert config["webhooks"]['Ops, "main" ünd 100%']["description"] == "Where to"
     assert config["events"]["Any"]["description"] == "When"
-    [made] = (await stand.trigger("Fehler melden: #1 'now'"))["deliveries"]
+    [made] = (await stage.trigger("Fehler melden: #1 'now'"))["deliveries"]
     assert (made["task"], made["webhook"]) == ("Fehler melden: #1 'now'", 'Ops, "main" ünd 100%')
-    assert (await stand.arrived("/x")).body == b'{"text": "Webhook"}'
+    assert (await stage.arrived("/x")).body == b'{"text": "Webhook"}'
 
 
-async def test_r35_a_name_is_required_and_unique(stand: Stand) -> None:
-    found = await stand.findings("""
+async def test_r35_a_name_is_required_and_unique(stage: Stage) -> None:
+    found = await stage.findings("""
 webhooks: {w: {url: RECEIVER/x}}
 tasks:
   "": {webhook: w}
@@ -260,7 +260,7 @@ tasks:
     ]
 
 
-async def test_r37_a_task_names_a_webhook_that_exists(stand: Stand) -> None:
+async def test_r37_a_task_names_a_webhook_that_exists(stage: Stage) -> None:
     wrong = """webhooks: {Ops Slack: {url: RECEIVER/x}, zapier: {url: RECEIVER/y}}
 tasks:
   a: {webhook: Ops Slak}
@@ -279,15 +279,15 @@ tasks:
             "must be 1 to 128 printable characters without a space at either end, not a list",
         ),
     ]
-    assert [(f["line"], f["where"], f["message"]) for f in await stand.findings(wrong)] == expected
-    stand.write(wrong, daemon="")
-    ran = await stand.hookd("run")
+    assert [(f["line"], f["where"], f["message"]) for f in await stage.findings(wrong)] == expected
+    stage.write(wrong, daemon="")
+    ran = await stage.hookd("run")
     assert ran.code == 78
     assert 'there is no webhook "Ops Slak"; did you mean "Ops Slack"?' in ran.err
 
 
 @of(JSON_ROWS)
-async def test_r38_r40_a_mapping_or_list_arrives_in_structure_and_order(shared: Stand, row: Row) -> None:
+async def test_r38_r40_a_mapping_or_list_arrives_in_structure_and_order(shared: Stage, row: Row) -> None:
     request = await arrives(shared, row)
     types = [] if row.content_type is None else [f"Content-Type: {row.content_type}".encode()]
     assert request.lines_of("content-type") == types
@@ -296,7 +296,7 @@ async def test_r38_r40_a_mapping_or_list_arrives_in_structure_and_order(shared: 
 
 
 @of(TEXT_ROWS)
-async def test_r41_a_text_arrives_byte_for_byte(shared: Stand, row: Row) -> None:
+async def test_r41_a_text_arrives_byte_for_byte(shared: Stage, row: Row) -> None:
     request = await arrives(shared, row)
     types = [] if row.content_type is None else [f"Content-Type: {row.content_type}".encode()]
     assert request.lines_of("content-type") == types
@@ -305,11 +305,11 @@ async def test_r41_a_text_arrives_byte_for_byte(shared: Stand, row: Row) -> None
 
 
 @of(TEMPLATE_ROWS)
-async def test_r40_r41_a_text_of_a_json_type_is_a_json_template(shared: Stand, row: Row) -> None:
+async def test_r40_r41_a_text_of_a_json_type_is_a_json_template(shared: Stage, row: Row) -> None:
     json.loads((await arrives(shared, row)).body)
 
 
-async def test_r38_every_attempt_sends_the_same_bytes(shared: Stand) -> None:
+async def test_r38_every_attempt_sends_the_same_bytes(shared: Stage) -> None:
     receipt = await post(shared, "again", id="of-again")
     [record] = await shared.settled(receipt)
     assert [attempt["status"] for attempt in record["attempts"]] == [500, 200]
@@ -318,19 +318,19 @@ async def test_r38_every_attempt_sends_the_same_bytes(shared: Stand) -> None:
     assert second.body == first.body
 
 
-async def test_r38_a_message_is_rendered_when_the_event_is_taken_in(stand: Stand) -> None:
+async def test_r38_a_message_is_rendered_when_the_event_is_taken_in(stage: Stage) -> None:
     old = "webhooks: {w: {url: RECEIVER/old, enabled: false}}\ntasks: {t: {webhook: w, message: [old, '${NAME}']}}\n"
-    stand.write(old)
-    await stand.start()
-    receipt = await stand.trigger("t", "--object", "web-01")
-    stand.write("webhooks: {w: {url: RECEIVER/new}}\ntasks: {t: {webhook: w, message: [new, '${NAME}']}}\n")
-    assert (await stand.hookd("reload")).code == 0
-    await stand.settled(receipt)
-    assert (await stand.arrived("/new")).body == b'["old", "web-01"]'
-    assert not stand.receiver.at("/old")
+    stage.write(old)
+    await stage.start()
+    receipt = await stage.trigger("t", "--object", "web-01")
+    stage.write("webhooks: {w: {url: RECEIVER/new}}\ntasks: {t: {webhook: w, message: [new, '${NAME}']}}\n")
+    assert (await stage.hookd("reload")).code == 0
+    await stage.settled(receipt)
+    assert (await stage.arrived("/new")).body == b'["old", "web-01"]'
+    assert not stage.receiver.at("/old")
 
 
-async def test_r39_the_default_message(shared: Stand) -> None:
+async def test_r39_the_default_message(shared: Stage) -> None:
     await post(shared, "default", object=OBJECT, data=DATA)
     request = await shared.arrived("/default")
     assert (request.method, request.body) == ("POST", b'{"text": "Webhook"}')
@@ -370,8 +370,8 @@ tasks:
 """
 
 
-async def test_r40_r42_what_could_not_be_sent_is_refused_at_its_line(stand: Stand) -> None:
-    found = [(each["line"], each["where"], each["message"]) for each in await stand.findings(WRONG)]
+async def test_r40_r42_what_could_not_be_sent_is_refused_at_its_line(stage: Stage) -> None:
+    found = [(each["line"], each["where"], each["message"]) for each in await stage.findings(WRONG)]
     bad_json = "the message is not valid JSON: "
     assert found == [
         (5, "tasks.near.message.a[1].b", "unknown variable ${NAM}; did you mean ${NAME}?"),

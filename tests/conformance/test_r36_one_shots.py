@@ -15,40 +15,40 @@ import pytest
 
 from tests.conformance.scenes import Playing, Scene, title
 from tests.kit.receiver import Received, response
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 
-async def post(stand: Stand, event: str, **fields: Any) -> list[str]:
+async def post(stage: Stage, event: str, **fields: Any) -> list[str]:
     """The tasks that an event fired, in the order of the receipt."""
-    answered, receipt = await stand.daemon.post({"type": "vm", "event": event, **fields})
+    answered, receipt = await stage.daemon.post({"type": "vm", "event": event, **fields})
     assert answered == 202, receipt
     return [made["task"] for made in receipt["deliveries"]]
 
 
-async def all_there(stand: Stand) -> Counter[str]:
+async def all_there(stage: Stage) -> Counter[str]:
     """How many requests came for each task, once nothing more can come: all that the history knows is delivered.
 
     Every request was a delivery of its own.
     """
     listed = (
-        await stand.daemon.get_when(
+        await stage.daemon.get_when(
             "/v1/deliveries?limit=500",
             lambda found: all(each["state"] == "delivered" for each in found["deliveries"]),
         )
     )["deliveries"]
     tasks = {each["id"]: each["task"] for each in listed}
-    found = Counter(tasks[request.id] for request in stand.receiver.requests)
+    found = Counter(tasks[request.id] for request in stage.receiver.requests)
     assert found == Counter(tasks.values())
     return found
 
 
-async def spent(stand: Stand) -> list[str]:
+async def spent(stage: Stage) -> list[str]:
     """The tasks that the status lists as spent, the latest first."""
-    return [mark["task"] for mark in (await stand.daemon.get("/v1/status"))["spent"]]
+    return [mark["task"] for mark in (await stage.daemon.get("/v1/status"))["spent"]]
 
 
-async def reload(stand: Stand) -> None:
-    ran = await stand.hookd("reload")
+async def reload(stage: Stage) -> None:
+    ran = await stage.hookd("reload")
     assert ran.code == 0, ran.err
 
 
@@ -69,38 +69,38 @@ RACERS = 100
 
 
 async def once_however_many_race_through_a_crash_a_restart_and_a_reload(directory: Path) -> None:
-    async with Stand(directory) as stand:
-        stand.write(RACED)
-        await stand.start()
-        await nothing_is_spent_by_what_is_refused(stand)
-        fired = await asyncio.gather(*(over_its_own_connection(stand, number) for number in range(RACERS)))
+    async with Stage(directory) as stage:
+        stage.write(RACED)
+        await stage.start()
+        await nothing_is_spent_by_what_is_refused(stage)
+        fired = await asyncio.gather(*(over_its_own_connection(stage, number) for number in range(RACERS)))
         assert Counter(task for each in fired for task in each) == {"first boot": 1, "each boot": RACERS}
-        assert await all_there(stand) == {"first boot": 1, "each boot": RACERS}
+        assert await all_there(stage) == {"first boot": 1, "each boot": RACERS}
         assert (
-            await stand.hookd("pause", "held")
+            await stage.hookd("pause", "held")
         ).code == 0  # so that its request can only come after the crash
-        assert await post(stand, "held") == ["held"]
-        await stand.kill()
-        assert stand.receiver.at("/held") == []
-        await stand.start()
+        assert await post(stage, "held") == ["held"]
+        await stage.kill()
+        assert stage.receiver.at("/held") == []
+        await stage.start()
         for again in ("crash", "restart", "reload"):
             if again == "restart":
-                await stand.stop()
-                await stand.start()
+                await stage.stop()
+                await stage.start()
             if again == "reload":
-                stand.write(RACED + "  more: {type: vm, event: more, task: first boot}\n")
-                await reload(stand)
-                assert await post(stand, "more") == []
-            assert await post(stand, "held") == [], again
-            assert await post(stand, "boot") == ["each boot"], again
-        assert (await stand.hookd("resume", "held")).code == 0
-        await stand.arrived("/held")
-        assert await post(stand, "boot") == ["each boot"]
-        assert await all_there(stand) == {"first boot": 1, "held": 1, "each boot": RACERS + 4}
+                stage.write(RACED + "  more: {type: vm, event: more, task: first boot}\n")
+                await reload(stage)
+                assert await post(stage, "more") == []
+            assert await post(stage, "held") == [], again
+            assert await post(stage, "boot") == ["each boot"], again
+        assert (await stage.hookd("resume", "held")).code == 0
+        await stage.arrived("/held")
+        assert await post(stage, "boot") == ["each boot"]
+        assert await all_there(stage) == {"first boot": 1, "held": 1, "each boot": RACERS + 4}
 
 
-async def over_its_own_connection(stand: Stand, number: int) -> list[str]:
-    reader, writer = await asyncio.open_unix_connection(stand.daemon.socket)
+async def over_its_own_connection(stage: Stage, number: int) -> list[str]:
+    reader, writer = await asyncio.open_unix_connection(stage.daemon.socket)
     body = json.dumps({"type": "vm", "event": "boot", "object": f"web-{number}"}).encode()
     writer.write(
         b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
@@ -112,17 +112,17 @@ async def over_its_own_connection(stand: Stand, number: int) -> list[str]:
     return [made["task"] for made in json.loads(answer)["deliveries"]]
 
 
-async def nothing_is_spent_by_what_is_refused(stand: Stand) -> None:
+async def nothing_is_spent_by_what_is_refused(stage: Stage) -> None:
     """A batch is taken whole or not at all, so a one-shot in one that is refused has not run."""
     boot = {"type": "vm", "event": "boot"}
     for event in ({"type": "vm", "event": "other", "id": "taken"}, {"type": "vm", "event": "third"}):
-        assert (await stand.daemon.post(event))[0] == 202
+        assert (await stage.daemon.post(event))[0] == 202
     for batch, code in (
         ([boot, {"type": "vm"}], 422),
         ([boot, {"type": "vm", "event": "changed", "id": "taken"}], 409),
     ):
-        assert (await stand.daemon.post(batch))[0] == code
-    assert (await spent(stand), stand.receiver.requests) == ([], [])
+        assert (await stage.daemon.post(batch))[0] == code
+    assert (await spent(stage), stage.receiver.requests) == ([], [])
 
 
 # Under git.
@@ -147,8 +147,8 @@ VERSIONS = {
 class WorkTree:
     """A git work tree that holds a configuration, a commit for each version, tagged by its name."""
 
-    def __init__(self, stand: Stand) -> None:
-        self._stand = stand
+    def __init__(self, stage: Stage) -> None:
+        self._stand = stage
 
     async def fill(self) -> None:
         await self.git("init", "-q")
@@ -182,16 +182,16 @@ class WorkTree:
 
 
 async def a_checkout_does_not_revive_it(directory: Path) -> None:
-    async with Stand(directory) as stand:
-        tree = WorkTree(stand)
+    async with Stage(directory) as stage:
+        tree = WorkTree(stage)
         await tree.fill()
         (directory / "h.sock").symlink_to("work/h.sock")
-        await stand.start("work/hookd.yaml")
-        assert await post(stand, "boot") == ["welcome", "sentinel"]
+        await stage.start("work/hookd.yaml")
+        assert await post(stage, "boot") == ["welcome", "sentinel"]
         fired = []
         for version in ("edited", "first", "described", "without", "first", "edited"):
             await (tree.checkout_unasked if version == "without" else tree.checkout)(version)
-            fired.append((version, "welcome" in await post(stand, "boot")))
+            fired.append((version, "welcome" in await post(stage, "boot")))
         assert fired == [
             ("edited", True),  # what it does has changed: a new task
             ("first", False),
@@ -200,10 +200,10 @@ async def a_checkout_does_not_revive_it(directory: Path) -> None:
             ("first", False),
             ("edited", False),
         ]
-        assert await all_there(stand) == {"welcome": 2, "sentinel": 7}
-        bodies = [json.loads(request.body)["text"] for request in stand.receiver.requests]
+        assert await all_there(stage) == {"welcome": 2, "sentinel": 7}
+        bodies = [json.loads(request.body)["text"] for request in stage.receiver.requests]
         assert Counter(bodies) == {"first": 1, "edited": 1, "sentinel": 7}
-        assert await spent(stand) == ["welcome"]
+        assert await spent(stage) == ["welcome"]
 
 
 # By hand, by schedules, and what spends what.
@@ -240,18 +240,18 @@ async def every_way_to_fire_it_is_its_one_run(directory: Path) -> None:
     async def answer(request: Received) -> bytes:
         return response(500 if request.target == "/bad" else 200)
 
-    async with Stand(directory) as stand:
-        stand.receiver.reply = answer
-        stand.write(WAYS)
-        await stand.start()
-        await by_hand(stand)
-        await twins(stand)
-        receipt = await stand.emit("vm", "fails")
-        assert [each["state"] for each in await stand.settled(receipt)] == ["dead"]
-        assert await post(stand, "fails") == [], "a run that led to nothing is a run"
-        assert [await post(stand, "parked"), await post(stand, "parked")] == [["parked"], []]
-        assert await post(stand, "resting") == []
-        await by_schedules(stand)
+    async with Stage(directory) as stage:
+        stage.receiver.reply = answer
+        stage.write(WAYS)
+        await stage.start()
+        await by_hand(stage)
+        await twins(stage)
+        receipt = await stage.emit("vm", "fails")
+        assert [each["state"] for each in await stage.settled(receipt)] == ["dead"]
+        assert await post(stage, "fails") == [], "a run that led to nothing is a run"
+        assert [await post(stage, "parked"), await post(stage, "parked")] == [["parked"], []]
+        assert await post(stage, "resting") == []
+        await by_schedules(stage)
         expected = {
             "by hand",
             "by hand, resting",
@@ -262,50 +262,50 @@ async def every_way_to_fire_it_is_its_one_run(directory: Path) -> None:
             "fails",
             "parked",
         }
-        assert set(await spent(stand)) == expected, "what has not run is not spent"
-        told = (await stand.hookd("status")).out
+        assert set(await spent(stage)) == expected, "what has not run is not spent"
+        told = (await stage.hookd("status")).out
         assert "spent" in told
         assert "hookd rearm" in told
 
 
-async def by_hand(stand: Stand) -> None:
+async def by_hand(stage: Stage) -> None:
     for task in ("by hand", "by hand, resting"):
-        receipt = await stand.trigger(task)
-        [record] = await stand.settled(receipt)
+        receipt = await stage.trigger(task)
+        [record] = await stage.settled(receipt)
         assert record["cause"] == {"kind": "trigger", "event_id": receipt["id"], "rule": ""}
-        again = await stand.hookd("trigger", task)
+        again = await stage.hookd("trigger", task)
         assert (again.code, again.out) == (1, "")
         assert f"hookd rearm '{task}'" in again.err
-        answered, problem = await stand.daemon.request(
+        answered, problem = await stage.daemon.request(
             "POST", f"/v1/tasks/{task.replace(' ', '%20')}/trigger"
         )
         assert (answered, problem["status"]) == (409, 409)
-    assert await post(stand, "hand") == []
-    rearmed = await stand.hookd("rearm", "by hand")
+    assert await post(stage, "hand") == []
+    rearmed = await stage.hookd("rearm", "by hand")
     assert (rearmed.code, "by hand" in rearmed.out) == (0, True)
-    assert await post(stand, "hand") == ["by hand"]
-    assert await post(stand, "hand") == []
+    assert await post(stage, "hand") == ["by hand"]
+    assert await post(stage, "hand") == []
 
 
-async def twins(stand: Stand) -> None:
-    assert await post(stand, "a") == ["twin a"]
-    assert await post(stand, "twins") == ["twin b"]
-    assert await post(stand, "twins") == []
+async def twins(stage: Stage) -> None:
+    assert await post(stage, "a") == ["twin a"]
+    assert await post(stage, "twins") == ["twin b"]
+    assert await post(stage, "twins") == []
 
 
-async def by_schedules(stand: Stand) -> None:
+async def by_schedules(stage: Stage) -> None:
     """Once each, though their schedules came three times at least."""
     async with asyncio.timeout(15):
-        while len(await fired(stand, "tick")) < 3:
+        while len(await fired(stage, "tick")) < 3:
             await asyncio.sleep(0.05)
-    [scheduled] = await fired(stand, "scheduled")
+    [scheduled] = await fired(stage, "scheduled")
     assert (scheduled["kind"], scheduled["rule"]) == ("schedule", "schedules.ticks")
-    [own] = await fired(stand, "on the task")
+    [own] = await fired(stage, "on the task")
     assert (own["kind"], own["rule"]) == ("schedule", "tasks.on the task.triggers[1]")
-    assert await post(stand, "inline") == []
-    came = Counter(request.id for request in stand.receiver.requests if request.target == "/w")
+    assert await post(stage, "inline") == []
+    came = Counter(request.id for request in stage.receiver.requests if request.target == "/w")
     assert set(came.values()) == {1}
-    listed = (await stand.daemon.get("/v1/deliveries?limit=500&webhook=w"))["deliveries"]
+    listed = (await stage.daemon.get("/v1/deliveries?limit=500&webhook=w"))["deliveries"]
     counts = Counter(each["task"] for each in listed if each["task"] != "tick")
     assert counts == {
         "by hand": 2,  # it was rearmed
@@ -317,9 +317,9 @@ async def by_schedules(stand: Stand) -> None:
     }
 
 
-async def fired(stand: Stand, task: str) -> list[dict[str, Any]]:
+async def fired(stage: Stage, task: str) -> list[dict[str, Any]]:
     """The causes of a task's deliveries so far."""
-    listed = (await stand.daemon.get(f"/v1/deliveries?limit=500&task={task.replace(' ', '%20')}"))[
+    listed = (await stage.daemon.get(f"/v1/deliveries?limit=500&task={task.replace(' ', '%20')}"))[
         "deliveries"
     ]
     return [each["cause"] for each in listed]

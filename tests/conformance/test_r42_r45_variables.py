@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conformance.rows import DATA, OBJECT, PLAIN, Row, bodies, configuration, post, yaml
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 DAEMON = "daemon: {{listen: [{{unix: h.sock}}], store: h.db, timezone: {zone}}}\n"
 
@@ -99,18 +99,18 @@ events:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with Stand(tmp_path_factory.mktemp("variables")) as stand:
-        stand.write(configuration(REST, VARIABLE_ROWS), daemon=DAEMON.format(zone="America/New_York"))
-        await stand.start()
-        yield stand
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    async with Stage(tmp_path_factory.mktemp("variables")) as stage:
+        stage.write(configuration(REST, VARIABLE_ROWS), daemon=DAEMON.format(zone="America/New_York"))
+        await stage.start()
+        yield stage
 
 
 @pytest.mark.parametrize(
     ("index", "given"), [pytest.param(i, given, id=given[0]) for i, given in enumerate(VARIABLES)]
 )
 async def test_r45_a_variable_in_a_mapping_in_a_json_text_and_in_text(
-    shared: Stand, index: int, given: tuple[str, str, str]
+    shared: Stage, index: int, given: tuple[str, str, str]
 ) -> None:
     receipt = await post(shared, f"v{index}", id=f"the event for {given[0]}", object=OBJECT, data=DATA)
     rows = {row.name: row.body for row in variable_rows(index, *given)}
@@ -163,12 +163,12 @@ def test_r42_r43_the_page_s_own_examples_are_one_instant() -> None:
         None,
     ],
 )
-async def test_r42_r43_date_and_timestamp_are_one_instant(stand: Stand, zone: str | None) -> None:
+async def test_r42_r43_date_and_timestamp_are_one_instant(stage: Stage, zone: str | None) -> None:
     """None: no `daemon.timezone`, and a system whose zone is Tokyo's."""
-    stand.env["TZ"] = "Asia/Tokyo"
-    stand.env["LC_ALL"] = "de_DE.UTF-8"
+    stage.env["TZ"] = "Asia/Tokyo"
+    stage.env["LC_ALL"] = "de_DE.UTF-8"
     daemon = DAEMON if zone else DAEMON.replace(", timezone: {zone}", "")
-    stand.write(
+    stage.write(
         "webhooks: {j: {url: RECEIVER/j}, t: {url: RECEIVER/t, headers: {Content-Type: text/plain}}}\n"
         "tasks:\n  j: {webhook: j, message: {date: '${DATE}', n: '${TIMESTAMP}'}}\n"
         '  jt: {webhook: j, message: \'{"date": ${DATE}, "n": ${TIMESTAMP}}\'}\n'
@@ -176,9 +176,9 @@ async def test_r42_r43_date_and_timestamp_are_one_instant(stand: Stand, zone: st
         "events: {e: {type: tick, event: go, task: [j, jt, t]}}\n",
         daemon=daemon.format(zone=zone),
     )
-    await stand.start()
+    await stage.start()
     before = int(time.time())
-    sent = await bodies(stand, await post(stand, "tick"))
+    sent = await bodies(stage, await post(stage, "tick"))
     after = int(time.time())
     date, stamp, again = sent["t"].decode().split("|")
     assert re.fullmatch(r"[1-9]\d{9}", stamp)
@@ -195,23 +195,23 @@ async def test_r42_r43_date_and_timestamp_are_one_instant(stand: Stand, zone: st
     assert sent["jt"] == f'{{"date": "{date}", "n": {stamp}}}'.encode()
 
 
-async def test_r42_r43_they_stay_one_instant_while_the_clock_goes_on(stand: Stand) -> None:
-    stand.write(
+async def test_r42_r43_they_stay_one_instant_while_the_clock_goes_on(stage: Stage) -> None:
+    stage.write(
         "webhooks: {w: {url: RECEIVER/x, concurrency: 100, headers: {Content-Type: text/plain}}}\n"
         "tasks: {t: {webhook: w, message: '${TIMESTAMP}|${DATE}'}}\nevents: {e: {type: tick, event: go, task: t}}\n",
         daemon=DAEMON.format(zone="Asia/Kolkata"),
     )
-    await stand.start()
+    await stage.start()
     seen: set[bytes] = set()
     until = time.time() + 10
     while len(seen) < 2 and time.time() < until:  # two seconds of the clock
-        seen.update((await bodies(stand, await post(stand, "tick"))).values())
+        seen.update((await bodies(stage, await post(stage, "tick"))).values())
     pairs = [body.decode().split("|") for body in seen]
     assert len({stamp for stamp, _ in pairs}) == len(pairs) == 2
     assert [epoch(date) for _, date in pairs] == [int(stamp) for stamp, _ in pairs]
 
 
-async def test_r43_timestamp_is_text_in_a_mapping_and_a_number_where_it_stands_bare(shared: Stand) -> None:
+async def test_r43_timestamp_is_text_in_a_mapping_and_a_number_where_it_stands_bare(shared: Stage) -> None:
     before = int(time.time())
     sent = await bodies(shared, await post(shared, "numbers"))
     stamp = json.loads(sent["numbers"])["ts"]
@@ -220,7 +220,7 @@ async def test_r43_timestamp_is_text_in_a_mapping_and_a_number_where_it_stands_b
     assert sent["numbers-bare"] == f'{{"ts":{stamp},"in":"<{stamp}>"}}'.encode()
 
 
-async def test_r44_random_is_an_integer_of_its_own_for_each_delivery(shared: Stand) -> None:
+async def test_r44_random_is_an_integer_of_its_own_for_each_delivery(shared: Stage) -> None:
     answered, answer = await shared.daemon.post([{"type": "random", "event": "go"}] * 150)
     assert answered == 202, answer
     arrived = await shared.arrivals("/random", 300)
@@ -261,7 +261,7 @@ def options(obj: Any) -> Iterable[str]:
 )
 @pytest.mark.parametrize("how", ["event", "trigger"])
 async def test_r45_name_is_the_object_s_or_its_id_or_the_task_s(
-    shared: Stand, how: str, obj: Any, expected: bytes
+    shared: Stage, how: str, obj: Any, expected: bytes
 ) -> None:
     if how == "event":
         receipt = await post(shared, "names", **({} if obj is None else {"object": obj}))
@@ -270,12 +270,12 @@ async def test_r45_name_is_the_object_s_or_its_id_or_the_task_s(
     assert await bodies(shared, receipt) == {"names": expected}
 
 
-async def test_r45_what_a_trigger_has_no_value_for_is_empty(shared: Stand) -> None:
+async def test_r45_what_a_trigger_has_no_value_for_is_empty(shared: Stage) -> None:
     receipt = await shared.trigger("all", "--data", '{"n": [1, {"a": "b"}]}')
     assert await bodies(shared, receipt) == {"all": f'{receipt["id"]}|||||all|names|[1,{{"a":"b"}}]'.encode()}
 
 
-async def test_r45_task_webhook_type_and_event(shared: Stand) -> None:
+async def test_r45_task_webhook_type_and_event(shared: Stage) -> None:
     answered, receipt = await shared.daemon.post({"type": 'a "type"', "event": "an ünusual event"})
     assert answered == 202, receipt
     sent = await bodies(shared, receipt)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 HOOK = "webhooks: {w: {url: RECEIVER/x, headers: {Content-Type: text/plain}}}\n"
 
@@ -63,27 +63,27 @@ events:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def catalogued(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with Stand(tmp_path_factory.mktemp("catalogue")) as stand:
-        stand.write(CATALOGUED)
-        await stand.start()
-        yield stand
+async def catalogued(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    async with Stage(tmp_path_factory.mktemp("catalogue")) as stage:
+        stage.write(CATALOGUED)
+        await stage.start()
+        yield stage
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def ruled(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with Stand(tmp_path_factory.mktemp("rules")) as stand:
-        stand.write(RULES)
-        await stand.start()
-        yield stand
+async def ruled(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    async with Stage(tmp_path_factory.mktemp("rules")) as stage:
+        stage.write(RULES)
+        await stage.start()
+        yield stage
 
 
-async def fired(stand: Stand, event: dict[str, Any]) -> list[str]:
+async def fired(stage: Stage, event: dict[str, Any]) -> list[str]:
     """The tasks that an event fired, as the receiver got them, sorted; and it got no more."""
-    answered, receipt = await stand.daemon.post(event)
+    answered, receipt = await stage.daemon.post(event)
     assert answered == 202, receipt
-    await stand.settled(receipt)
-    bodies = [request.body.decode() for request in stand.receiver.requests]
+    await stage.settled(receipt)
+    bodies = [request.body.decode() for request in stage.receiver.requests]
     tasks = sorted(
         body.removesuffix(f" {receipt['id']}") for body in bodies if body.endswith(f" {receipt['id']}")
     )
@@ -91,24 +91,24 @@ async def fired(stand: Stand, event: dict[str, Any]) -> list[str]:
     return tasks
 
 
-async def refusal(stand: Stand, event: Any) -> dict[str, str]:
+async def refusal(stage: Stage, event: Any) -> dict[str, str]:
     """The faults of a refused event by pointer; it is not kept and fires nothing."""
-    kept, sent = await stand.daemon.get("/v1/events"), len(stand.receiver.requests)
-    answered, problem = await stand.daemon.post(event)
+    kept, sent = await stage.daemon.get("/v1/events"), len(stage.receiver.requests)
+    answered, problem = await stage.daemon.post(event)
     assert (answered, problem["status"]) == (422, 422), problem
-    assert await stand.daemon.get("/v1/events") == kept
-    assert len(stand.receiver.requests) == sent
+    assert await stage.daemon.get("/v1/events") == kept
+    assert len(stage.receiver.requests) == sent
     return {fault["pointer"]: fault["message"] for fault in problem["errors"]}
 
 
-async def findings(stand: Stand, config: str) -> list[tuple[int, str, str]]:
-    return [(found["line"], found["where"], found["message"]) for found in await stand.findings(config)]
+async def findings(stage: Stage, config: str) -> list[tuple[int, str, str]]:
+    return [(found["line"], found["where"], found["message"]) for found in await stage.findings(config)]
 
 
 TASK = "webhooks: {w: {url: RECEIVER/x}}\ntasks: {t: {webhook: w}, note: {webhook: w}}\n"
 
 
-async def test_r46_an_event_and_a_rule_carry_a_type(ruled: Stand) -> None:
+async def test_r46_an_event_and_a_rule_carry_a_type(ruled: Stage) -> None:
     assert await refusal(ruled, {"event": "started"}) == {"/type": "is required"}
     assert await refusal(ruled, {"type": "vm"}) == {"/event": "is required"}
     assert await findings(ruled, TASK + "events:\n  e: {event: x, task: t}\n  f: {type: x, task: t}\n") == [
@@ -120,7 +120,7 @@ async def test_r46_an_event_and_a_rule_carry_a_type(ruled: Stand) -> None:
     assert await fired(ruled, {"type": "vm", "event": "moved"}) == []
 
 
-async def test_r47_a_rule_outside_the_catalogue_is_told_what_is_valid(stand: Stand) -> None:
+async def test_r47_a_rule_outside_the_catalogue_is_told_what_is_valid(stage: Stage) -> None:
     rules = """
 events:
   a: {type: virtual_machine, event: power_on, task: t}
@@ -130,7 +130,7 @@ events:
   e: {type: User, event: login, task: t}
 """
     types = "(types: alarm, user, virtual_machine)"
-    assert await findings(stand, TASK + CATALOGUE.strip() + rules) == [
+    assert await findings(stage, TASK + CATALOGUE.strip() + rules) == [
         (
             8,
             "events.a.event",
@@ -171,20 +171,20 @@ events:
     ],
 )
 async def test_r47_a_posted_event_outside_the_catalogue_is_refused(
-    catalogued: Stand, event: dict[str, Any], fault: dict[str, str]
+    catalogued: Stage, event: dict[str, Any], fault: dict[str, str]
 ) -> None:
     assert await refusal(catalogued, event) == fault
     batch = [{"type": "user", "event": "login", "object": "admin"}, event]
     assert await refusal(catalogued, batch) == {f"/1{pointer}": message for pointer, message in fault.items()}
 
 
-async def test_r47_the_command_line_names_the_choices(catalogued: Stand) -> None:
+async def test_r47_the_command_line_names_the_choices(catalogued: Stage) -> None:
     ran = await catalogued.hookd("emit", "user", "logon")
     assert (ran.code, ran.out) == (1, "")
     assert 'unknown event of type user "logon"; did you mean "login"? valid: login, logout' in ran.err
 
 
-async def test_r47_an_event_of_the_catalogue_fires(catalogued: Stand) -> None:
+async def test_r47_an_event_of_the_catalogue_fires(catalogued: Stage) -> None:
     receipt = await catalogued.emit(
         "virtual_machine", "powered_on", object="web-01", tags=["x"], id="catalogued"
     )
@@ -193,7 +193,7 @@ async def test_r47_an_event_of_the_catalogue_fires(catalogued: Stand) -> None:
     assert (await catalogued.emit("virtual_machine", "powered_off"))["deliveries"] == []
 
 
-async def test_r48_a_generic_type_takes_no_object_and_no_tag_in_a_rule(stand: Stand) -> None:
+async def test_r48_a_generic_type_takes_no_object_and_no_tag_in_a_rule(stage: Stage) -> None:
     rules = """
 events:
   a: {type: alarm, event: raised, object: web-01, task: t}
@@ -202,19 +202,19 @@ events:
   d: {type: user, event: login, tag: production, task: t}
 """
     generic = 'the type "alarm" is generic: its events have no object and no tag'
-    assert await findings(stand, TASK + CATALOGUE.strip() + rules) == [
+    assert await findings(stage, TASK + CATALOGUE.strip() + rules) == [
         (8, "events.a.object", generic),
         (9, "events.b.tag", generic),
     ]
 
 
 @pytest.mark.parametrize("obj", ["web-01", {"id": "17"}, {"name": "web-01", "tags": ["production"]}])
-async def test_r48_a_generic_event_takes_no_object_and_no_tags(catalogued: Stand, obj: Any) -> None:
+async def test_r48_a_generic_event_takes_no_object_and_no_tags(catalogued: Stage, obj: Any) -> None:
     generic = {"/object": "the type alarm is generic: it has neither object nor tags"}
     assert await refusal(catalogued, {"type": "alarm", "event": "raised", "object": obj}) == generic
 
 
-async def test_r48_a_generic_event_fires(catalogued: Stand) -> None:
+async def test_r48_a_generic_event_fires(catalogued: Stage) -> None:
     receipt = await catalogued.emit("alarm", "raised", data={"level": "critical"}, id="generic")
     await catalogued.settled(receipt)
     assert [request.body for request in catalogued.receiver.requests].count(b"generic") == 1
@@ -240,18 +240,18 @@ async def test_r48_a_generic_event_fires(catalogued: Stand) -> None:
         (None, ["any"]),
     ],
 )
-async def test_r49_one_object_by_name_or_id_or_any_object(ruled: Stand, obj: Any, tasks: list[str]) -> None:
+async def test_r49_one_object_by_name_or_id_or_any_object(ruled: Stage, obj: Any, tasks: list[str]) -> None:
     given = {} if obj is None else {"object": obj}
     assert await fired(ruled, {"type": "vm", "event": "started", **given}) == tasks
 
 
-async def test_r49_a_particular_user(catalogued: Stand) -> None:
+async def test_r49_a_particular_user(catalogued: Stage) -> None:
     for person, answer in (("admin", ["t"]), ("guest", [])):
         receipt = await catalogued.emit("user", "login", object=person)
         assert [made["task"] for made in receipt["deliveries"]] == answer
 
 
-async def test_r50_object_and_tag_exclude_each_other(stand: Stand) -> None:
+async def test_r50_object_and_tag_exclude_each_other(stage: Stage) -> None:
     rules = """events:
   a: {type: vm, event: x, object: web-01, tag: production, task: t}
   b: {type: vm, event: x, tag: production, object: web-01, task: t}
@@ -259,7 +259,7 @@ async def test_r50_object_and_tag_exclude_each_other(stand: Stand) -> None:
   d: {type: vm, event: x, tag: production, task: t}
 """
     exclude = "object and tag exclude each other; give one of them, or neither"
-    assert await findings(stand, TASK + rules) == [(4, "events.a.tag", exclude), (5, "events.b.tag", exclude)]
+    assert await findings(stage, TASK + rules) == [(4, "events.a.tag", exclude), (5, "events.b.tag", exclude)]
 
 
 @pytest.mark.parametrize(
@@ -277,11 +277,11 @@ async def test_r50_object_and_tag_exclude_each_other(stand: Stand) -> None:
         ({"name": "web-01", "tags": ["web-01", "17"]}, ["any", "web-01"]),
     ],
 )
-async def test_r51_any_object_that_has_the_tag(ruled: Stand, obj: Any, tasks: list[str]) -> None:
+async def test_r51_any_object_that_has_the_tag(ruled: Stage, obj: Any, tasks: list[str]) -> None:
     assert await fired(ruled, {"type": "vm", "event": "started", "object": obj}) == tasks
 
 
-async def test_r51_the_tag_counts_as_it_is_at_the_time_of_the_event(ruled: Stand) -> None:
+async def test_r51_the_tag_counts_as_it_is_at_the_time_of_the_event(ruled: Stage) -> None:
     """One object, tagged, untagged and tagged again: nothing of an earlier event is remembered."""
     for tags, tasks in (
         (["production"], ["any", "production"]),
@@ -294,7 +294,7 @@ async def test_r51_the_tag_counts_as_it_is_at_the_time_of_the_event(ruled: Stand
         assert await fired(ruled, {"type": "vm", "event": "started", "object": obj}) == tasks
 
 
-async def test_r52_several_tasks_and_each_once_however_many_rules_name_it(ruled: Stand) -> None:
+async def test_r52_several_tasks_and_each_once_however_many_rules_name_it(ruled: Stage) -> None:
     tagged = {"id": "17", "name": "web-01", "tags": ["production", "edge"]}
     assert await fired(ruled, {"type": "vm", "event": "stopped", "object": tagged}) == ["a", "pair-1"]
     assert await fired(ruled, {"type": "vm", "event": "stopped"}) == ["a", "pair-1"]
@@ -302,7 +302,7 @@ async def test_r52_several_tasks_and_each_once_however_many_rules_name_it(ruled:
     assert await fired(ruled, {"type": "vm", "event": "paused"}) == ["pair-1", "pair-2"]
 
 
-async def test_r52_what_fired_a_task_is_told(ruled: Stand) -> None:
+async def test_r52_what_fired_a_task_is_told(ruled: Stage) -> None:
     _, receipt = await ruled.daemon.post({"type": "vm", "event": "stopped", "object": "web-01"})
     records = await ruled.settled(receipt)
     assert [(record["task"], record["cause"]) for record in records] == [
@@ -311,21 +311,21 @@ async def test_r52_what_fired_a_task_is_told(ruled: Stand) -> None:
     ]
 
 
-async def test_r52_a_task_that_is_not_enabled_is_fired_by_a_trigger_alone(ruled: Stand) -> None:
+async def test_r52_a_task_that_is_not_enabled_is_fired_by_a_trigger_alone(ruled: Stage) -> None:
     assert await fired(ruled, {"type": "vm", "event": "started"}) == ["any"]
     receipt = await ruled.trigger("resting")
     await ruled.settled(receipt)
     assert f"resting {receipt['id']}".encode() in [request.body for request in ruled.receiver.requests]
 
 
-async def test_r46_r49_names_are_free_text(ruled: Stand) -> None:
+async def test_r46_r49_names_are_free_text(ruled: Stage) -> None:
     event = {"type": "VM Guest", "event": "powered on", "object": "Web 01 (ünd)"}
     assert await fired(ruled, event) == ["spaced"]
     for key, value in event.items():
         assert await fired(ruled, {**event, key: value.swapcase()}) == [], "upper and lower case differ"
 
 
-async def test_r52_a_rule_names_tasks_that_exist(stand: Stand) -> None:
+async def test_r52_a_rule_names_tasks_that_exist(stage: Stage) -> None:
     rules = """events:
   a: {type: vm, event: x, task: notte}
   b: {type: vm, event: x, task: [t, NOTE]}
@@ -336,7 +336,7 @@ async def test_r52_a_rule_names_tasks_that_exist(stand: Stand) -> None:
   g: {type: vm, event: x, task: w}
 """
     tasks = "(tasks: note, t)"
-    assert await findings(stand, TASK + rules) == [
+    assert await findings(stage, TASK + rules) == [
         (4, "events.a.task", f'there is no task "notte"; did you mean "note"? {tasks}'),
         (5, "events.b.task[1]", f'there is no task "NOTE"; did you mean "note"? {tasks}'),
         (6, "events.c.task", f'there is no task "zzz" {tasks}'),
@@ -347,20 +347,20 @@ async def test_r52_a_rule_names_tasks_that_exist(stand: Stand) -> None:
     ]
 
 
-async def test_r52_a_dangling_reference_is_never_put_in_force(stand: Stand) -> None:
+async def test_r52_a_dangling_reference_is_never_put_in_force(stage: Stage) -> None:
     rule = "events: {e: {type: vm, event: x, task: TASK}}\n"
-    stand.write(TASK + rule.replace("TASK", "note"))
-    await stand.start()
-    stand.write(TASK + rule.replace("TASK", "notte"))
-    ran = await stand.hookd("reload")
+    stage.write(TASK + rule.replace("TASK", "note"))
+    await stage.start()
+    stage.write(TASK + rule.replace("TASK", "notte"))
+    ran = await stage.hookd("reload")
     assert ran.code == 1
     assert (
         'events.e.task: there is no task "notte"; did you mean "note"? (tasks: note, t)' in ran.out + ran.err
     )
-    assert [made["task"] for made in (await stand.emit("vm", "x"))["deliveries"]] == ["note"]
+    assert [made["task"] for made in (await stage.emit("vm", "x"))["deliveries"]] == ["note"]
 
 
-async def test_r52_nothing_is_sent_beyond_the_deliveries_made(ruled: Stand) -> None:
+async def test_r52_nothing_is_sent_beyond_the_deliveries_made(ruled: Stage) -> None:
     """For all that this module has posted so far."""
     assert await fired(ruled, {"type": "vm", "event": "paused"}) == ["pair-1", "pair-2"]
     made = (await ruled.daemon.get("/v1/deliveries?limit=500"))["deliveries"]

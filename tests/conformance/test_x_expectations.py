@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.kit.receiver import Received, response
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 HISTORY = """
 webhooks:
@@ -55,23 +55,23 @@ def instant(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-async def ids(stand: Stand, query: str) -> list[str]:
+async def ids(stage: Stage, query: str) -> list[str]:
     """The tasks of the deliveries that a filter leaves, newest first."""
-    return [each["task"] for each in (await stand.daemon.get(f"/v1/deliveries?{query}"))["deliveries"]]
+    return [each["task"] for each in (await stage.daemon.get(f"/v1/deliveries?{query}"))["deliveries"]]
 
 
-async def test_x3_x8_history_with_states_times_cause_duration_and_outcome(stand: Stand) -> None:
-    stand.receiver.reply = answers = Answers()
-    stand.write(HISTORY)
-    await stand.start()
-    receipt = await stand.emit("vm", "started", object="web-01", id="the-event")
+async def test_x3_x8_history_with_states_times_cause_duration_and_outcome(stage: Stage) -> None:
+    stage.receiver.reply = answers = Answers()
+    stage.write(HISTORY)
+    await stage.start()
+    receipt = await stage.emit("vm", "started", object="web-01", id="the-event")
     made = {each["task"]: each["id"] for each in receipt["deliveries"]}
-    await asyncio.gather(*(stand.arrivals(target, count) for target, count in (("/bad", 2), ("/slow", 1))))
-    await stand.daemon.delivery_when(made["good"], "delivered")
-    await stand.daemon.delivery_when(made["bad"], "dead")
-    await stand.arrived("/later")
-    await stand.daemon.get_when(f"/v1/deliveries/{made['later']}", itemgetter("attempts"))
-    records = {task: await stand.daemon.get(f"/v1/deliveries/{each}") for task, each in made.items()}
+    await asyncio.gather(*(stage.arrivals(target, count) for target, count in (("/bad", 2), ("/slow", 1))))
+    await stage.daemon.delivery_when(made["good"], "delivered")
+    await stage.daemon.delivery_when(made["bad"], "dead")
+    await stage.arrived("/later")
+    await stage.daemon.get_when(f"/v1/deliveries/{made['later']}", itemgetter("attempts"))
+    records = {task: await stage.daemon.get(f"/v1/deliveries/{each}") for task, each in made.items()}
 
     assert {task: (r["state"], r["parked"], len(r["attempts"])) for task, r in records.items()} == {
         "good": ("delivered", None, 1),
@@ -96,10 +96,10 @@ async def test_x3_x8_history_with_states_times_cause_duration_and_outcome(stand:
     assert (bad["last_status"], later["last_status"], good["last_status"]) == (500, 500, 200)
     assert "500" in bad["detail"]
     assert instant(later["due_at"]) >= instant(later["attempts"][0]["started_at"]) + 3600
-    await assert_filters(stand, made)
-    await assert_commands(stand, made)
+    await assert_filters(stage, made)
+    await assert_commands(stage, made)
     answers.release.set()
-    assert (await stand.daemon.delivery_when(made["slow"], "delivered"))["last_status"] == 200
+    assert (await stage.daemon.delivery_when(made["slow"], "delivered"))["last_status"] == 200
 
 
 def assert_times(record: Mapping[str, Any]) -> None:
@@ -117,43 +117,43 @@ def assert_times(record: Mapping[str, Any]) -> None:
         assert instant(record["due_at"]) >= created
 
 
-async def assert_filters(stand: Stand, made: Mapping[str, str]) -> None:
+async def assert_filters(stage: Stage, made: Mapping[str, str]) -> None:
     everything = sorted(made)
-    assert sorted(await ids(stand, "limit=500")) == everything
-    assert sorted(await ids(stand, "state=pending")) == ["later", "resting"]
-    assert await ids(stand, "state=dead") == ["bad"]
-    assert await ids(stand, "state=sending") == ["slow"]
-    assert await ids(stand, "state=delivered") == ["good"]
-    assert await ids(stand, "state=cancelled") == []
-    assert await ids(stand, "webhook=later") == await ids(stand, "task=later") == ["later"]
-    assert sorted(await ids(stand, "event=the-event")) == everything
-    assert await ids(stand, "event=another") == await ids(stand, "until=2020-01-01T00:00:00Z") == []
-    assert sorted(await ids(stand, "since=2020-01-01T00:00:00Z")) == everything
-    assert await ids(stand, "state=pending&webhook=good") == []
-    first = await stand.daemon.get("/v1/deliveries?limit=3")
-    second = await stand.daemon.get(f"/v1/deliveries?limit=3&cursor={first['cursor']}")
+    assert sorted(await ids(stage, "limit=500")) == everything
+    assert sorted(await ids(stage, "state=pending")) == ["later", "resting"]
+    assert await ids(stage, "state=dead") == ["bad"]
+    assert await ids(stage, "state=sending") == ["slow"]
+    assert await ids(stage, "state=delivered") == ["good"]
+    assert await ids(stage, "state=cancelled") == []
+    assert await ids(stage, "webhook=later") == await ids(stage, "task=later") == ["later"]
+    assert sorted(await ids(stage, "event=the-event")) == everything
+    assert await ids(stage, "event=another") == await ids(stage, "until=2020-01-01T00:00:00Z") == []
+    assert sorted(await ids(stage, "since=2020-01-01T00:00:00Z")) == everything
+    assert await ids(stage, "state=pending&webhook=good") == []
+    first = await stage.daemon.get("/v1/deliveries?limit=3")
+    second = await stage.daemon.get(f"/v1/deliveries?limit=3&cursor={first['cursor']}")
     assert second["cursor"] is None
     assert sorted(each["id"] for each in (*first["deliveries"], *second["deliveries"])) == sorted(
         made.values()
     )
-    answered, problem = await stand.daemon.request("GET", "/v1/deliveries?state=failed")
+    answered, problem = await stage.daemon.request("GET", "/v1/deliveries?state=failed")
     assert (answered, problem["errors"][0]["message"]) == (
         400,
         "state must be one of pending, sending, delivered, dead, cancelled",
     )
 
 
-async def assert_commands(stand: Stand, made: Mapping[str, str]) -> None:
-    failed = await stand.hookd("deliveries", "--state", "dead", "--json")
+async def assert_commands(stage: Stage, made: Mapping[str, str]) -> None:
+    failed = await stage.hookd("deliveries", "--state", "dead", "--json")
     assert [each["id"] for each in json.loads(failed.out)] == [made["bad"]]
-    listing = (await stand.hookd("deliveries")).out.splitlines()
+    listing = (await stage.hookd("deliveries")).out.splitlines()
     row = next(line for line in listing if made["resting"] in line)
     assert ("pending (disabled)" in row, "resting" in row) == (True, True)
-    shown = (await stand.hookd("show", made["bad"])).out
+    shown = (await stage.hookd("show", made["bad"])).out
     for fact in ("dead", "the-event", "events.all of them", "out of order", "500", '"text": "Webhook"'):
         assert fact in shown, shown
-    assert json.loads((await stand.hookd("show", made["good"], "--json")).out)["state"] == "delivered"
-    summary = (await stand.daemon.get("/v1/status"))["deliveries"]
+    assert json.loads((await stage.hookd("show", made["good"], "--json")).out)["state"] == "delivered"
+    summary = (await stage.daemon.get("/v1/status"))["deliveries"]
     assert summary == {"pending": 2, "sending": 1, "delivered": 1, "dead": 1, "cancelled": 0}
 
 
@@ -178,7 +178,7 @@ events:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def several(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
+async def several(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     async def answer(request: Received) -> bytes:
         if request.target == "/hangs-up":
             raise ConnectionError
@@ -186,14 +186,14 @@ async def several(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sta
             await asyncio.sleep(0.15)
         return response(204)
 
-    async with Stand(tmp_path_factory.mktemp("several")) as stand:
-        stand.receiver.reply = answer
-        stand.write(SEVERAL)
-        await stand.start()
-        yield stand
+    async with Stage(tmp_path_factory.mktemp("several")) as stage:
+        stage.receiver.reply = answer
+        stage.write(SEVERAL)
+        await stage.start()
+        yield stage
 
 
-async def test_x8_a_run_on_demand_is_told_as_such_and_how_long_it_took(several: Stand) -> None:
+async def test_x8_a_run_on_demand_is_told_as_such_and_how_long_it_took(several: Stage) -> None:
     receipt = await several.trigger("lingers", "--object", "web-01")
     [record] = await several.settled(receipt)
     assert record["cause"] == {"kind": "trigger", "event_id": receipt["id"], "rule": ""}
@@ -211,7 +211,7 @@ async def test_x8_a_run_on_demand_is_told_as_such_and_how_long_it_took(several: 
         ("nobody", "cannot connect to 127.0.0.1:1: Connection refused"),
     ],
 )
-async def test_x8_an_attempt_without_an_answer_says_why(several: Stand, task: str, reason: str) -> None:
+async def test_x8_an_attempt_without_an_answer_says_why(several: Stage, task: str, reason: str) -> None:
     [record] = await several.settled(await several.trigger(task))
     [attempt] = record["attempts"]
     assert (record["state"], attempt["status"], attempt["response"]) == ("dead", None, "")
@@ -219,7 +219,7 @@ async def test_x8_an_attempt_without_an_answer_says_why(several: Stand, task: st
     assert record["detail"] == f"1 attempt failed, no retries left; the last: {attempt['error']}"
 
 
-async def test_x7_x12_defaults_are_those_of_the_contract(several: Stand) -> None:
+async def test_x7_x12_defaults_are_those_of_the_contract(several: Stage) -> None:
     config = await several.daemon.get("/v1/config")
     webhooks = config["webhooks"]
     assert {
@@ -232,17 +232,17 @@ async def test_x7_x12_defaults_are_those_of_the_contract(several: Stand) -> None
     assert kept == (7 * 86400, 30 * 86400)
 
 
-async def test_x7_the_longest_names_work(several: Stand) -> None:
+async def test_x7_the_longest_names_work(several: Stage) -> None:
     await several.settled(await several.emit("vm", "x"))
     await several.settled(await several.trigger(LONG_TASK))
     assert [r.body for r in several.receiver.at("/long")] == [f'["{LONG_TASK}", "{LONG}"]'.encode()] * 2
     assert await ids(several, f"webhook={LONG}") == [LONG_TASK, LONG_TASK]
 
 
-async def test_x7_bounds_of_timeout_and_retries(stand: Stand) -> None:
+async def test_x7_bounds_of_timeout_and_retries(stage: Stage) -> None:
     url = "url: RECEIVER/x"
     assert (
-        await stand.findings(f"""webhooks:
+        await stage.findings(f"""webhooks:
   a: {{{url}, timeout: 3, retries: 0}}
   b: {{{url}, timeout: 120, retries: 100}}
   c: {{{url}, timeout: 2m, retries: 1}}
@@ -250,7 +250,7 @@ async def test_x7_bounds_of_timeout_and_retries(stand: Stand) -> None:
 """)
         == []
     ), "the bounds themselves are good"
-    found = await stand.findings(f"""webhooks:
+    found = await stage.findings(f"""webhooks:
   a: {{{url}, timeout: 2}}
   b: {{{url}, timeout: 2.999}}
   c: {{{url}, timeout: 121}}
@@ -274,8 +274,8 @@ async def test_x7_bounds_of_timeout_and_retries(stand: Stand) -> None:
     ]
 
 
-async def test_x7_bounds_of_names(stand: Stand) -> None:
-    found = await stand.findings(f"""webhooks:
+async def test_x7_bounds_of_names(stage: Stage) -> None:
+    found = await stage.findings(f"""webhooks:
   {LONG}n: {{url: RECEIVER/x}}
   {LONG}: {{url: RECEIVER/x}}
 tasks:
@@ -288,45 +288,45 @@ tasks:
     ]
 
 
-async def restart(stand: Stand) -> None:
+async def restart(stage: Stage) -> None:
     """Stop and start again."""
-    await stand.stop()
-    await stand.start()
+    await stage.stop()
+    await stage.start()
 
 
-async def reload(stand: Stand) -> dict[str, Any]:
-    answered, answer = await stand.daemon.request("POST", "/v1/reload")
+async def reload(stage: Stage) -> dict[str, Any]:
+    answered, answer = await stage.daemon.request("POST", "/v1/reload")
     assert answered == 200, answer
     changes: dict[str, Any] = answer["changes"]
     return changes
 
 
-async def test_x10_deleting_a_webhook_parks_what_waits_and_keeps_the_history(stand: Stand) -> None:
+async def test_x10_deleting_a_webhook_parks_what_waits_and_keeps_the_history(stage: Stage) -> None:
     down = True
 
     async def answer(_request: Received) -> bytes:
         return response(500 if down else 200)
 
-    stand.receiver.reply = answer
+    stage.receiver.reply = answer
     keep = "  keep: {url: RECEIVER/keep}\n"
     gone = "  gone: {url: RECEIVER/gone, backoff: [100ms]}\n"
     rules = "tasks: {g: {webhook: gone}, k: {webhook: keep}}\nevents: {e: {type: vm, event: x, task: [g]}}\n"
-    stand.write(f"webhooks:\n{keep}{gone}{rules}")
-    await stand.start()
-    receipt = await stand.emit("vm", "x")
+    stage.write(f"webhooks:\n{keep}{gone}{rules}")
+    await stage.start()
+    receipt = await stage.emit("vm", "x")
     delivery = receipt["deliveries"][0]["id"]
-    await stand.arrivals("/gone", 1)
+    await stage.arrivals("/gone", 1)
 
-    stand.write(f"webhooks:\n{keep}tasks: {{k: {{webhook: keep}}}}\n")
-    assert (await reload(stand))["webhooks"]["removed"] == ["gone"]
-    record = await stand.daemon.delivery_when(delivery, "pending")
+    stage.write(f"webhooks:\n{keep}tasks: {{k: {{webhook: keep}}}}\n")
+    assert (await reload(stage))["webhooks"]["removed"] == ["gone"]
+    record = await stage.daemon.delivery_when(delivery, "pending")
     assert record["parked"] == "gone"
-    arrived = len(stand.receiver.at("/gone"))
+    arrived = len(stage.receiver.at("/gone"))
     down = False
-    [also] = await stand.settled(await stand.trigger("k"))
+    [also] = await stage.settled(await stage.trigger("k"))
     assert also["state"] == "delivered", "others go on"
-    await restart(stand)
-    record = await stand.daemon.get(f"/v1/deliveries/{delivery}")
+    await restart(stage)
+    record = await stage.daemon.get(f"/v1/deliveries/{delivery}")
     assert (record["state"], record["parked"], record["task"], record["webhook"]) == (
         "pending",
         "gone",
@@ -336,115 +336,115 @@ async def test_x10_deleting_a_webhook_parks_what_waits_and_keeps_the_history(sta
     assert record["attempts"][0]["status"] == 500
     assert [
         each["id"]
-        for each in json.loads((await stand.hookd("deliveries", "--webhook", "gone", "--json")).out)
+        for each in json.loads((await stage.hookd("deliveries", "--webhook", "gone", "--json")).out)
     ] == [delivery]
-    assert len(stand.receiver.at("/gone")) == arrived, "nothing goes where the webhook used to point"
+    assert len(stage.receiver.at("/gone")) == arrived, "nothing goes where the webhook used to point"
 
-    stand.write(f"webhooks:\n{keep}  gone: {{url: RECEIVER/new-place}}\n{rules}")
-    await reload(stand)
-    record = await stand.daemon.delivery_when(delivery, "delivered")
-    [request] = await stand.arrivals("/new-place", 1)
+    stage.write(f"webhooks:\n{keep}  gone: {{url: RECEIVER/new-place}}\n{rules}")
+    await reload(stage)
+    record = await stage.daemon.delivery_when(delivery, "delivered")
+    [request] = await stage.arrivals("/new-place", 1)
     assert (request.id, request.body) == (delivery, b'{"text": "Webhook"}')
-    assert len(stand.receiver.at("/gone")) == arrived
+    assert len(stage.receiver.at("/gone")) == arrived
     assert [attempt["status"] for attempt in record["attempts"]][-1] == 200
 
 
-async def test_x10_status_tells_what_waits_for_a_deleted_webhook(stand: Stand) -> None:
-    stand.write("webhooks: {w: {url: RECEIVER/x, enabled: false}}\ntasks: {t: {webhook: w}}\n")
-    await stand.start()
-    await stand.trigger("t")
-    stand.write("")
-    await reload(stand)
-    assert (await stand.daemon.get("/v1/status"))["deliveries"]["pending"] == 1
-    lanes = (await stand.daemon.get("/v1/webhooks"))["webhooks"]
+async def test_x10_status_tells_what_waits_for_a_deleted_webhook(stage: Stage) -> None:
+    stage.write("webhooks: {w: {url: RECEIVER/x, enabled: false}}\ntasks: {t: {webhook: w}}\n")
+    await stage.start()
+    await stage.trigger("t")
+    stage.write("")
+    await reload(stage)
+    assert (await stage.daemon.get("/v1/status"))["deliveries"]["pending"] == 1
+    lanes = (await stage.daemon.get("/v1/webhooks"))["webhooks"]
     assert [(lane["name"], lane["parked"], lane["pending"]) for lane in lanes] == [("w", "gone", 1)]
-    assert "everything is all right" not in (await stand.hookd("status")).out
+    assert "everything is all right" not in (await stage.hookd("status")).out
 
 
-async def test_r37_r52_x10_what_is_referred_to_cannot_be_deleted(stand: Stand) -> None:
+async def test_r37_r52_x10_what_is_referred_to_cannot_be_deleted(stage: Stage) -> None:
     whole = {
         "webhooks": "webhooks: {w: {url: RECEIVER/x}}\n",
         "tasks": "tasks: {t: {webhook: w}}\n",
         "events": "events: {e: {type: vm, event: x, task: t}}\n",
     }
-    stand.write("".join(whole.values()))
-    await stand.start()
+    stage.write("".join(whole.values()))
+    await stage.start()
     for section, fault in (
         ("webhooks", 'tasks.t.webhook: there is no webhook "w" (there are no webhooks)'),
         ("tasks", 'events.e.task: there is no task "t" (there are no tasks)'),
     ):
-        stand.write("".join(text for name, text in whole.items() if name != section))
-        answered, problem = await stand.daemon.request("POST", "/v1/reload")
+        stage.write("".join(text for name, text in whole.items() if name != section))
+        answered, problem = await stage.daemon.request("POST", "/v1/reload")
         assert answered == 422
         assert [fault in each["message"] for each in problem["errors"]] == [True], problem
-        assert (await stand.settled(await stand.emit("vm", "x")))[0]["state"] == "delivered"
+        assert (await stage.settled(await stage.emit("vm", "x")))[0]["state"] == "delivered"
 
 
-async def test_x10_a_deleted_task_or_rule_fires_no_more_and_leaves_its_deliveries(stand: Stand) -> None:
+async def test_x10_a_deleted_task_or_rule_fires_no_more_and_leaves_its_deliveries(stage: Stage) -> None:
     webhook = "webhooks: {w: {url: RECEIVER/x, enabled: false}}\n"
     task = "tasks: {t: {webhook: w, message: [old]}}\n"
     rule = "events: {e: {type: vm, event: x, task: t}}\n"
-    stand.write(webhook + task + rule)
-    await stand.start()
-    receipt = await stand.emit("vm", "x")
-    stand.write(webhook + task)
-    await reload(stand)
-    assert (await stand.emit("vm", "x"))["deliveries"] == []
-    stand.write(webhook.replace(", enabled: false", ""))
-    assert (await reload(stand))["tasks"]["removed"] == ["t"]
-    [record] = await stand.settled(receipt)
+    stage.write(webhook + task + rule)
+    await stage.start()
+    receipt = await stage.emit("vm", "x")
+    stage.write(webhook + task)
+    await reload(stage)
+    assert (await stage.emit("vm", "x"))["deliveries"] == []
+    stage.write(webhook.replace(", enabled: false", ""))
+    assert (await reload(stage))["tasks"]["removed"] == ["t"]
+    [record] = await stage.settled(receipt)
     assert (record["state"], record["task"], record["cause"]["rule"]) == ("delivered", "t", "events.e")
-    assert [request.body for request in stand.receiver.at("/x")] == [b'["old"]']
-    assert (await stand.hookd("trigger", "t")).code == 1
+    assert [request.body for request in stage.receiver.at("/x")] == [b'["old"]']
+    assert (await stage.hookd("trigger", "t")).code == 1
 
 
 KEPT = "daemon: {{listen: [{{unix: h.sock}}], store: h.db{retention}}}\n"
 
 
-async def gone(stand: Stand, delivery: str) -> None:
-    await stand.daemon.gone(f"/v1/deliveries/{delivery}")
+async def gone(stage: Stage, delivery: str) -> None:
+    await stage.daemon.gone(f"/v1/deliveries/{delivery}")
 
 
-async def test_x12_retention_is_configurable(stand: Stand) -> None:
+async def test_x12_retention_is_configurable(stage: Stage) -> None:
     """What is past its time goes when hookd starts (and every minute); what waits is never pruned."""
     config = HISTORY.replace("slow, ", "") + "  one of them: {type: vm, event: stopped, task: good}\n"
-    stand.receiver.reply = Answers()
-    stand.write(config, daemon=KEPT.format(retention=""))
-    await stand.start()
-    receipt = await stand.emit("vm", "started", id="all")
-    alone = await stand.emit("vm", "stopped", id="alone")
-    unmatched = await stand.emit("vm", "of no rule", id="unmatched")
+    stage.receiver.reply = Answers()
+    stage.write(config, daemon=KEPT.format(retention=""))
+    await stage.start()
+    receipt = await stage.emit("vm", "started", id="all")
+    alone = await stage.emit("vm", "stopped", id="alone")
+    unmatched = await stage.emit("vm", "of no rule", id="unmatched")
     made = {each["task"]: each["id"] for each in receipt["deliveries"]}
     finished = [
-        instant((await stand.daemon.delivery_when(delivery, "delivered", "dead"))["finished_at"])
+        instant((await stage.daemon.delivery_when(delivery, "delivered", "dead"))["finished_at"])
         for delivery in (made["good"], made["bad"], alone["deliveries"][0]["id"])
     ]
     while time.time() < max(finished) + 1.01:
         await asyncio.sleep(0.05)
-    assert sorted(await ids(stand, "limit=500")) == ["bad", "good", "good", "later", "resting"]
+    assert sorted(await ids(stage, "limit=500")) == ["bad", "good", "good", "later", "resting"]
 
-    stand.write(config, daemon=KEPT.format(retention=", retention: {delivered: 1s}"))
-    await restart(stand)
-    await gone(stand, made["good"])
-    await gone(stand, alone["deliveries"][0]["id"])
-    assert sorted(await ids(stand, "limit=500")) == ["bad", "later", "resting"]
-    kept = await stand.daemon.get("/v1/events/all")
+    stage.write(config, daemon=KEPT.format(retention=", retention: {delivered: 1s}"))
+    await restart(stage)
+    await gone(stage, made["good"])
+    await gone(stage, alone["deliveries"][0]["id"])
+    assert sorted(await ids(stage, "limit=500")) == ["bad", "later", "resting"]
+    kept = await stage.daemon.get("/v1/events/all")
     assert kept["id"] == "all", "an event lives as long as any of its deliveries"
     for event in (alone, unmatched):
-        await stand.daemon.gone(f"/v1/events/{event['id']}")
-    assert (await stand.daemon.get("/v1/status"))["deliveries"]["delivered"] == 0
-    assert not (await stand.emit("vm", "stopped", id="alone"))["duplicate"], "its id is forgotten with it"
-    assert (await stand.emit("vm", "started", id="all"))["duplicate"]
+        await stage.daemon.gone(f"/v1/events/{event['id']}")
+    assert (await stage.daemon.get("/v1/status"))["deliveries"]["delivered"] == 0
+    assert not (await stage.emit("vm", "stopped", id="alone"))["duplicate"], "its id is forgotten with it"
+    assert (await stage.emit("vm", "started", id="all"))["duplicate"]
 
-    stand.write(config, daemon=KEPT.format(retention=", retention: {dead: 1s}"))
-    await restart(stand)
-    await gone(stand, made["bad"])
-    assert sorted(await ids(stand, "limit=500")) == ["good", "later", "resting"]
+    stage.write(config, daemon=KEPT.format(retention=", retention: {dead: 1s}"))
+    await restart(stage)
+    await gone(stage, made["bad"])
+    assert sorted(await ids(stage, "limit=500")) == ["good", "later", "resting"]
 
 
-async def test_x12_bounds(stand: Stand) -> None:
-    assert await stand.findings("daemon: {retention: {delivered: 70d, dead: 1s}}\n") == []
-    found = await stand.findings("daemon: {retention: {delivered: 70 days, dead: 0s}}\n")
+async def test_x12_bounds(stage: Stage) -> None:
+    assert await stage.findings("daemon: {retention: {delivered: 70d, dead: 1s}}\n") == []
+    found = await stage.findings("daemon: {retention: {delivered: 70 days, dead: 0s}}\n")
     assert [(each["where"], each["message"]) for each in found] == [
         (
             "daemon.retention.delivered",

@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from tests.conformance.scenes import Playing, Scene, title
 from tests.kit.receiver import Received, response
-from tests.kit.stage import Stand
-from tests.kit.wall_clock import TimedStand
+from tests.kit.stage import Stage
+from tests.kit.wall_clock import TimedStage
 
 CONFIG = """
 webhooks:
@@ -34,7 +34,7 @@ events:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     failed = False
 
     async def answer(request: Received) -> bytes:
@@ -44,26 +44,26 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stan
             return response(503)
         return response(200)
 
-    async with Stand(tmp_path_factory.mktemp("operations")) as stand:
-        stand.receiver.reply = answer
-        stand.write(CONFIG)
-        await stand.start()
-        yield stand
+    async with Stage(tmp_path_factory.mktemp("operations")) as stage:
+        stage.receiver.reply = answer
+        stage.write(CONFIG)
+        await stage.start()
+        yield stage
 
 
-async def send(stand: Stand, *words: str) -> dict[str, Any]:
+async def send(stage: Stage, *words: str) -> dict[str, Any]:
     """The receipt of `hookd send`, which must succeed."""
-    ran = await stand.hookd("send", *words, "--json")
+    ran = await stage.hookd("send", *words, "--json")
     assert ran.code == 0, ran.err
     receipt: dict[str, Any] = json.loads(ran.out)
     return receipt
 
 
-async def sent(stand: Stand, receipt: dict[str, Any]) -> Received:
+async def sent(stage: Stage, receipt: dict[str, Any]) -> Received:
     """The one request of a receipt's one delivery, once it is delivered."""
-    [record] = await stand.settled(receipt)
+    [record] = await stage.settled(receipt)
     assert record["state"] == "delivered"
-    [request] = [each for each in stand.receiver.requests if each.id == record["id"]]
+    [request] = [each for each in stage.receiver.requests if each.id == record["id"]]
     return request
 
 
@@ -79,7 +79,7 @@ async def sent(stand: Stand, receipt: dict[str, Any]) -> Received:
     ],
 )  # fmt: skip
 async def test_x4_a_test_message_goes_the_way_of_every_delivery(
-    shared: Stand, words: tuple[str, ...], body: bytes
+    shared: Stage, words: tuple[str, ...], body: bytes
 ) -> None:
     receipt = await send(shared, *words)
     request = await sent(shared, receipt)
@@ -94,14 +94,14 @@ async def test_x4_a_test_message_goes_the_way_of_every_delivery(
     assert "send" in shown
 
 
-async def test_x4_it_is_tried_again_like_any_other(shared: Stand) -> None:
+async def test_x4_it_is_tried_again_like_any_other(shared: Stage) -> None:
     receipt = await send(shared, "flaky")
     [record] = await shared.settled(receipt)
     assert [attempt["status"] for attempt in record["attempts"]] == [503, 200]
     assert [each.id for each in shared.receiver.at("/flaky")] == [record["id"]] * 2
 
 
-async def test_x4_for_a_person_it_says_what_it_made_and_why_it_waits(shared: Stand) -> None:
+async def test_x4_for_a_person_it_says_what_it_made_and_why_it_waits(shared: Stage) -> None:
     ran = await shared.hookd("send", "resting")
     assert ran.code == 0
     first, *waits = ran.out.splitlines()[1:]
@@ -119,7 +119,7 @@ async def test_x4_for_a_person_it_says_what_it_made_and_why_it_waits(shared: Sta
         (("chat", "--message", '{"a": "${NAM}"}'), "${NAME}"),
     ],
 )
-async def test_x4_what_cannot_be_sent_is_refused(shared: Stand, words: tuple[str, ...], part: str) -> None:
+async def test_x4_what_cannot_be_sent_is_refused(shared: Stage, words: tuple[str, ...], part: str) -> None:
     before = await listed(shared)
     ran = await shared.hookd("send", *words)
     assert (ran.code, ran.out) == (1, "")
@@ -127,16 +127,16 @@ async def test_x4_what_cannot_be_sent_is_refused(shared: Stand, words: tuple[str
     assert await listed(shared) == before
 
 
-async def listed(stand: Stand) -> list[str]:
+async def listed(stage: Stage) -> list[str]:
     """The deliveries there are for `chat`."""
-    found = (await stand.daemon.get("/v1/deliveries?webhook=chat&limit=500"))["deliveries"]
+    found = (await stage.daemon.get("/v1/deliveries?webhook=chat&limit=500"))["deliveries"]
     return [each["id"] for each in found]
 
 
 # X5
 
 
-async def test_x5_a_task_is_run_with_the_context_of_an_event(shared: Stand) -> None:
+async def test_x5_a_task_is_run_with_the_context_of_an_event(shared: Stage) -> None:
     words = ("--object", "web-01", "--object-id", "7", "--tag", "gold", "--tag", "lab")
     receipt = await shared.trigger("report", *words, "--data", '{"why": "by hand", "n": [1, 2.5]}')
     request = await sent(shared, receipt)
@@ -147,7 +147,7 @@ async def test_x5_a_task_is_run_with_the_context_of_an_event(shared: Stand) -> N
     assert event["object"] == {"id": "7", "name": "web-01", "tags": ["gold", "lab"]}
 
 
-async def test_x5_without_a_context_there_are_defaults(shared: Stand) -> None:
+async def test_x5_without_a_context_there_are_defaults(shared: Stage) -> None:
     for receipt in (
         await shared.trigger("report"),
         (await shared.daemon.request("POST", "/v1/tasks/report/trigger"))[1],
@@ -161,7 +161,7 @@ async def test_x5_without_a_context_there_are_defaults(shared: Stand) -> None:
     assert json.loads((await sent(shared, receipt)).body)["name"] == "db"
 
 
-async def test_x5_an_event_is_posted_with_its_context(shared: Stand) -> None:
+async def test_x5_an_event_is_posted_with_its_context(shared: Stage) -> None:
     receipt = await shared.emit(
         "vm", "started", object="web-02", tags=["lab"], data={"why": "a start", "n": 0}
     )
@@ -171,7 +171,7 @@ async def test_x5_an_event_is_posted_with_its_context(shared: Stand) -> None:
     assert (event["kind"], event["data"]) == ("event", {"why": "a start", "n": 0})
 
 
-async def test_x5_an_unknown_task_or_context_is_refused(shared: Stand) -> None:
+async def test_x5_an_unknown_task_or_context_is_refused(shared: Stage) -> None:
     before = await listed(shared)
     ran = await shared.hookd("trigger", "reprot")
     assert (ran.code, "report" in ran.err) == (1, True)
@@ -186,15 +186,15 @@ async def test_x5_an_unknown_task_or_context_is_refused(shared: Stand) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "GET", "DELETE"])
-async def test_x9_the_method_is_the_webhooks(shared: Stand, method: str) -> None:
+async def test_x9_the_method_is_the_webhooks(shared: Stage, method: str) -> None:
     request = await sent(shared, await send(shared, method.lower(), "--message", '{"m": 1}'))
     assert (request.method, request.target) == (method, f"/x9/{method}")
     expected = (b"", None) if method == "GET" else (b'{"m": 1}', "application/json")
     assert (request.body, request.header("content-type")) == expected
 
 
-async def test_x9_another_method_is_refused(stand: Stand) -> None:
-    found = await stand.findings("""webhooks:
+async def test_x9_another_method_is_refused(stage: Stage) -> None:
+    found = await stage.findings("""webhooks:
   lower: {url: RECEIVER/a, method: post}
   head: {url: RECEIVER/a, method: HEAD}
   typo: {url: RECEIVER/a, method: PATHC}
@@ -324,14 +324,14 @@ Plans = dict[str, dict[str, Any]]
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def planned(tmp_path_factory: pytest.TempPathFactory) -> Plans:
     """What `hookd schedules --json --next 4` tells of `PLANS`, by name; the clock shows `NOW`."""
-    async with TimedStand(tmp_path_factory.mktemp("plans"), starts=NOW) as stand:
+    async with TimedStage(tmp_path_factory.mktemp("plans"), starts=NOW) as stage:
         rules = "".join(f"  {name}: {{{how}, task: [t, u]}}\n" for name, (how, _) in PLANS.items())
-        stand.write(
+        stage.write(
             "webhooks: {w: {url: RECEIVER/w}}\ntasks: {t: {webhook: w}, u: {webhook: w}}\nschedules:\n"
             + rules,
             daemon="daemon: {timezone: Europe/Berlin}\n",
         )
-        ran = await stand.hookd("schedules", "--json", "--next", "4")
+        ran = await stage.hookd("schedules", "--json", "--next", "4")
         assert ran.code == 0, ran.err
         return {each["name"]: each for each in json.loads(ran.out)}
 
@@ -382,46 +382,46 @@ BY_CHOICE = {("tick by choice", "schedules.ticks"), ("tick", "schedules.by choic
 
 
 async def what_is_not_enabled_does_not_fire_until_it_is(directory: Path) -> None:
-    async with Stand(directory) as stand:
-        stand.write(ENABLING, ENABLED="false")
-        await stand.start()
-        assert await firing(stand) == (["always"], [])
-        assert await ticking(stand, 2) == ALWAYS
-        by_hand = await sent(stand, await stand.trigger("choice"))
+    async with Stage(directory) as stage:
+        stage.write(ENABLING, ENABLED="false")
+        await stage.start()
+        assert await firing(stage) == (["always"], [])
+        assert await ticking(stage, 2) == ALWAYS
+        by_hand = await sent(stage, await stage.trigger("choice"))
         assert by_hand.target == "/events", "a run on demand asks nobody"
-        assert await plans(stand) == {"ticks": (True, 1), "by choice": (False, 0)}
-        stand.write(ENABLING, ENABLED="true")
-        assert (await stand.hookd("reload")).code == 0
-        assert await firing(stand) == (["choice", "always"], ["always"])
-        assert await ticking(stand, 6) == ALWAYS | BY_CHOICE
-        assert await plans(stand) == {"ticks": (True, 1), "by choice": (True, 1)}
-        stand.write(ENABLING, ENABLED="false")
-        assert (await stand.hookd("reload")).code == 0
-        assert await firing(stand) == (["always"], [])
-        assert await ticking(stand, 2) == ALWAYS
+        assert await plans(stage) == {"ticks": (True, 1), "by choice": (False, 0)}
+        stage.write(ENABLING, ENABLED="true")
+        assert (await stage.hookd("reload")).code == 0
+        assert await firing(stage) == (["choice", "always"], ["always"])
+        assert await ticking(stage, 6) == ALWAYS | BY_CHOICE
+        assert await plans(stage) == {"ticks": (True, 1), "by choice": (True, 1)}
+        stage.write(ENABLING, ENABLED="false")
+        assert (await stage.hookd("reload")).code == 0
+        assert await firing(stage) == (["always"], [])
+        assert await ticking(stage, 2) == ALWAYS
 
 
-async def firing(stand: Stand) -> tuple[list[str], list[str]]:
+async def firing(stage: Stage) -> tuple[list[str], list[str]]:
     """The tasks that two events fire, `both` and `chosen`."""
-    both, chosen = [(await stand.emit("vm", event))["deliveries"] for event in ("both", "chosen")]
+    both, chosen = [(await stage.emit("vm", event))["deliveries"] for event in ("both", "chosen")]
     return [made["task"] for made in both], [made["task"] for made in chosen]
 
 
-async def ticking(stand: Stand, count: int) -> set[tuple[str, str]]:
+async def ticking(stage: Stage, count: int) -> set[tuple[str, str]]:
     """The tasks and rules of what comes next by schedule, once all that was fired before has come."""
-    await stand.daemon.get_when(
+    await stage.daemon.get_when(
         "/v1/webhooks", lambda lanes: not any(lane["pending"] for lane in lanes["webhooks"])
     )
-    before = len(stand.receiver.at("/ticks"))
-    came = (await stand.arrivals("/ticks", before + count))[before:]
-    records = [await stand.daemon.get(f"/v1/deliveries/{each.id}") for each in came]
+    before = len(stage.receiver.at("/ticks"))
+    came = (await stage.arrivals("/ticks", before + count))[before:]
+    records = [await stage.daemon.get(f"/v1/deliveries/{each.id}") for each in came]
     assert {record["cause"]["kind"] for record in records} == {"schedule"}
     return {(record["task"], record["cause"]["rule"]) for record in records}
 
 
-async def plans(stand: Stand) -> dict[str, tuple[bool, int]]:
+async def plans(stage: Stage) -> dict[str, tuple[bool, int]]:
     """Which schedules are enabled, and how many runs each foretells."""
-    found = json.loads((await stand.hookd("schedules", "--json")).out)
+    found = json.loads((await stage.hookd("schedules", "--json")).out)
     return {each["name"]: (each["enabled"], len(each["next"])) for each in found}
 
 

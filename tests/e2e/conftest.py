@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-async def recorder() -> AsyncIterator[Receiver]:
+async def receiver() -> AsyncIterator[Receiver]:
     async with Receiver() as running:
         yield running
 

@@ -18,8 +18,8 @@ events: {{e: {{type: vm, event: up, task: t}}}}
 UP = {"type": "vm", "event": "up"}
 
 
-def write(directory: Path, recorder: Receiver) -> None:
-    (directory / "hookd.yaml").write_text(DAEMON + RULES.format(url=recorder.url))
+def write(directory: Path, receiver: Receiver) -> None:
+    (directory / "hookd.yaml").write_text(DAEMON + RULES.format(url=receiver.url))
 
 
 def put(spool: Path, name: str, content: Any, *, mode: int = 0o640) -> None:
@@ -43,9 +43,9 @@ async def until_empty(spool: Path, *, within_s: float = 20.0) -> None:
     await until(lambda: not left_in(spool), within_s=within_s)
 
 
-def ids(recorder: Receiver) -> list[str]:
+def ids(receiver: Receiver) -> list[str]:
     """The ids of the events whose messages arrived, in order."""
-    return [json.loads(request.body)["id"] for request in recorder.requests]
+    return [json.loads(request.body)["id"] for request in receiver.requests]
 
 
 async def until_error(daemon: DaemonProcess, part: str) -> dict[str, Any]:

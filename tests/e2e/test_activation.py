@@ -51,8 +51,8 @@ def write(daemon: Activated, url: str = "http://127.0.0.1:9/", *, listen: str = 
     )
 
 
-async def test_a_restart_refuses_and_resets_nobody(activated: Activated, recorder: Receiver) -> None:
-    write(activated, recorder.url)
+async def test_a_restart_refuses_and_resets_nobody(activated: Activated, receiver: Receiver) -> None:
+    write(activated, receiver.url)
     await activated.start()
     unix, tcp = (sock.getsockname() for sock in activated.passed)
     async with Posters(unix, tcp) as posters:
@@ -62,7 +62,7 @@ async def test_a_restart_refuses_and_resets_nobody(activated: Activated, recorde
             await activated.start()
         await posters.wait_for(100)
     assert set(posters.outcomes) == {"202"}
-    arrived = await recorder.wait_for(len(posters.acknowledged), within_s=60)
+    arrived = await receiver.wait_for(len(posters.acknowledged), within_s=60)
     assert len({each.id for each in arrived}) == len(posters.acknowledged)
 
 
@@ -85,15 +85,15 @@ async def test_who_connects_while_it_is_away_waits(activated: Activated) -> None
 
 
 async def test_events_are_taken_in_while_attempts_get_their_grace(
-    activated: Activated, recorder: Receiver
+    activated: Activated, receiver: Receiver
 ) -> None:
     release = asyncio.Event()
 
-    recorder.reply = held(release)
-    write(activated, recorder.url)
+    receiver.reply = held(release)
+    write(activated, receiver.url)
     await activated.start()
     await activated.post(json.loads(EVENT))
-    await recorder.wait_for(1)
+    await receiver.wait_for(1)
     stopping = asyncio.create_task(activated.stop())
     await activated.notifications.wait_for("STOPPING")
     answered, _ = await asyncio.to_thread(post_once, activated.passed[1].getsockname(), EVENT)

@@ -68,12 +68,12 @@ async def raw(daemon: DaemonProcess, *lines: str, body: bytes = b"", port: int =
 
 
 @pytest.mark.promise
-async def test_the_sdk_in_both_modes(running: Running, recorder: Receiver) -> None:
-    daemon = await running(CONFIG.replace("URL", recorder.url))
+async def test_the_sdk_in_both_modes(running: Running, receiver: Receiver) -> None:
+    daemon = await running(CONFIG.replace("URL", receiver.url))
     status, receipt = await post(daemon, to_structured_event(sdk_event()))
     assert (status, receipt["id"], receipt["duplicate"]) == (202, "/nodes/2 a-1", False)
     assert [made["task"] for made in receipt["deliveries"]] == ["t"]
-    [request] = await recorder.wait_for(1)
+    [request] = await receiver.wait_for(1)
     wanted = {
         "type": "com.example.vm",
         "event": "on",
@@ -89,8 +89,8 @@ async def test_the_sdk_in_both_modes(running: Running, recorder: Receiver) -> No
     assert await post(daemon, to_binary_event(sdk_event())) == (200, {**receipt, "duplicate": True})
     status, other = await post(daemon, to_binary_event(sdk_event(id="a-2")))
     assert (status, other["id"]) == (202, "/nodes/2 a-2")
-    await recorder.wait_for(2)
-    assert json.loads(recorder.requests[1].body) == wanted | {"id": "/nodes/2 a-2"}
+    await receiver.wait_for(2)
+    assert json.loads(receiver.requests[1].body) == wanted | {"id": "/nodes/2 a-2"}
 
 
 async def test_one_id_is_one_content(running: Running) -> None:

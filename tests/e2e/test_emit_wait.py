@@ -48,14 +48,14 @@ class Answering:
 
 
 @pytest.fixture
-def receiver(recorder: Receiver) -> Answering:
-    recorder.reply = answering = Answering()
-    return answering
+def answering(receiver: Receiver) -> Answering:
+    receiver.reply = made = Answering()
+    return made
 
 
 @pytest.fixture
-async def daemon(recorder: Receiver, receiver: Answering, running: Running) -> DaemonProcess:
-    return await running(RULES.format(url=recorder.url))
+async def daemon(receiver: Receiver, answering: Answering, running: Running) -> DaemonProcess:
+    return await running(RULES.format(url=receiver.url))
 
 
 async def made_by(daemon: DaemonProcess, event_id: str) -> list[dict[str, Any]]:
@@ -115,23 +115,23 @@ async def test_one_is_cancelled_while_it_is_waited_for(daemon: DaemonProcess, tm
 
 
 async def test_a_duplicate_waits_for_the_first_deliveries(
-    daemon: DaemonProcess, receiver: Answering, tmp_path: Path
+    daemon: DaemonProcess, answering: Answering, tmp_path: Path
 ) -> None:
     await daemon.post({"type": "t", "event": "slow", "id": "e1"})
     waiting = asyncio.create_task(emit(tmp_path, "t", "slow", "--id", "e1", "--wait", "--json"))
-    await receiver.arrived.wait()
-    receiver.go.set()
+    await answering.arrived.wait()
+    answering.go.set()
     ended = await waiting
     assert ended.code == 0
     answer = json.loads(ended.out)
     assert (answer["duplicate"], [made["state"] for made in answer["deliveries"]]) == (True, ["delivered"])
 
 
-async def test_it_outlasts_a_restart(daemon: DaemonProcess, receiver: Answering, tmp_path: Path) -> None:
+async def test_it_outlasts_a_restart(daemon: DaemonProcess, answering: Answering, tmp_path: Path) -> None:
     waiting = asyncio.create_task(emit(tmp_path, "t", "slow", "--wait=60s"))
-    await receiver.arrived.wait()
+    await answering.arrived.wait()
     await daemon.stop()
-    receiver.go.set()
+    answering.go.set()
     await daemon.start()
     ended = await waiting
     assert (ended.code, ended.err) == (0, "")
@@ -139,10 +139,10 @@ async def test_it_outlasts_a_restart(daemon: DaemonProcess, receiver: Answering,
 
 
 async def test_a_daemon_that_is_gone_is_told_when_the_time_is_up(
-    daemon: DaemonProcess, receiver: Answering, tmp_path: Path
+    daemon: DaemonProcess, answering: Answering, tmp_path: Path
 ) -> None:
     waiting = asyncio.create_task(emit(tmp_path, "t", "slow", "--wait=3s"))
-    await receiver.arrived.wait()
+    await answering.arrived.wait()
     await daemon.kill()
     ended = await waiting
     assert ended.code == 4
@@ -170,15 +170,15 @@ async def test_a_file_told_in_lines(daemon: DaemonProcess, tmp_path: Path) -> No
     assert ended.out == f"taken: 1 event, 1 delivery\n  {made['id']}  delivered\n"
 
 
-async def test_one_that_is_no_longer_kept(recorder: Receiver, running: Running, tmp_path: Path) -> None:
+async def test_one_that_is_no_longer_kept(receiver: Receiver, running: Running, tmp_path: Path) -> None:
     """The store is replaced while it is waited for."""
     daemon = await running(
-        RULES.format(url=recorder.url), daemon=DAEMON.replace("store: h.db", "store: first.db")
+        RULES.format(url=receiver.url), daemon=DAEMON.replace("store: h.db", "store: first.db")
     )
     waiting = asyncio.create_task(emit(tmp_path, "t", "stay", "--id", "e1", "--wait=60s"))
     await until(lambda: made_by(daemon, "e1"), within_s=20)
     await daemon.stop()
-    (tmp_path / "hookd.yaml").write_text(DAEMON + RULES.format(url=recorder.url))
+    (tmp_path / "hookd.yaml").write_text(DAEMON + RULES.format(url=receiver.url))
     await daemon.start()
     ended = await waiting
     assert ended.code == 1

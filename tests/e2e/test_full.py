@@ -23,8 +23,8 @@ OVER = "  say: {webhook: ops, triggers: [{type: hookd.store, event: recovered}]}
 EVENT = {"type": "vm", "event": "on"}
 
 
-async def test_the_pending_limit(recorder: Receiver, running: Running) -> None:
-    parked = f"webhooks:\n  w: {{url: '{recorder.url}', enabled: false}}\n{RULES}"
+async def test_the_pending_limit(receiver: Receiver, running: Running) -> None:
+    parked = f"webhooks:\n  w: {{url: '{receiver.url}', enabled: false}}\n{RULES}"
     daemon = await running(
         parked, daemon="daemon: {listen: [{unix: h.sock}], store: h.db, limits: {pending: 3}}\n"
     )
@@ -52,10 +52,10 @@ async def _until_refused(daemon: DaemonProcess, event: Any, taken: list[str]) ->
         taken += [d["id"] for d in answer["deliveries"]]
 
 
-async def test_a_full_disk(recorder: Receiver, disk: Disk, tmp_path: Path) -> None:
+async def test_a_full_disk(receiver: Receiver, disk: Disk, tmp_path: Path) -> None:
     (tmp_path / "hookd.yaml").write_text(
         "daemon: {listen: [{unix: h.sock}], store: disk/h.db}\n"
-        f"webhooks:\n  w: {{url: '{recorder.url}', backoff: [100ms]}}\n{RULES}"
+        f"webhooks:\n  w: {{url: '{receiver.url}', backoff: [100ms]}}\n{RULES}"
     )
     taken: list[str] = []
     async with DaemonProcess(tmp_path) as daemon:
@@ -77,15 +77,15 @@ async def test_a_full_disk(recorder: Receiver, disk: Disk, tmp_path: Path) -> No
             await daemon.delivery_when(delivery, "delivered")
         assert (await daemon.get("/v1/status"))["store"]["error"] is None
         await daemon.stop()
-    assert sorted(r.id for r in recorder.requests) == sorted([*taken, answer["deliveries"][0]["id"]])
+    assert sorted(r.id for r in receiver.requests) == sorted([*taken, answer["deliveries"][0]["id"]])
 
 
 async def test_a_full_disk_is_told_of_and_over_though_nothing_waits(
-    recorder: Receiver, disk: Disk, tmp_path: Path
+    receiver: Receiver, disk: Disk, tmp_path: Path
 ) -> None:
     (tmp_path / "hookd.yaml").write_text(
         "daemon: {listen: [{unix: h.sock}], store: disk/h.db, log: {format: json}}\n"
-        f"webhooks:\n  w: {{url: '{recorder.url}'}}\n  ops: {{url: '{recorder.url}/ops'}}\n"
+        f"webhooks:\n  w: {{url: '{receiver.url}'}}\n  ops: {{url: '{receiver.url}/ops'}}\n"
         + RULES.replace("events:", f"{OVER}events:")
     )
     async with DaemonProcess(tmp_path) as daemon:
@@ -96,7 +96,7 @@ async def test_a_full_disk_is_told_of_and_over_though_nothing_waits(
         await asyncio.to_thread(disk.make_room)
         await daemon.get_when("/v1/status", lambda now: now["store"]["error"] is None)
         await until(lambda: daemon.logged("store.recovered"))
-        told = await until(lambda: recorder.at("/ops"))
+        told = await until(lambda: receiver.at("/ops"))
         delivery = await daemon.get(f"/v1/deliveries/{told[0].id}")
         event = await daemon.get(f"/v1/events/{delivery['cause']['event_id']}")
         assert (event["type"], event["object"]["name"]) == ("hookd.store", str(disk.place / "h.db"))

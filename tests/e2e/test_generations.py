@@ -39,12 +39,12 @@ def commit(tree: Path) -> str:
 
 
 @pytest.fixture
-def tree(tmp_path: Path, recorder: Receiver) -> Path:
+def tree(tmp_path: Path, receiver: Receiver) -> Path:
     tree = tmp_path / "conf"
     tree.mkdir()
     git(tree, "init", "-q")
     (tree / "daemon.yaml").write_text(DAEMON)
-    (tree / "w.yaml").write_text(rules(recorder.url))
+    (tree / "w.yaml").write_text(rules(receiver.url))
     commit(tree)
     return tree
 
@@ -87,7 +87,7 @@ async def made_by(daemon: DaemonProcess, delivery_id: str) -> list[Any]:
 
 
 async def test_a_generation_wherever_it_is_told(
-    tree: Path, daemon: DaemonProcess, recorder: Receiver
+    tree: Path, daemon: DaemonProcess, receiver: Receiver
 ) -> None:
     first = await in_force(daemon)
     assert first == {**first, "number": 1, "commit": git(tree, "rev-parse", "HEAD"), "dirty": False}
@@ -95,7 +95,7 @@ async def test_a_generation_wherever_it_is_told(
     assert logged(daemon, "daemon.ready") == [first]
     one = await sent(daemon)
 
-    (tree / "w.yaml").write_text(rules(recorder.url, ", timeout: 20"))
+    (tree / "w.yaml").write_text(rules(receiver.url, ", timeout: 20"))
     second = await becomes(daemon, number=2)
     assert second == {**second, "commit": first["commit"], "dirty": True}
     assert second["hash"] != first["hash"]
@@ -139,19 +139,19 @@ async def test_a_refused_commit_is_not_told_as_in_force(tree: Path, daemon: Daem
 
 
 async def test_an_attempt_belongs_to_the_generation_it_began_with(
-    tree: Path, daemon: DaemonProcess, recorder: Receiver
+    tree: Path, daemon: DaemonProcess, receiver: Receiver
 ) -> None:
     answer = asyncio.Event()
 
     async def slow(_request: Received) -> bytes:
         await answer.wait()
-        return response(500 if len(recorder.requests) == 1 else 200)
+        return response(500 if len(receiver.requests) == 1 else 200)
 
-    recorder.reply = slow
+    receiver.reply = slow
     first = await in_force(daemon)
     _, receipt = await daemon.post({"type": "vm", "event": "on", "object": "o"})
-    await recorder.wait_for(1)
-    (tree / "w.yaml").write_text(rules(recorder.url, ", backoff: [1]"))
+    await receiver.wait_for(1)
+    (tree / "w.yaml").write_text(rules(receiver.url, ", backoff: [1]"))
     second = await becomes(daemon, number=2)
     answer.set()
     delivery_id = receipt["deliveries"][0]["id"]

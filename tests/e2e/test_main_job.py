@@ -31,19 +31,19 @@ events:
 """
 
 
-def config(recorder: Receiver) -> str:
-    return CONFIG.format(url=recorder.url, secret=SECRET)
+def config(receiver: Receiver) -> str:
+    return CONFIG.format(url=receiver.url, secret=SECRET)
 
 
 @pytest.mark.promise
-async def test_event_is_matched_rendered_signed_and_delivered(recorder: Receiver, running: Running) -> None:
-    daemon = await running(config(recorder))
+async def test_event_is_matched_rendered_signed_and_delivered(receiver: Receiver, running: Running) -> None:
+    daemon = await running(config(receiver))
     answered, receipt = await daemon.post({**VM_ON, "data": {"pct": 80.5}})
     assert answered == 202
     assert receipt["duplicate"] is False
     [reference] = receipt["deliveries"]
     assert (reference["task"], reference["webhook"]) == ("t", "w")
-    [request] = await recorder.wait_for(1)
+    [request] = await receiver.wait_for(1)
     assert (request.method, request.target) == ("POST", "/hook%20a?x=1+2")
     assert request.body == b'{"text": "web-01 is on", "pct": 80.5}'
     assert request.header("content-type") == "application/json"
@@ -55,8 +55,8 @@ async def test_event_is_matched_rendered_signed_and_delivered(recorder: Receiver
     assert record["cause"] == {"kind": "event", "event_id": receipt["id"], "rule": "events.e"}
 
 
-async def test_nothing_matches_is_accepted_and_kept(recorder: Receiver, running: Running) -> None:
-    daemon = await running(config(recorder))
+async def test_nothing_matches_is_accepted_and_kept(receiver: Receiver, running: Running) -> None:
+    daemon = await running(config(receiver))
     answered, receipt = await daemon.post({"type": "vm", "event": "paused"})
     assert (answered, receipt["deliveries"]) == (202, [])
     kept = await daemon.get(f"/v1/events/{receipt['id']}")
@@ -64,14 +64,14 @@ async def test_nothing_matches_is_accepted_and_kept(recorder: Receiver, running:
 
 
 @pytest.mark.promise
-async def test_failures_are_retried_with_the_same_id_and_bytes(recorder: Receiver, running: Running) -> None:
+async def test_failures_are_retried_with_the_same_id_and_bytes(receiver: Receiver, running: Running) -> None:
     async def twice_503(request: Received) -> bytes:
-        return response(503 if len(recorder.requests) < 3 else 200, body=b"busy")
+        return response(503 if len(receiver.requests) < 3 else 200, body=b"busy")
 
-    recorder.reply = twice_503
-    daemon = await running(config(recorder))
+    receiver.reply = twice_503
+    daemon = await running(config(receiver))
     _, receipt = await daemon.post({**VM_ON, "data": {"pct": 1}})
-    requests = await recorder.wait_for(3)
+    requests = await receiver.wait_for(3)
     assert len({(r.id, r.body) for r in requests}) == 1
     record = await daemon.delivery_when(receipt["deliveries"][0]["id"], "delivered")
     assert [(a["status"], a["response"]) for a in record["attempts"]] == [
@@ -81,43 +81,43 @@ async def test_failures_are_retried_with_the_same_id_and_bytes(recorder: Receive
     ]
 
 
-async def test_retries_used_up_is_dead_with_its_reason(recorder: Receiver, running: Running) -> None:
-    recorder.reply = always(500)
-    daemon = await running(config(recorder))
+async def test_retries_used_up_is_dead_with_its_reason(receiver: Receiver, running: Running) -> None:
+    receiver.reply = always(500)
+    daemon = await running(config(receiver))
     _, receipt = await daemon.post(VM_ON)
     record = await daemon.delivery_when(receipt["deliveries"][0]["id"], "dead")
     assert len(record["attempts"]) == 4
     assert "500" in record["detail"]
 
 
-async def test_gone_is_final_at_once(recorder: Receiver, running: Running) -> None:
-    recorder.reply = always(410)
-    daemon = await running(config(recorder))
+async def test_gone_is_final_at_once(receiver: Receiver, running: Running) -> None:
+    receiver.reply = always(410)
+    daemon = await running(config(receiver))
     _, receipt = await daemon.post(VM_ON)
     record = await daemon.delivery_when(receipt["deliveries"][0]["id"], "dead")
     assert len(record["attempts"]) == 1
 
 
-async def test_retry_after_holds_the_whole_webhook(recorder: Receiver, running: Running) -> None:
+async def test_retry_after_holds_the_whole_webhook(receiver: Receiver, running: Running) -> None:
     async def slow_down_once(request: Received) -> bytes:
-        return response(429, "Retry-After: 2") if len(recorder.requests) == 1 else response(200)
+        return response(429, "Retry-After: 2") if len(receiver.requests) == 1 else response(200)
 
-    recorder.reply = slow_down_once
-    daemon = await running(config(recorder))
+    receiver.reply = slow_down_once
+    daemon = await running(config(receiver))
     loop = asyncio.get_running_loop()
     await daemon.post(VM_ON)
-    await recorder.wait_for(1)
+    await receiver.wait_for(1)
     began = loop.time()
     await daemon.post(VM_ON)
     await daemon.post({"type": "vm", "event": "off"})
-    await recorder.wait_for(2)
-    assert recorder.requests[1].target == "/other", "another webhook does not wait"
-    await recorder.wait_for(4)
+    await receiver.wait_for(2)
+    assert receiver.requests[1].target == "/other", "another webhook does not wait"
+    await receiver.wait_for(4)
     assert loop.time() - began > 1.5
 
 
-async def test_a_batch_is_stored_whole_or_refused_whole(recorder: Receiver, running: Running) -> None:
-    daemon = await running(config(recorder))
+async def test_a_batch_is_stored_whole_or_refused_whole(receiver: Receiver, running: Running) -> None:
+    daemon = await running(config(receiver))
     answered, answer = await daemon.post([VM_ON, {"type": "vm"}, {"type": "vm", "event": "on", "nmae": 1}])
     assert answered == 422
     assert {e["pointer"] for e in answer["errors"]} == {"/1/event", "/2/nmae"}
@@ -126,30 +126,30 @@ async def test_a_batch_is_stored_whole_or_refused_whole(recorder: Receiver, runn
         "POST", "/v1/events", body=lines, headers={"Content-Type": "application/x-ndjson"}
     )
     assert (answered, len(answer["events"])) == (202, 3)
-    assert len(await recorder.wait_for(3)) == 3
+    assert len(await receiver.wait_for(3)) == 3
     assert len((await daemon.get("/v1/events"))["events"]) == 3
 
 
 @pytest.mark.promise
 async def test_a_duplicate_sends_nothing_and_other_content_conflicts(
-    recorder: Receiver, running: Running
+    receiver: Receiver, running: Running
 ) -> None:
-    daemon = await running(config(recorder))
+    daemon = await running(config(receiver))
     event = {**VM_ON, "id": "once"}
     answers = await asyncio.gather(*(daemon.post(event) for _ in range(50)))
     assert sorted(code for code, _ in answers) == [200] * 49 + [202]
     assert len({json.dumps(answer["deliveries"]) for _, answer in answers}) == 1
     assert (await daemon.post({**event, "data": {"x": 1}}))[0] == 409
-    await recorder.wait_for(1)
+    await receiver.wait_for(1)
     await daemon.delivery_when(answers[0][1]["deliveries"][0]["id"], "delivered")
-    assert len(recorder.requests) == 1
+    assert len(receiver.requests) == 1
 
 
-async def test_trigger_runs_a_task(recorder: Receiver, running: Running) -> None:
-    daemon = await running(config(recorder))
+async def test_trigger_runs_a_task(receiver: Receiver, running: Running) -> None:
+    daemon = await running(config(receiver))
     answered, receipt = await daemon.request("POST", "/v1/tasks/t/trigger", body={"object": "db-1"})
     assert answered == 202
-    [request] = await recorder.wait_for(1)
+    [request] = await receiver.wait_for(1)
     assert request.body == b'{"text": "db-1 is on", "pct": null}'
     record = await daemon.get(f"/v1/deliveries/{receipt['deliveries'][0]['id']}")
     assert record["cause"]["kind"] == "trigger"
@@ -157,14 +157,14 @@ async def test_trigger_runs_a_task(recorder: Receiver, running: Running) -> None
     assert (answered, problem["near"]) == (404, ["t"])
 
 
-async def test_a_dead_endpoint_does_not_slow_another(recorder: Receiver, running: Running) -> None:
+async def test_a_dead_endpoint_does_not_slow_another(receiver: Receiver, running: Running) -> None:
     async def hang_on_hook(request: Received) -> bytes:
         if request.target.startswith("/hook"):
             await asyncio.Event().wait()
         return response(200)
 
-    recorder.reply = hang_on_hook
-    daemon = await running(config(recorder))
+    receiver.reply = hang_on_hook
+    daemon = await running(config(receiver))
     for _ in range(300):
         await daemon.post(VM_ON)
     _, receipt = await daemon.post({"type": "vm", "event": "off"})
@@ -173,18 +173,18 @@ async def test_a_dead_endpoint_does_not_slow_another(recorder: Receiver, running
 
 @pytest.mark.promise
 async def test_sigterm_drains_and_the_rest_survives(
-    recorder: Receiver, running: Running, tmp_path: Path
+    receiver: Receiver, running: Running, tmp_path: Path
 ) -> None:
     release = asyncio.Event()
 
-    recorder.reply = held(release)
-    daemon = await running(config(recorder))
+    receiver.reply = held(release)
+    daemon = await running(config(receiver))
     receipts = [(await daemon.post(VM_ON))[1] for _ in range(30)]
-    await recorder.wait_for(10)
+    await receiver.wait_for(10)
     asyncio.get_running_loop().call_later(0.3, release.set)
     assert await daemon.stop() == 0
     await daemon.start()
     for receipt in receipts:
         record = await daemon.delivery_when(receipt["deliveries"][0]["id"], "delivered")
         assert len(record["attempts"]) == 1
-    assert len(recorder.requests) == len({r.id for r in recorder.requests}) == 30
+    assert len(receiver.requests) == len({r.id for r in receiver.requests}) == 30

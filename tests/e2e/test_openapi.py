@@ -200,12 +200,12 @@ def steps(ids: Mapping[str, str]) -> list[Step]:
     ]
 
 
-async def test_real_answers_are_as_described(recorder: Receiver, running: Running) -> None:
+async def test_real_answers_are_as_described(receiver: Receiver, running: Running) -> None:
     async def first_fails(request: Received) -> bytes:
-        return response(500 if request is recorder.requests[0] else 200, body=b"said")
+        return response(500 if request is receiver.requests[0] else 200, body=b"said")
 
-    recorder.reply = first_fails
-    daemon = await running(CONFIG.format(url=recorder.url))
+    receiver.reply = first_fails
+    daemon = await running(CONFIG.format(url=receiver.url))
     event = (await daemon.request("POST", "/v1/events", body={**EVENT, "id": "one"}, headers=TRACED))[1]
     ids = {each["task"]: each["id"] for each in event["deliveries"]}
     await daemon.delivery_when(ids["t"], "dead")
@@ -221,8 +221,8 @@ async def test_real_answers_are_as_described(recorder: Receiver, running: Runnin
     )
 
 
-async def test_real_changes_are_as_described(recorder: Receiver, running: Running) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_real_changes_are_as_described(receiver: Receiver, running: Running) -> None:
+    daemon = await running(CONFIG.format(url=receiver.url))
     given = daemon.config.read_text()
 
     async def ask(path: str, config: str) -> dict[str, Any]:
@@ -251,8 +251,8 @@ async def test_real_changes_are_as_described(recorder: Receiver, running: Runnin
     assert (await ask("/v1/reload", again))["changes"]["webhooks"]["changed"] == ["w"]
 
 
-async def test_real_answers_to_cloudevents_are_as_described(recorder: Receiver, running: Running) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_real_answers_to_cloudevents_are_as_described(receiver: Receiver, running: Running) -> None:
+    daemon = await running(CONFIG.format(url=receiver.url))
     found = document()
     for number, (media_type, code) in enumerate((
         ("application/cloudevents+json", 202),
@@ -310,8 +310,8 @@ async def test_the_cursors_of_listings_are_described(running: Running) -> None:
             assert (cursor, code == 200) == (cursor, Draft202012Validator(schema).is_valid(cursor))
 
 
-async def test_the_lines_of_tail_are_as_described(recorder: Receiver, running: Running) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_the_lines_of_tail_are_as_described(receiver: Receiver, running: Running) -> None:
+    daemon = await running(CONFIG.format(url=receiver.url))
     schemas = document()["components"]["schemas"]
     seen = []
     code, answer = await daemon.request("GET", "/v1/tail?after=x")

@@ -25,12 +25,12 @@ def samples(text: bytes) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
-async def test_metrics(recorder: Receiver, running: Running) -> None:
+async def test_metrics(receiver: Receiver, running: Running) -> None:
     async def fail_once(request: Received) -> bytes:
-        return response(500 if len(recorder.requests) == 1 else 200)
+        return response(500 if len(receiver.requests) == 1 else 200)
 
-    recorder.reply = fail_once
-    daemon = await running(f"webhooks:\n  w: {{url: '{recorder.url}', backoff: [50ms]}}\n{RULES}")
+    receiver.reply = fail_once
+    daemon = await running(f"webhooks:\n  w: {{url: '{receiver.url}', backoff: [50ms]}}\n{RULES}")
     _, receipt = await daemon.post({**EVENT, "id": "one"})
     await daemon.post({**EVENT, "id": "one"})
     await daemon.post({"type": "vm"})
@@ -48,8 +48,8 @@ async def test_metrics(recorder: Receiver, running: Running) -> None:
     assert seen["hookd_store_commit_duration_seconds_count"] > 0
 
 
-async def test_log_lines_are_facts_in_json(recorder: Receiver, running: Running) -> None:
-    daemon = await running(f"webhooks:\n  w: {{url: '{recorder.url}'}}\n{RULES}")
+async def test_log_lines_are_facts_in_json(receiver: Receiver, running: Running) -> None:
+    daemon = await running(f"webhooks:\n  w: {{url: '{receiver.url}'}}\n{RULES}")
     _, receipt = await daemon.post(EVENT)
     delivery = receipt["deliveries"][0]["id"]
     await daemon.delivery_when(delivery, "delivered")
@@ -62,14 +62,14 @@ async def test_log_lines_are_facts_in_json(recorder: Receiver, running: Running)
 
 
 @pytest.mark.promise
-async def test_no_secret_is_told(tmp_path: Path, recorder: Receiver) -> None:
+async def test_no_secret_is_told(tmp_path: Path, receiver: Receiver) -> None:
     canary = {name: f"canary-{name}-5ecret" for name in ("URL", "TOKEN", "HEADER", "SIGN")}
 
     async def echo(request: Received) -> bytes:
         echoed = "\n".join([request.target, *(value for _, value in request.headers)]).encode()
-        return response(500 if len(recorder.requests) < 2 else 200, body=echoed)
+        return response(500 if len(receiver.requests) < 2 else 200, body=echoed)
 
-    recorder.reply = echo
+    receiver.reply = echo
     (tmp_path / "hookd.yaml").write_text(
         "daemon: {listen: [{unix: h.sock}], store: h.db, log: {level: debug}}\n"
         "webhooks:\n  w:\n    url: {env: URL}\n    auth: {type: bearer, token: {env: TOKEN}}\n"
@@ -77,7 +77,7 @@ async def test_no_secret_is_told(tmp_path: Path, recorder: Receiver) -> None:
         "  dead: {url: {env: DEAD}, retries: 0}\n"
         "tasks: {t: {webhook: w}, d: {webhook: dead}}\nevents: {e: {type: vm, event: 'on', task: [t, d]}}\n"
     )
-    env = {**canary, "URL": f"{recorder.url}/{canary['URL']}", "DEAD": f"http://127.0.0.1:9/{canary['URL']}"}
+    env = {**canary, "URL": f"{receiver.url}/{canary['URL']}", "DEAD": f"http://127.0.0.1:9/{canary['URL']}"}
     daemon = DaemonProcess(tmp_path, env=env)
     async with daemon:
         _, receipt = await daemon.post(EVENT)
@@ -91,7 +91,7 @@ async def test_no_secret_is_told(tmp_path: Path, recorder: Receiver) -> None:
         (tmp_path / "hookd.yaml").write_text("webhooks: {w: {url: {env: NOT_SET}}}\n")
         shown.append(json.dumps((await daemon.request("POST", "/v1/reload"))[1]))
         assert await daemon.stop() == 0
-    assert recorder.requests[0].header("authorization") == f"Bearer {canary['TOKEN']}"
+    assert receiver.requests[0].header("authorization") == f"Bearer {canary['TOKEN']}"
     shown.append(daemon.log.read_text())
     shown += [
         path.read_bytes().decode("latin-1")
@@ -122,8 +122,8 @@ async def test_the_watchdog_is_fed(tmp_path: Path) -> None:
         assert await stop == 0
 
 
-async def test_retention(recorder: Receiver, running: Running) -> None:
-    config = f"webhooks:\n  w: {{url: '{recorder.url}'}}\n{RULES}"
+async def test_retention(receiver: Receiver, running: Running) -> None:
+    config = f"webhooks:\n  w: {{url: '{receiver.url}'}}\n{RULES}"
     section = "daemon: {{listen: [{{unix: h.sock}}], store: h.db, retention: {{delivered: {keep}}}}}\n"
     daemon = await running(config, daemon=section.format(keep="1s"))
     _, receipt = await daemon.post({**EVENT, "id": "one"})

@@ -97,17 +97,17 @@ async def lane(daemon: DaemonProcess, name: str) -> dict[str, Any]:
     return dict(found)
 
 
-def to(recorder: Receiver, path: str) -> list[Received]:
-    return [request for request in recorder.requests if request.target == path]
+def to(receiver: Receiver, path: str) -> list[Received]:
+    return [request for request in receiver.requests if request.target == path]
 
 
 @pytest.mark.promise
-async def test_a_delivery_is_retried_by_its_id(recorder: Receiver, running: Running) -> None:
-    recorder.reply = answering(500)
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_a_delivery_is_retried_by_its_id(receiver: Receiver, running: Running) -> None:
+    receiver.reply = answering(500)
+    daemon = await running(CONFIG.format(url=receiver.url))
     dead = await died(daemon, A)
     assert (dead["failures"], [a["number"] for a in dead["attempts"]]) == (1, [1])
-    recorder.reply = answering(204)
+    receiver.reply = answering(204)
     answer = await done(daemon, f"/v1/deliveries/{dead['id']}/retry")
     assert answer["id"] == dead["id"]
     assert (answer["finished_at"], answer["detail"]) == (None, "") or answer["state"] == "delivered"
@@ -118,21 +118,21 @@ async def test_a_delivery_is_retried_by_its_id(recorder: Receiver, running: Runn
     }  # fmt: skip
     assert again["attempts"][0]["response"] == "as told"
     await done(daemon, f"/v1/deliveries/{dead['id']}/retry", {})
-    await recorder.wait_for(3)
-    assert {request.id for request in recorder.requests} == {dead["id"]}
-    assert len({request.body for request in recorder.requests}) == 1
+    await receiver.wait_for(3)
+    assert {request.id for request in receiver.requests} == {dead["id"]}
+    assert len({request.body for request in receiver.requests}) == 1
     answered, problem = await refused(daemon, "/v1/deliveries/dlv_none/retry")
     assert answered == 404
     assert "GET /v1/deliveries" in problem["detail"]
 
 
-async def test_an_attempt_under_way_is_left_alone(recorder: Receiver, running: Running) -> None:
+async def test_an_attempt_under_way_is_left_alone(receiver: Receiver, running: Running) -> None:
     release = asyncio.Event()
 
-    recorder.reply = held(release)
-    daemon = await running(CONFIG.format(url=recorder.url))
+    receiver.reply = held(release)
+    daemon = await running(CONFIG.format(url=receiver.url))
     delivery = await posted(daemon, A)
-    await recorder.wait_for(1)
+    await receiver.wait_for(1)
     for verb in ("retry", "cancel"):
         answered, problem = await refused(daemon, f"/v1/deliveries/{delivery}/{verb}")
         assert answered == 409
@@ -146,9 +146,9 @@ async def test_an_attempt_under_way_is_left_alone(recorder: Receiver, running: R
     assert "is delivered already; only a pending one can be cancelled" in problem["detail"]
 
 
-async def test_many_are_retried_by_filter(recorder: Receiver, running: Running) -> None:
-    recorder.reply = answering(500)
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_many_are_retried_by_filter(receiver: Receiver, running: Running) -> None:
+    receiver.reply = answering(500)
+    daemon = await running(CONFIG.format(url=receiver.url))
     first, second, third = [
         await died(daemon, event) for event in ({**A, "id": "e1"}, {**A, "id": "e2"}, {**B, "id": "e3"})
     ]
@@ -168,8 +168,8 @@ async def test_many_are_retried_by_filter(recorder: Receiver, running: Running) 
     ):
         answer = await done(daemon, "/v1/deliveries/retry", {**filters, "dry_run": True})
         assert answer == {"matched": count, "retried": 0}, filters
-    assert len(recorder.requests) == 3
-    recorder.reply = answering(200)
+    assert len(receiver.requests) == 3
+    receiver.reply = answering(200)
     assert await done(daemon, "/v1/deliveries/retry", {"task": "tb"}) == {"matched": 1, "retried": 1}
     await daemon.delivery_when(third["id"], "delivered")
     assert await done(daemon, "/v1/deliveries/retry") == {"matched": 2, "retried": 2}
@@ -178,7 +178,7 @@ async def test_many_are_retried_by_filter(recorder: Receiver, running: Running) 
     assert await done(daemon, "/v1/deliveries/retry", {}) == {"matched": 0, "retried": 0}
     answer = await done(daemon, "/v1/deliveries/retry", {"state": "delivered", "event": "e3"})
     assert answer == {"matched": 1, "retried": 1}
-    assert [request.id for request in await recorder.wait_for(7)][6] == third["id"]
+    assert [request.id for request in await receiver.wait_for(7)][6] == third["id"]
     for body, pointer in (
         ({"state": "sending"}, "/state"),
         ({"webhok": "a"}, "/webhok"),
@@ -190,8 +190,8 @@ async def test_many_are_retried_by_filter(recorder: Receiver, running: Running) 
         assert (answered, [error["pointer"] for error in problem["errors"]]) == (422, [pointer])
 
 
-async def test_cancelled_and_taken_back(recorder: Receiver, running: Running) -> None:
-    config = CONFIG.format(url=recorder.url)
+async def test_cancelled_and_taken_back(receiver: Receiver, running: Running) -> None:
+    config = CONFIG.format(url=receiver.url)
     daemon = await running(config.replace("timeout: 3", "enabled: false"))
     delivery = await posted(daemon, A)
     cancelled = await done(daemon, f"/v1/deliveries/{delivery}/cancel")
@@ -205,13 +205,13 @@ async def test_cancelled_and_taken_back(recorder: Receiver, running: Running) ->
     assert (await daemon.get("/v1/status"))["deliveries"]["cancelled"] == 1
     await reconfigure(daemon, config)
     await daemon.delivery_when(await posted(daemon, B), "delivered")
-    assert to(recorder, "/a") == []
+    assert to(receiver, "/a") == []
     assert await done(daemon, "/v1/deliveries/retry", {"state": "cancelled"}) == {"matched": 1, "retried": 1}
     await daemon.delivery_when(delivery, "delivered")
 
 
-async def test_a_pause_lasts_until_it_is_ended(recorder: Receiver, running: Running) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_a_pause_lasts_until_it_is_ended(receiver: Receiver, running: Running) -> None:
+    daemon = await running(CONFIG.format(url=receiver.url))
     paused = await done(daemon, "/v1/webhooks/a/pause")
     assert (paused["name"], paused["parked"], paused["pending"]) == ("a", "paused", 0)
     delivery = await posted(daemon, A)
@@ -230,7 +230,7 @@ async def test_a_pause_lasts_until_it_is_ended(recorder: Receiver, running: Runn
     assert (await daemon.get("/v1/status"))["webhooks"][0]["parked"] == "paused"
     await done(daemon, f"/v1/deliveries/{delivery}/retry")
     await daemon.delivery_when(await posted(daemon, B), "delivered")
-    assert to(recorder, "/a") == []
+    assert to(receiver, "/a") == []
     assert (await done(daemon, "/v1/webhooks/a/resume"))["parked"] is None
     await daemon.delivery_when(delivery, "delivered")
     assert (await done(daemon, "/v1/webhooks/a/resume"))["parked"] is None
@@ -238,8 +238,8 @@ async def test_a_pause_lasts_until_it_is_ended(recorder: Receiver, running: Runn
     assert (facts.count("webhook.paused"), facts.count("webhook.unpaused")) == (1, 1)
 
 
-async def test_a_pause_of_a_webhook_that_left_can_be_ended(recorder: Receiver, running: Running) -> None:
-    config = CONFIG.format(url=recorder.url)
+async def test_a_pause_of_a_webhook_that_left_can_be_ended(receiver: Receiver, running: Running) -> None:
+    config = CONFIG.format(url=receiver.url)
     daemon = await running(config.replace("  a:", "  zapier:").replace("webhook: a", "webhook: zapier"))
     answered, problem = await refused(daemon, "/v1/webhooks/zapeir/pause")
     assert (answered, problem["near"]) == (404, ["zapier"])
@@ -255,9 +255,9 @@ async def test_a_pause_of_a_webhook_that_left_can_be_ended(recorder: Receiver, r
 
 
 async def test_a_webhook_that_left_is_known_while_something_waits(
-    recorder: Receiver, running: Running
+    receiver: Receiver, running: Running
 ) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+    daemon = await running(CONFIG.format(url=receiver.url))
     await done(daemon, "/v1/webhooks/a/pause")
     delivery = await posted(daemon, A)
     await reconfigure(daemon, "webhooks: {}\n")
@@ -271,9 +271,9 @@ async def test_a_webhook_that_left_is_known_while_something_waits(
 
 
 async def test_status_and_config_tell_limits_and_the_catalogue(
-    recorder: Receiver, running: Running, capsys: pytest.CaptureFixture[str]
+    receiver: Receiver, running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+    daemon = await running(CONFIG.format(url=receiver.url))
     told = await daemon.get("/v1/status")
     assert told["limits"] == {"pending": 1_000_000}
     assert (told["last_died_at"], told["schedules"]) == (None, {"error": None})
@@ -290,19 +290,19 @@ async def test_status_and_config_tell_limits_and_the_catalogue(
 
 
 async def test_check_fails_as_long_as_something_needs_attention(
-    recorder: Receiver, running: Running, capsys: pytest.CaptureFixture[str]
+    receiver: Receiver, running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+    daemon = await running(CONFIG.format(url=receiver.url))
     assert (await commanded(daemon, capsys, "status", "--check"))[0] == 0
 
-    recorder.reply = answering(404)
+    receiver.reply = answering(404)
     found = await died(daemon, A)
     code, out, _ = await commanded(daemon, capsys, "status", "--check")
     assert (code, out.splitlines()[0]) == (1, "needs attention:")
     assert f"1 dead, the latest since {found['finished_at'][:19]}Z: `hookd deliveries" in out
     assert (await commanded(daemon, capsys, "status"))[0] == 0
 
-    recorder.reply = answering(200)
+    receiver.reply = answering(200)
     await done(daemon, f"/v1/deliveries/{found['id']}/retry")
     await daemon.delivery_when(found["id"], "delivered")
     assert (await commanded(daemon, capsys, "status", "--check"))[0] == 0
@@ -334,17 +334,17 @@ NOT_SENT: list[tuple[Any, str]] = [
 ]
 
 
-async def test_a_message_is_sent_by_hand(recorder: Receiver, running: Running) -> None:
+async def test_a_message_is_sent_by_hand(receiver: Receiver, running: Running) -> None:
     daemon = await running(
-        f"webhooks:\n  json: {{url: {recorder.url}/j}}\n  'off': {{url: {recorder.url}/o, enabled: false}}\n"
-        f"  plain: {{url: {recorder.url}/p, headers: {{Content-Type: text/plain}}}}\n"
+        f"webhooks:\n  json: {{url: {receiver.url}/j}}\n  'off': {{url: {receiver.url}/o, enabled: false}}\n"
+        f"  plain: {{url: {receiver.url}/p, headers: {{Content-Type: text/plain}}}}\n"
     )
     for count, (webhook, body, sent) in enumerate(SENT, start=1):
         answered, receipt = await daemon.request("POST", f"/v1/webhooks/{webhook}/send", body=body)
         assert (answered, receipt["duplicate"]) == (202, False)
         [made] = receipt["deliveries"]
         assert (made["task"], made["webhook"]) == ("", webhook)
-        assert (await recorder.wait_for(count))[-1].body == sent
+        assert (await receiver.wait_for(count))[-1].body == sent
     found = await daemon.delivery_when(made["id"], "delivered")
     assert found["cause"] == {"kind": "send", "event_id": receipt["id"], "rule": ""}
     for body, pointer in NOT_SENT:
@@ -362,11 +362,11 @@ async def test_a_message_is_sent_by_hand(recorder: Receiver, running: Running) -
         assert answered == 202
         waiting = await daemon.get(f"/v1/deliveries/{receipt['deliveries'][0]['id']}")
         assert (waiting["state"], waiting["parked"]) == ("pending", parked)
-    assert len(recorder.requests) == len(SENT)
+    assert len(receiver.requests) == len(SENT)
 
 
-async def test_bodies_of_another_type_are_refused(recorder: Receiver, running: Running) -> None:
-    daemon = await running(ONCE.format(url=recorder.url, text="x"))
+async def test_bodies_of_another_type_are_refused(receiver: Receiver, running: Running) -> None:
+    daemon = await running(ONCE.format(url=receiver.url, text="x"))
     text = {"Content-Type": "text/plain"}
     for path in (
         "/v1/deliveries/x/retry",
@@ -384,8 +384,8 @@ async def test_bodies_of_another_type_are_refused(recorder: Receiver, running: R
 
 
 @pytest.mark.promise
-async def test_a_one_shot_fires_once_however_many_race(recorder: Receiver, running: Running) -> None:
-    first = ONCE.format(url=recorder.url, text="first")
+async def test_a_one_shot_fires_once_however_many_race(receiver: Receiver, running: Running) -> None:
+    first = ONCE.format(url=receiver.url, text="first")
     daemon = await running(first)
     made = await race(daemon, 100, connections=20)
     assert len(made) == 1
@@ -399,14 +399,14 @@ async def test_a_one_shot_fires_once_however_many_race(recorder: Receiver, runni
     [mark] = (await daemon.get("/v1/status"))["spent"]
     assert (mark["task"], mark["delivery_id"]) == ("once", made[0])
     assert mark["spent_at"].endswith("Z")
-    await reconfigure(daemon, ONCE.format(url=recorder.url, text="second"))
+    await reconfigure(daemon, ONCE.format(url=receiver.url, text="second"))
     assert (await daemon.get("/v1/status"))["spent"] == []
     assert await fires(daemon) is not None
     assert await fires(daemon) is None
     await reconfigure(daemon, first)
     assert await fires(daemon) is None
-    await recorder.wait_for(2)
-    assert [json.loads(request.body)["text"] for request in recorder.requests] == ["first", "second"]
+    await receiver.wait_for(2)
+    assert [json.loads(request.body)["text"] for request in receiver.requests] == ["first", "second"]
 
 
 async def race(daemon: DaemonProcess, count: int, *, connections: int) -> list[str]:
@@ -430,9 +430,9 @@ async def fires(daemon: DaemonProcess) -> str | None:
 
 
 async def test_a_spent_task_is_rearmed(
-    recorder: Receiver, running: Running, capsys: pytest.CaptureFixture[str]
+    receiver: Receiver, running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    daemon = await running(ONCE.format(url=recorder.url, text="x"))
+    daemon = await running(ONCE.format(url=receiver.url, text="x"))
     assert await done(daemon, "/v1/tasks/once/rearm") == {"task": "once", "rearmed": False}
     assert (await daemon.request("POST", "/v1/tasks/once/trigger"))[0] == 202
     answered, problem = await refused(daemon, "/v1/tasks/once/trigger")
@@ -457,9 +457,9 @@ async def test_a_spent_task_is_rearmed(
     assert (answered, problem["near"]) == (404, ["once"])
 
 
-async def test_history_outlives_the_config(recorder: Receiver, running: Running) -> None:
-    recorder.reply = answering(500)
-    config = CONFIG.format(url=recorder.url)
+async def test_history_outlives_the_config(receiver: Receiver, running: Running) -> None:
+    receiver.reply = answering(500)
+    config = CONFIG.format(url=receiver.url)
     daemon = await running(config)
     dead = await died(daemon, A)
     await reconfigure(daemon, "webhooks: {}\n")
@@ -470,14 +470,14 @@ async def test_history_outlives_the_config(recorder: Receiver, running: Running)
     assert answer == {"matched": 1, "retried": 1}
     waiting = await daemon.get(f"/v1/deliveries/{dead['id']}")
     assert (waiting["state"], waiting["parked"]) == ("pending", "gone")
-    recorder.reply = answering(200)
+    receiver.reply = answering(200)
     await reconfigure(daemon, config)
     await daemon.delivery_when(dead["id"], "delivered")
 
 
-async def test_every_cause_is_told(recorder: Receiver, running: Running) -> None:
+async def test_every_cause_is_told(receiver: Receiver, running: Running) -> None:
     daemon = await running(
-        f"webhooks: {{w: {{url: '{recorder.url}'}}}}\n"
+        f"webhooks: {{w: {{url: '{receiver.url}'}}}}\n"
         "tasks:\n  t: {webhook: w, triggers: [{type: vm, event: a, where: data.n > 1}, {cron: '0 3 * * *'}]}\n"
         "  tick: {webhook: w}\n"
         "schedules: {often: {every: 1s, task: tick}}\n"
@@ -512,10 +512,10 @@ async def once_there(listing: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def test_the_commands_do_it(
-    recorder: Receiver, running: Running, capsys: pytest.CaptureFixture[str]
+    receiver: Receiver, running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recorder.reply = answering(500)
-    daemon = await running(CONFIG.format(url=recorder.url))
+    receiver.reply = answering(500)
+    daemon = await running(CONFIG.format(url=receiver.url))
     dead = (await died(daemon, A))["id"]
     mistyped = dead[:-1] + ("0" if dead[-1] != "0" else "1")
     for command in ("retry", "cancel", "show"):
@@ -546,7 +546,7 @@ async def test_the_commands_do_it(
     sent = out.splitlines()[1].split()[0]
     assert (await commanded(daemon, capsys, "cancel", sent, dead))[0] == 0
     assert (await commanded(daemon, capsys, "cancel", sent))[0] == 1
-    recorder.reply = answering(200)
+    receiver.reply = answering(200)
     assert (await commanded(daemon, capsys, "resume", "a"))[:2] == (0, "a is not paused\n")
     assert (await commanded(daemon, capsys, "retry", sent, dead))[0] == 0
     for delivery in (sent, dead):

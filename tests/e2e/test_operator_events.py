@@ -39,8 +39,8 @@ tasks:
 EVENT = {"type": "vm", "event": "on"}
 
 
-def config(recorder: Receiver, *, ops: str | None = None, retries: int = 20, more: str = "") -> str:
-    text = CONFIG.replace("OPS", ops or recorder.url).replace("URL", recorder.url)
+def config(receiver: Receiver, *, ops: str | None = None, retries: int = 20, more: str = "") -> str:
+    text = CONFIG.replace("OPS", ops or receiver.url).replace("URL", receiver.url)
     return text.replace("RETRIES", str(retries)) + more
 
 
@@ -56,12 +56,12 @@ def answering(code: Callable[[], int]) -> Callable[[Received], Any]:
 class Told:
     """What has arrived at the operator's receiver, in order."""
 
-    def __init__(self, recorder: Receiver) -> None:
-        self._recorder = recorder
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
 
     @property
     def all(self) -> list[dict[str, Any]]:
-        return [json.loads(each.body) for each in self._recorder.requests if each.target == "/ops"]
+        return [json.loads(each.body) for each in self._receiver.requests if each.target == "/ops"]
 
     async def when(self, what: str, *, name: str | None = None, nth: int = 1) -> dict[str, Any]:
         """The n-th message of this type and event, once it is there."""
@@ -103,10 +103,10 @@ async def hookd(directory: Path, *words: str, stdin: str = "") -> tuple[int, str
     return process.returncode, out.decode()
 
 
-async def test_each_fact_reaches_the_operator(recorder: Receiver, running: Running, tmp_path: Path) -> None:
-    code, told = 410, Told(recorder)
-    recorder.reply = answering(lambda: code)
-    daemon = await running(config(recorder))
+async def test_each_fact_reaches_the_operator(receiver: Receiver, running: Running, tmp_path: Path) -> None:
+    code, told = 410, Told(receiver)
+    receiver.reply = answering(lambda: code)
+    daemon = await running(config(receiver))
     assert (await told.when("hookd.daemon started"))["text"].startswith("hookd ")
 
     _, receipt = await daemon.post(EVENT)
@@ -158,10 +158,10 @@ async def test_each_fact_reaches_the_operator(recorder: Receiver, running: Runni
     assert [each["what"].split(" ")[1] for each in told.all] == names
 
 
-async def test_a_receiver_that_is_down_and_up_again(recorder: Receiver, running: Running) -> None:
-    code, told = 500, Told(recorder)
-    recorder.reply = answering(lambda: code)
-    daemon = await running(config(recorder))
+async def test_a_receiver_that_is_down_and_up_again(receiver: Receiver, running: Running) -> None:
+    code, told = 500, Told(receiver)
+    receiver.reply = answering(lambda: code)
+    daemon = await running(config(receiver))
     for _ in range(12):
         await daemon.post(EVENT)
     parked = await told.when("hookd.webhook parked")
@@ -173,14 +173,14 @@ async def test_a_receiver_that_is_down_and_up_again(recorder: Receiver, running:
     assert (await told.when("hookd.webhook resumed"))["name"] == "w"
 
 
-async def test_no_loop_where_the_operators_own_receiver_is_down(recorder: Receiver, running: Running) -> None:
-    recorder.reply = answering(lambda: 410)
+async def test_no_loop_where_the_operators_own_receiver_is_down(receiver: Receiver, running: Running) -> None:
+    receiver.reply = answering(lambda: 410)
     tasks = "".join(f"  more{number}: {{webhook: ops}}\n" for number in range(15))
     rules = "events:\n  all: {type: hookd.delivery, event: dead, task: [LIST]}\n".replace(
         "LIST", ", ".join(f"more{number}" for number in range(15))
     )
     down = f"http://127.0.0.1:{free_port()}"
-    daemon = await running(config(recorder, ops=down, retries=0, more=tasks + rules))
+    daemon = await running(config(receiver, ops=down, retries=0, more=tasks + rules))
     await daemon.post(EVENT)  # its dead delivery makes 16 to `ops`, which die until its breaker opens
 
     async def opened() -> bool:
@@ -213,10 +213,10 @@ def a_minute_goes_by(store: Path) -> None:
         )
 
 
-async def test_a_thousand_dead_in_a_burst(recorder: Receiver, running: Running) -> None:
-    told = Told(recorder)
-    recorder.reply = answering(lambda: 410)
-    daemon = await running(config(recorder).replace("retries: 0", "retries: 0, concurrency: 100"))
+async def test_a_thousand_dead_in_a_burst(receiver: Receiver, running: Running) -> None:
+    told = Told(receiver)
+    receiver.reply = answering(lambda: 410)
+    daemon = await running(config(receiver).replace("retries: 0", "retries: 0, concurrency: 100"))
     await daemon.post([EVENT] * 1000)
     await daemon.get_when("/v1/status", lambda now: now["deliveries"]["dead"] >= 1000, within_s=60)
     for nth, end in enumerate((daemon.stop, daemon.kill), start=2):
@@ -235,10 +235,10 @@ async def test_a_thousand_dead_in_a_burst(recorder: Receiver, running: Running) 
 
 
 async def test_what_was_stored_survives_a_kill_and_a_start_reports_no_old_parking(
-    recorder: Receiver, running: Running
+    receiver: Receiver, running: Running
 ) -> None:
-    told, text = Told(recorder), config(recorder)
-    recorder.reply = answering(lambda: 410)
+    told, text = Told(receiver), config(receiver)
+    receiver.reply = answering(lambda: 410)
     daemon = await running(text.replace("/ops', ", "/ops', enabled: false, "))
     await daemon.post(EVENT)
     await daemon.request("POST", "/v1/webhooks/w/pause")
@@ -258,9 +258,9 @@ async def test_what_was_stored_survives_a_kill_and_a_start_reports_no_old_parkin
 
 @pytest.mark.parametrize("catalogue", [True, False])
 async def test_nobody_posts_one_and_explain_explains_one(
-    recorder: Receiver, running: Running, catalogue: bool
+    receiver: Receiver, running: Running, catalogue: bool
 ) -> None:
-    text = config(recorder)
+    text = config(receiver)
     daemon = await running(text if catalogue else text.replace('types:\n  vm: {events: ["on"]}\n', ""))
     own = {"type": "hookd.delivery", "event": "dead", "object": "w", "data": {"count": 3, "summary": 'a "b"'}}
     code, answer = await daemon.post(own)

@@ -99,11 +99,11 @@ def families(text: str) -> dict[str, str]:
 
 
 async def test_every_metric_of_the_table_is_there_after_traffic_of_every_kind(
-    recorder: Receiver, running: Running
+    receiver: Receiver, running: Running
 ) -> None:
-    recorder.reply = refuse_some
-    daemon = await running(webhooks(recorder.url) + RULES)
-    await traffic_of_every_kind(daemon, recorder.url)
+    receiver.reply = refuse_some
+    daemon = await running(webhooks(receiver.url) + RULES)
+    await traffic_of_every_kind(daemon, receiver.url)
     text = (await daemon.get("/metrics")).decode()
     assert families(text) == FAMILIES
     assert 'hookd_deliveries_total{outcome="dead",webhook="bad \\"one\\" \\\\ über"} 1\n' in text
@@ -133,18 +133,18 @@ def complaints_about(text: bytes) -> tuple[int, bytes]:
 
 
 @needs_promtool
-async def test_promtool_has_no_complaint(recorder: Receiver, running: Running) -> None:
-    recorder.reply = refuse_some
-    daemon = await running(webhooks(recorder.url) + RULES)
-    await traffic_of_every_kind(daemon, recorder.url)
+async def test_promtool_has_no_complaint(receiver: Receiver, running: Running) -> None:
+    receiver.reply = refuse_some
+    daemon = await running(webhooks(receiver.url) + RULES)
+    await traffic_of_every_kind(daemon, receiver.url)
     assert complaints_about(await daemon.get("/metrics")) == (0, b"")
 
 
-async def test_what_left_the_configuration_leaves_the_metrics(recorder: Receiver, running: Running) -> None:
-    recorder.reply = refuse_some
+async def test_what_left_the_configuration_leaves_the_metrics(receiver: Receiver, running: Running) -> None:
+    receiver.reply = refuse_some
     one = "webhooks:\n  w{n}: {{url: '{url}'}}\ntasks:\n  t: {{webhook: w{n}}}\n"
     one += "events:\n  e{n}: {{type: vm, event: 'on', where: data.x > 1, task: t}}\n"
-    daemon = await running(one.format(n=0, url=recorder.url))
+    daemon = await running(one.format(n=0, url=receiver.url))
     head = daemon.config.read_text().partition("webhooks:")[0]
     sizes = []
     for n in range(1, 4):
@@ -155,7 +155,7 @@ async def test_what_left_the_configuration_leaves_the_metrics(recorder: Receiver
         assert f'webhook="w{n - 1}"' in text
         assert f'hookd_rule_errors_total{{rule="events.e{n - 1}"}} 1\n' in text
         sizes.append(text.count("\n"))
-        daemon.config.write_text(head + one.format(n=n, url=recorder.url))
+        daemon.config.write_text(head + one.format(n=n, url=receiver.url))
         assert (await daemon.request("POST", "/v1/reload"))[0] == 200
     assert sizes[0] == sizes[1] == sizes[2]
     async with asyncio.timeout(5):
@@ -197,13 +197,13 @@ async def query(session: aiohttp.ClientSession, url: str, expression: str) -> li
 
 @needs_prometheus
 async def test_a_prometheus_scrapes_it_with_a_token(
-    tmp_path: Path, recorder: Receiver, running: Running
+    tmp_path: Path, receiver: Receiver, running: Running
 ) -> None:
-    recorder.reply = refuse_some
+    receiver.reply = refuse_some
     port = free_port()
     section = f"daemon: {{listen: [{{unix: h.sock}}, {{http: '127.0.0.1:{port}', tokens: [{TOKEN}]}}], store: h.db}}\n"
-    daemon = await running(webhooks(recorder.url) + RULES, daemon=section)
-    await traffic_of_every_kind(daemon, recorder.url)
+    daemon = await running(webhooks(receiver.url) + RULES, daemon=section)
+    await traffic_of_every_kind(daemon, receiver.url)
     wanted = {
         "up": 1.0,
         'hookd_deliveries_total{outcome="dead",webhook="bad \\"one\\" \\\\ über"}': 1.0,

@@ -27,11 +27,11 @@ WARNING = Path("/usr/share/smartmontools/smartd_warning.sh")
 class Site:
     """A machine with the files of docs/recipes.md: a daemon on `recipes.yaml`, scripts that call this hookd."""
 
-    def __init__(self, directory: Path, recorder: Receiver) -> None:
-        self.directory, self.recorder = directory, recorder
+    def __init__(self, directory: Path, receiver: Receiver) -> None:
+        self.directory, self.receiver = directory, receiver
         self.daemon = DaemonProcess(
             directory,
-            env={"SLACK_URL": f"{recorder.url}/slack", "DISCORD_URL": f"{recorder.url}/discord"},
+            env={"SLACK_URL": f"{receiver.url}/slack", "DISCORD_URL": f"{receiver.url}/discord"},
         )
         self.env = {
             **os.environ,
@@ -76,18 +76,18 @@ class Site:
         return dict(event)
 
     async def bodies(self, target: str, count: int = 1) -> list[Any]:
-        await self.recorder.until(lambda: len(self.recorder.at(target)) >= count)
-        return [json.loads(each.body) for each in self.recorder.at(target)]
+        await self.receiver.until(lambda: len(self.receiver.at(target)) >= count)
+        return [json.loads(each.body) for each in self.receiver.at(target)]
 
 
 @pytest.fixture
-async def site(tmp_path: Path, recorder: Receiver) -> AsyncIterator[Site]:
+async def site(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Site]:
     spool = "daemon: {spool: spool, "
     (tmp_path / "spool").mkdir()
     (tmp_path / "hookd.yaml").write_text(
         DAEMON.replace("daemon: {", spool) + pages.files("docs/recipes.md")["recipes.yaml"]
     )
-    made = Site(tmp_path, recorder)
+    made = Site(tmp_path, receiver)
     async with made.daemon:
         yield made
 

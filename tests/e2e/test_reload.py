@@ -171,27 +171,27 @@ async def test_listen_and_store_need_a_restart(tree: tuple[Path, DaemonProcess])
 
 
 @pytest.mark.promise
-async def test_a_slow_delivery_is_neither_cancelled_nor_repeated(tmp_path: Path, recorder: Receiver) -> None:
+async def test_a_slow_delivery_is_neither_cancelled_nor_repeated(tmp_path: Path, receiver: Receiver) -> None:
     release = asyncio.Event()
 
-    recorder.reply = held(release)
+    receiver.reply = held(release)
     rules = "tasks:\n  t: {webhook: a}\nevents:\n  e: {type: x, event: y, task: t}\n"
-    text = DAEMON.replace("../", "") + rules + webhook("a", recorder.url)
+    text = DAEMON.replace("../", "") + rules + webhook("a", receiver.url)
     (tmp_path / "hookd.yaml").write_text(text)
     async with DaemonProcess(tmp_path) as daemon:
         _, receipt = await daemon.post({"type": "x", "event": "y"})
-        await recorder.wait_for(1)
+        await receiver.wait_for(1)
         (tmp_path / "hookd.yaml").write_text(DAEMON.replace("../", "") + webhook("b"))
         await becomes(daemon, {"b"})
         release.set()
         record = await daemon.delivery_when(receipt["deliveries"][0]["id"], "delivered")
-        assert len(record["attempts"]) == len(recorder.requests) == 1
+        assert len(record["attempts"]) == len(receiver.requests) == 1
 
 
-async def test_a_webhook_that_disappears_parks_and_returns(tmp_path: Path, recorder: Receiver) -> None:
+async def test_a_webhook_that_disappears_parks_and_returns(tmp_path: Path, receiver: Receiver) -> None:
     rules = "tasks:\n  t: {webhook: a}\nevents:\n  e: {type: x, event: y, task: t}\n"
     daemon_part = DAEMON.replace("../", "")
-    disabled = f"webhooks:\n  a: {{url: '{recorder.url}', enabled: false}}\n"
+    disabled = f"webhooks:\n  a: {{url: '{receiver.url}', enabled: false}}\n"
     (tmp_path / "hookd.yaml").write_text(daemon_part + rules + disabled)
     async with DaemonProcess(tmp_path) as daemon:
         _, receipt = await daemon.post({"type": "x", "event": "y"})
@@ -200,8 +200,8 @@ async def test_a_webhook_that_disappears_parks_and_returns(tmp_path: Path, recor
         (tmp_path / "hookd.yaml").write_text(daemon_part)
         await becomes(daemon, set())
         assert (await daemon.get(f"/v1/deliveries/{delivery}"))["parked"] == "gone"
-        assert not recorder.requests
-        (tmp_path / "hookd.yaml").write_text(daemon_part + rules + webhook("a", recorder.url))
+        assert not receiver.requests
+        (tmp_path / "hookd.yaml").write_text(daemon_part + rules + webhook("a", receiver.url))
         await daemon.delivery_when(delivery, "delivered")
 
 

@@ -54,10 +54,10 @@ async def kinds(daemon: DaemonProcess) -> set[str]:
 
 @pytest.mark.exhaustive
 @pytest.mark.skipif(not shutil.which(schemathesis()), reason="needs schemathesis (in the test extra)")
-async def test_schemathesis_finds_no_violation(tmp_path: Path, recorder: Receiver, running: Running) -> None:
+async def test_schemathesis_finds_no_violation(tmp_path: Path, receiver: Receiver, running: Running) -> None:
     port = free_port()
     section = f"daemon: {{listen: [{{unix: h.sock}}, {{http: '127.0.0.1:{port}', tokens: [{TOKEN}]}}], store: h.db}}\n"
-    daemon = await running(CONFIG.format(url=recorder.url), daemon=section)
+    daemon = await running(CONFIG.format(url=receiver.url), daemon=section)
     env = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.e2e.schemathesis_hooks", "PYTHONPATH": str(ROOT)}
     process = await asyncio.create_subprocess_exec(
         schemathesis(), "run", f"http://127.0.0.1:{port}/openapi.json", "-H", f"Authorization: Bearer {TOKEN}",

@@ -42,19 +42,19 @@ def spool(tmp_path: Path) -> Path:
 
 class TestEmit:
     async def test_a_daemon_that_answers_is_posted_to(
-        self, tmp_path: Path, spool: Path, recorder: Receiver, running: Running
+        self, tmp_path: Path, spool: Path, receiver: Receiver, running: Running
     ) -> None:
-        await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        await running(RULES.format(url=receiver.url), daemon=DAEMON)
         ended = await emit(tmp_path, "vm", "up", "--spool")
         assert (ended.code, ended.err) == (0, "")
-        await recorder.wait_for(1)
-        assert ids(recorder) == [ended.out.split()[0]]
+        await receiver.wait_for(1)
+        assert ids(receiver) == [ended.out.split()[0]]
         assert not left_in(spool)
 
     async def test_a_refusal_is_not_spooled(
-        self, tmp_path: Path, spool: Path, recorder: Receiver, running: Running
+        self, tmp_path: Path, spool: Path, receiver: Receiver, running: Running
     ) -> None:
-        await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        await running(RULES.format(url=receiver.url), daemon=DAEMON)
         ended = await emit(tmp_path, "vm", "sideways", "--spool")
         assert ended.code == 1
         assert 'unknown event of type vm "sideways"' in ended.err
@@ -62,9 +62,9 @@ class TestEmit:
 
     @pytest.mark.promise
     async def test_without_a_daemon_it_is_spooled_and_taken_in_later(
-        self, tmp_path: Path, spool: Path, recorder: Receiver
+        self, tmp_path: Path, spool: Path, receiver: Receiver
     ) -> None:
-        write(tmp_path, recorder)
+        write(tmp_path, receiver)
         first = await emit(tmp_path, "vm", "up", "--spool", "--data", '{\n"n": 1.10}')
         second = await emit(tmp_path, "vm", "up", "--spool", "--id", "mine")
         assert (first.code, second.code) == (0, 0)
@@ -79,16 +79,16 @@ class TestEmit:
             f"the event is spooled in {kept[0]}, to be taken in when hookd runs\n"
         )
         async with DaemonProcess(tmp_path) as daemon:
-            await recorder.wait_for(2)
+            await receiver.wait_for(2)
             await until_settled(daemon, spool)
-            assert sorted(ids(recorder)) == sorted([event_id, "mine"])
+            assert sorted(ids(receiver)) == sorted([event_id, "mine"])
             assert (await daemon.get("/v1/events/mine"))["type"] == "vm"
             assert await daemon.metric('hookd_spool_files_total{result="taken"}') == 2
 
     async def test_a_file_of_events_is_spooled_too(
-        self, tmp_path: Path, spool: Path, recorder: Receiver
+        self, tmp_path: Path, spool: Path, receiver: Receiver
     ) -> None:
-        write(tmp_path, recorder)
+        write(tmp_path, receiver)
         lines = b'{"type": "vm", "event": "up", "id": "a"}\n\n  {"type": "vm", "event": "up"}\n'
         (tmp_path / "events").write_bytes(lines)
         ended = await emit(tmp_path, "--file", str(tmp_path / "events"), "--spool", "--json")
@@ -99,17 +99,17 @@ class TestEmit:
         assert kept.suffix == ".ndjson"
         given = [json.loads(line)["id"] for line in kept.read_bytes().splitlines()]
         async with DaemonProcess(tmp_path):
-            await recorder.wait_for(2)
+            await receiver.wait_for(2)
             await until_empty(spool)
-        assert sorted(ids(recorder)) == sorted(given)
+        assert sorted(ids(receiver)) == sorted(given)
         assert given[0] == "a"
 
     async def test_a_file_larger_than_an_event_may_be_is_taken_in(
-        self, tmp_path: Path, spool: Path, recorder: Receiver
+        self, tmp_path: Path, spool: Path, receiver: Receiver
     ) -> None:
         (tmp_path / "hookd.yaml").write_text(
             DAEMON.replace("spool: spool", "spool: spool, limits: {event_size: 2KiB}")
-            + RULES.format(url=recorder.url)
+            + RULES.format(url=receiver.url)
         )
         lines = [json.dumps({"type": "vm", "event": "down", "data": {"n": n}}) for n in range(500)]
         (tmp_path / "events").write_text("\n".join(lines))
@@ -122,9 +122,9 @@ class TestEmit:
         assert reason.read_text().startswith("line 2 is larger than 2048 bytes (daemon.limits.event_size)\n")
 
     async def test_a_line_that_is_no_event_is_told_before_it_is_spooled(
-        self, tmp_path: Path, spool: Path, recorder: Receiver
+        self, tmp_path: Path, spool: Path, receiver: Receiver
     ) -> None:
-        write(tmp_path, recorder)
+        write(tmp_path, receiver)
         (tmp_path / "events").write_bytes(b'{"type": "vm", "event": "up"}\n[1]\n')
         ended = await emit(tmp_path, "--file", str(tmp_path / "events"), "--spool")
         assert ended.code == 1
@@ -135,9 +135,9 @@ class TestEmit:
         assert not left_in(spool)
 
     async def test_a_frozen_daemon_and_a_late_acceptance_make_no_second_event(
-        self, tmp_path: Path, spool: Path, recorder: Receiver, running: Running
+        self, tmp_path: Path, spool: Path, receiver: Receiver, running: Running
     ) -> None:
-        daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        daemon = await running(RULES.format(url=receiver.url), daemon=DAEMON)
         daemon.signal(signal.SIGSTOP)
         try:
             ended = await emit(tmp_path, "vm", "up", "--spool")
@@ -149,14 +149,14 @@ class TestEmit:
         await until_empty(spool)
         assert await daemon.metric('hookd_events_total{result="accepted"}') == 1
         assert await daemon.metric('hookd_events_total{result="duplicate"}') == 1
-        await recorder.wait_for(1)
+        await receiver.wait_for(1)
         listed = (await daemon.get("/v1/deliveries"))["deliveries"]
         assert len(listed) == 1
         await daemon.delivery_when(listed[0]["id"], "delivered")
-        assert ids(recorder) == [ended.out.split()[0]]
+        assert ids(receiver) == [ended.out.split()[0]]
 
-    async def test_no_spool_is_told_with_what_helps(self, tmp_path: Path, recorder: Receiver) -> None:
-        write(tmp_path, recorder)
+    async def test_no_spool_is_told_with_what_helps(self, tmp_path: Path, receiver: Receiver) -> None:
+        write(tmp_path, receiver)
         ended = await emit(tmp_path, "vm", "up", "--spool")
         assert (ended.code, ended.out) == (3, "")
         assert ended.err.splitlines() == [
@@ -167,9 +167,9 @@ class TestEmit:
 
     @pytest.mark.parametrize("way", ["option", "environment"])
     async def test_the_option_and_the_environment_name_the_spool(
-        self, way: str, tmp_path: Path, spool: Path, recorder: Receiver
+        self, way: str, tmp_path: Path, spool: Path, receiver: Receiver
     ) -> None:
-        write(tmp_path, recorder)
+        write(tmp_path, receiver)
         other = tmp_path / "other"
         other.mkdir()
         option = f"--spool={other}" if way == "option" else "--spool"
@@ -182,9 +182,9 @@ class TestEmit:
 
 class TestTakingIn:
     async def test_what_cannot_be_taken_in_is_moved_aside_with_its_reason(
-        self, spool: Path, recorder: Receiver, running: Running
+        self, spool: Path, receiver: Receiver, running: Running
     ) -> None:
-        daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        daemon = await running(RULES.format(url=receiver.url), daemon=DAEMON)
         await daemon.post({**UP, "id": "taken"})
         put(spool, "1-half.json", b'{"type": "vm", "event": "u')
         put(spool, "2-type.json", {"type": "vn", "event": "up", "id": "2"})
@@ -206,8 +206,8 @@ class TestTakingIn:
         put(spool, "n" * 240 + ".json", b"1")
         put(spool, "good.json", {**UP, "id": "good"})
         spooled = await until_settled(daemon, spool)
-        await recorder.wait_for(2)
-        assert sorted(ids(recorder)) == ["good", "taken"]
+        await receiver.wait_for(2)
+        assert sorted(ids(receiver)) == ["good", "taken"]
         rejected = spool / "rejected"
         reasons = {file.name.removesuffix(".reason"): file.read_text() for file in rejected.glob("*.reason")}
         assert reasons.pop("name\x1b\udcff.json") == reasons.pop("n" * 200)
@@ -238,9 +238,9 @@ class TestTakingIn:
         assert await daemon.metric("hookd_spool_rejected") == 17
 
     async def test_what_was_rejected_before_is_not_replaced(
-        self, spool: Path, recorder: Receiver, running: Running
+        self, spool: Path, receiver: Receiver, running: Running
     ) -> None:
-        await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        await running(RULES.format(url=receiver.url), daemon=DAEMON)
         for content in (b"first", b"second"):
             put(spool, "x.json", content)
             await until_empty(spool)
@@ -249,43 +249,43 @@ class TestTakingIn:
         assert (spool / "rejected/2-x.json.reason").is_file()
 
     async def test_rejected_is_not_followed_elsewhere(
-        self, tmp_path: Path, spool: Path, recorder: Receiver, running: Running
+        self, tmp_path: Path, spool: Path, receiver: Receiver, running: Running
     ) -> None:
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
         (spool / "rejected").symlink_to(elsewhere)
-        daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        daemon = await running(RULES.format(url=receiver.url), daemon=DAEMON)
         put(spool, "a.json", b"1")
         put(spool, "b.json", {**UP, "id": "good"})
-        await recorder.wait_for(1)
+        await receiver.wait_for(1)
         await until_error(daemon, "a.json cannot be moved")
         assert not left_in(elsewhere)
         assert (spool / "a.json").exists()
 
     async def test_the_directory_may_come_and_go_and_change(
-        self, tmp_path: Path, recorder: Receiver, running: Running
+        self, tmp_path: Path, receiver: Receiver, running: Running
     ) -> None:
-        daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
+        daemon = await running(RULES.format(url=receiver.url), daemon=DAEMON)
         for count, name in enumerate(("spool", "spool", "other"), start=1):
             directory = tmp_path / name
             if name == "other":
-                config = (DAEMON + RULES.format(url=recorder.url)).replace("spool: spool", "spool: other")
+                config = (DAEMON + RULES.format(url=receiver.url)).replace("spool: spool", "spool: other")
                 (tmp_path / "hookd.yaml").write_text(config)
                 status, answer = await daemon.request("POST", "/v1/reload")
                 assert (status, answer["restart_needed"]) == (200, [])
             directory.mkdir()
             put(directory, "x.json", {**UP, "id": f"e{count}"})
-            await recorder.wait_for(count)
+            await receiver.wait_for(count)
             await until_empty(directory)
             directory.rmdir()
-        assert ids(recorder) == ["e1", "e2", "e3"]
+        assert ids(receiver) == ["e1", "e2", "e3"]
 
     @needs("strace")
     async def test_thousands_of_files_hold_nobody_up(
-        self, tmp_path: Path, spool: Path, recorder: Receiver
+        self, tmp_path: Path, spool: Path, receiver: Receiver
     ) -> None:
         count = 2500
-        write(tmp_path, recorder)
+        write(tmp_path, receiver)
         for number in range(count):
             put(spool, f"{number:05d}.json", {"type": "vm", "event": "down", "id": f"n{number}"})
         slow = under("unlinkat:delay_enter=1000")  # 1 ms for each file: 2.5 s at least
@@ -295,7 +295,7 @@ class TestTakingIn:
             status, _ = await daemon.post({**UP, "id": "meanwhile"})
             waiting = (await daemon.get("/v1/status"))["spool"]["waiting"]
             assert status == 202
-            await recorder.wait_for(1)
+            await receiver.wait_for(1)
             await until_settled(daemon, spool, within_s=60)
             assert waiting > 0
             assert await daemon.metric('hookd_events_total{result="accepted"}') == count + 1
@@ -304,10 +304,10 @@ class TestTakingIn:
             assert next(event["id"] for event in newest if event["id"] != "meanwhile") == f"n{count - 1}"
 
     async def test_what_the_pending_limit_keeps_out_waits(
-        self, spool: Path, recorder: Receiver, running: Running
+        self, spool: Path, receiver: Receiver, running: Running
     ) -> None:
         daemon_section = DAEMON.replace("spool: spool", "spool: spool, limits: {pending: 1}")
-        daemon = await running(RULES.format(url=recorder.url), daemon=daemon_section)
+        daemon = await running(RULES.format(url=receiver.url), daemon=daemon_section)
         await daemon.request("POST", "/v1/webhooks/w/pause")
         await daemon.post({**UP, "id": "first"})
         put(spool, "x.json", {**UP, "id": "second"})
@@ -323,17 +323,17 @@ class TestTakingIn:
         assert daemon.log.read_text().count("spool.waiting") == 1
         assert await daemon.metric('hookd_events_total{result="unavailable"}') == 1
         await daemon.request("POST", "/v1/webhooks/w/resume")
-        await recorder.wait_for(2)
+        await receiver.wait_for(2)
         await until_empty(spool)
-        assert ids(recorder) == ["first", "second"]
+        assert ids(receiver) == ["first", "second"]
         assert await daemon.metric('hookd_events_total{result="accepted"}') == 2
         assert (await daemon.get("/v1/status"))["spool"]["error"] is None
 
     @needs("strace")
     async def test_killed_between_commit_and_removal_it_is_taken_in_once(
-        self, tmp_path: Path, spool: Path, recorder: Receiver
+        self, tmp_path: Path, spool: Path, receiver: Receiver
     ) -> None:
-        write(tmp_path, recorder)
+        write(tmp_path, receiver)
         killed = "unlinkat:signal=KILL:error=EINTR"
         daemon = DaemonProcess(tmp_path)
         try:
@@ -350,13 +350,13 @@ class TestTakingIn:
             await daemon.delivery_when(delivery["id"], "delivered", within_s=40)
         finally:
             await daemon.close()
-        assert {request.id for request in recorder.requests} == {delivery["id"]}
+        assert {request.id for request in receiver.requests} == {delivery["id"]}
 
     @needs("strace")
     async def test_what_cannot_be_removed_is_not_taken_in_again(
-        self, tmp_path: Path, spool: Path, recorder: Receiver
+        self, tmp_path: Path, spool: Path, receiver: Receiver
     ) -> None:
-        write(tmp_path, recorder)
+        write(tmp_path, receiver)
         kept = "unlinkat:error=EPERM"
         daemon = DaemonProcess(tmp_path, wrap=under(kept, paths=places(spool)))
         try:
@@ -378,9 +378,9 @@ class TestTakingIn:
             await daemon.close()
 
     async def test_what_may_not_be_read_is_moved_aside(
-        self, tmp_path: Path, spool: Path, recorder: Receiver
+        self, tmp_path: Path, spool: Path, receiver: Receiver
     ) -> None:
-        write(tmp_path, recorder)
+        write(tmp_path, receiver)
         daemon = DaemonProcess(tmp_path, wrap=UNPRIVILEGED)
         try:
             await daemon.start()
@@ -394,9 +394,9 @@ class TestTakingIn:
         )
 
     async def test_a_directory_that_cannot_be_written_to_is_left_alone(
-        self, tmp_path: Path, spool: Path, recorder: Receiver
+        self, tmp_path: Path, spool: Path, receiver: Receiver
     ) -> None:
-        write(tmp_path, recorder)
+        write(tmp_path, receiver)
         put(spool, "x.json", {**UP, "id": "once"})
         allow(spool, 0o555)
         daemon = DaemonProcess(tmp_path, wrap=UNPRIVILEGED)
@@ -405,7 +405,7 @@ class TestTakingIn:
             fault = f"{spool} cannot be written to by hookd, so that nothing could be removed from it"
             assert (await until_error(daemon, fault))["waiting"] == 1
             allow(spool, 0o755)
-            await recorder.wait_for(1)
+            await receiver.wait_for(1)
             await until_empty(spool)
         finally:
             allow(spool, 0o755)

@@ -35,10 +35,10 @@ def spool(tmp_path: Path) -> Path:
 
 
 async def test_what_could_not_be_moved_is_moved_once_it_can_be(
-    spool: Path, recorder: Receiver, running: Running
+    spool: Path, receiver: Receiver, running: Running
 ) -> None:
     (spool / "rejected").touch()
-    daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
+    daemon = await running(RULES.format(url=receiver.url), daemon=DAEMON)
     put(spool, "a.json", b"{")
     put(spool, "b.json", b"{")
     await until_left(daemon, 2)
@@ -47,7 +47,7 @@ async def test_what_could_not_be_moved_is_moved_once_it_can_be(
     assert told["error"] == f"a.json cannot be moved to rejected/: not a directory; {remedy}"
     assert told["waiting"] == 2
     put(spool, "b.json", {**UP, "id": "mended"})
-    await recorder.wait_for(1)
+    await receiver.wait_for(1)
     assert left_in(spool) == [spool / "a.json"]
     assert daemon.log.read_text().count("spool.left") == 2
     (spool / "rejected").unlink()
@@ -58,19 +58,19 @@ async def test_what_could_not_be_moved_is_moved_once_it_can_be(
 
 
 async def test_two_daemons_do_not_empty_one_directory(
-    tmp_path: Path, spool: Path, recorder: Receiver
+    tmp_path: Path, spool: Path, receiver: Receiver
 ) -> None:
-    write(tmp_path, recorder)
+    write(tmp_path, receiver)
     second = tmp_path / "second"
     second.mkdir()
     (second / "hookd.yaml").write_text(
-        DAEMON.replace("spool: spool", f"spool: {spool}") + RULES.format(url=recorder.url)
+        DAEMON.replace("spool: spool", f"spool: {spool}") + RULES.format(url=receiver.url)
     )
     async with DaemonProcess(second) as other:
         async with DaemonProcess(tmp_path) as first:
             # Whichever looked first has it; the other one says so.
             put(spool, "a.json", {**UP, "id": "a"})
-            await recorder.wait_for(1)
+            await receiver.wait_for(1)
             held = f"{spool} is emptied by another hookd; name another directory in daemon.spool"
 
             async def told() -> bool:
@@ -78,33 +78,33 @@ async def test_two_daemons_do_not_empty_one_directory(
 
             await until(told)
         put(spool, "b.json", {**UP, "id": "b"})
-        await recorder.wait_for(2)
+        await receiver.wait_for(2)
         await until_empty(spool)
         assert (await other.get("/v1/events/b"))["id"] == "b"
-    assert ids(recorder) == ["a", "b"]
+    assert ids(receiver) == ["a", "b"]
 
 
-async def test_what_is_no_directory_is_told(tmp_path: Path, recorder: Receiver, running: Running) -> None:
+async def test_what_is_no_directory_is_told(tmp_path: Path, receiver: Receiver, running: Running) -> None:
     (tmp_path / "spool").touch()
-    daemon = await running(RULES.format(url=recorder.url), daemon=DAEMON)
+    daemon = await running(RULES.format(url=receiver.url), daemon=DAEMON)
     told = await until_error(daemon, "cannot be read")
     remedy = "fix that, or name another directory in daemon.spool"
     assert told["error"] == f"{tmp_path}/spool cannot be read: not a directory; {remedy}"
 
 
 async def test_more_deliveries_than_may_ever_wait_are_rejected(
-    spool: Path, recorder: Receiver, running: Running
+    spool: Path, receiver: Receiver, running: Running
 ) -> None:
     section = DAEMON.replace("spool: spool", "spool: spool, limits: {pending: 1}")
-    await running(RULES.format(url=recorder.url), daemon=section)
+    await running(RULES.format(url=receiver.url), daemon=section)
     put(spool, "x.json", [{**UP, "id": "a"}, {**UP, "id": "b"}])
     await until_empty(spool)
     reason = (spool / "rejected/x.json.reason").read_text()
     assert reason.startswith("2 deliveries would be made; daemon.limits.pending is 1\n")
 
 
-async def test_reasons_go_with_their_files(spool: Path, recorder: Receiver, running: Running) -> None:
-    await running(RULES.format(url=recorder.url), daemon=DAEMON)
+async def test_reasons_go_with_their_files(spool: Path, receiver: Receiver, running: Running) -> None:
+    await running(RULES.format(url=receiver.url), daemon=DAEMON)
     rejected = spool / "rejected"
     for name in ("a.json", "b.json", "c.json"):
         put(spool, name, b"{")
@@ -122,13 +122,13 @@ async def test_reasons_go_with_their_files(spool: Path, recorder: Receiver, runn
 
 
 async def test_halves_that_a_killed_writer_left_are_removed(
-    spool: Path, recorder: Receiver, running: Running
+    spool: Path, receiver: Receiver, running: Running
 ) -> None:
     for name in (".old.json.part", ".new.json.part", ".old.json"):
         (spool / name).touch()
     long_ago = time.time() - 2 * 3600
     for name in (".old.json.part", ".old.json"):
         os.utime(spool / name, (long_ago, long_ago))
-    await running(RULES.format(url=recorder.url), daemon=DAEMON)
+    await running(RULES.format(url=receiver.url), daemon=DAEMON)
     await until(lambda: not (spool / ".old.json.part").exists())
     assert {file.name for file in left_in(spool)} == {".new.json.part", ".old.json"}

@@ -11,13 +11,13 @@ from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Receiver
 
 
-async def test_the_starter_runs_and_sends_what_its_tests_say(recorder: Receiver, tmp_path: Path) -> None:
+async def test_the_starter_runs_and_sends_what_its_tests_say(receiver: Receiver, tmp_path: Path) -> None:
     assert main(["init", str(tmp_path)]) == 0
     config = tmp_path / "hookd.yaml"
     text = config.read_text()
     words = next(line for line in text.splitlines() if line.startswith("#   hookd emit"))
     for written, here in (
-        ("9099", str(recorder.port)),
+        ("9099", str(receiver.port)),
         ("127.0.0.1:8420", "127.0.0.1:0"),
         ("hookd.sock", "h.sock"),
     ):
@@ -29,7 +29,7 @@ async def test_the_starter_runs_and_sends_what_its_tests_say(recorder: Receiver,
             sys.executable, "-m", *shlex.split(words.lstrip("# ")), cwd=tmp_path
         )
         assert await asyncio.wait_for(emit.wait(), 30) == 0
-        [request] = await recorder.wait_for(1)
+        [request] = await receiver.wait_for(1)
     body = json.loads(request.body)
     assert (request.method, request.target) == ("POST", "/slack")
     assert body["text"].startswith("Sync of nas-2 failed at ")

@@ -70,14 +70,14 @@ async def test_a_reload_under_way_does_not_hold_it_up(tmp_path: Path) -> None:
 
 
 @needs("strace")
-async def test_what_is_claimed_during_a_stop_is_given_back_unsent(tmp_path: Path, recorder: Receiver) -> None:
-    write(tmp_path, recorder.url)
+async def test_what_is_claimed_during_a_stop_is_given_back_unsent(tmp_path: Path, receiver: Receiver) -> None:
+    write(tmp_path, receiver.url)
     async with DaemonProcess(tmp_path) as daemon:
         async with Injection(daemon.pid, "fdatasync:delay_enter=700000"):
             answered, receipt = await daemon.post(EVENT)  # the claim that follows it is under way now
             assert answered == 202
             assert await daemon.stop() == 0
-        assert recorder.requests == []
+        assert receiver.requests == []
         await daemon.start()
         [made] = receipt["deliveries"]
         record = await daemon.delivery_when(made["id"], "delivered", within_s=15)

@@ -81,9 +81,9 @@ async def failing(request: Received) -> bytes:
     return response(500 if request.target == "/a" else 200)
 
 
-async def test_the_life_of_deliveries(recorder: Receiver, running: Running) -> None:
-    recorder.reply = failing
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_the_life_of_deliveries(receiver: Receiver, running: Running) -> None:
+    receiver.reply = failing
+    daemon = await running(CONFIG.format(url=receiver.url))
     async with following(daemon) as stream:
         began = await stream.next()
         assert began["event"] == "tail.began"
@@ -132,9 +132,9 @@ FILTERED: list[tuple[dict[str, str], list[str]]] = [
 ]
 
 
-async def test_filters(recorder: Receiver, running: Running) -> None:
-    recorder.reply = failing
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_filters(receiver: Receiver, running: Running) -> None:
+    receiver.reply = failing
+    daemon = await running(CONFIG.format(url=receiver.url))
     async with AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(following(daemon, **query)) for query, _ in FILTERED]
         for stream in streams:
@@ -147,8 +147,8 @@ async def test_filters(recorder: Receiver, running: Running) -> None:
             assert names(await stream.until("tail.ended"))[:-1] == told, query
 
 
-async def test_a_cursor_goes_on_behind_its_line(recorder: Receiver, running: Running) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_a_cursor_goes_on_behind_its_line(receiver: Receiver, running: Running) -> None:
+    daemon = await running(CONFIG.format(url=receiver.url))
     async with following(daemon) as stream:
         await stream.next()
         await daemon.post(A)
@@ -165,8 +165,8 @@ async def test_a_cursor_goes_on_behind_its_line(recorder: Receiver, running: Run
         )
 
 
-async def test_what_is_kept_no_more_is_counted(recorder: Receiver, running: Running) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_what_is_kept_no_more_is_counted(receiver: Receiver, running: Running) -> None:
+    daemon = await running(CONFIG.format(url=receiver.url))
     async with following(daemon) as stream:
         cursor = (await stream.next())["cursor"]
     number = int(cursor.rpartition("-")[2])
@@ -180,8 +180,8 @@ async def test_what_is_kept_no_more_is_counted(recorder: Receiver, running: Runn
         assert missed["count"] >= 500 * (KEPT // 500 + 1) - KEPT
 
 
-async def test_a_reader_that_sleeps_holds_nobody_up(recorder: Receiver, running: Running) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_a_reader_that_sleeps_holds_nobody_up(receiver: Receiver, running: Running) -> None:
+    daemon = await running(CONFIG.format(url=receiver.url))
     _, writer = await asyncio.open_unix_connection(str(daemon.socket), limit=1)
     writer.write(b"GET /v1/tail HTTP/1.1\r\nHost: localhost\r\n\r\n")
     async with following(daemon) as stream:
@@ -198,9 +198,9 @@ async def test_a_reader_that_sleeps_holds_nobody_up(recorder: Receiver, running:
 
 
 async def test_who_does_not_ask_for_a_stream_gets_an_answer_that_ends(
-    recorder: Receiver, running: Running
+    receiver: Receiver, running: Running
 ) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+    daemon = await running(CONFIG.format(url=receiver.url))
     latest = await daemon.get("/v1/tail")
     assert "daemon.ready" in names(latest["facts"])
     assert (latest["missed"], latest["cursor"]) == (0, latest["facts"][-1]["cursor"])
@@ -217,8 +217,8 @@ async def test_who_does_not_ask_for_a_stream_gets_an_answer_that_ends(
     assert (await daemon.get(f"/v1/tail?after={latest['cursor']}&webhook=none"))["facts"] == []
 
 
-async def test_there_is_a_bound_on_readers(recorder: Receiver, running: Running) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_there_is_a_bound_on_readers(receiver: Receiver, running: Running) -> None:
+    daemon = await running(CONFIG.format(url=receiver.url))
     opened = [following(daemon) for _ in range(MOST_READERS)]
     streams = [await each.__aenter__() for each in opened]
     assert [(await stream.next())["event"] for stream in streams] == ["tail.began"] * MOST_READERS
@@ -237,8 +237,8 @@ async def test_there_is_a_bound_on_readers(recorder: Receiver, running: Running)
         await each.__aexit__(None, None, None)
 
 
-async def test_bad_queries(recorder: Receiver, running: Running) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_bad_queries(receiver: Receiver, running: Running) -> None:
+    daemon = await running(CONFIG.format(url=receiver.url))
     for query, told in (
         ("after=7", "query parameter after is not a cursor that a line of /v1/tail had"),
         ("state=gone", "query parameter state must be one of pending, sending, delivered, dead, cancelled"),
@@ -309,9 +309,9 @@ async def delivered(daemon: DaemonProcess, event: dict[str, Any]) -> str:
 
 
 @pytest.mark.promise
-async def test_lines_for_people_and_the_end_by_ctrl_c(recorder: Receiver, running: Running) -> None:
-    recorder.reply = failing
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_lines_for_people_and_the_end_by_ctrl_c(receiver: Receiver, running: Running) -> None:
+    receiver.reply = failing
+    daemon = await running(CONFIG.format(url=receiver.url))
     async with tail(daemon) as told:
         await daemon.post({**A, "id": "eA", "object": 'x "y'})
         lines = await told.until(lambda line: "delivery.dead" in line)
@@ -325,8 +325,8 @@ async def test_lines_for_people_and_the_end_by_ctrl_c(recorder: Receiver, runnin
         assert await told.end() == 130
 
 
-async def test_it_goes_on_after_a_restart_and_after_a_crash(recorder: Receiver, running: Running) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_it_goes_on_after_a_restart_and_after_a_crash(receiver: Receiver, running: Running) -> None:
+    daemon = await running(CONFIG.format(url=receiver.url))
     async with tail(daemon, "--json") as told:
         seen = [await delivered(daemon, B)]
         for end in (daemon.stop, daemon.kill):
@@ -346,10 +346,10 @@ async def test_it_goes_on_after_a_restart_and_after_a_crash(recorder: Receiver, 
 
 
 async def test_what_happened_out_of_reach_comes_from_the_history(
-    recorder: Receiver, running: Running
+    receiver: Receiver, running: Running
 ) -> None:
     """A reader is cut off (its socket file is away) while hookd works, and is restarted, on another address."""
-    daemon = await running(CONFIG.format(url=recorder.url))
+    daemon = await running(CONFIG.format(url=receiver.url))
     async with tail(daemon, "--json", "--webhook", "mark") as told:
         assert await daemon.stop() == 0
         await told.until(lambda line: "waiting" in line, errors=True)
@@ -377,9 +377,9 @@ async def test_what_happened_out_of_reach_comes_from_the_history(
 
 
 async def test_since_begins_with_the_history_and_repeats_nothing(
-    recorder: Receiver, running: Running
+    receiver: Receiver, running: Running
 ) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+    daemon = await running(CONFIG.format(url=receiver.url))
     before = [await delivered(daemon, B) for _ in range(3)]
     async with tail(daemon, "--json", "--since", "1h", seen_first=True) as told:
         lines = await told.until(lambda line: f'delivered","delivery_id":"{before[-1]}' in line)
@@ -391,8 +391,8 @@ async def test_since_begins_with_the_history_and_repeats_nothing(
     assert {fact["delivery_id"] for fact in facts if "history" in fact} == set(before)
 
 
-async def test_the_reader_of_its_output_may_go(recorder: Receiver, running: Running) -> None:
-    daemon = await running(CONFIG.format(url=recorder.url))
+async def test_the_reader_of_its_output_may_go(receiver: Receiver, running: Running) -> None:
+    daemon = await running(CONFIG.format(url=receiver.url))
     made = await delivered(daemon, B)
     line = f"{sys.executable} -m hookd tail --since 1h --state delivered --socket {daemon.socket} | head -n 1"
     piped = await asyncio.create_subprocess_exec(
@@ -410,9 +410,9 @@ async def test_the_reader_of_its_output_may_go(recorder: Receiver, running: Runn
     assert (ended, err) == ("ended 141", b"")
 
 
-async def test_over_tcp_with_a_token(recorder: Receiver, running: Running) -> None:
+async def test_over_tcp_with_a_token(receiver: Receiver, running: Running) -> None:
     listen = '{unix: h.sock}, {http: "127.0.0.1:0", tokens: [hush-hush]}'
-    daemon = await running(CONFIG.format(url=recorder.url), daemon=DAEMON.replace("{unix: h.sock}", listen))
+    daemon = await running(CONFIG.format(url=receiver.url), daemon=DAEMON.replace("{unix: h.sock}", listen))
     url = (await daemon.get("/v1/status"))["listen"][1]
     async with tail(daemon, "--json", "--url", url, "--token-env", "TOK", TOK="hush-hush") as told:
         made = await delivered(daemon, B)

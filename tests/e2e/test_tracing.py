@@ -32,23 +32,23 @@ def trace_of(request: Received) -> tuple[str, str, str, str]:
 
 
 async def test_every_attempt_is_a_span_of_the_trace_across_a_kill(
-    running: Running, recorder: Receiver
+    running: Running, receiver: Receiver
 ) -> None:
     async def busy(_request: Received) -> bytes:
         return response(503)
 
-    ok, recorder.reply = recorder.reply, busy
-    daemon = await running(CONFIG.replace("URL", recorder.url))
+    ok, receiver.reply = receiver.reply, busy
+    daemon = await running(CONFIG.replace("URL", receiver.url))
     answered, receipt = await daemon.request("POST", "/v1/events", body=EVENT, headers=TRACED)
     assert answered == 202
     delivery_id = receipt["deliveries"][0]["id"]
-    await recorder.wait_for(1)
+    await receiver.wait_for(1)
     [failed] = await until(lambda: daemon.logged("attempt.failed"))
     assert failed["trace_id"] == ID
     await daemon.kill()
-    recorder.reply = ok
+    receiver.reply = ok
     await daemon.start()
-    first, second = (await recorder.wait_for(2))[:2]
+    first, second = (await receiver.wait_for(2))[:2]
     spans = [trace_of(request) for request in (first, second)]
     assert [(version, trace_id, flags) for version, trace_id, _, flags in spans] == [("00", ID, "01")] * 2
     assert len({SPAN, "0" * 16, *(span_id for *_, span_id, _ in spans)}) == 4
@@ -59,8 +59,8 @@ async def test_every_attempt_is_a_span_of_the_trace_across_a_kill(
     assert (await until(lambda: daemon.logged("delivery.delivered")))[0]["trace_id"] == ID
 
 
-async def test_who_has_none_sends_none(running: Running, recorder: Receiver) -> None:
-    daemon = await running(CONFIG.replace("URL", recorder.url))
+async def test_who_has_none_sends_none(running: Running, receiver: Receiver) -> None:
+    daemon = await running(CONFIG.replace("URL", receiver.url))
     _, receipt = await daemon.post(EVENT)
     invalid = {"traceparent": f"00-{'0' * 32}-{SPAN}-01", "tracestate": STATE}
     await daemon.request("POST", "/v1/events", body=EVENT, headers=invalid)
@@ -76,7 +76,7 @@ async def test_who_has_none_sends_none(running: Running, recorder: Receiver) -> 
     writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
     assert (await reader.readline()).split()[1] == b"202"
     writer.close()
-    for request in await recorder.wait_for(3):
+    for request in await receiver.wait_for(3):
         assert request.header("traceparent") is None
         assert request.header("tracestate") is None
     shown = await daemon.delivery_when(receipt["deliveries"][0]["id"], "delivered")
@@ -84,31 +84,31 @@ async def test_who_has_none_sends_none(running: Running, recorder: Receiver) -> 
     assert all("trace_id" not in line for line in await until(lambda: daemon.logged("delivery.delivered")))
 
 
-async def test_batches_triggers_and_sends_carry_it_too(running: Running, recorder: Receiver) -> None:
-    daemon = await running(CONFIG.replace("URL", recorder.url))
+async def test_batches_triggers_and_sends_carry_it_too(running: Running, receiver: Receiver) -> None:
+    daemon = await running(CONFIG.replace("URL", receiver.url))
     for path, body in [
         ("/v1/events", [EVENT, EVENT]),
         ("/v1/tasks/t/trigger", {}),
         ("/v1/webhooks/w/send", {}),
     ]:
         assert (await daemon.request("POST", path, body=body, headers=TRACED))[0] == 202
-    requests = await recorder.wait_for(4)
+    requests = await receiver.wait_for(4)
     assert [trace_of(request)[1] for request in requests] == [ID] * 4
     assert len({trace_of(request)[2] for request in requests}) == 4
 
 
-async def test_a_webhooks_own_header_replaces_it(running: Running, recorder: Receiver) -> None:
-    daemon = await running(CONFIG.replace("URL", recorder.url))
+async def test_a_webhooks_own_header_replaces_it(running: Running, receiver: Receiver) -> None:
+    daemon = await running(CONFIG.replace("URL", receiver.url))
     await daemon.request("POST", "/v1/events", body={"type": "own", "event": "on"}, headers=TRACED)
-    [request] = await recorder.wait_for(1)
+    [request] = await receiver.wait_for(1)
     assert request.header("traceparent") == "mine"
     assert request.header("tracestate") is None
 
 
 async def test_a_cloudevents_own_trace_serves_where_no_header_is(
-    running: Running, recorder: Receiver
+    running: Running, receiver: Receiver
 ) -> None:
-    daemon = await running(CONFIG.replace("URL", recorder.url))
+    daemon = await running(CONFIG.replace("URL", receiver.url))
     own = f"00-{OTHER}-{SPAN}-00"
     extension = {"traceparent": own, "tracestate": "own=1"}
     posts: list[tuple[Any, dict[str, str]]] = [
@@ -118,9 +118,9 @@ async def test_a_cloudevents_own_trace_serves_where_no_header_is(
     ]
     for number, (body, headers) in enumerate(posts, start=1):
         assert (await daemon.request("POST", "/v1/events", body=body, headers=headers))[0] == 202
-        await recorder.wait_for(number)
+        await receiver.wait_for(number)
     told = [
         (trace_of(request)[1], trace_of(request)[3], request.header("tracestate"))
-        for request in recorder.requests
+        for request in receiver.requests
     ]
     assert told == [(OTHER, "00", "own=1")] * 2 + [(ID, "01", STATE)]

@@ -1,6 +1,6 @@
-"""The stand of the conformance suite: one `hookd run`, one receiver that keeps every byte, one directory.
+"""A stage: one `hookd run`, one receiver that keeps every byte, one directory.
 
-Must never: import anything of `hookd`. Used by every test of this folder.
+Must never: import anything of `hookd`.
 """
 
 import json
@@ -17,16 +17,16 @@ DAEMON = "daemon: {listen: [{unix: h.sock}], store: h.db, log: {format: json, le
 
 
 @dataclass
-class Stand:
+class Stage:
     """One daemon, one receiver, one directory.
 
-        async with Stand(directory) as stand:          # the receiver listens, no daemon yet
-            stand.write("webhooks: {w: {url: RECEIVER/one}}  …")
-            await stand.start()                        # a real `hookd run`, returns when it says READY
-            receipt = await stand.emit("vm", "on", object="web-01", tags=["production"])
-            request = await stand.arrived("/one")      # the raw request: .method .target .head .lines .body .header()
-            [record] = await stand.settled(receipt)    # the deliveries' records, once delivered or dead
-            ran = await stand.hookd("status")          # any command; Ended(code, out, err)
+        async with Stage(directory) as stage:          # the receiver listens, no daemon yet
+            stage.write("webhooks: {w: {url: RECEIVER/one}}  …")
+            await stage.start()                        # a real `hookd run`, returns when it says READY
+            receipt = await stage.emit("vm", "on", object="web-01", tags=["production"])
+            request = await stage.arrived("/one")      # the raw request: .method .target .head .lines .body .header()
+            [record] = await stage.settled(receipt)    # the deliveries' records, once delivered or dead
+            ran = await stage.hookd("status")          # any command; Ended(code, out, err)
 
     In a configuration `RECEIVER` stands for the receiver's address (`http://127.0.0.1:PORT`).
 

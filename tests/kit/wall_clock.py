@@ -1,6 +1,6 @@
 """A wall clock that a test sets, under a daemon that runs: libfaketime between the process and the system.
 
-The clock of a stand is that of its daemon and of every command. It goes at the machine's pace from whatever it is set
+The clock of a stage is that of its daemon and of every command. It goes at the machine's pace from whatever it is set
 to. The monotonic clock stays the machine's, as it does where a system's clock is stepped.
 
 Must never: import anything of `hookd`. Used by the tests of schedules and of what runs once only.
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import pytest
 
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 from tests.kit.waiting import until
 
 _PLACES = ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/lib64/faketime", "/usr/local/lib/faketime")
@@ -72,8 +72,8 @@ class WallClock:
 
 
 @dataclass
-class TimedStand(Stand):
-    """A stand whose wall clock a test sets; `starts` is what it shows at first (RFC 3339).
+class TimedStage(Stage):
+    """A stage whose wall clock a test sets; `starts` is what it shows at first (RFC 3339).
 
     It should start some minutes before a moment that is to be seen: a daemon takes a while to start, and a moment that
     passed before a schedule was first loaded never fires.

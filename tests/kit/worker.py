@@ -37,7 +37,7 @@ class AheadClock(Clock):
         return time.monotonic() + self.mono_ahead_s
 
 
-class Stage:
+class WorkerStage:
     """A worker at work on one webhook `w`."""
 
     def __init__(
@@ -132,12 +132,12 @@ class Stage:
 @asynccontextmanager
 async def at_work(
     directory: Path, url: str, *, clock: AheadClock | None = None, **fields: Any
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[WorkerStage]:
     """A stage whose worker runs; `fields` are the webhook's, `others` names of more webhooks like it."""
     commits: list[float] = []
     clock = clock or AheadClock()
     store = await SqliteStore.open(directory / "h.db", clock=clock, on_commit=commits.append)
-    stage = Stage(store, clock, url, last_seen_at=await store.clock_seen(), **fields)
+    stage = WorkerStage(store, clock, url, last_seen_at=await store.clock_seen(), **fields)
     stage.commits = commits
     await stage.sender.open()
     working = asyncio.create_task(stage.worker.run())

@@ -10,7 +10,7 @@ from hookd.delivery.circuit_breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerSt
 from hookd.delivery.parking import Parked
 from hookd.domain.deliveries import Claimed, ClaimRequest, State
 from tests.kit.receiver import OK, Received, Receiver, always, response
-from tests.kit.worker import Stage, at_work
+from tests.kit.worker import WorkerStage, at_work
 
 DELIVERIES = 60
 CONCURRENCY = 3
@@ -23,13 +23,13 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path, receiver: Receiver) -> AsyncIterator[WorkerStage]:
     url = f"{receiver.url}/w"
     async with at_work(tmp_path, url, retries=5, backoff_s=(0.001,), concurrency=CONCURRENCY) as made:
         yield made
 
 
-async def test_a_receiver_that_is_down_is_left_alone(stage: Stage, receiver: Receiver) -> None:
+async def test_a_receiver_that_is_down_is_left_alone(stage: WorkerStage, receiver: Receiver) -> None:
     receiver.reply = always(503)
     await stage.take_in(DELIVERIES)
     await stage.opened()
@@ -44,7 +44,7 @@ async def test_a_receiver_that_is_down_is_left_alone(stage: Stage, receiver: Rec
     assert len(receiver.requests) == called
 
 
-async def test_probes_are_one_at_a_time_and_cost_no_retries(stage: Stage, receiver: Receiver) -> None:
+async def test_probes_are_one_at_a_time_and_cost_no_retries(stage: WorkerStage, receiver: Receiver) -> None:
     receiver.reply = always(503)
     await stage.take_in(DELIVERIES)
     await stage.opened()
@@ -63,7 +63,7 @@ async def test_probes_are_one_at_a_time_and_cost_no_retries(stage: Stage, receiv
 
 
 async def test_the_first_answer_opens_the_lane_and_everything_arrives_once(
-    stage: Stage, receiver: Receiver
+    stage: WorkerStage, receiver: Receiver
 ) -> None:
     receiver.reply = always(503)
     await stage.take_in(DELIVERIES)
@@ -90,7 +90,7 @@ async def test_the_first_answer_opens_the_lane_and_everything_arrives_once(
     assert stage.lane.parked is None
 
 
-async def test_a_receiver_that_answers_404_is_not_down(stage: Stage, receiver: Receiver) -> None:
+async def test_a_receiver_that_answers_404_is_not_down(stage: WorkerStage, receiver: Receiver) -> None:
     receiver.reply = always(404)
     await stage.take_in(5)
     await stage.settled(State.DEAD, 5)
@@ -98,7 +98,7 @@ async def test_a_receiver_that_answers_404_is_not_down(stage: Stage, receiver: R
     assert len(receiver.requests) == 5 * 6
 
 
-async def test_gone_is_final_for_a_probe_too(stage: Stage, receiver: Receiver) -> None:
+async def test_gone_is_final_for_a_probe_too(stage: WorkerStage, receiver: Receiver) -> None:
     receiver.reply = always(503)
     await stage.take_in(DELIVERIES)
     await stage.opened()

@@ -12,7 +12,7 @@ from hookd.domain.deliveries import State
 from hookd.domain.errors import StoreUnavailable
 from tests.kit.builders import record
 from tests.kit.receiver import Received, Receiver, always, held, response
-from tests.kit.worker import AheadClock, Stage, at_work
+from tests.kit.worker import AheadClock, WorkerStage, at_work
 
 HOUR_S = 3600.0
 YEAR_S = 365 * 86_400.0
@@ -25,7 +25,7 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield made
 
 
-async def failed_once(stage: Stage) -> None:
+async def failed_once(stage: WorkerStage) -> None:
     """Take in a delivery whose first attempt fails; it waits for its retry."""
     await stage.take_in(1)
     await stage.until(lambda: stage.attempts("w") == 1 and not stage.lane.in_flight)

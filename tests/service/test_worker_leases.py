@@ -10,7 +10,7 @@ import pytest
 from hookd.domain.deliveries import Claimed, ClaimRequest, Lease, Reason, State
 from tests.kit.builders import LEASE_S, settle
 from tests.kit.receiver import Received, Receiver, always, held, response
-from tests.kit.worker import Stage, at_work
+from tests.kit.worker import WorkerStage, at_work
 
 FAR_S = 3600.0
 
@@ -21,7 +21,7 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield made
 
 
-async def stolen(stage: Stage) -> Lease:
+async def stolen(stage: WorkerStage) -> Lease:
     """The one delivery under way, claimed by somebody for whom its lease has ended."""
     later = stage.clock.now() + FAR_S
     (lease,) = (await stage.store.claim([ClaimRequest("w", 1, LEASE_S)], now=later)).leases

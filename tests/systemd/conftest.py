@@ -60,7 +60,7 @@ def service(machine: Machine) -> Iterator[Service]:
 
 
 @pytest.fixture
-async def recorder(machine: Machine) -> AsyncIterator[Receiver]:
+async def receiver(machine: Machine) -> AsyncIterator[Receiver]:
     """A receiver inside the machine's network."""
     with machine.bound() as sock:
         async with Receiver(sock=sock) as running:

@@ -39,26 +39,26 @@ def strict(service: Service) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("strict")
-async def test_a_crash_arrives(service: Service, recorder: Receiver) -> None:
-    service.configure(CONFIG.format(url=recorder.url))
+async def test_a_crash_arrives(service: Service, receiver: Receiver) -> None:
+    service.configure(CONFIG.format(url=receiver.url))
     service.start()
     crash(service, "/bin/sh -c 'exit 3'")
-    [request] = await recorder.wait_for(1)
+    [request] = await receiver.wait_for(1)
     assert json.loads(request.body) == {"unit": "crashing.service", "data": ["exit-code", "exited", "3"]}
 
 
-async def test_a_signal_and_a_name_that_is_escaped(service: Service, recorder: Receiver) -> None:
-    service.configure(CONFIG.format(url=recorder.url))
+async def test_a_signal_and_a_name_that_is_escaped(service: Service, receiver: Receiver) -> None:
+    service.configure(CONFIG.format(url=receiver.url))
     service.start()
     name = r"a\x2db@c\x20d.service"
     crash(service, "/bin/sh -c 'kill -KILL $$$$'", name)
-    [request] = await recorder.wait_for(1)
+    [request] = await receiver.wait_for(1)
     assert json.loads(request.body) == {"unit": name, "data": ["signal", "killed", "KILL"]}
 
 
 @pytest.mark.usefixtures("strict")
-async def test_a_crash_while_hookd_is_down(service: Service, recorder: Receiver) -> None:
-    service.configure(CONFIG.format(url=recorder.url))
+async def test_a_crash_while_hookd_is_down(service: Service, receiver: Receiver) -> None:
+    service.configure(CONFIG.format(url=receiver.url))
     crash(service, "/bin/false")
 
     def spooled() -> str:
@@ -69,15 +69,15 @@ async def test_a_crash_while_hookd_is_down(service: Service, recorder: Receiver)
     assert await eventually(spooled) == "hookd:hookd 640\n"
     assert service.machine.show("hookd-emit@crashing.service.service", "Result") == {"Result": "success"}
     service.start()
-    [request] = await recorder.wait_for(1)
+    [request] = await receiver.wait_for(1)
     assert json.loads(request.body)["unit"] == "crashing.service"
     await eventually(lambda: spooled() == "")
 
 
 @pytest.mark.parametrize("umask", ["0022", "0077"])
-async def test_a_member_of_the_group_spools(service: Service, recorder: Receiver, umask: str) -> None:
+async def test_a_member_of_the_group_spools(service: Service, receiver: Receiver, umask: str) -> None:
     """Its file is taken in; nobody else can read or remove it."""
-    service.configure(CONFIG.format(url=recorder.url))
+    service.configure(CONFIG.format(url=receiver.url))
     emit = "/opt/hookd/bin/hookd emit systemd.unit failed --object x --data '{}' --spool"
     member = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--groups=hookd", "sh", "-c"]
     service.machine.run(*member, f"umask {umask}; {emit}")
@@ -87,5 +87,5 @@ async def test_a_member_of_the_group_spools(service: Service, recorder: Receiver
     stranger = ["setpriv", "--reuid=games", "--regid=games", "--clear-groups", "ls", "/var/spool/hookd"]
     assert service.machine.run(*stranger, check=False).returncode != 0
     service.start()
-    [request] = await recorder.wait_for(1)
+    [request] = await receiver.wait_for(1)
     assert json.loads(request.body)["unit"] == "x"

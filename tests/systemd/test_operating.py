@@ -42,14 +42,14 @@ async def test_an_upgrade_ends_in_a_running_service(service: Service) -> None:
     assert service.pid != before
 
 
-async def test_a_secret_by_drop_in(service: Service, recorder: Receiver) -> None:
-    service.machine.write("/etc/hookd/secrets/slack-url", f"{recorder.url}/hook\n", mode=0o600)
+async def test_a_secret_by_drop_in(service: Service, receiver: Receiver) -> None:
+    service.machine.write("/etc/hookd/secrets/slack-url", f"{receiver.url}/hook\n", mode=0o600)
     service.machine.write(f"{DROP_INS}/override.conf", pages.named("credential"))
     service.machine.systemctl("daemon-reload")
     service.configure(CONFIG.replace('"http://127.0.0.1:9/"', "{credential: slack-url}"))
     service.start()
     assert await service.post(EVENT) == 202
-    [request] = await recorder.wait_for(1)
+    [request] = await receiver.wait_for(1)
     assert request.target == "/hook"
 
 

@@ -51,7 +51,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.transport.sendto(head + question + (record if found else b""), addr)  # type: ignore[arg-type]
 
 
-async def test_the_main_job(service: Service, recorder: Receiver, tmp_path: Path) -> None:
+async def test_the_main_job(service: Service, receiver: Receiver, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     context = server_context(authority.issue("hooks", "hooks.example"))
     loop = asyncio.get_running_loop()
@@ -63,16 +63,16 @@ async def test_the_main_job(service: Service, recorder: Receiver, tmp_path: Path
         refused.add(request.body)
         return response(500)
 
-    recorder.reply = reply
+    receiver.reply = reply
     service.machine.write("/etc/hookd/ca.pem", authority.ca.read_text())
     service.drop_in(f"{STRICT}\nSupplementaryGroups=adm")
     with service.machine.bound() as sock, service.machine.bound(53, kind=socket.SOCK_DGRAM) as dns:
         transport, names = await loop.create_datagram_endpoint(NameServer, sock=dns)
         async with Receiver(sock=sock, tls=context) as secure:
-            config = FULL.format(port=recorder.port, tls_port=secure.port)
+            config = FULL.format(port=receiver.port, tls_port=secure.port)
             service.configure(config)
             await asyncio.to_thread(service.start)
-            await _whole_job(service, recorder, secure)
+            await _whole_job(service, receiver, secure)
             assert names.asked >= 1
         transport.close()
     shown = service.show("NRestarts", "ActiveState", "Result")
@@ -81,7 +81,7 @@ async def test_the_main_job(service: Service, recorder: Receiver, tmp_path: Path
     assert service.show("Result")["Result"] == "success"
 
 
-async def _whole_job(service: Service, recorder: Receiver, secure: Receiver) -> None:
+async def _whole_job(service: Service, receiver: Receiver, secure: Receiver) -> None:
     assert await service.post(EVENT) == 202
     body = b'{"type": "vm", "event": "up", "object": "web-02", "data": {"used": 99}}'
     adm = str(service.machine.path("/run/hookd/adm.sock"))
@@ -90,8 +90,8 @@ async def _whole_job(service: Service, recorder: Receiver, secure: Receiver) -> 
         answered = await asyncio.to_thread(service.machine.within, lambda where=where: post_once(where, body))
         assert answered[0] == 202
     assert {each.target for each in await secure.wait_for(3)} == {"/secure"}
-    retried = [each.body for each in await recorder.wait_for(7) if b"tick" not in each.body]
-    assert any(b"tick" in each.body for each in await recorder.wait_for(len(retried) + 2))
+    retried = [each.body for each in await receiver.wait_for(7) if b"tick" not in each.body]
+    assert any(b"tick" in each.body for each in await receiver.wait_for(len(retried) + 2))
     service.configure(service.machine.path("/etc/hookd/hookd.yaml").read_text().replace("^web-", "^db-"))
     await asyncio.to_thread(service.machine.systemctl, "reload", "hookd.service")
     answers = [

@@ -78,8 +78,8 @@ async def test_a_bad_configuration_leaves_it_active(service: Service) -> None:
     assert service.show("StatusText")["StatusText"].startswith("serving ")
 
 
-async def test_a_restart_under_load(service: Service, recorder: Receiver) -> None:
-    service.configure(CONFIG.replace("http://127.0.0.1:9/", recorder.url))
+async def test_a_restart_under_load(service: Service, receiver: Receiver) -> None:
+    service.configure(CONFIG.replace("http://127.0.0.1:9/", receiver.url))
     service.start()
     posters = MachinePosters(str(service.machine.path(SOCKET)), TCP)
     posters.machine = service.machine
@@ -89,7 +89,7 @@ async def test_a_restart_under_load(service: Service, recorder: Receiver) -> Non
             await asyncio.to_thread(service.machine.systemctl, "restart", "hookd.service")
         await posters.wait_for(200)
     assert set(posters.outcomes) == {"202"}
-    arrived = await recorder.wait_for(len(posters.acknowledged), within_s=60)
+    arrived = await receiver.wait_for(len(posters.acknowledged), within_s=60)
     assert len({each.id for each in arrived}) == len(posters.acknowledged)
     assert service.show("NRestarts")["NRestarts"] == "0"
 
@@ -119,11 +119,11 @@ async def test_without_its_socket_unit(service: Service) -> None:
         service.machine.systemctl("daemon-reload")
 
 
-async def test_state_is_kept_over_a_restart(service: Service, recorder: Receiver) -> None:
-    service.configure(CONFIG.replace("http://127.0.0.1:9/", recorder.url))
+async def test_state_is_kept_over_a_restart(service: Service, receiver: Receiver) -> None:
+    service.configure(CONFIG.replace("http://127.0.0.1:9/", receiver.url))
     service.start()
     assert await service.post({**EVENT, "id": "one"}) == 202
-    await recorder.wait_for(1)
+    await receiver.wait_for(1)
     service.machine.systemctl("restart", "hookd.service")
     assert await service.post({**EVENT, "id": "one"}) == 200
     [kept] = service.deliveries()
@@ -196,8 +196,8 @@ def _outside(service: Service, pid: int) -> int:
     raise AssertionError(f"no process {pid} inside")
 
 
-async def test_credentials(service: Service, recorder: Receiver) -> None:
-    service.machine.write("/etc/hookd/secrets/url", f"{recorder.url}/hook\n", mode=0o600)
+async def test_credentials(service: Service, receiver: Receiver) -> None:
+    service.machine.write("/etc/hookd/secrets/url", f"{receiver.url}/hook\n", mode=0o600)
     service.machine.write("/etc/hookd/secrets/token", "t0ken\n", mode=0o600)
     service.drop_in(
         "LoadCredential=url:/etc/hookd/secrets/url\nLoadCredential=token:/etc/hookd/secrets/token"
@@ -209,7 +209,7 @@ async def test_credentials(service: Service, recorder: Receiver) -> None:
     )
     service.start()
     assert await service.post(EVENT) == 202
-    [request] = await recorder.wait_for(1)
+    [request] = await receiver.wait_for(1)
     assert request.target == "/hook"
     assert request.header("Authorization") == "Bearer t0ken"
     service.machine.systemctl("reload", "hookd.service")

@@ -6,7 +6,7 @@ measured beside the same daemon without a backlog. Called by: `tests.chaos`.
 
 from tests.chaos.backlog import asking, claiming, retention, starting
 from tests.chaos.backlog.filling import DEAD, DELIVERED, LATER, Lane, fill
-from tests.chaos.backlog.stage import Stage
+from tests.chaos.backlog.stage import BacklogStage
 from tests.chaos.proof import Findings, Options
 
 MILLION = 1_000_000
@@ -30,7 +30,7 @@ async def prove(options: Options) -> Findings:
 
 async def _prove_parked(found: Findings, options: Options, pending: int, rounds: int) -> float:
     """Deliveries that wait for many reasons: start, memory, limit, listings."""
-    full, empty = Stage(options.place("parked")), Stage(options.place("empty"))
+    full, empty = BacklogStage(options.place("parked")), BacklogStage(options.place("empty"))
     share = pending // 4
     kinds = Lane("parked", share), Lane("gone", share), Lane("later", share, LATER), Lane("lane", share)
     await fill(full.store, *kinds, kill=True)
@@ -45,7 +45,7 @@ async def _prove_parked(found: Findings, options: Options, pending: int, rounds:
 
 async def _prove_due(found: Findings, options: Options, pending: int, idle_mib: float) -> None:
     """One lane holds all of it, due."""
-    many, few = Stage(options.place("many")), Stage(options.place("few"))
+    many, few = BacklogStage(options.place("many")), BacklogStage(options.place("few"))
     await fill(many.store, Lane("lane", pending))
     await fill(few.store, Lane("lane", FEW))
     claims = options.scale(short=150, long=500)
@@ -58,14 +58,14 @@ async def _prove_due(found: Findings, options: Options, pending: int, idle_mib: 
 
 
 async def _prove_dead(found: Findings, options: Options, dead: int) -> None:
-    stage = Stage(options.place("dead"))
+    stage = BacklogStage(options.place("dead"))
     await fill(stage.store, Lane("parked", dead, DEAD))
     await asking.prove_retry_of_dead(found, stage, dead=dead)
     await _done(stage)
 
 
 async def _prove_retention(found: Findings, options: Options) -> None:
-    stage = Stage(options.place("retention"))
+    stage = BacklogStage(options.place("retention"))
     expired = options.scale(short=60_000, long=300_000)
     await fill(stage.store, Lane("lane", expired, DELIVERED, TWO_DAYS_S))
     seconds = options.scale(short=1, long=6)
@@ -73,7 +73,7 @@ async def _prove_retention(found: Findings, options: Options) -> None:
     await _done(stage)
 
 
-async def _done(*stages: Stage) -> None:
+async def _done(*stages: BacklogStage) -> None:
     """Remove what takes room; the directories go with the proof's own."""
     for stage in stages:
         await stage.daemon.close()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.chaos.backlog.stage import Stage
+from tests.chaos.backlog.stage import BacklogStage
 from tests.chaos.backlog.starting import LOOKS, expect_memory
 from tests.chaos.proof import Findings
 from tests.kit.daemon import DaemonProcess
@@ -54,7 +54,9 @@ class Watch:
 _PARKED = {"type": "backlog", "event": "parked", "data": {"n": 0}}
 
 
-async def prove_looks(found: Findings, full: Stage, *, rounds: int, cancels: int, idle_mib: float) -> None:
+async def prove_looks(
+    found: Findings, full: BacklogStage, *, rounds: int, cancels: int, idle_mib: float
+) -> None:
     """Ask for every view of the backlog, make it due, cancel a part of it."""
     full.configure()
     await full.start_s()
@@ -70,7 +72,7 @@ async def prove_looks(found: Findings, full: Stage, *, rounds: int, cancels: int
     await full.stop()
 
 
-async def prove_retry_of_dead(found: Findings, stage: Stage, *, dead: int) -> None:
+async def prove_retry_of_dead(found: Findings, stage: BacklogStage, *, dead: int) -> None:
     """Make every dead delivery due with one request; their webhook is disabled."""
     stage.configure()
     await stage.start_s()

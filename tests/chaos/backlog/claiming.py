@@ -12,7 +12,7 @@ from pathlib import Path
 from hookd.domain.deliveries import ClaimRequest
 from hookd.store.sqlite import SqliteStore
 from tests.chaos.backlog.filling import LIMIT, settled, submission
-from tests.chaos.backlog.stage import Stage, silent_server
+from tests.chaos.backlog.stage import BacklogStage, silent_server
 from tests.chaos.backlog.starting import START_S, expect_memory
 from tests.chaos.backlog.traffic import Times, Traffic, p99
 from tests.chaos.proof import Findings
@@ -57,7 +57,7 @@ async def _claims_ms(store: SqliteStore, claims: int) -> list[float]:
 
 
 async def prove_neighbour(
-    found: Findings, many: Stage, few: Stage, *, rounds: int, rate: int, seconds: float
+    found: Findings, many: BacklogStage, few: BacklogStage, *, rounds: int, rate: int, seconds: float
 ) -> None:
     """Post events of a healthy webhook while another, whose receiver never answers, holds a backlog, and without."""
     server, silent = await silent_server()
@@ -85,7 +85,7 @@ async def prove_neighbour(
     _judge(found, "post_to_receiver_p99", arrived, context)
 
 
-async def prove_working_off(found: Findings, many: Stage, *, seconds: float, idle_mib: float) -> None:
+async def prove_working_off(found: Findings, many: BacklogStage, *, seconds: float, idle_mib: float) -> None:
     """Work through the backlog for some seconds, be killed at it, and start again."""
     async with Receiver() as receiver:
         many.configure(live=receiver.url, lane=receiver.url)

@@ -6,7 +6,7 @@ Called by: `prove`.
 import asyncio
 import statistics
 
-from tests.chaos.backlog.stage import Stage
+from tests.chaos.backlog.stage import BacklogStage
 from tests.chaos.backlog.traffic import Traffic, p99
 from tests.chaos.proof import Findings
 from tests.kit.receiver import Receiver
@@ -24,7 +24,7 @@ ROOM_MIB = 1.5 / 1024
 
 
 async def prove_retention(
-    found: Findings, stage: Stage, *, expired: int, rounds: int, rate: int, seconds: float
+    found: Findings, stage: BacklogStage, *, expired: int, rounds: int, rate: int, seconds: float
 ) -> None:
     """Live traffic, in turn without retention and while it deletes what expired; then wait until all of it is gone."""
     sides = {"without": KEEP_ALL, "with": KEEP_LITTLE}
@@ -72,12 +72,12 @@ async def prove_retention(
     found.expect(after_mib <= left_mib, f"{after_mib} MiB on the disk when all is gone but {sent} deliveries")
 
 
-async def _delivered(stage: Stage) -> int:
+async def _delivered(stage: BacklogStage) -> int:
     counts: dict[str, int] = (await stage.daemon.get("/v1/status"))["deliveries"]
     return counts["delivered"]
 
 
-async def _shrunk(stage: Stage, posted: int) -> None:
+async def _shrunk(stage: BacklogStage, posted: int) -> None:
     """Wait until nothing that expired is left; live traffic has ended."""
     async with asyncio.timeout(SHRUNK_S):
         while await _delivered(stage) > posted:

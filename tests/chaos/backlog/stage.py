@@ -35,7 +35,7 @@ _NOWHERE = "http://127.0.0.1:9"
 
 
 @dataclass
-class Stage:
+class BacklogStage:
     """A directory with a configuration and a store (`h.db`), and its daemon.
 
     The webhooks: `live` is healthy, `lane` is what a backlog may be worked off by, `parked` is disabled, `later` has

@@ -8,7 +8,7 @@ import statistics
 from typing import Any
 
 from tests.bench.load import request_bytes
-from tests.chaos.backlog.stage import MIB, Stage
+from tests.chaos.backlog.stage import MIB, BacklogStage
 from tests.chaos.backlog.traffic import live_event
 from tests.chaos.proof import Findings
 from tests.kit.commands import hookd
@@ -29,7 +29,9 @@ LOOKS = (
 )
 
 
-async def prove_start(found: Findings, full: Stage, empty: Stage, *, pending: int, rounds: int) -> float:
+async def prove_start(
+    found: Findings, full: BacklogStage, empty: BacklogStage, *, pending: int, rounds: int
+) -> float:
     """Start both again and again. The full store's log is that of a process that was killed.
 
     Returns:
@@ -83,7 +85,7 @@ async def _expect_waiting(found: Findings, daemon: DaemonProcess, pending: int) 
     found.expect(waiting == pending, f"{waiting} wait after a start, {pending} were stored")
 
 
-async def prove_limit(found: Findings, full: Stage, *, pending: int, limit: int | None) -> None:
+async def prove_limit(found: Findings, full: BacklogStage, *, pending: int, limit: int | None) -> None:
     """With exactly the limit pending: 503 with Retry-After, said in status; with one less the next is taken."""
     full.configure(limit=limit)
     await full.start_s()
@@ -116,5 +118,5 @@ async def _answer(daemon: DaemonProcess, event: Any) -> bytes:
     return head
 
 
-async def _hookd(stage: Stage, *words: str) -> str:
+async def _hookd(stage: BacklogStage, *words: str) -> str:
     return (await hookd(*words, "--socket", stage.daemon.socket, cwd=stage.directory)).out

@@ -99,7 +99,7 @@ class Sweep:
             points=1,
             acknowledged=len(scene.books.acknowledged),
             lost=sum("lost" in what for what in wrong),
-            requests=len(scene.recorder.requests),
+            requests=len(scene.receiver.requests),
         )
         self.litter.update(re.sub(r"\d+", "N", path.name) for path in place.iterdir())
         shutil.rmtree(place)
@@ -111,23 +111,23 @@ class Scene:
     """One store and what happens to it."""
 
     place: Path
-    recorder: Receiver
+    receiver: Receiver
     books: Books = field(default_factory=Books)
 
     async def __aenter__(self) -> Self:
-        await self.recorder.__aenter__()
-        self.recorder.reply = self._reply
-        write_config(self.place, self.recorder.url)
+        await self.receiver.__aenter__()
+        self.receiver.reply = self._reply
+        write_config(self.place, self.receiver.url)
         self.daemon = DaemonProcess(self.place)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.daemon.close()
-        await self.recorder.__aexit__(None, None, None)
+        await self.receiver.__aexit__(None, None, None)
 
     async def _reply(self, request: Received) -> bytes:
         """503 where a delivery of the event "named" arrives the first time, 200 otherwise."""
-        again = sum(earlier.id == request.id for earlier in self.recorder.requests) > 1
+        again = sum(earlier.id == request.id for earlier in self.receiver.requests) > 1
         return response(503 if b'"named"' in request.body and not again else 200)
 
     async def work_until(self, point: Point) -> bool:
@@ -179,7 +179,7 @@ class Scene:
     async def _until_delivered(self) -> None:
         while True:
             records = (await self.daemon.get("/v1/deliveries?limit=500"))["deliveries"]
-            self.books.note_recorded(records, self.recorder.requests)
+            self.books.note_recorded(records, self.receiver.requests)
             if all(record["state"] == "delivered" for record in records):
                 return
             await asyncio.sleep(0.02)
@@ -200,7 +200,7 @@ class Scene:
         await self.daemon.settled(within_s=SETTLED_S)
         records = await self.daemon.listed()
         code = await self.daemon.stop()
-        wrong = self.books.audit(self.recorder.requests, records) + damage(self.place / "h.db")
+        wrong = self.books.audit(self.receiver.requests, records) + damage(self.place / "h.db")
         return wrong + ([] if code == 0 else [f"the second daemon ended with {code}"])
 
 

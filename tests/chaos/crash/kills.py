@@ -84,29 +84,29 @@ class Siege:
 
 async def kill_at_random(directory: Path, *, kills: int, chance: random.Random) -> Findings:
     """Kill a daemon so often, then let it finish what it has; returns the figures and what is wrong."""
-    async with Receiver() as recorder:
-        write_config(directory, recorder.url)
+    async with Receiver() as receiver:
+        write_config(directory, receiver.url)
         daemon = DaemonProcess(directory)
         siege = Siege(daemon, chance)
-        recorder.reply = siege.reply
+        receiver.reply = siege.reply
         moments = [*Moment, *chance.choices(list(Moment), weights=(3, 1, 1), k=max(0, kills - len(Moment)))]
         try:
             for moment in moments:
-                await siege.round(moment, recorder.requests)
+                await siege.round(moment, receiver.requests)
             await daemon.start(within_s=60)
             await daemon.settled(within_s=LEASE_S + 60)
             records = await daemon.listed()
             code = await daemon.stop()
         finally:
             await daemon.close()
-    arrived = Counter(request.id for request in recorder.requests)
-    violations = siege.books.audit(recorder.requests, records) + damage(directory / "h.db")
+    arrived = Counter(request.id for request in receiver.requests)
+    violations = siege.books.audit(receiver.requests, records) + damage(directory / "h.db")
     found = Findings(
         {
             "kills": dict(Counter(map(str, moments))),
             "acknowledged": len(siege.books.acknowledged),
             "lost": len(siege.books.acknowledged.keys() - arrived.keys()),
-            "requests": len(recorder.requests),
+            "requests": len(receiver.requests),
         },
         violations,
     )

@@ -132,8 +132,8 @@ def _bytes(text: str) -> bytes:
 async def watch_accepts(directory: Path, *, accepts: int, connections: int = 16) -> Findings:
     """Post so many events over several connections and follow each to its 202."""
     trace = directory.with_name(f"{directory.name}.trace")  # not in the directory that hookd watches
-    async with Receiver() as recorder:
-        write_config(directory, recorder.url)
+    async with Receiver() as receiver:
+        write_config(directory, receiver.url)
         async with DaemonProcess(directory) as daemon:
             tracer = await asyncio.create_subprocess_exec(
                 "strace", "-f", "-y", "-s", "5000", "-o", str(trace), "-e", f"trace={','.join(CALLS)}",
@@ -142,7 +142,7 @@ async def watch_accepts(directory: Path, *, accepts: int, connections: int = 16)
             assert tracer.stderr is not None
             assert b"attached" in await tracer.stderr.readline()
             answered = await _post_all(daemon.socket, accepts, connections)
-            await recorder.wait_for(2 * answered, within_s=60)
+            await receiver.wait_for(2 * answered, within_s=60)
             code = await daemon.stop()
             await tracer.communicate()
     ledger = Ledger()

@@ -68,8 +68,8 @@ async def files(options: Options, found: Findings) -> dict[str, Any]:
 
 async def _make(place: Path) -> tuple[Store, Store]:
     """A store after a clean stop, and one as a kill leaves it: most of what it holds is in its log."""
-    async with Receiver() as recorder:
-        (place / "hookd.yaml").write_text(CONFIG.format(store="h.db", url=recorder.url))
+    async with Receiver() as receiver:
+        (place / "hookd.yaml").write_text(CONFIG.format(store="h.db", url=receiver.url))
         async with DaemonProcess(place) as daemon:
             load = Load(daemon, pad=300)
             crashed = await _crashed(daemon, load)
@@ -77,7 +77,7 @@ async def _make(place: Path) -> tuple[Store, Store]:
             await load.one(900)
             for _ in range(3):
                 await load.one(5)
-            await recorder.wait_for(600)
+            await receiver.wait_for(600)
             await load.stop()
             await daemon.stop()
     return Store((place / "h.db").read_bytes()), crashed

@@ -60,8 +60,8 @@ async def injected(options: Options, found: Findings) -> dict[str, Any]:
     """Each fault once without and once with a kill in the middle of it."""
     place = options.place("failing")
     figures: dict[str, Any] = {}
-    async with slow_receiver(options.chance()) as recorder:
-        (place / "hookd.yaml").write_text(CONFIG.format(store="h.db", url=recorder.url))
+    async with slow_receiver(options.chance()) as receiver:
+        (place / "hookd.yaml").write_text(CONFIG.format(store="h.db", url=receiver.url))
         daemon = DaemonProcess(place)
         load = Load(daemon)
         try:
@@ -70,23 +70,23 @@ async def injected(options: Options, found: Findings) -> dict[str, Any]:
                 if not options.short or fault.name in SHORT:
                     kills = (False, True) if not options.short or fault.name == SHORT[0] else (False,)
                     figures[fault.name] = await _suffer(
-                        daemon, load, recorder, fault, kills=kills, found=found
+                        daemon, load, receiver, fault, kills=kills, found=found
                     )
-            figures["short writes"] = await _short_writes(daemon, load, recorder, found)
+            figures["short writes"] = await _short_writes(daemon, load, receiver, found)
             found.expect(await daemon.settled(), "failing: what was accepted is not delivered")
             found.expect(await daemon.stop() == 0, "failing: the daemon did not end cleanly")
         finally:
             await load.stop()
             await daemon.close()
         no_traceback("failing", daemon, found)
-        figures |= reconcile("failing", load, recorder, place / "h.db", found, crashes=True)
+        figures |= reconcile("failing", load, receiver, place / "h.db", found, crashes=True)
     return figures
 
 
 async def _suffer(
     daemon: DaemonProcess,
     load: Load,
-    recorder: Receiver,
+    receiver: Receiver,
     fault: Fault,
     *,
     kills: Iterable[bool],
@@ -106,7 +106,7 @@ async def _suffer(
             await load.stop()
             await daemon.start()
         else:
-            resumed_s = await resumed(daemon, recorder, fault.name, found)
+            resumed_s = await resumed(daemon, receiver, fault.name, found)
             await load.stop()
     answers = load.answers - before
     return {"accepted": answers[202], "refused": answers[503], "resumed_after_s": resumed_s}
@@ -128,7 +128,7 @@ async def _under(daemon: DaemonProcess, load: Load, fault: Fault, found: Finding
 
 
 async def _short_writes(
-    daemon: DaemonProcess, load: Load, recorder: Receiver, found: Findings
+    daemon: DaemonProcess, load: Load, receiver: Receiver, found: Findings
 ) -> dict[str, Any]:
     """Let no file grow past the log's size: the write that would is cut short, those after it fail."""
     before = load.answers.copy()
@@ -137,7 +137,7 @@ async def _short_writes(
     async with no_file_of(daemon.pid, grows_past=_size_of_log(daemon) + 1001):
         found.expect(await until_ready(daemon, 503) is not None, "short writes: never answered 503")
         await asyncio.sleep(0.5)
-    resumed_s = await resumed(daemon, recorder, "short writes", found)
+    resumed_s = await resumed(daemon, receiver, "short writes", found)
     await load.stop()
     answers = load.answers - before
     return {"accepted": answers[202], "refused": answers[503], "resumed_after_s": resumed_s}

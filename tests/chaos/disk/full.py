@@ -38,17 +38,17 @@ async def again_and_again(options: Options, found: Findings) -> dict[str, Any]:
     place, rounds = options.place("full"), options.scale(short=2, long=12)
     waits: list[float] = []
     quiet = 0
-    async with slow_receiver(options.chance()) as recorder:
+    async with slow_receiver(options.chance()) as receiver:
         with mounted(place / "disk", megabytes=4) as disk:
-            (place / "hookd.yaml").write_text(CONFIG.format(store="disk/h.db", url=recorder.url))
+            (place / "hookd.yaml").write_text(CONFIG.format(store="disk/h.db", url=receiver.url))
             async with DaemonProcess(place) as daemon:
                 load = Load(daemon)
                 for _ in range(rounds):
                     load.start()
                     await asyncio.sleep(options.chance().uniform(0.3, 0.8))
-                    quiet += await _full(daemon, disk, load, recorder, found)
+                    quiet += await _full(daemon, disk, load, receiver, found)
                     await asyncio.to_thread(disk.make_room)
-                    waits.append(await resumed(daemon, recorder, "full", found))
+                    waits.append(await resumed(daemon, receiver, "full", found))
                     await load.stop()
                     found.expect(
                         await daemon.settled(), "full: what was accepted is not delivered 60 s after room"
@@ -61,7 +61,7 @@ async def again_and_again(options: Options, found: Findings) -> dict[str, Any]:
                 found.expect(await daemon.stop() == 0, "full: the daemon did not end cleanly")
             await asyncio.to_thread(disk.make_room)
             no_traceback("full", daemon, found)
-            figures = reconcile("full", load, recorder, disk.place / "h.db", found)
+            figures = reconcile("full", load, receiver, disk.place / "h.db", found)
     return {
         "rounds": rounds,
         **figures,
@@ -75,14 +75,14 @@ def _back_to_small(disk: Disk) -> None:
     disk.shrink(used // 2**20 + 3)
 
 
-async def _full(daemon: DaemonProcess, disk: Disk, load: Load, recorder: Receiver, found: Findings) -> int:
+async def _full(daemon: DaemonProcess, disk: Disk, load: Load, receiver: Receiver, found: Findings) -> int:
     """Fill until nothing can be recorded, and look on for a while; how many requests arrived in it."""
     await asyncio.to_thread(disk.fill)
     found.expect(await until_ready(daemon, 503) is not None, "full: never answered 503 on a full disk")
     await asyncio.to_thread(disk.fill)
     await until_ready(daemon, 503)
     await asyncio.sleep(QUIET_AFTER_S)
-    sent, answered = len(recorder.requests), load.answers.copy()
+    sent, answered = len(receiver.requests), load.answers.copy()
     await asyncio.sleep(1.5)
     for path in ("/healthz", "/v1/status", "/v1/deliveries?limit=5", "/metrics"):
         code, _ = await daemon.request("GET", path)
@@ -90,7 +90,7 @@ async def _full(daemon: DaemonProcess, disk: Disk, load: Load, recorder: Receive
     accepted = load.answers[202] - answered[202]
     refused = load.answers[503] - answered[503]
     found.expect(refused > 0, f"full: no 503 in the window on a full disk ({accepted} accepted)")
-    late = len(recorder.requests) - sent
+    late = len(receiver.requests) - sent
     found.expect(late == 0 or accepted, f"full: {late} requests were made while nothing could be recorded")
     return late if not accepted else 0
 
@@ -98,9 +98,9 @@ async def _full(daemon: DaemonProcess, disk: Disk, load: Load, recorder: Receive
 async def killed_while_full(options: Options, found: Findings) -> dict[str, Any]:
     """SIGKILL on a full disk, a start on the full disk, then room."""
     place, kills = options.place("full-killed"), options.scale(short=1, long=4)
-    async with slow_receiver(options.chance()) as recorder:
+    async with slow_receiver(options.chance()) as receiver:
         with mounted(place / "disk", megabytes=4) as disk:
-            (place / "hookd.yaml").write_text(CONFIG.format(store="disk/h.db", url=recorder.url))
+            (place / "hookd.yaml").write_text(CONFIG.format(store="disk/h.db", url=receiver.url))
             daemon = DaemonProcess(place)
             load = Load(daemon)
             unsettled = 0
@@ -133,7 +133,7 @@ async def killed_while_full(options: Options, found: Findings) -> dict[str, Any]
                 await daemon.close()
             await asyncio.to_thread(disk.make_room)
             no_traceback("full, killed", daemon, found)
-            figures = reconcile("full, killed", load, recorder, disk.place / "h.db", found, crashes=True)
+            figures = reconcile("full, killed", load, receiver, disk.place / "h.db", found, crashes=True)
             found.expect(
                 figures["duplicates"] <= unsettled,
                 f"full, killed: {figures['duplicates']} duplicates of {unsettled} attempts cut off",

@@ -39,8 +39,8 @@ async def syncs(options: Options, found: Findings) -> dict[str, Any]:
     place = options.place("slow")
     delays = (0.3,) if options.short else (0.2, 0.5, 1.0)
     baseline, slow = Stretch(0), {delay_s: Stretch(delay_s) for delay_s in delays}
-    async with Receiver(reply=reply) as recorder:
-        (place / "hookd.yaml").write_text(CONFIG.format(store="h.db", url=recorder.url))
+    async with Receiver(reply=reply) as receiver:
+        (place / "hookd.yaml").write_text(CONFIG.format(store="h.db", url=receiver.url))
         async with DaemonProcess(place) as daemon:
             load = Load(daemon)
             thread = await storing_thread(daemon, load)

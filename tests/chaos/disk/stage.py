@@ -148,14 +148,14 @@ async def until_ready(daemon: DaemonProcess, status: int, *, within_s: float = R
     return round(loop.time() - began, 2) if came else None
 
 
-async def resumed(daemon: DaemonProcess, recorder: Receiver, name: str, found: Findings) -> float:
+async def resumed(daemon: DaemonProcess, receiver: Receiver, name: str, found: Findings) -> float:
     """Wait until events are taken in and requests are made again; how long it took, in seconds."""
     loop = asyncio.get_running_loop()
-    began, sent = loop.time(), len(recorder.requests)
+    began, sent = loop.time(), len(receiver.requests)
     try:
         async with asyncio.timeout(RECOVERS_S):
             await until_ready(daemon, 200)
-            await recorder.wait_for(sent + 1)
+            await receiver.wait_for(sent + 1)
     except TimeoutError:
         found.expect(False, f"{name}: not resumed within {RECOVERS_S} s")
     return round(loop.time() - began, 2)
@@ -182,12 +182,12 @@ def kept(path: Path) -> Kept:
 
 
 def reconcile(
-    name: str, load: Load, recorder: Receiver, path: Path, found: Findings, *, crashes: bool = False
+    name: str, load: Load, receiver: Receiver, path: Path, found: Findings, *, crashes: bool = False
 ) -> dict[str, int]:
     """Hold what was answered against what arrived and what the (closed) store holds."""
     store = kept(path)
-    arrived = Counter(request.id for request in recorder.requests)
-    bodies = {(request.id, request.body) for request in recorder.requests}
+    arrived = Counter(request.id for request in receiver.requests)
+    bodies = {(request.id, request.body) for request in receiver.requests}
     lost = load.accepted.keys() - arrived.keys()
     unkept = load.accepted.keys() - store.deliveries.keys()
     kept_though_refused = {n for n in load.refused if f"n{n}" in store.events}
@@ -209,7 +209,7 @@ def reconcile(
     return {
         "accepted": len(load.accepted),
         "refused": len(load.refused),
-        "requests": len(recorder.requests),
+        "requests": len(receiver.requests),
         "lost": len(lost),
         "duplicates": duplicates,
     }

@@ -59,7 +59,7 @@ class Scene:
     """A running daemon and its receiver."""
 
     daemon: DaemonProcess
-    recorder: Receiver
+    receiver: Receiver
     count: Count
     port: int
 
@@ -90,13 +90,13 @@ async def scene(
     """A daemon in a directory of its own."""
     count, port = Count(), free_port()
     (directory / "store").mkdir()
-    async with Receiver(reply=count.reply) as recorder:
+    async with Receiver(reply=count.reply) as receiver:
         config = _CONFIG.format(
-            port=port, url=recorder.url, pending=pending, event_size=event_size, level=level
+            port=port, url=receiver.url, pending=pending, event_size=event_size, level=level
         )
         (directory / "hookd.yaml").write_text(config)
         async with DaemonProcess(directory, wrap=wrap) as daemon:
-            yield Scene(daemon, recorder, count, port)
+            yield Scene(daemon, receiver, count, port)
 
 
 def judge_log(scene: Scene, findings: Findings, part: str) -> None:

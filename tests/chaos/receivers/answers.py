@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tests.chaos.proof import Findings, Options
-from tests.chaos.receivers.stage import Record, Stage, receiver_of, webhook
+from tests.chaos.receivers.stage import Record, WebhookStage, receiver_of, webhook
 from tests.kit.commands import hookd
 from tests.kit.receiver import Exchange, Script, answer, raw, response
 
@@ -101,7 +101,7 @@ def _wild(text: str, *, allowed: str) -> str:
     return next((char for char in text if not char.isprintable() and char not in allowed), "")
 
 
-async def _shown(stage: Stage, delivery_id: str) -> str:
+async def _shown(stage: WebhookStage, delivery_id: str) -> str:
     """What `hookd show` prints."""
     ended = await hookd("show", delivery_id, "--socket", stage.daemon.socket)
     return ended.out + ended.err
@@ -120,7 +120,7 @@ async def prove(options: Options, found: Findings) -> None:
     # The target is followed by a query, which `by_target` is not to know.
     scripts = {f"{name}?k={IN_URL}": script for name, script in _scripts().items()}
     async with receiver_of(scripts) as receiver:
-        stage = Stage(directory, _hooks(f"http://127.0.0.1:{receiver.port}"), env=environment)
+        stage = WebhookStage(directory, _hooks(f"http://127.0.0.1:{receiver.port}"), env=environment)
         async with stage:
             records = await stage.outcomes(_scripts())
             shown = {

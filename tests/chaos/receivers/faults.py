@@ -14,8 +14,8 @@ from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers.stage import (
     PLACE,
     TIMEOUT_S,
-    Stage,
     Wanted,
+    WebhookStage,
     judge,
     receiver_of,
     webhook,
@@ -232,7 +232,7 @@ async def prove(options: Options, found: Findings) -> None:
             f"http://127.0.0.1:{await open_.enter_async_context(_full_backlog())}/"
         )
         hooks["never-called"] = webhook("http://169.254.169.254:80/")
-        stage = await open_.enter_async_context(Stage(options.place("faults"), hooks))
+        stage = await open_.enter_async_context(WebhookStage(options.place("faults"), hooks))
         before = await stage.baseline()
         judged = 0
         for _ in range(rounds):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.chaos.proof import Findings, Options
-from tests.chaos.receivers.stage import TIMEOUT_S, Record, Stage, Wanted, judge, webhook
+from tests.chaos.receivers.stage import TIMEOUT_S, Record, Wanted, WebhookStage, judge, webhook
 from tests.kit.procfs import threads
 from tests.kit.receiver import Receiver, answer
 from tests.kit.waiting import comes_true
@@ -103,7 +103,7 @@ def _wanted() -> dict[str, Wanted]:
     return {**dead, "unknown": unknown}
 
 
-async def _took_s(stage: Stage, name: str) -> float:
+async def _took_s(stage: WebhookStage, name: str) -> float:
     """Seconds from posting until recorded as delivered."""
     began = time.monotonic()
     made = await stage.send(name)
@@ -115,7 +115,7 @@ def _ended(record: Record) -> bool:
     return record["state"] in {"delivered", "dead"}
 
 
-async def _healthy(stage: Stage, dead: asyncio.Task[dict[str, Record]]) -> list[tuple[float, float]]:
+async def _healthy(stage: WebhookStage, dead: asyncio.Task[dict[str, Record]]) -> list[tuple[float, float]]:
     """For names that are well, and beside each for a bare address, what a delivery took: the machine may be slow."""
     took: list[tuple[float, float]] = []
     while not dead.done():
@@ -139,7 +139,7 @@ async def _with_dead_names(options: Options, found: Findings, server: NameServer
         hooks |= {
             f"h{number}": webhook(f"http://host{number}.healthy:{receiver.port}/") for number in range(5)
         }
-        stage = Stage(options.place("names"), hooks, wrap=_wrap(resolv))
+        stage = WebhookStage(options.place("names"), hooks, wrap=_wrap(resolv))
         async with stage:
             before, at_first = await stage.baseline(), len(threads(stage.daemon.pid))
             rounds = options.scale(short=1, long=5)
@@ -170,14 +170,14 @@ async def _with_dead_names(options: Options, found: Findings, server: NameServer
     )
 
 
-async def _outcomes(stage: Stage, names: Sequence[str]) -> dict[str, Record]:
+async def _outcomes(stage: WebhookStage, names: Sequence[str]) -> dict[str, Record]:
     """Like `Stage.outcomes`, while other deliveries come and go."""
     ids = await stage.send_to(names)
     records = await asyncio.gather(*(stage.record_when(each, _ended) for each in ids.values()))
     return dict(zip(ids, records, strict=True))
 
 
-async def _threads_when(stage: Stage, *, at_most: int) -> int:
+async def _threads_when(stage: WebhookStage, *, at_most: int) -> int:
     """Threads once the C library has given up, which takes it ten seconds."""
     await comes_true(lambda: len(threads(stage.daemon.pid)) <= at_most, within_s=30)
     return len(threads(stage.daemon.pid))

@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 from tests.chaos.proof import Findings, Options
-from tests.chaos.receivers.stage import Record, Stage, receiver_of, webhook
+from tests.chaos.receivers.stage import Record, WebhookStage, receiver_of, webhook
 from tests.kit.receiver import Exchange, Script, answer, response
 
 DAY_S = 86_400.0
@@ -138,7 +138,7 @@ async def _prove_table(options: Options, found: Findings) -> None:
         hooks = {
             name: webhook(receiver.to(f"/{name}"), retries=1, backoff=[STEP_S], timeout=30) for name in cases
         }
-        async with Stage(options.place("retry-after"), hooks) as stage:
+        async with WebhookStage(options.place("retry-after"), hooks) as stage:
             ids = await stage.send_to(cases)
             records = await asyncio.gather(
                 *(stage.record_when(each, lambda record: record["attempts"]) for each in ids.values())
@@ -182,7 +182,7 @@ async def _prove_hold(options: Options, found: Findings) -> None:
         hooks: Mapping[str, Any] = {
             name: webhook(receiver.to(f"/{name}"), retries=0, concurrency=1) for name in cases
         }
-        async with Stage(options.place("hold"), hooks) as stage:
+        async with WebhookStage(options.place("hold"), hooks) as stage:
             first = await stage.send_to(cases)
             for each in first.values():
                 await stage.record_when(each, lambda record: record["attempts"])

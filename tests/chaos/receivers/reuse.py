@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from tests.chaos.proof import Findings, Options
-from tests.chaos.receivers.stage import Stage, webhook
+from tests.chaos.receivers.stage import WebhookStage, webhook
 from tests.kit.receiver import response
 
 LANES = 20
@@ -132,7 +132,7 @@ async def _run(
             ids.append(await stage.send(name))
             await asyncio.sleep(chance.uniform(0, 2 * pause_s))
 
-    async with server, Stage(options.place(part), hooks) as stage:
+    async with server, WebhookStage(options.place(part), hooks) as stage:
         await asyncio.gather(*map(post, hooks))
         await stage.daemon.settled()
         counts = (await stage.daemon.get("/v1/status"))["deliveries"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers.faults import RESET, TEN_GIB
-from tests.chaos.receivers.stage import PLACE, TIMEOUT_S, Stage, Wanted, judge, webhook
+from tests.chaos.receivers.stage import PLACE, TIMEOUT_S, Wanted, WebhookStage, judge, webhook
 from tests.chaos.receivers.statuses import CLOSED, LATE, NOT_HTTP
 from tests.kit.receiver import Receiver, Script, Serve, Server, answer, endless, hang, raw, reset
 from tests.kit.tls import Authority, Pair, self_signed, server_context
@@ -144,7 +144,7 @@ async def prove(options: Options, found: Findings) -> None:
         port = await listen("silent", answer(200), None)
         hooks["tls-to-a-silent-port"] = webhook(f"https://{HOST}:{port}/", tls=trusting)
         wanted["tls-to-a-silent-port"] = wanted["handshake-hangs"]
-        stage = await open_.enter_async_context(Stage(options.place("secure-daemon"), hooks))
+        stage = await open_.enter_async_context(WebhookStage(options.place("secure-daemon"), hooks))
         before = await stage.baseline()
         records = await stage.outcomes(hooks)
         after = await stage.daemon.rested(before)

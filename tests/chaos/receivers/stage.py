@@ -80,7 +80,7 @@ def webhook(url: str, **fields: Any) -> dict[str, Any]:
     return {"url": url, "timeout": TIMEOUT_S, "retries": 0, "backoff": ["10ms"], **fields}
 
 
-class Stage:
+class WebhookStage:
     """One hookd with these webhooks, and no more."""
 
     def __init__(

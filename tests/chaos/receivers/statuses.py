@@ -9,7 +9,7 @@ import re
 from http import HTTPStatus
 
 from tests.chaos.proof import Findings, Options
-from tests.chaos.receivers.stage import PLACE, Stage, Wanted, judge, receiver_of, webhook
+from tests.chaos.receivers.stage import PLACE, Wanted, WebhookStage, judge, receiver_of, webhook
 from tests.kit.receiver import Script, endless, raw, response
 
 RETRIES = 1
@@ -129,7 +129,7 @@ async def _play(options: Options, found: Findings, part: str, cases: dict[str, C
     wanted = {name: case[1] for name, case in cases.items()}
     async with receiver_of({name: case[0] for name, case in cases.items()}) as receiver:
         hooks = {name: webhook(receiver.to(f"/{name}"), retries=RETRIES) for name in cases}
-        async with Stage(options.place(part), hooks) as stage:
+        async with WebhookStage(options.place(part), hooks) as stage:
             records = await stage.outcomes(cases)
     judge(found, part, wanted, records)
     found.figures[part] = f"{len(records)} answers of {len(cases)} judged"

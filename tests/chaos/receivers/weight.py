@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.chaos.proof import Findings, Options
 from tests.chaos.receivers import faults
-from tests.chaos.receivers.stage import MARGIN_S, TIMEOUT_S, Stage, webhook
+from tests.chaos.receivers.stage import MARGIN_S, TIMEOUT_S, WebhookStage, webhook
 from tests.kit.procfs import forget_peak, status_of, threads
 from tests.kit.receiver import Exchange, Receiver, Script, answer, endless, raw, response
 from tests.kit.tls import Authority, server_context
@@ -83,7 +83,7 @@ SHORT = ("giant-line", "million-headers", "10-GiB", "endless-tiny-chunks", "gzip
 
 
 async def _weigh(
-    stage: Stage, together: Together, faults_: Mapping[str, Script], found: Findings, *, part: str
+    stage: WebhookStage, together: Together, faults_: Mapping[str, Script], found: Findings, *, part: str
 ) -> dict[str, float]:
     """MiB for each slot, by fault."""
     slots = [f"s{number}" for number in range(together.slots)]
@@ -134,7 +134,7 @@ async def _on(options: Options, found: Findings, *, part: str, tls: ssl.SSLConte
     async with Receiver(together, tls=tls) as receiver:
         fields = {"tls": {"ca": ca}} if tls else {}
         hooks = {f"s{number}": webhook(receiver.to(), **fields) for number in range(slots)}
-        async with Stage(options.place(part), hooks) as stage:
+        async with WebhookStage(options.place(part), hooks) as stage:
             before = await stage.baseline()
             _expect_all_delivered(found, f"{part}, at first", await stage.outcomes(hooks))
             first_kib = int(status_of(stage.daemon.pid, "VmRSS"))

@@ -16,7 +16,7 @@ from tests.chaos.proof import Findings, Options
 from tests.chaos.secrets.faulty import faulty
 from tests.kit.ports import free_port
 from tests.kit.receiver import Received
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 KINDS = ("bearer", "apikey", "basic", "header")
 ECHOES = (
@@ -60,23 +60,23 @@ async def canaries(directory: Path, findings: Findings, options: Options) -> dic
     """Run the scene; returns the figures."""
     cage = Cage(options.chance())
     env = {"CREDENTIALS_DIRECTORY": str(directory / "credentials"), "PYTHONFAULTHANDLER": "1"}
-    async with Stand(directory / "stand", env=env) as stand:
+    async with Stage(directory / "stage", env=env) as stage:
         (directory / "credentials").mkdir()
-        stand.directory.mkdir()
+        stage.directory.mkdir()
         kinds = ("bearer", "basic") if options.short else KINDS
-        names = _write(stand, cage, directory / "credentials", kinds)
-        stand.receiver.reply = _echo
-        await stand.start()
-        made = await _attempt_all(stand, names)
-        await _searched_outside(stand, cage, made)
+        names = _write(stage, cage, directory / "credentials", kinds)
+        stage.receiver.reply = _echo
+        await stage.start()
+        made = await _attempt_all(stage, names)
+        await _searched_outside(stage, cage, made)
         await faulty(
-            stand,
+            stage,
             cage,
-            (directory / "stand" / "hookd.yaml").read_text(),
+            (directory / "stage" / "hookd.yaml").read_text(),
             short=options.short,
         )
-        await _searched_files(stand, cage)
-        await stand.daemon.kill()
+        await _searched_files(stage, cage)
+        await stage.daemon.kill()
         failures = sum(len(each) for each in made.values())
     for found in cage.found:
         findings.expect(False, found)
@@ -89,20 +89,20 @@ async def canaries(directory: Path, findings: Findings, options: Options) -> dic
     }
 
 
-def _write(stand: Stand, cage: Cage, credentials: Path, kinds: Iterable[str]) -> list[str]:
+def _write(stage: Stage, cage: Cage, credentials: Path, kinds: Iterable[str]) -> list[str]:
     """The configuration: each kind of authorization with each way to fail; returns the webhooks' names."""
     webhooks, names = [], []
     addresses = {
         "refused": f"http://127.0.0.1:{free_port()}",
         "name": "http://nobody.invalid",
-        "tls": stand.receiver.url.replace("http:", "https:"),
+        "tls": stage.receiver.url.replace("http:", "https:"),
     }
     for number, (kind, way) in enumerate((kind, way) for kind in kinds for way in (*ECHOES, *BEYOND)):
         name = f"{kind}-{way}"
         path, query, header = (cage.new(f"{name} {part}") for part in ("path", "query", "header"))
-        url = f"{addresses.get(way, stand.receiver.url)}/{way}/{path}?token={query}"
+        url = f"{addresses.get(way, stage.receiver.url)}/{way}/{path}?token={query}"
         signing = b64encode(cage.new(f"{name} signing").encode()).decode()
-        refer = _keeper(stand, credentials, number)
+        refer = _keeper(stage, credentials, number)
         webhooks.append(
             f"  {name}:\n    url: {refer('URL', url)}\n    retries: 0\n    timeout: 3\n    method: POST\n"
             f"    auth: {_auth(kind, cage.new(f'{name} auth'), refer)}\n"
@@ -110,27 +110,27 @@ def _write(stand: Stand, cage: Cage, credentials: Path, kinds: Iterable[str]) ->
             f"    signing: {{secret: {refer('SIGN', 'whsec_' + signing)}}}\n"
         )
         names.append(name)
-    token = _keeper(stand, credentials, 0)("LISTEN", cage.new("listen token"))
+    token = _keeper(stage, credentials, 0)("LISTEN", cage.new("listen token"))
     plain = cage.new("plain listen token")
     daemon = (
         f"daemon:\n  listen: [{{unix: h.sock}}, {{http: '127.0.0.1:{free_port()}', tokens: [{token}, {plain}]}}]\n"
         "  store: h.db\n  log: {level: debug, format: json}\n"
     )
-    stand.write("webhooks:\n" + "".join(webhooks), daemon=daemon)
+    stage.write("webhooks:\n" + "".join(webhooks), daemon=daemon)
     return names
 
 
-def _keeper(stand: Stand, credentials: Path, number: int) -> Refer:
+def _keeper(stage: Stage, credentials: Path, number: int) -> Refer:
     """How secrets of a webhook are kept: by turns in the environment, a file, a credential, and the text itself."""
 
     def refer(part: str, value: str) -> str:
         name = f"C_{part}_{number}"
         match number % 4:
             case 0:
-                stand.env[name] = value
+                stage.env[name] = value
                 return f"{{env: {name}}}"
             case 1:
-                (stand.directory / name).write_text(value + "\n")
+                (stage.directory / name).write_text(value + "\n")
                 return f"{{file: {name}}}"
             case 2:
                 (credentials / name).write_text(value)
@@ -187,29 +187,29 @@ async def _echo(request: Received) -> bytes:
     return f"{lines}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
-async def _attempt_all(stand: Stand, names: list[str]) -> dict[str, list[dict[str, object]]]:
+async def _attempt_all(stage: Stage, names: list[str]) -> dict[str, list[dict[str, object]]]:
     made = {}
     for name in names:
-        answered, receipt = await stand.daemon.request("POST", f"/v1/webhooks/{name}/send", body={})
+        answered, receipt = await stage.daemon.request("POST", f"/v1/webhooks/{name}/send", body={})
         assert answered == 202, receipt
         made[name] = receipt["deliveries"]
     for deliveries in made.values():
         for each in deliveries:
-            await stand.daemon.delivery_when(each["id"], "dead", within_s=30)
+            await stage.daemon.delivery_when(each["id"], "dead", within_s=30)
     return made
 
 
-async def _searched_outside(stand: Stand, cage: Cage, made: dict[str, list[dict[str, object]]]) -> None:
+async def _searched_outside(stage: Stage, cage: Cage, made: dict[str, list[dict[str, object]]]) -> None:
     """Everything the daemon and the commands say."""
     paths = ["deliveries?limit=500", "events", "webhooks", "config", "status"]
     for path in (*(f"/v1/{each}" for each in paths), "/metrics", "/healthz", "/readyz", "/v1/none"):
-        _, answer = await stand.daemon.request("GET", path)
+        _, answer = await stage.daemon.request("GET", path)
         cage.search(path, answer if isinstance(answer, bytes) else json.dumps(answer))
     ids = [str(each["id"]) for deliveries in made.values() for each in deliveries]
     for one in ids:
-        answer = json.dumps(await stand.daemon.get(f"/v1/deliveries/{one}"))
+        answer = json.dumps(await stage.daemon.get(f"/v1/deliveries/{one}"))
         cage.search(f"/v1/deliveries/{one}", answer)
-    (stand.directory / "event.json").write_text('{"type": "a", "event": "b"}')
+    (stage.directory / "event.json").write_text('{"type": "a", "event": "b"}')
     commands = (
         "status", "status --json", "deliveries", "deliveries --json", f"show {ids[0]}", f"show {ids[0]} --json",
         "check", "check --format json", "schedules --json", "types", "trigger nothing", "send nothing",
@@ -219,22 +219,22 @@ async def _searched_outside(stand: Stand, cage: Cage, made: dict[str, list[dict[
     for start in range(0, len(commands), 4):
         together = commands[start : start + 4]
         for command, ran in zip(
-            together, await asyncio.gather(*(stand.hookd(*each.split()) for each in together)), strict=True
+            together, await asyncio.gather(*(stage.hookd(*each.split()) for each in together)), strict=True
         ):
             cage.search(f"hookd {command}", ran.out + ran.err)
-    _, answer = await stand.daemon.request(
+    _, answer = await stage.daemon.request(
         "GET", "/v1/status", headers={"Authorization": "Bearer " + cage.birds["listen token"] + "x"}
     )
     cage.search("a request with a token", json.dumps(answer))
 
 
-async def _searched_files(stand: Stand, cage: Cage) -> None:
-    cage.search("/proc/PID/cmdline", _read(f"/proc/{stand.daemon.pid}/cmdline"))
+async def _searched_files(stage: Stage, cage: Cage) -> None:
+    cage.search("/proc/PID/cmdline", _read(f"/proc/{stage.daemon.pid}/cmdline"))
     for suffix in ("", "-wal"):
-        path = stand.directory / f"h.db{suffix}"
+        path = stage.directory / f"h.db{suffix}"
         if path.exists():
             cage.search(path.name, path.read_bytes())
-    cage.search("the log", stand.daemon.log.read_bytes())
+    cage.search("the log", stage.daemon.log.read_bytes())
 
 
 def _read(path: str) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.chaos.proof import Findings, Options
 from tests.kit.ports import free_port
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 TOKEN = "the-token-of-this-listener"
 BODY = b'{"type": "door", "event": "opened"}'
@@ -45,9 +45,9 @@ async def doors(directory: Path, findings: Findings, options: Options) -> dict[s
         f"    - {{http: '127.0.0.1:{open_port}', allowed_hosts: [hookd.example]}}\n"
         f"    - {{http: '127.0.0.1:{guarded_port}', tokens: ['{TOKEN}']}}\n"
     )
-    async with Stand(directory / "stand") as stand:
-        stand.write("webhooks: {w: {url: RECEIVER}}\n", daemon=config)
-        await stand.start()
+    async with Stage(directory / "stage") as stage:
+        stage.write("webhooks: {w: {url: RECEIVER}}\n", daemon=config)
+        await stage.start()
         tries = [(open_port, request) for request in _foreign(open_port)]
         tries += [(guarded_port, request) for request in _without_token(guarded_port)]
         accepted = 0
@@ -56,7 +56,7 @@ async def doors(directory: Path, findings: Findings, options: Options) -> dict[s
             good = answered.startswith(b"HTTP/1.1 4")
             accepted += not good
             findings.expect(good, f"{request!r} was answered {answered[:60]!r}")
-        events = (await stand.daemon.get("/v1/events"))["events"]
+        events = (await stage.daemon.get("/v1/events"))["events"]
         findings.expect(not events, f"{len(events)} events came in by a shut door")
         control = await _ask(guarded_port, _post("localhost", f"Authorization: Bearer {TOKEN}"))
         findings.expect(b" 202 " in control, f"a good request was answered {control[:60]!r}")

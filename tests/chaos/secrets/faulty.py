@@ -7,7 +7,7 @@ import asyncio
 import json
 from typing import Protocol
 
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 FAULTS = {
     "userinfo": "url: 'http://user:CANARY@localhost/'",
@@ -46,7 +46,7 @@ class Searcher(Protocol):
     def search(self, name: str, text: bytes | str) -> None: ...
 
 
-async def faulty(stand: Stand, cage: Searcher, good: str, *, short: bool) -> None:
+async def faulty(stage: Stage, cage: Searcher, good: str, *, short: bool) -> None:
     """Check faulty configurations, reload with some of them, then put the good one back; `short`: fewer."""
     seats = asyncio.Semaphore(2)
     files: dict[str, str] = {}
@@ -56,21 +56,21 @@ async def faulty(stand: Stand, cage: Searcher, good: str, *, short: bool) -> Non
         bird = cage.new(f"a fault: {name}")
         broken = good + f"  faulty:\n    {fault.replace('CANARY', bird)}\n"
         file = f"broken-{len(files)}.yaml"
-        (stand.directory / file).write_text(broken)
+        (stage.directory / file).write_text(broken)
         files[name] = file
 
     async def check(name: str, form: str) -> None:
         async with seats:
-            ran = await stand.hookd("check", "--format", form, files[name])
+            ran = await stage.hookd("check", "--format", form, files[name])
         assert ran.code == 1, f"{name} is no fault: {ran.out}"
         cage.search(f"hookd check of {name}", ran.out + ran.err)
 
     await asyncio.gather(*(check(name, form) for name in faults for form in forms))
     for name in list(faults)[: 3 if short else None]:
-        (stand.directory / "hookd.yaml").write_bytes((stand.directory / files[name]).read_bytes())
-        _, answer = await stand.daemon.request("POST", "/v1/reload")
+        (stage.directory / "hookd.yaml").write_bytes((stage.directory / files[name]).read_bytes())
+        _, answer = await stage.daemon.request("POST", "/v1/reload")
         cage.search(f"the reload of {name}", json.dumps(answer))
-        _, compared = await stand.daemon.request("POST", "/v1/config/diff")
+        _, compared = await stage.daemon.request("POST", "/v1/config/diff")
         cage.search(f"the comparison of {name}", json.dumps(compared))
-        cage.search(f"the status after {name}", json.dumps(await stand.daemon.get("/v1/status")))
-    (stand.directory / "hookd.yaml").write_text(good)
+        cage.search(f"the status after {name}", json.dumps(await stage.daemon.get("/v1/status")))
+    (stage.directory / "hookd.yaml").write_text(good)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.proof import Findings, Options
-from tests.kit.stage import Stand
+from tests.kit.stage import Stage
 
 PORT = 8080
 FORBIDDEN = ("169.254.169.254", "169.254.0.1", "100.100.100.200", "168.63.129.16", "192.0.0.192")
@@ -106,25 +106,25 @@ async def _main(directory: Path) -> dict[str, Any]:
     good_hosts += ["both.test", "turns.test"]
     hooks = {f"bad{n}": host for n, host in enumerate(bad_hosts)}
     hooks |= {f"good{n}": host for n, host in enumerate(good_hosts)}
-    async with Stand(directory / "stand") as stand:
+    async with Stage(directory / "stage") as stage:
         lines = [
             f"  {name}: {{url: 'http://{host}:{PORT}/', retries: 2, backoff: [1s], timeout: 3}}\n"
             for name, host in hooks.items()
         ]
-        stand.write("webhooks:\n" + "".join(lines))
-        await stand.start()
-        called = await _call(stand, [name for name in hooks if name.startswith("bad")])
+        stage.write("webhooks:\n" + "".join(lines))
+        await stage.start()
+        called = await _call(stage, [name for name in hooks if name.startswith("bad")])
         findings.expect(not ear.heard, f"connections came to {sorted(set(ear.heard))}")
         for name, record in called.items():
             reasons = {attempt["error"] for attempt in record["attempts"]}
             findings.expect(
                 len(record["attempts"]) == 3, f"{hooks[name]}: {len(record['attempts'])} attempts, {reasons}"
             )
-        good = await _call(stand, [name for name in hooks if name.startswith("good")])
+        good = await _call(stage, [name for name in hooks if name.startswith("good")])
         for name, record in good.items():
             answered = {attempt["status"] for attempt in record["attempts"]}
             findings.expect(answered == {302}, f"{hooks[name]} was answered {answered}")
-        await _rebinding(stand, hosts, ear, hooks)
+        await _rebinding(stage, hosts, ear, hooks)
     allowed = {*ALLOWED, *ALLOWED_6, *(f"::ffff:{each}" for each in ALLOWED)}
     wrong = sorted(set(ear.heard) - allowed)
     findings.expect(not wrong, f"connections came to {wrong}")
@@ -136,25 +136,25 @@ async def _main(directory: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _rebinding(stand: Stand, hosts: Path, ear: _Ear, hooks: dict[str, str]) -> None:
+async def _rebinding(stage: Stage, hosts: Path, ear: _Ear, hooks: dict[str, str]) -> None:
     """A name that was good turns bad between two attempts, also where a connection to it is kept."""
     name = next(each for each, host in hooks.items() if host == "turns.test")
     await asyncio.sleep(0.1)
     _turn(hosts)
-    await _call(stand, [name])
+    await _call(stage, [name])
 
 
 def _turn(hosts: Path) -> None:
     hosts.write_text(hosts.read_text().replace("10.1.2.3 turns.test", "169.254.169.254 turns.test"))
 
 
-async def _call(stand: Stand, names: list[str]) -> dict[str, Any]:
+async def _call(stage: Stage, names: list[str]) -> dict[str, Any]:
     made = {}
     for name in names:
-        answered, receipt = await stand.daemon.request("POST", f"/v1/webhooks/{name}/send", body={})
+        answered, receipt = await stage.daemon.request("POST", f"/v1/webhooks/{name}/send", body={})
         assert answered == 202, receipt
         made[name] = receipt["deliveries"][0]["id"]
-    return {name: await stand.daemon.delivery_when(one, "dead", within_s=60) for name, one in made.items()}
+    return {name: await stage.daemon.delivery_when(one, "dead", within_s=60) for name, one in made.items()}
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ async def finish(made: Scene, *, reached_s: float, restarts: int) -> dict[str, i
 
     Returns: what was counted.
     """
-    daemon = made.stand.daemon
+    daemon = made.stage.daemon
     attempts_before_heal = dict(made.books.most)
     made.healed = True
     made.answer.set()
@@ -107,12 +107,12 @@ def _judge_moments(made: Scene, reached_s: float) -> None:
 
 
 async def _judge_records(made: Scene) -> None:
-    daemon = made.stand.daemon
+    daemon = made.stage.daemon
     sums = await made.sums()
     made.expect(sums["dead"] == 0, f"{sums['dead']} deliveries are dead")
     total = sum(map(len, made.made.values()))
     made.expect(sums["delivered"] >= total, f"history holds {sums['delivered']} of {total} deliveries")
-    listed = [each["id"] for each in await made.stand.daemon.listed()]
+    listed = [each["id"] for each in await made.stage.daemon.listed()]
     posted = [one for one in made.accepted if one in made.ours]
     seen = [one for one in reversed(listed) if one in made.ours]
     made.expect(seen == posted, "the listing is not in the order in which deliveries were taken in")
@@ -128,7 +128,7 @@ async def _judge_records(made: Scene) -> None:
 
 
 def _judge_log(made: Scene) -> None:
-    lines = made.stand.log
+    lines = made.stage.log
     errors = [line for line in lines if line["level"] == "error"]
     made.expect(not errors, f"{len(errors)} errors were logged: {errors[:2]}")
     negative = [line for line in lines if line.get("duration_s", 0) < 0]

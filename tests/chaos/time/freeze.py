@@ -31,13 +31,13 @@ async def freeze(directory: Path, findings: Findings, *, short: bool) -> dict[st
             within_s=9 if short else 30,
         )
         ticks = made.books.fired_by("tick-second")
-        made.stand.daemon.signal(signal.SIGSTOP)
+        made.stage.daemon.signal(signal.SIGSTOP)
         made.steps += 1
         await asyncio.sleep(1)
         made.answer.set()
         await asyncio.sleep(frozen_s - 1)
         made.began_at += frozen_s
-        made.stand.daemon.signal(signal.SIGCONT)
+        made.stage.daemon.signal(signal.SIGCONT)
         await _after(made, ticks)
         return {
             "frozen_s": int(frozen_s),

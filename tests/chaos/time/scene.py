@@ -20,7 +20,7 @@ from typing import Any
 from tests.chaos.proof import Findings
 from tests.kit.receiver import Received, response
 from tests.kit.waiting import comes_true
-from tests.kit.wall_clock import TimedStand
+from tests.kit.wall_clock import TimedStage
 
 CONCURRENCY = 4
 RATE = 10
@@ -126,7 +126,7 @@ class Scene:
         stamped: how many time stamps were looked at.
     """
 
-    stand: TimedStand
+    stage: TimedStage
     findings: Findings
     name: str
     backoff_s: int
@@ -157,7 +157,7 @@ class Scene:
             "secret": secret,
         }
         config = CONFIG.format(concurrency=CONCURRENCY, rate=RATE, **values)
-        self.stand.write(config, daemon="")
+        self.stage.write(config, daemon="")
 
     async def post(self, kind: str, count: int) -> None:
         """Have so many deliveries of a kind acknowledged."""
@@ -165,7 +165,7 @@ class Scene:
         batch = [
             {"type": "load", "event": kind, "id": f"{self.name}-{kind}-{first + n}"} for n in range(count)
         ]
-        answered, receipt = await self.stand.daemon.post(batch)
+        answered, receipt = await self.stage.daemon.post(batch)
         self.expect(answered == 202, f"a batch was answered {answered}: {receipt}")
         if answered == 202:
             self.events += batch
@@ -177,7 +177,7 @@ class Scene:
         """Step the wall clock."""
         self.steps += abs(by_s) > 1
         self.stepped_at = asyncio.get_running_loop().time()
-        self.stand.clock.set(self.stand.clock.now() + by_s)
+        self.stage.clock.set(self.stage.clock.now() + by_s)
 
     async def until(self, what: str, met: Callable[[], bool | Awaitable[bool]], *, within_s: float) -> bool:
         """Wait for something; a violation if it does not happen in time."""
@@ -224,8 +224,8 @@ class Scene:
         """The time stamp follows the wall clock, and the signature covers it."""
         stamp = request.header("webhook-timestamp") or ""
         self.stamped += 1
-        if now - self.stepped_at > 5 and abs(self.stand.clock.now() - int(stamp)) > 10:
-            self.books.wrong.append(f"{request.target} came stamped {stamp} at {self.stand.clock.now():.0f}")
+        if now - self.stepped_at > 5 and abs(self.stage.clock.now() - int(stamp)) > 10:
+            self.books.wrong.append(f"{request.target} came stamped {stamp} at {self.stage.clock.now():.0f}")
         given = request.header("webhook-signature")
         if request.target == "/retry":
             signed = f"{request.id}.{stamp}.".encode() + request.body
@@ -235,7 +235,7 @@ class Scene:
 
     async def metric(self, name: str) -> list[float]:
         """The values of a metric, over its labels."""
-        text = (await self.stand.daemon.get("/metrics")).decode()
+        text = (await self.stage.daemon.get("/metrics")).decode()
         return [float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name)]
 
     @property
@@ -245,7 +245,7 @@ class Scene:
 
     async def sums(self) -> dict[str, int]:
         """How many deliveries there are, by state."""
-        found: dict[str, int] = (await self.stand.daemon.get("/v1/status"))["deliveries"]
+        found: dict[str, int] = (await self.stage.daemon.get("/v1/status"))["deliveries"]
         return found
 
     def all_served(self, *kinds: str) -> bool:
@@ -258,9 +258,9 @@ async def scene(
     directory: Path, findings: Findings, name: str, *, backoff_s: int, timeout_s: int
 ) -> AsyncIterator[Scene]:
     """A scene whose daemon has not been started yet."""
-    async with TimedStand(directory, starts=STARTS) as stand:
-        made = Scene(stand, findings, name, backoff_s, timeout_s)
-        stand.receiver.reply = made.reply
+    async with TimedStage(directory, starts=STARTS) as stage:
+        made = Scene(stage, findings, name, backoff_s, timeout_s)
+        stage.receiver.reply = made.reply
         made.write()
         try:
             yield made

@@ -59,8 +59,8 @@ async def small_steps(directory: Path, findings: Findings, *, seed: int, short: 
 
 async def fill(made: Scene, *, many: int) -> None:
     """Start the daemon and give it something of everything to wait for."""
-    await made.stand.start()
-    paused, _ = await made.stand.daemon.request("POST", "/v1/webhooks/paused/pause")
+    await made.stage.start()
+    paused, _ = await made.stage.daemon.request("POST", "/v1/webhooks/paused/pause")
     made.expect(paused == 200, f"a pause was answered {paused}")
     for kind, count in (("broken", 12), ("retry", many), ("held", 5), ("paused", 5), ("hang", 20)):
         await made.post(kind, count)
@@ -77,20 +77,20 @@ async def fill(made: Scene, *, many: int) -> None:
 
 
 async def _breaker_open(made: Scene) -> bool:
-    lanes = {lane["name"]: lane for lane in (await made.stand.daemon.get("/v1/webhooks"))["webhooks"]}
+    lanes = {lane["name"]: lane for lane in (await made.stage.daemon.get("/v1/webhooks"))["webhooks"]}
     return bool(lanes["broken"]["breaker"] == "open")
 
 
 async def _take(made: Scene, step: Step) -> None:
     if step.how == "stop":
-        await made.stand.stop()
+        await made.stage.stop()
     elif step.how == "kill":
-        await made.stand.kill()
+        await made.stage.kill()
         made.answer.set()
     made.set_clock(step.by_s)
     if step.how != "running":
         made.ended_at.append(made.stepped_at)
-        await made.stand.start()
+        await made.stage.start()
     await made.post("limited", 20)
     lease_s = LEASE_S if step.how == "kill" else 0.0
     await _goes_on(made, f"{step}", within_s=made.backoff_s * 1.2 + lease_s + NOTICE_S)
@@ -119,7 +119,7 @@ async def _goes_on(made: Scene, what: str, *, within_s: float) -> None:
 
 async def _posted_again(made: Scene, step: Step) -> None:
     """An event is still known by its id, whatever the clock shows: retention has not forgotten it."""
-    answered, receipt = await made.stand.daemon.post(made.events)
+    answered, receipt = await made.stage.daemon.post(made.events)
     fresh = [each["id"] for each in receipt.get("events", []) if not each["duplicate"]]
     made.expect(
         answered in (200, 202) and not fresh, f"after {step}: {len(fresh)} events were taken in twice"
