@@ -6,7 +6,7 @@ Each requirement of its two documentation pages has a number, and each number ha
 bytes on a socket.
 
 `tests/kit/stage.py` is what they stand on: one daemon, one receiver, one directory. Tests share a daemon where they can
-(a configuration of many webhooks, one path of the receiver for each row), so that the whole folder runs within a minute.
+(a configuration of many webhooks, one path of the receiver for each row), so that the folder runs within a minute.
 
 Where the pages and hookd's own contract differ (defaults of timeout and retries, for one), the contract counts.
 """
