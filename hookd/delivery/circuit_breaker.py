@@ -86,6 +86,11 @@ class Breaker:
                 self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             self._open(mono)
 
+    def probe_ended(self, mono: float) -> None:
+        """Note that a probe is over whose outcome is not known: the next one goes out after the same pause."""
+        if self.state is BreakerState.HALF_OPEN:
+            self._open(mono)
+
     def _close(self) -> None:
         self.state = BreakerState.CLOSED
         self._consecutive_failures = 0

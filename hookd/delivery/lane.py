@@ -213,6 +213,12 @@ class Lanes:
         lane.breaker.record(outcome, is_probe=is_probe, mono=mono)
         (self.down.add if lane.is_down() else self.down.discard)(lane.webhook)
 
+    def probe_ended(self, lane: Lane, *, is_probe: bool, mono: float) -> None:
+        """Note that a probe is over, and showed nothing of the receiver; one that has been recorded counts no more."""
+        if is_probe:
+            lane.breaker.probe_ended(mono)
+            (self.down.add if lane.is_down() else self.down.discard)(lane.webhook)
+
     def follow(self, webhooks: Mapping[str, WebhookDef], names: AbstractSet[str]) -> None:
         """Take note of the definitions in force of these lanes as far as they are down; see `Lane.follow`."""
         for name in self.down & names:

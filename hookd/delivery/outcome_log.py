@@ -4,7 +4,7 @@ Must never: decide anything.
 """
 
 from hookd.delivery.parking import ParkingChange
-from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Outcome, Settlement, State
+from hookd.domain.deliveries import Attempt, GenerationRef, Lease, Outcome, Reason, Settlement, State
 from hookd.domain.operator_events import DeliveryDead, Emit, WebhookParked, WebhookResumed
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
@@ -56,6 +56,22 @@ class OutcomeLog:
             log.error("delivery.dead", **about, detail=settlement.detail, **traced)
             self._emit(_dead(lease, outcome, settlement, now))
 
+    def attempt_broke(self, lease: Lease, exc: Exception) -> Outcome:
+        """Log that hookd failed at an attempt; what is recorded of it. The exception's text may hold a secret."""
+        kind = type(exc).__name__
+        log.error(
+            "attempt.broke",
+            delivery_id=lease.delivery_id,
+            webhook=lease.webhook,
+            task=lease.task,
+            attempt=lease.attempt,
+            exception=kind,
+            place=_place(exc),
+        )
+        return Outcome(
+            Reason.LOCAL, error=f"hookd itself failed at this attempt ({kind}); its log says where"
+        )
+
     def lease_lost(self) -> None:
         """Count an attempt whose result cannot be recorded."""
         self._metrics.leases_lost.inc()
@@ -69,6 +85,14 @@ class OutcomeLog:
         for name, why in change.resumed.items():
             log.info("webhook.resumed", webhook=name)
             self._emit(WebhookResumed(name, why))
+
+
+def _place(exc: Exception) -> str:
+    """Where an exception was raised: module and line."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"
 
 
 def _dead(lease: Lease, outcome: Outcome, settlement: Settlement, now: float) -> DeliveryDead:

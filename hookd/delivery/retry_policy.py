@@ -23,6 +23,9 @@ JITTER = 0.2
 LOCAL_PAUSE_S = 1.0
 """Pause after hookd's own lack (descriptors, memory): long enough for some to come free."""
 
+UNFORESEEN_PAUSE_S = 30.0
+"""Pause after an attempt at which hookd itself failed: it may well fail again."""
+
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH = "|".join(_MONTHS)
 _SHORT_DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"

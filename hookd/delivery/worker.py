@@ -31,7 +31,7 @@ from hookd.delivery.under_way import AttemptsUnderWay
 from hookd.domain.backlog import Backlog
 from hookd.domain.clock import ClockStepDetector
 from hookd.domain.definitions import Config, WebhookDef
-from hookd.domain.deliveries import Lease, Outcome, Reason, Settlement, State
+from hookd.domain.deliveries import GenerationRef, Lease, Outcome, Reason, Settlement, State
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.operator_events import Emit, discard
 from hookd.observability.metrics import Metrics
@@ -203,18 +203,36 @@ class Worker:
         try:
             outcome = await self._attempt(lease, lane, webhook, is_probe=is_probe)
             if self._under_way.has_lost(lease):
+                self._lanes.probe_ended(lane, is_probe=is_probe, mono=self._clock.monotonic())
                 self._log.lease_lost()
                 return
             now = await self._now_compensated()
             settlement = self._decide(lease, lane, outcome, webhook, now, is_probe=is_probe)
-            attempt = attempt_record(lease, outcome, generation.ref)
-            if await self._recorder.record(lease, attempt, settlement, now=now):
-                self._log.attempt_recorded(lease, outcome, settlement, now=now)
-            else:
-                self._log.lease_lost()
+            await self._record(lease, outcome, settlement, generation.ref, now)
+        except Exception as exc:  # noqa: BLE001  an attempt without a record would be made again at each lease's end
+            self._lanes.probe_ended(lane, is_probe=is_probe, mono=self._clock.monotonic())
+            await self._record_failure(lease, exc, generation.ref)
         finally:
             lane.lacks_probe = False
             self._under_way.end(lease)
+
+    async def _record(
+        self, lease: Lease, outcome: Outcome, settlement: Settlement, generation: GenerationRef, now: float
+    ) -> None:
+        attempt = attempt_record(lease, outcome, generation)
+        if await self._recorder.record(lease, attempt, settlement, now=now):
+            self._log.attempt_recorded(lease, outcome, settlement, now=now)
+        else:
+            self._log.lease_lost()
+
+    async def _record_failure(self, lease: Lease, exc: Exception, generation: GenerationRef) -> None:
+        """Record an attempt of which nothing is known but that hookd failed at it, with nothing of what it held."""
+        outcome, now = self._log.attempt_broke(lease, exc), self._clock.now()
+        settlement = Settlement(State.PENDING, counted=False, due_at=now + retry_policy.UNFORESEEN_PAUSE_S)
+        try:
+            await self._record(lease, outcome, settlement, generation, now)
+        except Exception as again:  # noqa: BLE001  its lease ends by itself; the log line is all that can be had
+            self._log.attempt_broke(lease, again)
 
     async def _attempt(
         self, lease: Lease, lane: Lane, webhook: WebhookDef | None, *, is_probe: bool

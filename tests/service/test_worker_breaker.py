@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
+from hookd.delivery import retry_policy
 from hookd.delivery.circuit_breaker import FIRST_PAUSE_S, OPENS_AFTER, BreakerState
 from hookd.delivery.parking import Parked
-from hookd.domain.deliveries import Claimed, ClaimRequest, State
+from hookd.domain.deliveries import Claimed, ClaimRequest, Reason, State
+from hookd.observability import log
 from tests.kit.receiver import OK, Received, Receiver, always, response
 from tests.kit.worker import WorkerStage, at_work
 
@@ -217,3 +220,47 @@ async def test_nothing_to_probe_with_is_no_reason_to_hurry(tmp_path: Path, recei
             await asyncio.sleep(0.01)
         assert len(stage.commits) - before < 10
         answer.set()
+
+
+def _break(patch: pytest.MonkeyPatch, stage: WorkerStage, where: str) -> None:
+    async def fail(*_: object, **__: object) -> NoReturn:
+        raise ValueError("a text that may hold a secret")
+
+    def decide(*_: object, **__: object) -> NoReturn:
+        raise IndexError("a text that may hold a secret")
+
+    if where == "sender":
+        patch.setattr(stage.sender, "attempt", fail)
+    else:
+        patch.setattr(retry_policy, "decide", decide)
+
+
+@pytest.mark.parametrize(("where", "kind"), [("sender", "ValueError"), ("decision", "IndexError")])
+async def test_an_exception_in_an_attempt_is_recorded_and_ends_the_probe(
+    stage: WorkerStage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, where: str, kind: str
+) -> None:
+    logged: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(log, "error", lambda fact, **facts: logged.append((fact, facts)))
+    receiver.reply = always(503)
+    await stage.take_in(OPENS_AFTER)
+    await stage.opened()
+    before = {each.id: len(each.attempts) for each in await stage.records()}
+
+    async def recorded() -> bool:
+        return sum(len(each.attempts) for each in await stage.records()) > sum(before.values())
+
+    with monkeypatch.context() as patch:
+        _break(patch, stage, where)
+        stage.advance(FIRST_PAUSE_S + 1)
+        await stage.until(recorded)
+        await stage.opened()
+    [broken] = [each for each in await stage.records() if len(each.attempts) > before[each.id]]
+    last = broken.attempts[-1]
+    assert (broken.state, last.reason, last.status) == (State.PENDING, Reason.LOCAL, None)
+    assert last.error == f"hookd itself failed at this attempt ({kind}); its log says where"
+    [(_, facts)] = [line for line in logged if line[0] == "attempt.broke"]
+    assert facts["exception"] == kind
+    assert "secret" not in str(facts)
+    receiver.reply = OK
+    stage.advance(2 * FIRST_PAUSE_S + 60)
+    await stage.settled(State.DELIVERED, OPENS_AFTER)
