@@ -58,7 +58,10 @@ FURTHER: Rows = {
             b'X-Quoted: "a" \\b',
         ],
     ),
-    "not filled": ("headers: {X-Literal: '${NAME} $${x} %20'}", [JSON, b"X-Literal: ${NAME} $${x} %20"]),
+    "not filled": (
+        "headers: {X-Literal: '$NAME $$x %20', X-Env: {env: R27_LITERAL}}",
+        [JSON, b"X-Literal: $NAME $$x %20", b"X-Env: ${NAME} $${x} %20"],
+    ),
     "utf-8": ("headers: {X-Ort: Zürich ¿ñ}", [JSON, "X-Ort: Zürich ¿ñ".encode()]),
     "utf-8 in a block": ('headers: "X-Ort: Zürich ¿ñ"', [JSON, "X-Ort: Zürich ¿ñ".encode()]),
     "repeated": (
@@ -169,6 +172,7 @@ def config() -> str:
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     async with Stage(tmp_path_factory.mktemp("headers")) as stage:
         stage.env["R27_KEY"] = "k3y"
+        stage.env["R27_LITERAL"] = "${NAME} $${x} %20"
         stage.write(config())
         await stage.start()
         yield stage

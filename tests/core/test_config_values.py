@@ -181,6 +181,36 @@ def test_both_forms_of_headers_mean_the_same(mapping: str, block: str, tmp_path:
 
 
 @pytest.mark.parametrize(
+    "text", ["$SLACK_TOKEN", "Bearer $token", "{{ name }}", "x-{{A}}", "$(cat key)", "a:$KEY2"]
+)
+def test_what_other_tools_fill_is_warned_of(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    places = (
+        "    headers: {X-A: @}\n    signing: {secret: @}\n    auth: {type: apikey, key: @}\n",
+        "    headers: |\n      X-B: b\n      X-A: @@\n",
+    )
+    for written, warned in zip(places, (3, 1), strict=True):
+        quoted_text = written.replace("@@", text).replace("@", f'"{text}"')
+        path.write_text(f"webhooks:\n  a:\n    url: http://h/\n{quoted_text}", encoding="utf-8")
+        found = config.load(path, env={})
+        assert found.config is not None
+        assert ["looks like a variable" in one.message for one in found.diagnostics] == [True] * warned
+    assert [(one.line, one.severity) for one in found.diagnostics] == [(6, Severity.WARNING)]
+
+
+@pytest.mark.parametrize("text", ["pa$Word", "$2y$10$abc", "a{b}c", "5$", "$$", "US$5", "$(x"])
+def test_a_text_with_dollars_and_braces_is_a_text(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        f"webhooks:\n  a: {{url: http://h/, headers: {{X-A: '{text}'}}, signing: {{secret: '{text}'}}}}\n",
+        encoding="utf-8",
+    )
+    found = config.load(path, env={})
+    assert found.config is not None
+    assert found.diagnostics == ()
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         ("yes", True),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from hookd.config.build.headers import CONTENT_TYPE, Header, name_fault, value_fault
 from hookd.config.build.secrets import PLAIN, read_secret, stands_in
+from hookd.config.build.unfilled import refuse_in_text
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Secret
 
@@ -56,7 +57,7 @@ def _apikey(cursor: Cursor) -> Auth | None:
     header, prefix = cursor.plain("header", "X-API-Key"), cursor.plain("prefix", "")
     name_is_good = _check_header(cursor, header)
     prefix_view = cursor.get("prefix")
-    if prefix_view is not None and (fault := value_fault(prefix)):
+    if prefix_view is not None and not refuse_in_text(prefix_view) and (fault := value_fault(prefix)):
         prefix_view.error(fault)
     key = _read(cursor, "key")
     if key is None or not name_is_good:
@@ -78,7 +79,7 @@ def _check_header(cursor: Cursor, header: str) -> bool:
 
 def _basic(cursor: Cursor) -> Auth | None:
     username, password = cursor.get("username"), _read(cursor, "password", in_header=False)
-    if username is None or password is None:
+    if username is None or refuse_in_text(username) or password is None:
         return None
     pair = f"{username.value}:{password.value}"
     # What stands in for a password is there to be read.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hookd.config.build.certificates import read_chain
 from hookd.config.build.secrets import read_secret, stands_in
+from hookd.config.build.unfilled import refuse_in_text
 from hookd.config.build.units import Range, is_zone, read_duration, read_size, read_timezone
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import DaemonDef, HttpListen, Secret, SqliteDef, StoreDef, UnixListen
@@ -80,6 +81,8 @@ def _plain(cursor: Cursor | None, key: str, default: float | str) -> float | str
 def _read_store(cursor: Cursor | None, default: StoreDef) -> StoreDef:
     if cursor is None:
         return default
+    if refuse_in_text(cursor):
+        return default
     if "://" in cursor.value:
         cursor.error("must be the path of a file, not a URL")
         return default
@@ -87,7 +90,7 @@ def _read_store(cursor: Cursor | None, default: StoreDef) -> StoreDef:
 
 
 def _read_spool(cursor: Cursor | None, default: str) -> str:
-    return default if cursor is None else str(cursor.file_of(cursor.value))
+    return default if cursor is None or refuse_in_text(cursor) else str(cursor.file_of(cursor.value))
 
 
 def _read_event_size(limits: Cursor | None, default: int) -> int:
@@ -143,6 +146,7 @@ def _read_listener(cursor: Cursor) -> UnixListen | HttpListen | None:
 
 
 def _read_unix(cursor: Cursor, unix: Cursor) -> UnixListen:
+    refuse_in_text(unix)
     path = str(unix.file_of(unix.value))
     # Where a relative one will lie on the machine that runs it, a portable load cannot know.
     length = len(os.fsencode(unix.value if cursor.scope.portable else path))

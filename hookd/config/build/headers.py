@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hookd.config.build.secrets import PLAIN, read_secret, stands_in
+from hookd.config.build.unfilled import refuse_in_header
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Secret, names_credential
 from hookd.domain.message_templates import BodyFormat
@@ -113,7 +114,9 @@ def _removal(name: str, cursor: Cursor) -> Iterator[tuple[str, None]]:
 
 def _values(name: str, cursor: Cursor) -> Iterator[Header]:
     for item in cursor.items() if isinstance(cursor.value, list) else (cursor,):
-        secret = read_secret(item, sensitive=names_credential(name), may_be_empty=True)
+        secret = read_secret(
+            item, sensitive=names_credential(name), may_be_empty=True, refuse=refuse_in_header
+        )
         if secret is None:
             continue
         if (fault := value_fault(secret.value)) and not stands_in(item, secret):
@@ -131,7 +134,7 @@ def _of_block(cursor: Cursor) -> Iterator[tuple[str, Secret | None]]:
         value = value.strip(" \t\r")
         if fault := _line_fault(name, colon, value):
             cursor.error_in_text(index, fault)
-        else:
+        elif not refuse_in_header(cursor, line, index):
             sensitive = sensitive or (names_credential(name) and bool(value))
             yield name, Secret(value) if value else None
     if sensitive and cursor.document.in_work_tree:

@@ -3,8 +3,10 @@
 Must never: put a value into a diagnostic; what is missing is named by its reference.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
+from hookd.config.build.unfilled import refuse_in_secret
 from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.files import Unreadable
 from hookd.domain.definitions import Secret, kept_elsewhere
@@ -19,7 +21,11 @@ def stands_in(cursor: Cursor, secret: Secret) -> bool:
 
 
 def read_secret(
-    cursor: Cursor | None, *, sensitive: bool = True, may_be_empty: bool = False
+    cursor: Cursor | None,
+    *,
+    sensitive: bool = True,
+    may_be_empty: bool = False,
+    refuse: Callable[[Cursor], bool] = refuse_in_secret,
 ) -> Secret | None:
     """The secret at this place, or None where it is missing or wrong; what is wrong is reported.
 
@@ -27,10 +33,13 @@ def read_secret(
         cursor: a text, or a mapping with one of `env`, `file`, `credential`.
         sensitive: whether a plain text in a git work tree deserves a warning.
         may_be_empty: whether a plain text may be empty.
+        refuse: whether a plain text holds what is not filled in there; reports it.
     """
     if cursor is None:
         return None
     if isinstance(cursor.value, str):
+        if refuse(cursor):
+            return None
         secret: Secret | None = _plain(cursor, sensitive=sensitive)
     else:
         secret = _referred(cursor)

@@ -11,6 +11,7 @@ from hookd.config.build.auth import read_auth
 from hookd.config.build.certificates import read_tls
 from hookd.config.build.headers import body_format, read_headers
 from hookd.config.build.secrets import read_secret, stands_in
+from hookd.config.build.unfilled import warn_of_foreign
 from hookd.config.build.units import Range, parse_rate, read_duration
 from hookd.config.build.url import names_forbidden_address, url_fault
 from hookd.config.yaml.cursor import Cursor
@@ -70,7 +71,7 @@ def build_webhook(name: str, cursor: Cursor) -> Built:
 
 
 def _read_url(cursor: Cursor | None) -> Secret | None:
-    url = read_secret(cursor, sensitive=False)
+    url = read_secret(cursor, sensitive=False, refuse=warn_of_foreign)
     if cursor is None or url is None:
         return None
     if stands_in(cursor, url):

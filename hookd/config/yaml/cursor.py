@@ -165,7 +165,9 @@ class Cursor:
         """Reports what is wrong with the key, or with the definition as a whole."""
         self.report(*self.key_location, self.steps, message)
 
-    def error_in_text(self, index: int, message: str, column: int | None = None) -> None:
+    def error_in_text(
+        self, index: int, message: str, column: int | None = None, severity: Severity = Severity.ERROR
+    ) -> None:
         """Reports what is wrong with a line (from 0) of a text, and where in it.
 
         Exact in a `|` block, and in a text that stands in one line as it is.
@@ -177,11 +179,11 @@ class Cursor:
             index, column = index - 1, len(written[index - 1])
         number = self.node.line + 1 + index
         if self.node.style != "|" or number > len(self.document.lines):
-            self.report(self.node.line, self._column_in_line(column or 0), self.steps, message)
+            self.report(self.node.line, self._column_in_line(column or 0), self.steps, message, severity)
             return
         line = self.document.lines[number - 1]
         indent = len(line) - len(line.lstrip() if column is None else written[index])
-        self.report(number, indent + (column or 0) + 1, self.steps, message)
+        self.report(number, indent + (column or 0) + 1, self.steps, message, severity)
 
     def _column_in_line(self, column: int) -> int:
         """Where a column of a text is that stands in one line without escapes; of any other, where that begins."""
