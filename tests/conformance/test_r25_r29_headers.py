@@ -81,7 +81,7 @@ FURTHER: Rows = {
         [JSON, b"Z: z", b"A: a", b"Authorization: Bearer t"],
     ),
     "own authorization": (
-        "auth: {type: bearer, token: t}\n    headers: {X-A: a, authorization: Custom c}",
+        "headers: {X-A: a, authorization: Custom c}",
         [JSON, b"X-A: a", b"authorization: Custom c"],
     ),
 }

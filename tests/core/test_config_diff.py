@@ -81,7 +81,7 @@ def secret(reference: str) -> dict[str, str]:
           ("auth.prefix", None, secret("auth")), ("auth.key", None, secret("env ONE"))]),
         ("auth: {type: bearer, token: {env: ONE}}", "auth: {type: none}",
          [("auth", {"type": "bearer", "token": secret("env ONE")}, None)]),
-        ("X-Key: k", "X-Key: k, authorization: sekret",  # in place of what auth makes
+        ("auth: {type: bearer, token: {env: ONE}}\n    headers: {", "headers: {authorization: sekret, ",
          [("auth", {"type": "bearer", "token": secret("env ONE")}, None),
           ("headers.authorization", None, secret("plain"))]),
         ("Accept: a", "Accept: c", [("headers.Accept", "a", "c")]),

@@ -49,12 +49,11 @@ class Headers:
     def with_defaults(self, authorization: Header | None) -> tuple[Header, ...]:
         """All headers to send, in order: the default Content-Type, the user's, the authorization.
 
-        The user's replace the other two, whatever the case of their names (spec 5).
+        The user's Content-Type replaces the default, whatever the case of its name (spec 5).
         """
         names = {name.lower() for name, _ in self.written}
         default = () if self.removed or CONTENT_TYPE in names else (DEFAULT_CONTENT_TYPE,)
-        replaced = authorization is None or authorization[0].lower() in names
-        return (*default, *self.written, *(() if replaced else (authorization,)))
+        return (*default, *self.written, *(() if authorization is None else (authorization,)))
 
 
 def body_format(headers: tuple[Header, ...]) -> BodyFormat:
@@ -66,23 +65,31 @@ def body_format(headers: tuple[Header, ...]) -> BodyFormat:
     return BodyFormat.UNTYPED
 
 
-def read_headers(cursor: Cursor | None) -> Headers:
-    """The headers of `headers:`, in either form; what is wrong is reported and left out."""
+def read_headers(cursor: Cursor | None, *, taken: str | None = None) -> Headers:
+    """The headers of `headers:`, in either form; what is wrong is reported and left out.
+
+    Args:
+        cursor: the value of `headers`.
+        taken: the name of the header that `auth` sends, and that none of these may have.
+    """
     if cursor is None:
         return Headers()
-    found = list(_of_block(cursor) if isinstance(cursor.value, str) else _of_mapping(cursor))
+    in_block = isinstance(cursor.value, str)
+    found = list(_of_block(cursor, taken) if in_block else _of_mapping(cursor, taken))
     written = tuple((name, secret) for name, secret in found if secret is not None)
     if sum(name.lower() == CONTENT_TYPE for name, _ in written) > 1:
         cursor.error("Content-Type can be sent only once")
     return Headers(written, removed=any(secret is None for _, secret in found))
 
 
-def name_fault(name: str) -> str | None:
-    """What is wrong with a header's name, or None."""
+def name_fault(name: str, taken: str | None = None) -> str | None:
+    """What is wrong with a header's name, or None; `taken` is the one that `auth` sends."""
     if not _TOKEN.fullmatch(name):
         return "this is not a header name; one holds letters, digits and !#$%&'*+-.^_`|~ only"
     if name.lower() in _RESERVED:
         return f"{name} is set by hookd itself and cannot be replaced"
+    if taken is not None and name.lower() == taken.lower():
+        return f"{name} is sent by auth; keep one of the two"
     return None
 
 
@@ -95,9 +102,9 @@ def value_fault(value: str) -> str | None:
     return "holds a control character, which a header cannot carry"
 
 
-def _of_mapping(cursor: Cursor) -> Iterator[tuple[str, Secret | None]]:
+def _of_mapping(cursor: Cursor, taken: str | None) -> Iterator[tuple[str, Secret | None]]:
     for name, value in cursor.entries():
-        if fault := name_fault(name):
+        if fault := name_fault(name, taken):
             value.error_at_key(fault)
         elif value.value is None:
             yield from _removal(name, value)
@@ -125,14 +132,14 @@ def _values(name: str, cursor: Cursor) -> Iterator[Header]:
             yield name, Secret(secret.value.strip(" \t"), secret.reference)
 
 
-def _of_block(cursor: Cursor) -> Iterator[tuple[str, Secret | None]]:
+def _of_block(cursor: Cursor, taken: str | None) -> Iterator[tuple[str, Secret | None]]:
     sensitive = False
     for index, line in enumerate(cursor.value.split("\n")):
         if not line.strip():
             continue
         name, colon, value = line.partition(":")
         value = value.strip(" \t\r")
-        if fault := _line_fault(name, colon, value):
+        if fault := _line_fault(name, colon, value, taken):
             cursor.error_in_text(index, fault)
         elif not refuse_in_header(cursor, line, index):
             sensitive = sensitive or (names_credential(name) and bool(value))
@@ -143,11 +150,11 @@ def _of_block(cursor: Cursor) -> Iterator[tuple[str, Secret | None]]:
         )
 
 
-def _line_fault(name: str, colon: str, value: str) -> str | None:
+def _line_fault(name: str, colon: str, value: str, taken: str | None) -> str | None:
     if not colon:
         # The line is not repeated: it may be the rest of a secret.
         return 'this line is not of the form "Name: value"'
-    if fault := name_fault(name):
+    if fault := name_fault(name, taken):
         return fault
     if not value and name.lower() != CONTENT_TYPE:
         return f'{name} has no value; only Content-Type can be removed (in a mapping, "" is an empty value)'

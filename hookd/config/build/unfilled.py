@@ -1,4 +1,4 @@
-"""Variables in places where none are filled: `${NAME}` is an error, what looks like another tool's is a warning (spec 1).
+"""Variables where none are filled: `${NAME}` is an error, what looks like another tool's is a warning (spec 1).
 
 Must never: repeat a value in a message; of `${NAME}`, the name of an environment variable apart.
 """
@@ -31,11 +31,9 @@ def refuse_in_secret(cursor: Cursor) -> bool:
 
 
 def refuse_in_header(cursor: Cursor, text: str | None = None, line: int = 0) -> bool:
-    """Whether a header's value holds a variable; reported. Of a text block: the text of a line, and its number from 0."""
-    if text is None:
-        text, form = cursor.value, ""
-    else:
-        form = ", in headers written as a mapping"
+    """Whether a header holds a variable; reported. Of a text block: the text of a line, and its number from 0."""
+    form = "" if text is None else ", in headers written as a mapping"
+    text = cursor.value if text is None else text
     if _VARIABLE not in text:
         return warn_of_foreign(cursor, text, line)
     cursor.error_in_text(

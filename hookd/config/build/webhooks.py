@@ -40,9 +40,9 @@ class Built:
 def build_webhook(name: str, cursor: Cursor) -> Built:
     """One entry of `webhooks:`; what is wrong is reported, and then the result is not to be used."""
     auth = read_auth(cursor.get("auth"))
-    headers = read_headers(cursor.get("headers")).with_defaults(auth.header if auth else None)
-    if auth and headers[-1] is not auth.header:
-        auth = None  # one of the user's headers replaces it
+    headers = read_headers(cursor.get("headers"), taken=auth.header[0] if auth else None).with_defaults(
+        auth.header if auth else None
+    )
     sent_as = body_format(headers)
     url = _read_url(cursor.get("url"))
     insecure = cursor.plain("allow_insecure_certificates", default=False)
