@@ -4,6 +4,7 @@ Must never: make a request to a receiver, or answer before the store has committ
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from hookd import intake
 from hookd.api import lookups, views
@@ -162,6 +163,15 @@ def _not_cancelled(delivery_id: str, state: State) -> str:
     return f"the delivery {delivery_id!r} is {state} already; only a pending one can be cancelled"
 
 
+def _compiled(message: Any, webhook: WebhookDef) -> Template:
+    template = templates.compile_message(message, body_format=webhook.body_format)
+    if template.secrets:
+        raise templates.TemplateError(
+            "secrets are filled in the messages of tasks only, never in one that a client sends"
+        )
+    return template
+
+
 def _template(body: object, webhook: WebhookDef) -> Template:
     """The message of a send request, compiled as it would be in a task for that webhook.
 
@@ -170,7 +180,7 @@ def _template(body: object, webhook: WebhookDef) -> Template:
     """
     message = intake.decode_send(body)
     try:
-        return templates.compile_message(message, body_format=webhook.body_format)
+        return _compiled(message, webhook)
     except templates.TemplateError as error:
         pointer = "".join(f"/{escaped(str(step))}" for step in ("message", *error.path))
         where = f"line {error.line + 1}: " if error.line else ""

@@ -17,6 +17,7 @@ from hookd.domain.events import DeliveryRef, EventObject, Receipt, SpentMark
 from hookd.domain.history import DeliveryRecord, EventRecord, LaneStats
 from hookd.domain.reload_result import Changes, ReloadResult
 from hookd.domain.times import date_time
+from hookd.rules.templates import shown_body
 
 JsonObject = dict[str, Any]
 
@@ -72,7 +73,7 @@ def delivery(record: DeliveryRecord, lanes: Mapping[str, LaneState]) -> JsonObje
 
 def whole_delivery(record: DeliveryRecord, config: Config, lanes: Mapping[str, LaneState]) -> JsonObject:
     """A delivery with its body and attempts."""
-    body = (record.body or b"").decode("utf-8", "replace")
+    body = shown_body(record.body or b"")
     task = config.tasks.get(record.task)
     return {
         **delivery(record, lanes),

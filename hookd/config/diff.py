@@ -204,6 +204,7 @@ def _webhook(given: WebhookDef) -> dict[str, Any]:
         "concurrency": given.concurrency,
         "rate_limit": _rate(limit) if limit else None,
         "signing": {"style": signing.style, "secrets": list(signing.secrets)} if signing else None,
+        "secrets": dict(given.secrets),
         "enabled": given.enabled,
     }
 

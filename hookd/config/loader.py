@@ -203,6 +203,7 @@ class _Load:
             webhooks=Known(sections["webhooks"], "webhooks") if self._complete else None,
             tasks=Known(sections["tasks"], "tasks") if self._complete else None,
             body_formats={name: built.body_format for name, built in webhooks.items()},
+            secrets={name: built.secrets for name, built in webhooks.items()},
             types=types if types and self._complete else None,
         )
         return {

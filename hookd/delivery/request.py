@@ -3,7 +3,7 @@
 Here and nowhere else it is decided what a receiver sees, so that `http` and `explain` can never differ.
 `Host` and `Content-Length` belong to the connection and are added by `http`.
 
-Must never: show a secret in `repr()`, or change a byte of the URL or the body.
+Must never: show a secret in `repr()`, or change a byte of the URL, or of the body but for its secrets.
 
 - GET sends no body, hence no `Content-Type`, and its signature is over nothing; every other method sends the
   body.
@@ -12,15 +12,19 @@ Must never: show a secret in `repr()`, or change a byte of the URL or the body.
 - Then the webhook's headers, then `webhook-id`, `webhook-timestamp` and the signature.
 - Last, where the event came with a trace, `traceparent` with a new span and `tracestate` (spec 10). A `traceparent` of
   the webhook's own is a trace of its own: then neither is added; its own `tracestate` replaces that of the event.
+- The secrets that a message names are filled into the body here, from the webhook in force; the signature is over the
+  filled body.
 - Header values are text; `http` writes them as UTF-8.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hookd import __version__
 from hookd.domain.definitions import Method, Signing, WebhookDef
 from hookd.domain.signatures import signature_headers
 from hookd.domain.tracing import Trace
+from hookd.rules.templates import fill_secrets
 
 USER_AGENT = f"hookd/{__version__}"
 
@@ -49,6 +53,7 @@ class Draft:
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     signing: Signing | None
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     traced: frozenset[str] = TRACE_HEADERS
 
     @property
@@ -67,8 +72,11 @@ class Draft:
             now: seconds since the epoch; becomes `webhook-timestamp`, rounded down.
             trace: the trace of the event, or None.
             span_id: this attempt's own in that trace: 16 lower-case hex digits, not all zero.
+
+        Raises:
+            UnknownSecret: the message needs a secret that the webhook does not have.
         """
-        sent = body if self.has_body else b""
+        sent = fill_secrets(body, self.secrets) if self.has_body else b""
         timestamp = int(now)
         own = (("webhook-id", delivery_id), ("webhook-timestamp", str(timestamp)))
         signature: list[tuple[str, str]] = []
@@ -95,7 +103,8 @@ def draft(webhook: WebhookDef) -> Draft:
         headers.insert(0, ("user-agent", USER_AGENT))
     own = frozenset(name.lower() for name, _ in headers)
     traced = frozenset() if "traceparent" in own else TRACE_HEADERS - own
-    return Draft(webhook.method, webhook.url.value, tuple(headers), webhook.signing, traced)
+    secrets = {name: secret.value for name, secret in webhook.secrets.items()}
+    return Draft(webhook.method, webhook.url.value, tuple(headers), webhook.signing, secrets, traced)
 
 
 def build(

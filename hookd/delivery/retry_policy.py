@@ -20,6 +20,9 @@ LONGEST_RETRY_AFTER_S = 86_400.0
 JITTER = 0.2
 """The share of a pause added at random: deliveries that failed together do not return together."""
 
+CONFIG_PAUSE_S = 60.0
+"""Until a message is tried again whose webhook lacks a secret: only another configuration can help."""
+
 LOCAL_PAUSE_S = 1.0
 """Pause after hookd's own lack (descriptors, memory): long enough for some to come free."""
 
@@ -69,7 +72,7 @@ def decide(
     if outcome.reason is Reason.OK:
         return Settlement(State.DELIVERED, counted=False)
     if not outcome.reason.is_remote:
-        pause_s = LOCAL_PAUSE_S if outcome.reason is Reason.LOCAL else 0.0
+        pause_s = {Reason.LOCAL: LOCAL_PAUSE_S, Reason.CONFIG: CONFIG_PAUSE_S}.get(outcome.reason, 0.0)
         return Settlement(State.PENDING, counted=False, due_at=now + pause_s)
     if probe and outcome.status != HTTPStatus.GONE:
         return _probed(outcome, webhook, failures, now, jitter)

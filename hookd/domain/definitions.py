@@ -129,6 +129,7 @@ class WebhookDef:
         timeout_s: seconds for one whole attempt, 3 to 120.
         retries: reattempts after the first attempt, 0 to 100.
         backoff_s: seconds before the n-th retry; the last repeats. Never empty.
+        secrets: what messages may name as `${secret.NAME}`.
         concurrency: attempts in flight to this webhook, 1 to 1000.
     """
 
@@ -146,6 +147,7 @@ class WebhookDef:
     concurrency: int = 10
     rate_limit: RateLimit | None = None
     signing: Signing | None = None
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
     enabled: bool = True
 
 

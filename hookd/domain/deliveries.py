@@ -109,6 +109,7 @@ class Reason(StrEnum):
     FORBIDDEN = "forbidden"  # the address is never called: link-local, or a cloud's metadata
     PROTOCOL = "protocol"  # the answer was not HTTP
     INTERRUPTED = "interrupted"  # hookd stopped or crashed; the answer is unknown
+    CONFIG = "config"  # the webhook lacks a secret that the message needs; never counted against the receiver
     LOCAL = "local"  # hookd's own lack (descriptors, memory); never counted against the receiver
 
     @property
@@ -126,7 +127,7 @@ class Reason(StrEnum):
                 | Reason.PROTOCOL
             ):
                 return True
-            case Reason.OK | Reason.INTERRUPTED | Reason.LOCAL:
+            case Reason.OK | Reason.INTERRUPTED | Reason.CONFIG | Reason.LOCAL:
                 return False
             case _:
                 assert_never(self)

@@ -31,9 +31,9 @@ class Placeholder:
     """One `${…}` of a message.
 
     Attributes:
-        name: `DATE`, `NAME`, … or `data`.
+        name: `DATE`, `NAME`, …, `data` or `secret`.
         fill: how the value is written.
-        path: the steps below `data`; empty for other variables.
+        path: the steps below `data`, or the name of the secret; empty for other variables.
         default: what stands in for a value that is missing, or None.
         prefix: `string`, `json` (the value is written as its JSON text), `raw`, or none.
         written: what stands between the braces.
@@ -63,6 +63,10 @@ class BodyFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A compiled message: literal text and placeholders in any order; joined and encoded as UTF-8 they are the body."""
+    """A compiled message: literal text and placeholders in any order; joined and encoded as UTF-8 they are the body.
+
+    `secrets`: the names of those that are filled in at the attempt; a mark stands for each until then.
+    """
 
     parts: tuple[str | Placeholder, ...]
+    secrets: tuple[str, ...] = ()

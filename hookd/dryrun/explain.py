@@ -17,7 +17,15 @@ from urllib.parse import SplitResult, urlsplit
 
 from hookd.config.generation import Generation
 from hookd.delivery.request import TRACE_HEADERS, OutgoingRequest, build
-from hookd.domain.definitions import Config, EventDef, Secret, Tls, WebhookDef, names_credential
+from hookd.domain.definitions import (
+    Config,
+    EventDef,
+    Secret,
+    Tls,
+    WebhookDef,
+    kept_elsewhere,
+    names_credential,
+)
 from hookd.domain.events import Event, EventObject
 from hookd.domain.text import listed, shown
 from hookd.rules import templates
@@ -71,12 +79,14 @@ class ExplainedRequest:
 
     Attributes:
         rule: the place of the rule that fires the task.
-        request: exactly what would go out, secrets and all, but for the id of the span; never shown itself.
+        request: exactly what would go out, secrets and all, but for the id of the span and the secrets in the body,
+            for which `env:NAME` or the mask stands; its headers and URL are never shown themselves.
         url: the request's URL as it may be shown.
         headers: the request's headers, in order, as they may be shown.
         timeout_s: seconds for the whole attempt.
         insecure: the receiver's certificate would not be checked.
         once: the task runs once only; the daemon alone knows whether it has.
+        secrets: the names of those in the body.
         withheld: why the request would not be sent; empty where it would be.
         made: the delivery would be made, and wait where it is withheld; else there would be none.
     """
@@ -91,6 +101,7 @@ class ExplainedRequest:
     timeout_s: float
     insecure: bool = False
     once: bool = False
+    secrets: tuple[str, ...] = ()
     withheld: str = ""
     made: bool = True
 
@@ -220,7 +231,7 @@ def _request(
     webhook = generation.config.webhooks[task.webhook]
     values = templates.Values(event, name, webhook.name, now, generation.timezone, random)
     request = build(
-        webhook,
+        replace(webhook, secrets={name: _stand_in(secret) for name, secret in webhook.secrets.items()}),
         delivery_id=DELIVERY_ID,
         body=templates.fill(task.template, values),
         now=now,
@@ -238,8 +249,15 @@ def _request(
         timeout_s=webhook.timeout_s,
         insecure=webhook.tls.insecure and _split(webhook.url.value).scheme == "https",
         once=task.delete_after_running,
+        secrets=task.template.secrets,
         withheld="" if webhook.enabled else f"the webhook {_quoted(webhook.name)} is not enabled",
     )
+
+
+def _stand_in(secret: Secret) -> Secret:
+    """What is shown in a message for a secret: where it comes from (`env:NAME`), or the mask of a literal one."""
+    kind, _, name = secret.reference.partition(" ")
+    return Secret(f"{kind}:{name}" if kept_elsewhere(secret.reference) else MASK, secret.reference)
 
 
 def _after(fired_by: int | None, request: ExplainedRequest) -> ExplainedRequest:

@@ -14,6 +14,7 @@ from hookd.domain.definitions import (
     EventDef,
     HttpListen,
     ScheduleDef,
+    Secret,
     SqliteDef,
     TaskDef,
     Tls,
@@ -229,7 +230,7 @@ def test_no_field_is_forgotten(tmp_path: Path, section: str) -> None:
         assert difference.fields, field.name
 
 
-def other(name: str, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
+def other(name: str, value: Any) -> Any:  # noqa: C901, PLR0911 - one for each kind
     """Another value of the same kind."""
     match value:
         case bool():
@@ -246,6 +247,8 @@ def other(name: str, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
             return replace(value, parts=("x",))
         case _ if name in ("auth", "signing", "rate_limit"):
             return None
+        case dict():
+            return {"KEY": Secret("x")}
         case _ if name == "tls":
             return Tls(insecure=True)
         case SqliteDef():

@@ -12,7 +12,9 @@ from hookd.domain.deliveries import Outcome, Reason, Settlement, State
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, RFC 9110's example
 WEBHOOK = WebhookDef("w", Secret("http://127.0.0.1/"), retries=3, backoff_s=(5, 30))
-FAILING = [reason for reason in Reason if reason not in {Reason.OK, Reason.INTERRUPTED, Reason.LOCAL}]
+FAILING = [
+    reason for reason in Reason if reason not in {Reason.OK, Reason.INTERRUPTED, Reason.CONFIG, Reason.LOCAL}
+]
 
 
 def test_only_the_receivers_failures_are_remote() -> None:
@@ -93,7 +95,9 @@ def test_410_is_final_at_once() -> None:
     assert "410" in settlement.detail
 
 
-@pytest.mark.parametrize(("reason", "pause_s"), [(Reason.INTERRUPTED, 0), (Reason.LOCAL, 1)])
+@pytest.mark.parametrize(
+    ("reason", "pause_s"), [(Reason.INTERRUPTED, 0), (Reason.LOCAL, 1), (Reason.CONFIG, 60)]
+)
 def test_what_is_not_the_receivers_fault_never_counts(reason: Reason, pause_s: float) -> None:
     settlement = settled(Outcome(reason), failures=100)
     assert settlement == Settlement(State.PENDING, counted=False, due_at=NOW + pause_s)

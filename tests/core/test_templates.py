@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, timedelta, timezone, tzinfo
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 from xml.etree import ElementTree as ET
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from hookd.domain.events import Event, EventObject, Kind
 from hookd.domain.message_templates import BodyFormat
-from hookd.rules.templates import TemplateError, Values, compile_message, fill
+from hookd.rules.templates import (
+    TemplateError,
+    UnknownSecret,
+    Values,
+    compile_message,
+    fill,
+    fill_secrets,
+    shown_body,
+)
 
 NEW_YORK = ZoneInfo("America/New_York")
 MOMENT = 1760629087.9  # Thu, 16 Oct 2025 11:38:07 EDT, and nine tenths
@@ -720,3 +728,50 @@ def test_a_sequence_of_json_lines_stays_one(data: dict[str, Any], name: str) -> 
     for message in (text, [{"a": "${data.x}", "b": "${NAME}"}, ["${data}", "${json:data.x}"]]):
         filled = as_body(message, BodyFormat.JSON_LINES, **given_values)
         assert [type(json.loads(line)) for line in filled.split("\n")[:-1]] == [dict, list]
+
+
+# Secrets
+
+HOSTILE = 'k&e"y<\\\n é%'
+
+
+@pytest.mark.parametrize(
+    ("body_format", "message", "expected"),
+    [
+        (BodyFormat.JSON, {"k": "${secret.K}", "in": "<${secret.K}>"}, {"k": HOSTILE, "in": f"<{HOSTILE}>"}),
+        (BodyFormat.JSON, '{"k": ${secret.K}, "in": "<${secret.K}>"}', {"k": HOSTILE, "in": f"<{HOSTILE}>"}),
+        (BodyFormat.FORM, "k=${secret.K}", f"k={quote(HOSTILE, safe='')}"),
+        (BodyFormat.FORM, {"k": "${secret.K}"}, f"k={quote(HOSTILE, safe='')}"),
+        (BodyFormat.FORM, "k=${raw:secret.K}", f"k={HOSTILE}"),
+        (BodyFormat.MARKUP, "<k>${secret.K}</k>", "<k>k&amp;e&quot;y&lt;\\&#10; é%</k>"),
+        (BodyFormat.TEXT, "${secret.K} ${NAME}", f"{HOSTILE} web-01"),
+    ],
+)
+def test_a_secret_is_filled_at_the_attempt_and_escaped_as_any_value(
+    body_format: BodyFormat, message: Any, expected: Any
+) -> None:
+    template = compile_message(message, body_format=body_format)
+    stored = fill(template, values())
+    assert template.secrets == ("K",)
+    assert HOSTILE.encode() not in stored
+    assert "${secret.K}" in shown_body(stored)
+    sent = fill_secrets(stored, {"K": HOSTILE, "other": "x"}).decode()
+    assert (json.loads(sent) if body_format is BodyFormat.JSON else sent) == expected
+    with pytest.raises(UnknownSecret, match=r"\AK\Z"):
+        fill_secrets(stored, {"other": "x"})
+
+
+@given(EVENTS, TEXTS)
+def test_no_event_makes_a_mark_of_a_secret(data: dict[str, Any], name: str) -> None:
+    marks = ["${secret.K}", "\xfftext:K\xfe", "\\xfftext:K", *data.values()]
+    body = as_json({"v": "${data.v}", "n": "${NAME}"}, data={"v": marks}, obj=hostile(name)).encode()
+    assert fill_secrets(body, {"K": "leaked"}) == body
+    template = compile_message({"v": "${data.v}", "k": "${secret.K}"}, body_format=BodyFormat.JSON)
+    sent = json.loads(fill_secrets(fill(template, values(data={"v": marks})), {"K": "known"}))
+    assert sent == {"v": marks, "k": "known"}
+
+
+def test_a_mark_cannot_be_made_of_what_utf8_cannot_express() -> None:
+    template = compile_message("${secret.K} ${data.v}", body_format=BodyFormat.TEXT)
+    with pytest.raises(UnicodeEncodeError):
+        fill(template, values(data={"v": "\udcfftext:K\udcfe"}))

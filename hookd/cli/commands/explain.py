@@ -240,6 +240,11 @@ def _notes(request: "ExplainedRequest") -> Iterator[str]:
         yield f"not sent: {request.withheld}; {outcome}"
     if request.once and request.made:
         yield "the task runs once only (delete_after_running); `hookd status` shows whether it has"
+    if request.secrets:
+        yield (
+            f"secrets of the webhook in the body ({', '.join(request.secrets)}) are shown by where they come from; "
+            "the signature and the line for curl are of no use with them"
+        )
     if request.insecure:
         yield "the receiver's certificate is not checked (allow_insecure_certificates)"
     if any(value.reference == "signature" for _, value in request.headers):

@@ -44,6 +44,7 @@ class KnownNames:
     Attributes:
         calendar: what schedules are judged by.
         pending: most deliveries that may wait at once (`daemon.limits.pending`).
+        secrets: the names that webhooks declare, of those that could be read.
         body_formats: of the webhooks whose Content-Type is known.
         types: the catalogue, if there is one; a type that has diagnostics of its own is None.
     """
@@ -53,6 +54,7 @@ class KnownNames:
     webhooks: Known | None
     tasks: Known | None
     body_formats: Mapping[str, BodyFormat] = field(default_factory=dict)
+    secrets: Mapping[str, frozenset[str]] = field(default_factory=dict)
     types: Mapping[str, TypeDef | None] | None = None
 
 
@@ -79,6 +81,8 @@ def build_task(name: str, cursor: Cursor, names: KnownNames) -> TaskDef | None:
     body_format = None if webhook is None else names.body_formats.get(webhook.value)
     message = _message(cursor)
     template = _compile(cursor, message, body_format)
+    if webhook is not None and template is not None and webhook.value in names.secrets:
+        _check_secrets(cursor, message, webhook.value, names.secrets[webhook.value])
     triggers = _build_triggers(name, cursor, names)
     if webhook is None or template is None or triggers is None:
         return None
@@ -266,6 +270,7 @@ def _message(cursor: Cursor) -> Any:
     if message is None:
         return templates.DEFAULT_MESSAGE
     _warn_of_numbers(message)
+    _refuse_references(message)
     return message.node.plain()
 
 
@@ -303,6 +308,47 @@ def _report_faults(cursor: Cursor, message: Any, first: templates.TemplateError)
             place.error_in_text(line, text, column)
         else:
             place.error(text)
+
+
+def _check_secrets(cursor: Cursor, message: Any, webhook: str, declared: frozenset[str]) -> None:
+    """Reports each secret that the webhook does not declare."""
+    for source in _texts(message):
+        for name, line, column in templates.named_secrets(source):
+            if name not in declared:
+                near = cursor.scope.meant(name, declared)
+                cursor.below(("message", *source.path)).error_in_text(
+                    line,
+                    f"the webhook {quoted(webhook)} has no secret {quoted(name)}{near} "
+                    f"(to declare it, write secrets: {{{name}: {{env: {name}}}}} in the webhook)",
+                    column,
+                )
+
+
+_VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+def _refuse_references(cursor: Cursor) -> None:
+    """Reports mappings that look like a reference to a secret, which would be sent as they stand."""
+    if isinstance(cursor.value, list):
+        for child in cursor.items():
+            _refuse_references(child)
+    elif isinstance(cursor.value, dict):
+        children = list(cursor.entries())
+        for _, child in children:
+            _refuse_references(child)
+        if len(children) == 1 and _is_reference(children[0][0], children[0][1].value):
+            kind, child = children[0]
+            cursor.error(
+                f"this looks like a reference to a secret, and would be sent as it stands; declare it in the webhook, "
+                f"secrets: {{NAME: {{{kind}: {child.value}}}}}, and write ${{secret.NAME}} here (where it is meant as "
+                "it stands, write the message as JSON text)"
+            )
+
+
+def _is_reference(key: str, value: Any) -> bool:
+    if not isinstance(value, str) or "${" in value:
+        return False
+    return key in {"file", "credential"} or (key == "env" and _VARIABLE_NAME.fullmatch(value) is not None)
 
 
 def _texts(message: Any, path: Steps = ()) -> Iterator[templates.Source]:

@@ -5,6 +5,7 @@ Must never: put a URL or a secret into a diagnostic.
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 
 from hookd.config.build.auth import read_auth
@@ -18,6 +19,7 @@ from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Method, RateLimit, Secret, Signing, SigningStyle, WebhookDef
 from hookd.domain.message_templates import BodyFormat
 
+_SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STANDARD_PREFIX = "whsec_"
 _STANDARD_BYTES = range(24, 65)
 _TIMEOUT = Range(3, 120, "a duration from 3 to 120 seconds")
@@ -30,11 +32,13 @@ class Built:
 
     Attributes:
         webhook: None where it has no usable URL.
+        secrets: the names that it declares, likewise.
         body_format: known even then, since the messages depend on it.
     """
 
     webhook: WebhookDef | None
     body_format: BodyFormat
+    secrets: frozenset[str]
 
 
 def build_webhook(name: str, cursor: Cursor) -> Built:
@@ -65,9 +69,10 @@ def build_webhook(name: str, cursor: Cursor) -> Built:
         concurrency=int(cursor.plain("concurrency", defaults.concurrency)),
         rate_limit=_read_rate(cursor.get("rate_limit")),
         signing=_read_signing(cursor.get("signing")),
+        secrets=_read_secrets(cursor.get("secrets")),
         enabled=cursor.plain("enabled", default=True),
     )
-    return Built(None if url is None else webhook, sent_as)
+    return Built(None if url is None else webhook, sent_as, _names(cursor.get("secrets")))
 
 
 def _read_url(cursor: Cursor | None) -> Secret | None:
@@ -106,6 +111,24 @@ def _read_backoff(cursor: Cursor | None, default_s: tuple[float, ...]) -> tuple[
 
 def _read_rate(cursor: Cursor | None) -> RateLimit | None:
     return None if cursor is None else parse_rate(cursor.value.strip())
+
+
+def _names(cursor: Cursor | None) -> frozenset[str]:
+    """The keys of a mapping, those with a diagnostic as well."""
+    return frozenset() if cursor is None else frozenset(cursor.node.value)
+
+
+def _read_secrets(cursor: Cursor | None) -> dict[str, Secret]:
+    if cursor is None:
+        return {}
+    found = {}
+    for name, entry in cursor.entries():
+        secret = read_secret(entry)
+        if _SECRET_NAME.fullmatch(name) is None:
+            entry.error_at_key("a secret's name has letters, digits and _, and does not begin with a digit")
+        elif secret is not None:
+            found[name] = secret
+    return found
 
 
 def _read_signing(cursor: Cursor | None) -> Signing | None:

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from hookd.domain.deliveries import Reason
 from hookd.domain.text import shown
+from hookd.rules.templates import UnknownSecret
 
 LOCAL_ERRNOS = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN}
@@ -78,7 +79,7 @@ def explain(exc: Exception, *, host: str, port: int | None, phase: Phase, timeou
     """Say why an attempt that ended in `exc` got no answer.
 
     Args:
-        exc: one of `REMOTE`, or `TlsUnusable`.
+        exc: one of `REMOTE`, `TlsUnusable` or `UnknownSecret`.
         host: of the URL.
         port: of the URL.
         phase: how far the attempt came.
@@ -86,6 +87,11 @@ def explain(exc: Exception, *, host: str, port: int | None, phase: Phase, timeou
     """
     place = f"{host}:{port}"
     match exc:
+        case UnknownSecret():
+            failure = AttemptFailure(
+                Reason.CONFIG,
+                f"the message needs the secret {exc}, which the webhook does not have; declare it under its secrets",
+            )
         case TlsUnusable():
             failure = AttemptFailure(Reason.TLS, str(exc))
         case aiohttp.ClientConnectorCertificateError():

@@ -84,6 +84,7 @@ def _secret_texts(webhook: WebhookDef) -> Iterator[str]:
     for name, secret in webhook.headers:
         if _is_secret(name, secret):
             yield from _header_texts(secret.value)
+    yield from (secret.value for secret in webhook.secrets.values())
     for secret in webhook.signing.secrets if webhook.signing else ():
         yield secret.value
         yield secret.value.removeprefix("whsec_")

@@ -9,15 +9,20 @@ Must never: do I/O, read a clock or draw a random number; they come in as `Value
 
 from hookd.rules.templates.compiler import DEFAULT_MESSAGE, advice, compile_message
 from hookd.rules.templates.renderer import Values, fill
-from hookd.rules.templates.variables import Source, TemplateError, wrong_variables
+from hookd.rules.templates.secret_marks import UnknownSecret, fill_secrets, shown_body
+from hookd.rules.templates.variables import Source, TemplateError, named_secrets, wrong_variables
 
 __all__ = [
     "DEFAULT_MESSAGE",
     "Source",
     "TemplateError",
+    "UnknownSecret",
     "Values",
     "advice",
     "compile_message",
     "fill",
+    "fill_secrets",
+    "named_secrets",
+    "shown_body",
     "wrong_variables",
 ]

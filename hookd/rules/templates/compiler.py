@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from hookd.domain.message_templates import BodyFormat, Escaping, Placeholder, Template
 from hookd.domain.text import is_utf8, shown
+from hookd.rules.templates.escapes import inside, json_string
 from hookd.rules.templates.form_template import form
 from hookd.rules.templates.json_template import MAX_DEPTH, json_lines, json_text
-from hookd.rules.templates.renderer import inside, json_string
+from hookd.rules.templates.renderer import SECRET
 from hookd.rules.templates.variables import Source, TemplateError, split
 
 DEFAULT_MESSAGE: Final = {"text": "Webhook"}
@@ -94,7 +95,8 @@ def _template(parts: Iterable[str | Placeholder]) -> Template:
             joined.append("".join(map(str, run)))
         else:
             joined.extend(run)
-    return Template(tuple(part for part in joined if part))
+    secrets = {part.path[0] for part in joined if isinstance(part, Placeholder) and part.name == SECRET}
+    return Template(tuple(part for part in joined if part), tuple(sorted(secrets)))
 
 
 def _tree(node: Any, path: tuple[str | int, ...]) -> Iterator[str | Placeholder]:

@@ -1,6 +1,7 @@
 r"""The grammar of a variable, exact, so that whatever is not in it is an error at its column and never goes out.
 
     variable = "${" [prefix] ( name | data | secret ) "}"
+    secret   = "secret." letters, digits, "_"
     prefix   = "string:" | "json:" | "raw:"
     data     = "data" { "." key | '["' any '"]' | "['" any "']" } [ ":-" default ]
     key      = letters, digits, "_", "-", "@", and one "/" between them
@@ -17,7 +18,7 @@ from typing import Final, NoReturn
 from hookd.domain.message_templates import Escaping, PathStep, Placeholder
 from hookd.domain.text import is_utf8, near, quoted, shown
 from hookd.rules.templates.pasted import way_out
-from hookd.rules.templates.renderer import TEXTS
+from hookd.rules.templates.renderer import SECRET, TEXTS
 
 MOST_DEFAULTS: Final = 3
 """Variables inside one another, each as the default of the one around it."""
@@ -77,6 +78,8 @@ class VariableParser:
             self.fail(f"defaults are nested deeper than {MOST_DEFAULTS}", at)
         own = _PREFIX.match(self.text, at + 2)
         begin = own.end() if own else at + 2
+        if self.text.startswith(f"{SECRET}.", begin):
+            return self._secret(at, begin + len(SECRET) + 1, fill, own[1] if own else "", depth)
         prefix = own[1] if own else prefix
         found = _NAME.match(self.text, begin)
         name = found[0] if found else ""
@@ -101,6 +104,19 @@ class VariableParser:
             steps=tuple(step for run in runs for step in _steps(run)),
         )
         return self._prefixed(slot, at), end + 1
+
+    def _secret(
+        self, at: int, begin: int, fill: Escaping, prefix: str, depth: int
+    ) -> tuple[Placeholder, int]:
+        found = _NAME.match(self.text, begin)
+        if found is None or not self.text.startswith("}", found.end()):
+            self._require_end(at)
+            self.fail("a secret is written ${secret.NAME}, and has neither default nor parts", at)
+        if depth or prefix == "json":
+            self.fail("a secret is no default, and has no json:", at)
+        written = self.text[at + 2 : found.end()]
+        slot = Placeholder(SECRET, fill, (found[0],), prefix=prefix, written=written)
+        return self._prefixed(slot, at), found.end() + 1
 
     def _path(self, at: int, end: int) -> tuple[list[list[str]], int]:
         """The steps below `data`, dotted ones that follow one another together, and where they end."""
@@ -205,6 +221,8 @@ def unknown(spec: str) -> str:
     if wrong := _SOME_PREFIX.match(spec):
         meant = "".join(f"; did you mean {choice}:?" for choice in near(wrong[1], PREFIXES))
         return f"unknown prefix {shown(wrong[0])}{meant} (prefixes: {', '.join(f'{each}:' for each in PREFIXES)})"
+    if spec.partition(":")[0].partition(".")[0] == SECRET:
+        return "a secret is written ${secret.NAME}, and has neither default nor parts"
     name, dot, path = spec.partition(":-")[0].strip().partition(".")
     choices = near(name, [DATA] if dot else TEXTS)
     given = shown(spec.partition(":-")[0])

@@ -7,22 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import lru_cache
-from json.encoder import encode_basestring
-from urllib.parse import quote
 
 from hookd.domain.events import Event
 from hookd.domain.json_text import compact_json
 from hookd.domain.message_templates import Escaping, Placeholder, Template
 from hookd.domain.times import date_time, read_seconds
+from hookd.rules.templates.escapes import escaped, json_string
 from hookd.rules.templates.lookup import MISSING, look_up
+from hookd.rules.templates.secret_marks import mark
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-_TEXT, _IN_STRING, _VALUE = Escaping.TEXT, Escaping.IN_STRING, Escaping.VALUE
-
-json_string: Callable[[str], str] = encode_basestring
-"""A text as a JSON string, quotes and all; only what JSON requires is escaped."""
+_VALUE = Escaping.VALUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +44,17 @@ class Values:
 
 def fill(template: Template, values: Values) -> bytes:
     """The message's bytes. Never fails on values that came through `intake` and `config`."""
+    if template.secrets:
+        return b"".join(_encoded(part, values) for part in template.parts)
     return "".join(
         [part if isinstance(part, str) else _write(part, values) for part in template.parts]
     ).encode()
+
+
+def _encoded(part: str | Placeholder, values: Values) -> bytes:
+    if isinstance(part, str):
+        return part.encode()
+    return mark(part) if part.name == SECRET else _write(part, values).encode()
 
 
 @lru_cache(maxsize=16)
@@ -94,21 +99,9 @@ TEXTS: Mapping[str, Callable[[Values], str]] = {
 }
 """Every variable but `data`, in the order of spec 4."""
 
+SECRET = "secret"  # noqa: S105 - a name in the grammar
+
 _NUMBERS = frozenset({"TIMESTAMP", "TIMESTAMP_MS", "RANDOM"})
-
-
-_MARKUP = {
-    **{ord(char): f"&#{ord(char)};" for char in "\t\n\r'"},
-    **{ord(char): entity for char, entity in zip('&<>"', ("&amp;", "&lt;", "&gt;", "&quot;"), strict=True)},
-    **dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF], "\ufffd"),
-}
-"""References for what XML and HTML take for markup or, in an attribute, change; U+FFFD for what XML cannot hold."""
-
-_ESCAPES: Mapping[Escaping, Callable[[str], str]] = {
-    Escaping.STRING: json_string,
-    Escaping.FORM: lambda text: quote(text, safe=""),
-    Escaping.MARKUP: lambda text: text.translate(_MARKUP),
-}
 
 
 def _write(slot: Placeholder, values: Values) -> str:
@@ -133,11 +126,4 @@ def _write(slot: Placeholder, values: Values) -> str:
             text = value
         else:
             text = "" if value is None else compact_json(value)
-    if fill is _TEXT:
-        return text
-    return json_string(text)[1:-1] if fill is _IN_STRING else _ESCAPES[fill](text)
-
-
-def inside(text: str) -> str:
-    """Text escaped to stand inside a JSON string."""
-    return json_string(text)[1:-1]
+    return escaped(text, fill)

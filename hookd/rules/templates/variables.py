@@ -7,12 +7,14 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
 from hookd.domain.message_templates import Escaping, Placeholder
 from hookd.domain.text import is_utf8
 from hookd.rules.templates.grammar import VariableParser
+from hookd.rules.templates.renderer import SECRET
 
 
 class TemplateError(Exception):
@@ -48,8 +50,11 @@ class Source:
 
     def fail(self, message: str, at: int) -> NoReturn:
         """Raise a `TemplateError` for the character at an offset of the text."""
-        column = at - (self.text.rfind("\n", 0, at) + 1)
-        raise TemplateError(message, self.path, self.text.count("\n", 0, at), column)
+        raise TemplateError(message, self.path, *self.position(at))
+
+    def position(self, at: int) -> tuple[int, int]:
+        """Line and column of an offset of the text, from 0."""
+        return self.text.count("\n", 0, at), at - (self.text.rfind("\n", 0, at) + 1)
 
 
 _OPENING = re.compile(r"\$\$\{|\$\{")
@@ -85,6 +90,18 @@ def wrong_variables(source: Source) -> Iterator[TemplateError]:
                 _, start = reader.variable(found.start(), Escaping.TEXT)
             except TemplateError as error:
                 yield error
+
+
+def named_secrets(source: Source) -> Iterator[tuple[str, int, int]]:
+    """The secrets of a string that is right, each with its line and column, from 0."""
+    reader, start = _VariableReader(source, 0, len(source.text), in_json=False), 0
+    while found := _OPENING.search(source.text, start):
+        start = found.end()
+        if found[0] == "${":
+            with suppress(TemplateError):
+                slot, start = reader.variable(found.start(), Escaping.TEXT)
+                if slot.name == SECRET:
+                    yield slot.path[0], *source.position(found.start())
 
 
 def variable(source: Source, at: int, fill_as: Escaping) -> tuple[Placeholder, int]:

@@ -1,0 +1,42 @@
+"""How text is written where it stands in a message: in JSON, in a form, in XML and HTML.
+
+Must never: let a text end what it stands in, or become more than one value.
+"""
+
+from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring
+from urllib.parse import quote
+
+from hookd.domain.message_templates import Escaping
+
+_TEXT, _IN_STRING = Escaping.TEXT, Escaping.IN_STRING
+
+json_string: Callable[[str], str] = encode_basestring
+"""A text as a JSON string, quotes and all; only what JSON requires is escaped."""
+
+
+_MARKUP = {
+    **{ord(char): f"&#{ord(char)};" for char in "\t\n\r'"},
+    **{ord(char): entity for char, entity in zip('&<>"', ("&amp;", "&lt;", "&gt;", "&quot;"), strict=True)},
+    **dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF], "\ufffd"),
+}
+"""References for what XML and HTML take for markup or, in an attribute, change; U+FFFD for what XML cannot hold."""
+
+_ESCAPES: Mapping[Escaping, Callable[[str], str]] = {
+    Escaping.STRING: json_string,
+    Escaping.VALUE: json_string,
+    Escaping.FORM: lambda text: quote(text, safe=""),
+    Escaping.MARKUP: lambda text: text.translate(_MARKUP),
+}
+
+
+def escaped(text: str, fill: Escaping) -> str:
+    """A text as it is written where it stands."""
+    if fill is _TEXT:
+        return text
+    return json_string(text)[1:-1] if fill is _IN_STRING else _ESCAPES[fill](text)
+
+
+def inside(text: str) -> str:
+    """Text escaped to stand inside a JSON string."""
+    return json_string(text)[1:-1]
