@@ -94,6 +94,7 @@ def attempt(given: Attempt) -> JsonObject:
         "error": given.error,
         "response": given.response.decode("utf-8", "replace"),
         "insecure": given.insecure,
+        "resent": given.resent,
         "generation": asdict(given.generation) if given.generation else None,
     }
 

@@ -22,6 +22,7 @@ def attempt_record(lease: Lease, outcome: Outcome, generation: GenerationRef) ->
         response=outcome.response,
         insecure=outcome.insecure,
         generation=generation,
+        resent=outcome.resent,
     )
 
 
@@ -35,7 +36,7 @@ class OutcomeLog:
     def attempt_recorded(self, lease: Lease, outcome: Outcome, settlement: Settlement, *, now: float) -> None:
         """Log and count an attempt whose result is recorded; a dead delivery is an operator event, too."""
         lane = self._metrics.lane(lease.webhook)
-        lane.attempt(outcome.reason, outcome.duration_s)
+        lane.attempt(outcome.reason, outcome.duration_s, resent=outcome.resent)
         about = {
             "delivery_id": lease.delivery_id,
             "webhook": lease.webhook,
@@ -44,6 +45,8 @@ class OutcomeLog:
         }
         traced = {} if lease.trace is None else {"trace_id": lease.trace.trace_id}
         facts = {**about, "status": outcome.status, "duration_s": round(outcome.duration_s, 4), **traced}
+        if outcome.resent:
+            facts["resent"] = True
         if settlement.state is State.DELIVERED:
             lane.delivery("delivered")
             log.info("delivery.delivered", **facts, **({"error": outcome.error} if outcome.error else {}))

@@ -145,6 +145,7 @@ class Outcome:
         duration_s: seconds from opening to the end of the answer.
         retry_after_s: seconds the receiver asked for (429 and 503 only, valid values only, at most 86,400), else None.
         insecure: the certificate was not checked.
+        resent: the request was written twice: first on a kept-alive connection that the receiver was closing.
     """
 
     reason: Reason
@@ -154,6 +155,7 @@ class Outcome:
     duration_s: float = 0.0
     retry_after_s: float | None = None
     insecure: bool = False
+    resent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,7 @@ class Attempt:
     Attributes:
         generation: of the configuration, in force when the attempt began; None where the attempt was cut off, or made
             before this was recorded.
+        resent: as in `Outcome`.
     """
 
     number: int
@@ -193,3 +196,4 @@ class Attempt:
     response: bytes
     insecure: bool
     generation: GenerationRef | None = None
+    resent: bool = False

@@ -34,6 +34,10 @@ _FAMILIES = {
     "hookd_rule_errors_total": ("counter", "Evaluations of `where` that failed, by rule"),
     "hookd_deliveries_total": ("counter", "Deliveries ended, by webhook and outcome"),
     "hookd_attempts_total": ("counter", "Attempts ended, by webhook and result"),
+    "hookd_attempts_resent_total": (
+        "counter",
+        "Attempts whose request was written a second time because a kept-alive connection was being closed, by webhook",
+    ),
     "hookd_attempt_duration_seconds": ("histogram", "Duration of attempts, by webhook"),
     "hookd_pending": ("gauge", "Deliveries not finished, by webhook"),
     "hookd_oldest_pending_age_seconds": ("gauge", "Age of the oldest delivery not finished, by webhook"),
@@ -191,19 +195,22 @@ class LaneMetrics:
     Attributes:
         attempts: ended ones, by result.
         deliveries: ended ones, by outcome.
+        resent: attempts whose request was written twice.
         seconds: sum of the attempts' durations.
     """
 
-    __slots__ = ("_by_bucket", "attempts", "deliveries", "seconds")
+    __slots__ = ("_by_bucket", "attempts", "deliveries", "resent", "seconds")
 
     def __init__(self) -> None:
         self.attempts: dict[str, int] = {}
         self.deliveries: dict[str, int] = dict.fromkeys(_OUTCOMES, 0)
+        self.resent = 0
         self.seconds = 0.0
         self._by_bucket = [0] * len(_BOUNDS)
 
-    def attempt(self, result: str, duration_s: float) -> None:
+    def attempt(self, result: str, duration_s: float, *, resent: bool = False) -> None:
         """Count an attempt's end."""
+        self.resent += resent
         self.attempts[result] = self.attempts.get(result, 0) + 1
         self.seconds += duration_s
         self._by_bucket[bisect_left(_SECONDS, duration_s)] += 1
@@ -227,6 +234,7 @@ def _write_counts(lines: Mapping[str, list[str]], webhook: str, lane: LaneMetric
         f'hookd_attempts_total{{result="{result}",{label}}} {count}\n'
         for result, count in lane.attempts.items()
     ]
+    lines["hookd_attempts_resent_total"].append(f"hookd_attempts_resent_total{{{label}}} {lane.resent}\n")
     if not lane.attempts:
         return
     buckets, name = lane.buckets(), "hookd_attempt_duration_seconds"

@@ -43,6 +43,7 @@ FAMILIES = {
     "hookd_events_total": "counter",
     "hookd_deliveries_total": "counter",
     "hookd_attempts_total": "counter",
+    "hookd_attempts_resent_total": "counter",
     "hookd_attempt_duration_seconds": "histogram",
     "hookd_pending": "gauge",
     "hookd_oldest_pending_age_seconds": "gauge",

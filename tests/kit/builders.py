@@ -90,6 +90,7 @@ def attempt_of(lease: Lease, outcome: Outcome | None = None) -> Attempt:
         error=outcome.error,
         response=outcome.response,
         insecure=outcome.insecure,
+        resent=outcome.resent,
     )
 
 

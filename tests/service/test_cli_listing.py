@@ -485,6 +485,14 @@ class TestShow:
         "insecure": True,
     }
 
+    def test_an_attempt_that_was_sent_twice(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        attempts = [{**self.ATTEMPT, "insecure": False, "resent": True}]
+        daemon.answers["GET /v1/deliveries/d1"] = Canned(200, delivery(body="", attempts=attempts))
+        assert main(["show", "d1"]) == 0
+        assert "0.250s  503  sent twice  answered 503" in capsys.readouterr().out
+
     def test_an_attempt_tells_which_config_made_it(
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -424,7 +424,9 @@ class TestLostLease:
         assert await settle(store, second)
 
 
-FAILED = Outcome(Reason.STATUS, status=503, error="503 Service Unavailable", response=b"busy", duration_s=0.5)
+FAILED = Outcome(
+    Reason.STATUS, status=503, error="503 Service Unavailable", response=b"busy", duration_s=0.5, resent=True
+)
 
 
 class TestSettle:

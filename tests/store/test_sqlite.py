@@ -448,7 +448,9 @@ class TestVersion1:
         before = schema()
         await (await SqliteStore.open(first)).close()
         after = schema()
-        columns = ", (trace TEXT|generation INTEGER|reported_at INTEGER|reported_until INTEGER)"
+        columns = (
+            ", (trace TEXT|generation INTEGER|reported_at INTEGER|reported_until INTEGER|resent INTEGER)"
+        )
         assert {name: re.sub(columns, "", after[name]) for name in before} == before
         added = {"spent", "paused", "schedule_cursors", "clock", "generations"}
         assert after.keys() - before.keys() == added

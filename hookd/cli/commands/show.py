@@ -101,9 +101,12 @@ def _cause(cause: Mapping[str, str]) -> str:
 def _attempt_lines(attempt: Mapping[str, Any]) -> list[str]:
     verdict = attempt["status"] if attempt["status"] is not None else attempt["reason"]
     insecure = "  certificate not checked" if attempt["insecure"] else ""
+    resent = "  sent twice" if attempt.get("resent") else ""
     begun = to_the_second(attempt["started_at"])
     error = f"  {attempt['error']}" if attempt["error"] else ""
-    first = f"  {attempt['number']}  {begun}  {attempt['duration_s']:.3f}s  {verdict}{insecure}{error}"
+    first = (
+        f"  {attempt['number']}  {begun}  {attempt['duration_s']:.3f}s  {verdict}{insecure}{resent}{error}"
+    )
     made_by = attempt.get("generation")
     config = [printable(f"     config {generation_words(made_by)}")] if made_by else []
     return [

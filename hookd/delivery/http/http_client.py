@@ -6,7 +6,7 @@ the rest of an attempt. The few names used here that aiohttp does not document a
 `set_response_params`, and the connector's `_factory`; nothing else in hookd touches them.
 
 Must never: know webhooks, retries or secrets; send one message twice, except where a kept-alive connection
-turns out to have been closed before.
+turns out to have been closed meanwhile.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import socket
 import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, cast
 
 import aiohttp
@@ -27,6 +28,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from hookd.delivery.http.failures import NeverCalled, Phase
+from hookd.delivery.http.keep_alive import KeepAlive
 from hookd.delivery.http.resolver import ThreadResolver
 from hookd.delivery.http.response_head import HeadReader
 from hookd.domain.blocked_addresses import is_never_called
@@ -36,6 +38,10 @@ BODY_BYTES = 64 * 1024
 
 HEAD_BYTES = 64 * 1024
 """At most this much head, interim answers included."""
+
+RACE_S = 0.5
+"""A kept-alive connection that ends so soon after a message was written was being closed while that went out. What
+ends later may have been at work on the message."""
 
 KEEPALIVE_S = 4.0
 """How long an idle connection is kept: less than the five seconds of Node.js, Apache and uvicorn, so that
@@ -61,6 +67,7 @@ class ReceiverResponse:
         head: what has come of it.
         body: its first bytes.
         whole: the body was received to its end.
+        resent: the message was written on a kept-alive connection that was being closed, and once more on a new one.
     """
 
     phase: Phase = Phase.CONNECTING
@@ -69,6 +76,7 @@ class ReceiverResponse:
     head: HeadReader = field(default_factory=HeadReader)
     body: bytearray = field(default_factory=bytearray)
     whole: bool = False
+    resent: bool = False
 
     def values(self, name: str) -> list[str]:
         """The values of a header, also of a head that is not valid or was cut off."""
@@ -104,8 +112,8 @@ class HttpClient:
     ) -> None:
         """Send a message and receive its answer.
 
-        Where a connection from the pool is found closed before one byte of answer came, the message goes out
-        once more on a new one (spec 5); nothing else is sent twice.
+        Where a connection that was idle in the pool ends within `RACE_S` of the message, and without a byte of answer,
+        the message goes out once more on a new one, and `response` says so; nothing else is sent twice.
 
         Args:
             destination: the receiver.
@@ -122,9 +130,10 @@ class HttpClient:
         try:
             await _exchange_on(connection, message, response, keep)
         except (aiohttp.ClientConnectionError, OSError):
-            if not reused or protocol.bytes_received:
+            if not reused or protocol.bytes_received or not protocol.ended_in_race():
                 raise
             response.phase = Phase.CONNECTING
+            response.resent = protocol.written_at is not None
         else:
             return
         await _exchange_on(await _connect(self._unpooled, destination, response), message, response, keep)
@@ -141,12 +150,17 @@ class _Protocol(ResponseHandler):
     Attributes:
         exchanges: messages sent on this connection so far.
         bytes_received: since the last one.
+        written_at: when the last piece of it was handed to the system (the loop's time); None where none was.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.exchanges = 0
         self.bytes_received = 0
+        self.written_at: float | None = None
+        self._ended_at: float | None = None
+        self._keep_alive = KeepAlive(longest_s=KEEPALIVE_S)
+        self._usable_until = inf
         self._framed = 0
         self._answer: ReceiverResponse | None = None
         self._answer_body: StreamReader | None = None
@@ -165,6 +179,39 @@ class _Protocol(ResponseHandler):
             max_field_size=HEAD_BYTES,
             max_headers=HEAD_BYTES,
         )
+
+    def is_connected(self) -> bool:
+        """Whether it may be used; the pool asks before each use."""
+        return super().is_connected() and self._loop.time() <= self._usable_until
+
+    def ended_in_race(self) -> bool:
+        """Whether it ended while the message went out, or before."""
+        return self.written_at is None or (
+            self._ended_at is not None and self._ended_at - self.written_at <= RACE_S
+        )
+
+    def write(self, message: bytes) -> None:
+        """Send a message, unless the connection is closed already."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.written_at = self._loop.time()
+            self.transport.write(message)
+
+    def note_used(self, headers: CIMultiDictProxy[str]) -> None:
+        """Note what an answer that was received to its end says of further use."""
+        idle_s = self._keep_alive.idle_s(headers.getall("Keep-Alive", ()))
+        self._usable_until = self._loop.time() + idle_s
+        if idle_s <= 0:
+            self.force_close()
+
+    def resume_writing(self) -> None:
+        """Note that a large message goes on."""
+        self.written_at = self._loop.time()
+        super().resume_writing()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note when it ended."""
+        self._ended_at = self._loop.time()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse heads apart from what follows them: a fault in a body must not take its head along."""
@@ -273,16 +320,17 @@ async def _exchange_on(connection: Connection, message: bytes, response: Receive
 
 
 async def _write_and_read(protocol: _Protocol, message: bytes, response: ReceiverResponse, keep: int) -> None:
-    protocol.bytes_received = 0
+    protocol.bytes_received, protocol.written_at = 0, None
     if protocol.exchanges and protocol.should_close:  # what came unasked is no answer
         raise aiohttp.ServerDisconnectedError
     protocol.begin(response)
-    if protocol.transport is not None and not protocol.transport.is_closing():
-        protocol.transport.write(message)
+    protocol.write(message)
     response.phase = Phase.WAITING
     head, body = await protocol.read()
     response.headers, response.phase = head.headers, Phase.READING
     await _read_body(body, response, keep)
+    if response.whole:
+        protocol.note_used(head.headers)
 
 
 async def _read_body(body: StreamReader, response: ReceiverResponse, keep: int) -> None:

@@ -116,7 +116,11 @@ class Sender:
         if route is None or response.status is None:
             assert failure is not None
             return Outcome(
-                failure.reason, error=failure.message, duration_s=duration_s, insecure=_is_insecure(webhook)
+                failure.reason,
+                error=failure.message,
+                duration_s=duration_s,
+                insecure=_is_insecure(webhook),
+                resent=response.resent,
             )
         note = failure.message if failure is not None and response.headers is None else ""
         return _answered(route, response, now, duration_s, note)
@@ -178,6 +182,7 @@ def _answered(
         duration_s=duration_s,
         retry_after_s=asked_s,
         insecure=_is_insecure(route.webhook),
+        resent=response.resent,
     )
 
 

@@ -10,9 +10,9 @@ from hookd.store.sqlite.encoding import ManyRows, micros
 
 INSERT_ATTEMPTS = ManyRows(
     """INSERT INTO attempts (
-           delivery_seq, number, started_at, duration_s, status, reason, error, response, insecure, generation)
+           delivery_seq, number, started_at, duration_s, status, reason, error, response, insecure, generation, resent)
        SELECT * FROM ({values}) WHERE column1 IS NOT NULL""",
-    width=10,
+    width=11,
 )
 
 _TOKEN_SHIFT = 32
@@ -42,6 +42,7 @@ def attempt_row(seq: int, number: int, attempt: Attempt, generation: int | None)
         attempt.response,
         int(attempt.insecure),
         generation,
+        int(attempt.resent),
     )
 
 
@@ -50,4 +51,4 @@ def interrupted_row(
 ) -> tuple[Any, ...]:
     """The row of an attempt that came to no answer that was recorded; instants in microseconds."""
     duration_s = max(0, ended_at - started_at) / 1_000_000
-    return (seq, number, started_at, duration_s, None, Reason.INTERRUPTED.value, error, b"", 0, None)
+    return (seq, number, started_at, duration_s, None, Reason.INTERRUPTED.value, error, b"", 0, None, 0)

@@ -30,7 +30,7 @@ _COLUMNS = """
 """
 _DELIVERY = f"SELECT {_COLUMNS} FROM deliveries AS d JOIN events AS e ON e.seq = d.event_seq WHERE d.id = ?"  # noqa: S608  constants
 _ATTEMPTS = f"""
-    SELECT a.number, started_at, duration_s, status, reason, error, response, insecure, {generations.COLUMNS}
+    SELECT a.number, started_at, duration_s, status, reason, error, response, insecure, resent, {generations.COLUMNS}
     FROM attempts AS a LEFT JOIN generations AS g ON g.seq = a.generation
     WHERE a.delivery_seq = ? ORDER BY a.number
 """  # noqa: S608  constants
@@ -253,7 +253,7 @@ def _delivery_record(
 
 
 def _attempt(row: Sequence[Any]) -> Attempt:
-    number, started_at, duration_s, status, reason, error, response, insecure, *generation = row
+    number, started_at, duration_s, status, reason, error, response, insecure, resent, *generation = row
     return Attempt(
         number=number,
         started_at=seconds(started_at),
@@ -264,6 +264,7 @@ def _attempt(row: Sequence[Any]) -> Attempt:
         response=response,
         insecure=bool(insecure),
         generation=generations.named(*generation),
+        resent=bool(resent),
     )
 
 

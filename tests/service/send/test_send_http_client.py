@@ -156,7 +156,7 @@ async def test_a_kept_connection_that_was_closed_is_replaced_once(
         definition = webhook(receiver.to(), method=method)
         await send.to(definition)
         outcome = await send.to(definition)
-        assert (outcome.reason, outcome.status) == (Reason.OK, 201)
+        assert (outcome.reason, outcome.status, outcome.resent) == (Reason.OK, 201, True)
         assert [request.connection for request in receiver.requests] == [0, 0, 1]
         assert receiver.requests[1].head == receiver.requests[2].head
 
@@ -187,17 +187,59 @@ async def test_no_other_request_is_sent_again(
         assert len(receiver.requests) == count
 
 
-@pytest.mark.usefixtures("skipping")
-async def test_the_second_try_has_the_remaining_time_only(send: Attempts) -> None:
+def _late_close(after_s: float) -> Script:
     async def late_close(exchange: Exchange) -> None:
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(after_s)
         exchange.close()
 
-    async with Receiver(answer(200), late_close, hang()) as receiver:
+    return late_close
+
+
+@pytest.mark.usefixtures("skipping")
+async def test_the_second_try_has_the_remaining_time_only(send: Attempts) -> None:
+    async with Receiver(answer(200), _late_close(0.2), hang()) as receiver:
         await send(receiver.to())
         outcome = await send(receiver.to(), timeout_s=0.4)
         assert (outcome.reason, len(receiver.requests)) == (Reason.TIMEOUT, 3)
+        assert outcome.resent
     assert 0.39 <= outcome.duration_s < 0.6
+
+
+@pytest.mark.usefixtures("skipping")
+async def test_a_receiver_that_was_at_work_is_not_sent_the_message_again(send: Attempts) -> None:
+    async with Receiver(answer(200), _late_close(0.8), answer(201)) as receiver:
+        await send(receiver.to())
+        outcome = await send(receiver.to())
+        assert (outcome.reason, outcome.resent) == (Reason.DISCONNECTED, False)
+        assert len(receiver.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "value", ["timeout=1", "timeout=1, max=100", "timeout=5, max=0", "max=0", "timeout=0"]
+)
+async def test_a_connection_about_to_be_closed_is_not_used_again(send: Attempts, value: str) -> None:
+    async with Receiver(answer(200, f"Keep-Alive: {value}")) as receiver:
+        await send(receiver.to())
+        await send(receiver.to())
+        assert receiver.connections == 2
+
+
+async def test_a_connection_is_used_as_often_as_the_receiver_says(send: Attempts) -> None:
+    async with Receiver(answer(200, "Keep-Alive: timeout=60, max=1"), answer(200)) as receiver:
+        for _ in range(3):
+            await send(receiver.to())
+        assert [request.connection for request in receiver.requests] == [0, 0, 1]
+
+
+@pytest.mark.usefixtures("skipping")
+async def test_a_connection_is_not_used_later_than_a_second_before_the_receivers_time(send: Attempts) -> None:
+    async with Receiver(answer(200, "Keep-Alive: timeout=2")) as receiver:
+        await send(receiver.to())
+        await asyncio.sleep(0.7)
+        await send(receiver.to())
+        await asyncio.sleep(1.1)
+        await send(receiver.to())
+        assert [request.connection for request in receiver.requests] == [0, 0, 1]
 
 
 async def test_bytes_that_came_unasked_are_no_answer(send: Attempts) -> None:
