@@ -10,6 +10,7 @@ from hookd.config import Severity
 BAD = Path(__file__).parents[1] / "configs" / "bad"
 ENV = {
     "EMPTY": "",
+    "PAIR": "a:s3cret",
     "SECRET": "s3cret",
     "SPACED": "s3 cret",
     "BROKEN": "s3cret\r\nX-Evil: 1",

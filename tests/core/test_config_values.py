@@ -1,5 +1,6 @@
 """The small languages inside the configuration: durations, sizes, rates, URLs, headers, scalars, places."""
 
+import base64
 import copy
 from collections.abc import Iterator
 from functools import cache
@@ -208,6 +209,31 @@ def test_a_text_with_dollars_and_braces_is_a_text(text: str, tmp_path: Path) -> 
     found = config.load(path, env={})
     assert found.config is not None
     assert found.diagnostics == ()
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "pair", "reference"),
+    [
+        ('""', "p4ss", ":p4ss", "auth"),
+        ("k3y", '""', "k3y:", "auth"),
+        ("{env: K}", '""', "from-env:", "env K"),
+        ("{env: K}", "{env: P}", "from-env:p:w", "env P"),
+    ],
+)
+def test_one_part_of_basic_may_be_empty(
+    username: str, password: str, pair: str, reference: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        f"webhooks:\n  a: {{url: http://h/, auth: {{type: basic, username: {username}, password: {password}}}}}\n"
+    )
+    found = config.load(path, env={"K": "from-env", "P": "p:w"})
+    assert found.config is not None
+    _, secret = found.config.webhooks["a"].headers[-1]
+    assert (secret.value, secret.reference) == (
+        f"Basic {base64.b64encode(pair.encode()).decode()}",
+        reference,
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hookd.config.build.headers import CONTENT_TYPE, Header, name_fault, value_f
 from hookd.config.build.secrets import PLAIN, read_secret, stands_in
 from hookd.config.build.unfilled import refuse_in_text
 from hookd.config.yaml.cursor import Cursor
-from hookd.domain.definitions import Secret
+from hookd.domain.definitions import Secret, kept_elsewhere
 
 _BEARER = "bearer "
 _REFERENCE = "auth"
@@ -78,20 +78,37 @@ def _check_header(cursor: Cursor, header: str) -> bool:
 
 
 def _basic(cursor: Cursor) -> Auth | None:
-    username, password = cursor.get("username"), _read(cursor, "password", in_header=False)
-    if username is None or refuse_in_text(username) or password is None:
+    alone = cursor.plain("password", None) == ""  # then the user name is the secret
+    username = _read(cursor, "username", in_header=False, may_be_empty=True, sensitive=alone)
+    password = _read(cursor, "password", in_header=False, may_be_empty=True)
+    if username is None or password is None:
+        return None
+    if not stands_in(cursor, username) and ":" in username.value:
+        cursor.below(("username",)).error(f"{username.reference} holds a colon, which a user name cannot")
+        return None
+    if not username.value and not password.value:
+        cursor.error_at_key("username and password are both empty; one of them may be")
         return None
     pair = f"{username.value}:{password.value}"
-    # What stands in for a password is there to be read.
-    told = pair if stands_in(cursor, password) else b64encode(pair.encode()).decode("ascii")
-    header = "Authorization", Secret(f"Basic {told}", password.reference)
-    name = Secret(username.value, _REFERENCE)
-    return Auth(header, {"type": "basic", "username": name, "password": password})
+    # What stands in for a part of it is there to be read.
+    as_reference = stands_in(cursor, username) or stands_in(cursor, password)
+    told = pair if as_reference else b64encode(pair.encode()).decode("ascii")
+    kept = (
+        username
+        if kept_elsewhere(username.reference) and not kept_elsewhere(password.reference)
+        else password
+    )
+    header = "Authorization", Secret(f"Basic {told}", kept.reference)
+    return Auth(header, {"type": "basic", "username": username, "password": password})
 
 
-def _read(cursor: Cursor, key: str, *, in_header: bool = True) -> Secret | None:
+def _read(
+    cursor: Cursor, key: str, *, in_header: bool = True, may_be_empty: bool = False, sensitive: bool = True
+) -> Secret | None:
     child = cursor.get(key)
-    secret = read_secret(child)
+    secret = read_secret(
+        child, may_be_empty=may_be_empty, sensitive=sensitive and child is not None and child.value != ""
+    )
     if child is None or secret is None:
         return None
     fault = value_fault(secret.value) if in_header and not stands_in(cursor, secret) else None

@@ -123,7 +123,7 @@ def _token_texts(url: str) -> Iterator[str]:
 
 
 def _header_texts(value: str) -> Iterator[str]:
-    """The value, what follows a scheme or prefix, and a Basic password."""
+    """The value, what follows a scheme or prefix, and a Basic password, or its user name where that is empty."""
     yield value
     for separator in (" ", "=", ":"):
         yield value.partition(separator)[2]
@@ -138,7 +138,8 @@ def _basic_texts(credentials: str) -> Iterator[str]:
     except ValueError:
         return
     yield pair
-    yield pair.partition(":")[2]
+    username, _, password = pair.partition(":")
+    yield password or username
 
 
 def _forms(text: str) -> set[bytes]:

@@ -69,6 +69,11 @@ def test_basic_credentials_are_masked_in_every_part(echo: str) -> None:
     assert masked(f"({echo})", headers=(("Authorization", Secret(f"Basic {BASIC}")),)) == "(***)"
 
 
+def test_a_user_name_without_a_password_is_the_key() -> None:
+    header = ("Authorization", Secret("Basic " + base64.b64encode(b"sk_l1ve:").decode()))
+    assert masked("(sk_l1ve)", headers=(header,)) == "(***)"
+
+
 def test_credentials_that_are_not_basic_after_all() -> None:
     assert masked("(abcde)", headers=(("Authorization", Secret("Basic abcde")),)) == "(***)"
 
