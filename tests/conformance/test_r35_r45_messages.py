@@ -74,9 +74,7 @@ JSON_ROWS = [
     ),
     Row("keys-are-not-filled", '{"${NAME}": "${NAME}", "$${X}": 1}', b'{"${NAME}": "web-01", "$${X}": 1}'),
     Row("alias", "{a: &x {k: [1]}, b: *x}", b'{"a": {"k": [1]}, "b": {"k": [1]}}'),
-    Row(
-        "mapping-to-a-text-type", "{a: '${data.text}'}", b'{"a": ' + yaml(DATA["text"]).encode() + b"}", PLAIN
-    ),
+    Row("mapping-to-no-type", "{a: '${data.text}'}", b'{"a": ' + yaml(DATA["text"]).encode() + b"}", None),
     Row("mapping-without-type", "{a: 1}", b'{"a": 1}', None),
 ]
 

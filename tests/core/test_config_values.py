@@ -401,6 +401,29 @@ def test_a_header_value_may_be_any_text_without_controls() -> None:
     assert all(value_fault(value) is None for value in ("", "a\tb", "ü", "€ ☃ 漢", "\U0001f600", "\xa0"))
 
 
+def test_variables_of_other_tools_in_a_message_are_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(
+        "webhooks: {w: {url: http://h/}}\n"
+        "tasks:\n"
+        "  t:\n"
+        "    webhook: w\n"
+        "    message:\n"
+        "      a: '{{ data.x | upper }} ${data.x} $5'\n"
+        "      b: ['at $DATE', '{{ states }} $HOME $$DATE {{.NAME}}']\n"
+    )
+    found = config.load(tmp_path / "x.yaml", env={})
+    assert [(one.line, one.where, one.message) for one in found.diagnostics] == [
+        (
+            6,
+            "tasks.t.message.a",
+            "{{ data.x | upper }} is sent as it stands; a variable is written ${data.x}",
+        ),
+        (7, "tasks.t.message.b[0]", "$DATE is sent as it stands; a variable is written ${DATE}"),
+        (7, "tasks.t.message.b[1]", "{{.NAME}} is sent as it stands; a variable is written ${NAME}"),
+    ]
+    assert {one.severity for one in found.diagnostics} == {Severity.WARNING}
+
+
 def test_addresses_that_are_never_called_are_warned_of(tmp_path: Path) -> None:
     text = "webhooks: {a: {url: 'http://169.254.169.254/x'}, b: {url: 'http://[fe80::1]:8/'}, c: {url: 'http://10.0.0.1/'}}"
     (tmp_path / "c.yaml").write_text(text)

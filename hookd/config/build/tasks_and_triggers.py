@@ -81,6 +81,7 @@ def build_task(name: str, cursor: Cursor, names: KnownNames) -> TaskDef | None:
     body_format = None if webhook is None else names.body_formats.get(webhook.value)
     message = _message(cursor)
     template = _compile(cursor, message, body_format)
+    _warn_of_foreign_variables(cursor, message)
     if webhook is not None and template is not None and webhook.value in names.secrets:
         _check_secrets(cursor, message, webhook.value, names.secrets[webhook.value])
     triggers = _build_triggers(name, cursor, names)
@@ -308,6 +309,12 @@ def _report_faults(cursor: Cursor, message: Any, first: templates.TemplateError)
             place.error_in_text(line, text, column)
         else:
             place.error(text)
+
+
+def _warn_of_foreign_variables(cursor: Cursor, message: Any) -> None:
+    for source in _texts(message):
+        for sentence in templates.foreign_variables(source):
+            cursor.below(("message", *source.path)).warn(sentence)
 
 
 def _check_secrets(cursor: Cursor, message: Any, webhook: str, declared: frozenset[str]) -> None:

@@ -10,7 +10,13 @@ Must never: do I/O, read a clock or draw a random number; they come in as `Value
 from hookd.rules.templates.compiler import DEFAULT_MESSAGE, advice, compile_message
 from hookd.rules.templates.renderer import Values, fill
 from hookd.rules.templates.secret_marks import UnknownSecret, fill_secrets, shown_body
-from hookd.rules.templates.variables import Source, TemplateError, named_secrets, wrong_variables
+from hookd.rules.templates.variables import (
+    Source,
+    TemplateError,
+    foreign_variables,
+    named_secrets,
+    wrong_variables,
+)
 
 __all__ = [
     "DEFAULT_MESSAGE",
@@ -22,6 +28,7 @@ __all__ = [
     "compile_message",
     "fill",
     "fill_secrets",
+    "foreign_variables",
     "named_secrets",
     "shown_body",
     "wrong_variables",

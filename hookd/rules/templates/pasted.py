@@ -4,6 +4,7 @@ Must never: decide whether a variable is right; that is `grammar`'s.
 """
 
 import re
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from hookd.domain.text import shown
@@ -37,6 +38,20 @@ _FORMS: Final = (
     (re.compile(r"\s+$"), "a variable has no spaces: ${%s}"),
 )
 """What other tools allow behind a name, and what hookd has instead; `%s` is what stands before it."""
+
+
+_FOREIGN = re.compile(r"\{\{-?\s*\$?\.?([A-Za-z_][\w.]*)\s*(?:\|[^{}]*)?-?\}\}|(?<![$\w\\])\$([A-Z_]+)\b")
+
+
+def foreign(text: str, names: Collection[str]) -> Iterator[tuple[str, str]]:
+    """What looks like a variable of another tool and is sent as it stands, and what is meant.
+
+    Only what names one of `names` or begins with `data.`: receivers may have templates of their own.
+    """
+    for found in _FOREIGN.finditer(text):
+        name = found[1] or found[2]
+        if name in names or name.startswith("data."):
+            yield found[0], f"${{{name}}}"
 
 
 def way_out(written: str, rest: str) -> str:

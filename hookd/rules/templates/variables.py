@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from hookd.domain.message_templates import Escaping, Placeholder
-from hookd.domain.text import is_utf8
+from hookd.domain.text import is_utf8, shown
 from hookd.rules.templates.grammar import VariableParser
-from hookd.rules.templates.renderer import SECRET
+from hookd.rules.templates.pasted import foreign
+from hookd.rules.templates.renderer import SECRET, TEXTS
 
 
 class TemplateError(Exception):
@@ -90,6 +91,12 @@ def wrong_variables(source: Source) -> Iterator[TemplateError]:
                 _, start = reader.variable(found.start(), Escaping.TEXT)
             except TemplateError as error:
                 yield error
+
+
+def foreign_variables(source: Source) -> Iterator[str]:
+    """What looks like a variable of another tool in a string, each as a sentence."""
+    for written, meant in foreign(source.text, TEXTS):
+        yield f"{shown(written)} is sent as it stands; a variable is written {shown(meant)}"
 
 
 def named_secrets(source: Source) -> Iterator[tuple[str, int, int]]:
