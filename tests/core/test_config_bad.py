@@ -10,12 +10,14 @@ from hookd.config import Severity
 BAD = Path(__file__).parents[1] / "configs" / "bad"
 ENV = {
     "EMPTY": "",
+    "TABBED": "s3cret\ts3cret",
+    "WITH_BOM": "\ufeffs3cret",
     "PAIR": "a:s3cret",
     "SECRET": "s3cret",
     "SPACED": "s3 cret",
     "BROKEN": "s3cret\r\nX-Evil: 1",
     "NOT_BASE64": "whsec_s3cret*",
-    "WORD": "Bearer ",
+    "WORD": "Bearer",
     "SHORT": "whsec_c2hvcnQ=",
 }
 CASES = sorted(path.stem for path in BAD.glob("*.error"))

@@ -211,6 +211,47 @@ def test_a_text_with_dollars_and_braces_is_a_text(text: str, tmp_path: Path) -> 
     assert found.diagnostics == ()
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+@pytest.mark.parametrize("reference", ["{env: KEY}", "{file: key}", "{credential: key}"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "auth: {type: basic, username: u, password: %s}",
+        "signing: {secret: %s}",
+        "auth: {type: bearer, token: %s}",
+        "auth: {type: apikey, key: %s}",
+        "headers: {X-A: %s}",
+    ],
+)
+def test_one_line_end_of_a_secret_is_cut(place: str, reference: str, end: str, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(f"webhooks:\n  a:\n    url: http://h/\n    {place % reference}\n")
+    for text, warned in (("k3y", 0), ("k 3y ", 1), (" k3y", 1)):
+        (tmp_path / "key").write_bytes((text + end).encode())
+        env = {"KEY": text + end, "CREDENTIALS_DIRECTORY": str(tmp_path)}
+        found = config.load(tmp_path / "x.yaml", env=env)
+        assert found.config is not None
+        assert ["begins or ends with a space" in one.message for one in found.diagnostics] == [True] * warned
+        webhook = found.config.webhooks["a"]
+        sent = webhook.signing.secrets[0].value if webhook.signing else webhook.headers[-1][1].value
+        if sent.startswith("Basic "):
+            sent = base64.b64decode(sent.removeprefix("Basic ")).decode()
+        assert "\n" not in sent
+        assert text.strip() in sent
+    (tmp_path / "key").write_bytes(b"k3y\n\n")
+    env = {"KEY": "k3y\n\n", "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert "holds a line break" in str(config.load(tmp_path / "x.yaml", env=env).diagnostics[0])
+
+
+def test_the_word_bearer_and_a_space_is_no_token(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(
+        "webhooks:\n  a: {url: http://h/, auth: {type: bearer, token: {env: WORD}}}\n"
+    )
+    found = config.load(tmp_path / "x.yaml", env={"WORD": "Bearer "})
+    assert [one.message for one in found.diagnostics if one.severity is Severity.ERROR] == [
+        "is the word Bearer without a token"
+    ]
+
+
 @pytest.mark.parametrize(
     ("username", "password", "pair", "reference"),
     [

@@ -3,6 +3,7 @@
 Must never: put a value into a diagnostic; what is missing is named by its reference.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from hookd.domain.definitions import Secret, kept_elsewhere
 from hookd.domain.text import is_utf8
 
 PLAIN = "plain"
+
+_BOM = "\ufeff"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def stands_in(cursor: Cursor, secret: Secret) -> bool:
@@ -46,7 +50,27 @@ def read_secret(
     if secret is not None and not secret.value and not (may_be_empty and secret.reference == PLAIN):
         cursor.error("must not be empty" if secret.reference == PLAIN else f"{secret.reference} is empty")
         return None
-    return secret
+    return None if secret is None or _is_spoilt(cursor, secret) else secret
+
+
+def _is_spoilt(cursor: Cursor, secret: Secret) -> bool:
+    """Whether a secret holds what no receiver takes for part of it: a BOM or a control character; reported.
+
+    A tab in a text that is written out is the author's own. A space at an end of a reference's value is warned of.
+    """
+    referred = kept_elsewhere(secret.reference)
+    begin = f"{secret.reference} " if referred else ""
+    if _BOM in secret.value:
+        cursor.error(f"{begin}holds a byte order mark (BOM), an invisible character; save it without one")
+        return True
+    found = _CONTROL.search(secret.value if referred else secret.value.replace("\t", " "))
+    if found is not None:
+        what = "a line break" if found[0] in "\r\n" else "a control character"
+        cursor.error(f"{begin}holds {what}")
+        return True
+    if referred and not cursor.scope.portable and secret.value != secret.value.strip():
+        cursor.warn(f"{begin}begins or ends with a space; remove it where it is not part of the secret")
+    return False
 
 
 def _plain(cursor: Cursor, *, sensitive: bool) -> Secret:
@@ -74,7 +98,7 @@ def _from_env(cursor: Cursor) -> str | None:
     if not is_utf8(value):
         cursor.error(f"the environment variable {cursor.value} is not UTF-8 text")
         return None
-    return value
+    return _without_line_end(value)
 
 
 def _from_file(cursor: Cursor) -> str | None:
@@ -106,4 +130,9 @@ def _content(cursor: Cursor, path: Path, named: str, *, remedy: str = "") -> str
     except UnicodeDecodeError:
         cursor.error(f"{named} is not UTF-8 text")
         return None
+    return _without_line_end(text)
+
+
+def _without_line_end(text: str) -> str:
+    """The text without the line end that editors and `$(…)` leave; a second one is not cut."""
     return text.removesuffix("\n").removesuffix("\r")
