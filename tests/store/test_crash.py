@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hookd.domain.deliveries import State
+from hookd.domain.deliveries import Reason, State
 from hookd.domain.errors import StoreUnavailable, TaskSpent
 from hookd.domain.history import DeliveryFilter
 from hookd.store.sqlite import SqliteStore, deep_check
@@ -326,3 +326,17 @@ async def test_a_store_opens_on_a_full_disk(disk: Disk) -> None:
         disk.make_room()
         await enqueue(store, to("w"))
         assert (await store.backlog()).pending == 2
+
+
+async def test_a_start_ends_the_leases_of_the_process_before(tmp_path: Path) -> None:
+    path = tmp_path / "hookd.db"
+    async with opened(path) as store:
+        await enqueue(store, to("w"), to("w"))
+        first, _ = await claim(store)
+    async with opened(path) as store:
+        assert (await store.backlog()).earliest_due == {"w": T0}
+        again = await claim(store, now=T0 + 1)
+        assert sorted((lease.attempt, lease.failures) for lease in again) == [(2, 0), (2, 0)]
+        (cut_off,) = (await record(store, first.delivery_id)).attempts
+        assert (cut_off.number, cut_off.reason) == (1, Reason.INTERRUPTED)
+        assert not await settle(store, first), "its process is gone, and so is its lease"

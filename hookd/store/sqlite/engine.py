@@ -30,6 +30,9 @@ from hookd.store.sqlite.operations import (
 from hookd.store.sqlite.prune import prune, vacuum
 from hookd.store.sqlite.settle import Settling
 
+_END_LEASES = """
+    UPDATE deliveries SET due_at = claimed_at WHERE due_at IS NOT NULL AND state = 1 AND due_at > claimed_at
+"""
 _UNFINISHED = """
     SELECT webhook, count(*), sum(state), min(due_at) FROM deliveries INDEXED BY deliveries_due
     WHERE due_at IS NOT NULL GROUP BY webhook
@@ -73,6 +76,8 @@ class Engine:
     def __init__(self, path: Path, *, again: bool = False) -> None:
         self.connection = open_database(path, again=again)
         try:
+            if not again:
+                _end_leases(self.connection)
             self.picture = _read_picture(self.connection)
             self._keys = Keys(*self.connection.execute(_NEXT_KEYS).fetchone())
             self._marks = _read_marks(self.connection)
@@ -191,6 +196,15 @@ def _sort(batch: Sequence[Operation]) -> _Sorted:
             case Prune() | Vacuum() | Probe():
                 by_kind.others.append(call)
     return by_kind
+
+
+def _end_leases(connection: sqlite3.Connection) -> None:
+    """End every lease at the instant of its claim: the file's lock shows that the process that held them is gone.
+
+    What was cut off is then due, and recorded as any attempt whose lease has ended.
+    """
+    with contextlib.suppress(sqlite3.Error):  # a disk that is full: they end by themselves
+        connection.execute(_END_LEASES)
 
 
 def _read_picture(connection: sqlite3.Connection) -> BacklogIndex:
