@@ -6,12 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.kit.config_files import unsettled
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Received, Receiver, response
 from tests.kit.waiting import until
@@ -183,26 +183,6 @@ class TestDiff:
         out, _ = await process.communicate()
         return process.returncode, out.decode().splitlines()
 
-    @staticmethod
-    @asynccontextmanager
-    async def unsettled(tree: Path) -> AsyncIterator[None]:
-        """Keeps the tree from being reloaded, for more than two seconds: it does not get quiet.
-
-        What goes on changing is no file of the configuration, so each look at those finds the same.
-        """
-
-        async def write() -> None:
-            for number in range(1000):
-                (tree / "noise.txt").write_text(f"{number}\n")
-                await asyncio.sleep(0.1)
-
-        writing = asyncio.create_task(write())
-        try:
-            await asyncio.sleep(0.1)
-            yield
-        finally:
-            writing.cancel()
-
     async def test_what_differs(self, tmp_path: Path, tree: Path) -> None:
         secret = tmp_path / "secret"
         secret.write_text("http://127.0.0.1:9/one")
@@ -222,7 +202,7 @@ class TestDiff:
                 [force, f"on disk   hash {before['hash']}, commit {head[:12]}", "nothing differs"],
             )
 
-            async with self.unsettled(tree):
+            async with unsettled(tree):
                 secret.write_text("http://127.0.0.1:9/two")
                 code, lines = await self.diff(daemon)
             assert code == 0
@@ -235,7 +215,7 @@ class TestDiff:
 
             await daemon.request("POST", "/v1/reload")
             second = await becomes(daemon, number=2)
-            async with self.unsettled(tree):
+            async with unsettled(tree):
                 (tree / "w.yaml").write_text(
                     "webhooks: {ops: {url: {env: OPS}, timeout: 20}, new: {url: {env: OPS}}}\n"
                 )

@@ -18,6 +18,7 @@ from hookd.api.services import Services
 from hookd.observability.metrics import Metrics
 from tests.e2e.conftest import DAEMON, Running
 from tests.e2e.test_tail import following
+from tests.kit.config_files import unsettled
 from tests.kit.receiver import Received, Receiver, response
 
 CONFIG = """
@@ -226,8 +227,9 @@ async def test_real_changes_are_as_described(receiver: Receiver, running: Runnin
     given = daemon.config.read_text()
 
     async def ask(path: str, config: str) -> dict[str, Any]:
-        daemon.config.write_text(config)
-        code, answer = await daemon.request("POST", path)
+        async with unsettled(daemon.directory):
+            daemon.config.write_text(config)
+            code, answer = await daemon.request("POST", path)
         assert fault(path, "POST", code, answer) == ""
         return cast(dict[str, Any], answer)
 

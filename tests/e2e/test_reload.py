@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.config_files import unsettled
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Receiver, held
 
@@ -152,8 +153,9 @@ async def test_half_written_is_not_applied(tree: tuple[Path, DaemonProcess]) -> 
 
 async def test_api_and_sighup_tell_what_changed(tree: tuple[Path, DaemonProcess]) -> None:
     conf, daemon = tree
-    (conf / "w.yaml").write_text(webhook("a", "http://127.0.0.1:9/new") + webhook("b").split("\n", 1)[1])
-    answered, answer = await daemon.request("POST", "/v1/reload")
+    async with unsettled(conf):
+        (conf / "w.yaml").write_text(webhook("a", "http://127.0.0.1:9/new") + webhook("b").split("\n", 1)[1])
+        answered, answer = await daemon.request("POST", "/v1/reload")
     assert answered == 200
     assert answer["changes"]["webhooks"] == {"added": ["b"], "changed": ["a"], "removed": []}
     os.kill(daemon.pid, signal.SIGHUP)
