@@ -28,18 +28,18 @@ def stored(directory: Path) -> bytes:
 
 
 async def test_a_secret_of_a_message_is_the_one_in_force_at_the_attempt(
-    recorder: Receiver, running: Running, tmp_path: Path
+    receiver: Receiver, running: Running, tmp_path: Path
 ) -> None:
     async def echo_and_refuse_the_first(request: Received) -> bytes:
-        return response(500 if len(recorder.requests) == 1 else 200, body=request.body)
+        return response(500 if len(receiver.requests) == 1 else 200, body=request.body)
 
-    recorder.reply = echo_and_refuse_the_first
+    receiver.reply = echo_and_refuse_the_first
     (tmp_path / "key").write_text('f1rst "k3y"\n')
-    daemon = await running(CONFIG.format(url=recorder.url))
+    daemon = await running(CONFIG.format(url=receiver.url))
     event = {"type": "a", "event": "b", "data": {"x": "${secret.KEY}\u00ff"}}
     [made] = (await daemon.post(event))[1]["deliveries"]
     found = await daemon.delivery_when(made["id"], "delivered")
-    for request in await recorder.wait_for(2):
+    for request in await receiver.wait_for(2):
         assert json.loads(request.body) == {"routing_key": 'f1rst "k3y"', "echo": "${secret.KEY}\u00ff"}
         digest = hmac.new(b"any text", request.body, hashlib.sha256).hexdigest()
         assert request.header("x-hub-signature-256") == f"sha256={digest}"
@@ -51,7 +51,7 @@ async def test_a_secret_of_a_message_is_the_one_in_force_at_the_attempt(
     (tmp_path / "key").write_text("s3cond k3y")
     assert (await daemon.request("POST", "/v1/reload"))[0] == 200
     await daemon.request("POST", "/v1/webhooks/pager/resume")
-    assert json.loads((await recorder.wait_for(3))[-1].body)["routing_key"] == "s3cond k3y"
+    assert json.loads((await receiver.wait_for(3))[-1].body)["routing_key"] == "s3cond k3y"
     await daemon.delivery_when(made["id"], "delivered")
 
     answered, problem = await daemon.request(
@@ -67,10 +67,10 @@ async def test_a_secret_of_a_message_is_the_one_in_force_at_the_attempt(
 
 
 async def test_a_message_waits_for_a_secret_that_its_webhook_lost(
-    recorder: Receiver, running: Running, tmp_path: Path
+    receiver: Receiver, running: Running, tmp_path: Path
 ) -> None:
     (tmp_path / "key").write_text("the key")
-    config = CONFIG.format(url=recorder.url)
+    config = CONFIG.format(url=receiver.url)
     daemon = await running(config)
     await daemon.request("POST", "/v1/webhooks/pager/pause")
     [made] = (await daemon.post({"type": "a", "event": "b"}))[1]["deliveries"]
@@ -79,11 +79,11 @@ async def test_a_message_waits_for_a_secret_that_its_webhook_lost(
     assert (await daemon.request("POST", "/v1/reload"))[0] == 200
     await daemon.request("POST", "/v1/webhooks/pager/resume")
     found = await daemon.get_when(f"/v1/deliveries/{made['id']}", lambda found: found["attempts"])
-    assert (found["state"], found["failures"], recorder.requests) == ("pending", 0, [])
+    assert (found["state"], found["failures"], receiver.requests) == ("pending", 0, [])
     assert found["last_error"] == (
         "the message needs the secret KEY, which the webhook does not have; declare it under its secrets"
     )
     (tmp_path / "hookd.yaml").write_text(DAEMON + config)
     assert (await daemon.request("POST", "/v1/reload"))[0] == 200
     await daemon.request("POST", f"/v1/deliveries/{made['id']}/retry")
-    assert json.loads((await recorder.wait_for(1))[0].body)["routing_key"] == "the key"
+    assert json.loads((await receiver.wait_for(1))[0].body)["routing_key"] == "the key"
