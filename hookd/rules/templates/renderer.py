@@ -44,11 +44,14 @@ class Values:
 
 def fill(template: Template, values: Values) -> bytes:
     """The message's bytes. Never fails on values that came through `intake` and `config`."""
-    if template.secrets:
+    try:
+        return "".join(
+            [part if isinstance(part, str) else _write(part, values) for part in template.parts]
+        ).encode()
+    except KeyError:  # a secret has no value here; asking for it first would cost every other message
+        if not template.secrets:
+            raise
         return b"".join(_encoded(part, values) for part in template.parts)
-    return "".join(
-        [part if isinstance(part, str) else _write(part, values) for part in template.parts]
-    ).encode()
 
 
 def _encoded(part: str | Placeholder, values: Values) -> bytes:
