@@ -137,6 +137,11 @@ def _read_signing(cursor: Cursor | None) -> Signing | None:
     style = SigningStyle(cursor.plain("style", SigningStyle.STANDARD))
     listed = cursor.get("secrets")
     places = [cursor.get("secret")] if listed is None else list(listed.items())
+    if style is SigningStyle.GITHUB and len(places) > 1 and listed is not None:
+        listed.error(
+            "the style github carries one signature, so one secret; only the style standard can sign with several"
+        )
+        return None
     secrets = []
     for place in places:
         secret = read_secret(place)
