@@ -103,7 +103,7 @@ def secret(reference: str) -> dict[str, str]:
          [("signing.secrets", [secret("env ONE")], [secret("env TWO"), secret("env ONE")])]),
         ("signing: {secret: {env: ONE}}", "signing: {secrets: [{env: TWO}], style: github}",
          [("signing.style", "standard", "github"),
-          ("signing.secrets", [secret("env ONE")], [secret("env TWO")])]),
+          ("signing.secrets[0]", secret("env ONE"), secret("env TWO"))]),
         ("signing: {secret: {env: ONE}}", "allow_insecure_certificates: true",
          [("allow_insecure_certificates", False, True),
           ("signing", {"style": "standard", "secrets": [secret("env ONE")]}, None)]),
