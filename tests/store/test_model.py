@@ -56,6 +56,7 @@ class Row:
     attempt: int = 0
     failures: int = 0
     finished_at: float = 0.0
+    claimed_at: float = 0.0
 
 
 class StoreHistory(RuleBasedStateMachine):
@@ -183,6 +184,7 @@ class StoreHistory(RuleBasedStateMachine):
             assert self.is_due(row, webhook)
             assert (lease.attempt, lease.failures) == (row.attempt + 1, row.failures)
             row.state, row.attempt, row.due_at = State.SENDING, lease.attempt, lease.expires_at
+            row.claimed_at = lease.started_at
         self.leases += leases
 
     def is_due(self, row: Row, webhook: str) -> bool:
@@ -238,6 +240,11 @@ class StoreHistory(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.run(self.store.close())
         self.store = self.opened()
+        for row in self.rows.values():
+            if (
+                row.state is State.SENDING
+            ):  # an engine for one process alone ends the leases of the one before
+                row.due_at = min(row.due_at, row.claimed_at)
 
     @invariant()
     def counts_agree(self) -> None:
