@@ -9,11 +9,12 @@ Must never: claim or settle.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from hookd.delivery.lane import Lanes
 from hookd.delivery.under_way import AttemptsUnderWay
 from hookd.domain.clock import STEP_S, Clock, ClockStep, ClockStepDetector
-from hookd.store.contract import Store
+from hookd.store.contract import Housekeeping, Queue
 
 INTERVAL_S = 2.0
 """Seconds between two looks at the clocks while nothing else looks at them."""
@@ -26,6 +27,10 @@ async def watch_clock(clock_steps: ClockStepDetector, clock: Clock) -> None:
         clock_steps.look(now=clock.now(), mono=clock.monotonic())
 
 
+class DeliveryStore(Queue, Housekeeping, Protocol):
+    """What delivering needs of the store: the queue, and the clock that it goes by."""
+
+
 class ClockCompensator:
     """Follows the wall clock where it is set back, on behalf of the store, the lanes and the leases.
 
@@ -35,7 +40,7 @@ class ClockCompensator:
 
     def __init__(
         self,
-        store: Store,
+        store: DeliveryStore,
         clock_steps: ClockStepDetector,
         lanes: Lanes,
         under_way: AttemptsUnderWay,

@@ -18,7 +18,7 @@ from math import inf
 
 from hookd.config.generation import CurrentConfig
 from hookd.delivery import dispatch, retry_policy
-from hookd.delivery.clock_steps import ClockCompensator
+from hookd.delivery.clock_steps import ClockCompensator, DeliveryStore
 from hookd.delivery.dispatch import DispatchPlan, LocalLack
 from hookd.delivery.http import Sender
 from hookd.delivery.lane import Lane, Lanes, LaneState
@@ -35,7 +35,6 @@ from hookd.domain.deliveries import GenerationRef, Lease, Outcome, Reason, Settl
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.operator_events import Emit, discard
 from hookd.observability.metrics import Metrics
-from hookd.store.contract import Store
 
 
 class Worker:
@@ -43,7 +42,7 @@ class Worker:
 
     def __init__(
         self,
-        store: Store,
+        store: DeliveryStore,
         sender: Sender,
         current_config: CurrentConfig,
         metrics: Metrics,

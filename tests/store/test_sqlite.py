@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from hookd.domain.backlog import Backlog
+from hookd.domain.clock import Clock
 from hookd.domain.deliveries import GenerationRef, State
 from hookd.domain.errors import StoreUnusable
 from hookd.domain.history import DeliveryFilter, LaneStats
@@ -42,6 +43,7 @@ from tests.kit.builders import (
     watch,
 )
 from tests.kit.disk import Disk
+from tests.kit.waiting import until
 
 PAGE = 4096
 
@@ -70,6 +72,29 @@ async def test_what_waits_is_looked_at_now_and_then(path: Path, monkeypatch: pyt
     monkeypatch.setattr("hookd.store.sqlite.store.REFRESH_S", 0.01)
     store = await SqliteStore.open(path)
     assert await asyncio.wait_for(store.wait_for_work(), RINGS_S) == Backlog()
+    await store.close()
+
+
+class StandingClock(Clock):
+    def now(self) -> float:
+        return T0 + 100
+
+
+async def test_what_the_clock_shows_is_noted_while_anything_waits(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a start after a kill can tell that it was set back meanwhile."""
+    monkeypatch.setattr("hookd.store.sqlite.store.REFRESH_S", 0.01)
+    monkeypatch.setattr("hookd.store.sqlite.store.NOTE_S", 0.01)
+    store = await SqliteStore.open(path, clock=StandingClock())
+    await asyncio.sleep(0.05)
+    assert await store.clock_seen() is None
+    await enqueue(store, to("w"), now=T0)
+
+    async def noted() -> bool:
+        return await store.clock_seen() == T0 + 100
+
+    await until(noted)
     await store.close()
 
 

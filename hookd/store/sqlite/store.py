@@ -83,7 +83,7 @@ class SqliteStore:
         self._fault: str | None = None
         self._snapshot: Backlog | None = None
         self._calls = 0
-        self._noting: asyncio.Task[None] | None = None
+        self._ticking: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -102,7 +102,7 @@ class SqliteStore:
         """
         store = cls(path, clock or Clock(), on_commit)
         store._picture = await store._writer.open()
-        store._noting = asyncio.create_task(store._note_clock())
+        store._ticking = asyncio.create_task(store._tick())
         return store
 
     async def enqueue(self, batch: Sequence[Submission], *, now: float, limit: int) -> tuple[Receipt, ...]:
@@ -161,11 +161,14 @@ class SqliteStore:
         """See `Store.clock_seen`."""
         return optional_seconds(await self._read(due_times.clock_seen))
 
-    async def _note_clock(self) -> None:
-        """Remember now and then what the clock shows, while what waits is due by it."""
+    async def _tick(self) -> None:
+        """Ring the doorbell now and then; while anything waits, remember what the clock shows, which it is due by."""
+        noted_at = self._loop.time()
         while True:
-            await asyncio.sleep(NOTE_S)
-            if self._picture.total:
+            await asyncio.sleep(REFRESH_S)
+            self._doorbell.set()
+            if self._picture.total and self._loop.time() - noted_at >= NOTE_S:
+                noted_at = self._loop.time()
                 with suppress(StoreUnavailable):
                     await self._write(partial(due_times.note_clock, now=micros(self.clock.now())))
 
@@ -184,10 +187,7 @@ class SqliteStore:
 
     async def wait_for_work(self) -> Backlog:
         """See `Store.wait_for_work`."""
-        if not self._doorbell.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(REFRESH_S):
-                    await self._doorbell.wait()
+        await self._doorbell.wait()
         self._doorbell.clear()
         return await self.backlog()
 
@@ -354,11 +354,11 @@ class SqliteStore:
 
     async def close(self) -> None:
         """See `Store.close`; remembers what the clock shows: what waits is due by it."""
-        if self._noting is None:
+        if self._ticking is None:
             await self._writer.close()
             return
-        self._noting.cancel()
-        self._noting = None
+        self._ticking.cancel()
+        self._ticking = None
         last = Write(self._future(), partial(due_times.note_clock, now=micros(self.clock.now())))
         self._writer.submit(last)
         await self._writer.close()
