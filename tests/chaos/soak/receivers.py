@@ -12,8 +12,8 @@ from collections.abc import Callable
 from tests.chaos.soak.books import Arrival, Books
 from tests.kit.receiver import Exchange, Received, Receiver, response
 
-GOOD = ("ok", "ok", "ok", "ok", "ok", "no content", "bare", "drip", "big")
-BAD = ("503", "500", "404", "302", "reset", "half", "close", "hang", "bomb")
+GOOD = ("ok", "ok", "ok", "ok", "ok", "no content", "bare", "drip", "big", "bomb")
+BAD = ("503", "500", "404", "302", "reset", "half", "close", "hang")
 DOWN = ("reset", "503", "hang", "half")
 
 UNANSWERED = frozenset({"reset", "half", "close", "hang"})
