@@ -42,6 +42,7 @@ from hookd.store.sqlite.operations import (
     Vacuum,
     Write,
 )
+from hookd.store.sqlite.paging import key_of, page_of
 from hookd.store.sqlite.settle import refuse_unfit
 from hookd.store.sqlite.writer import BatchResult, Writer
 
@@ -278,14 +279,14 @@ class SqliteStore:
         self, where: DeliveryFilter, *, limit: int, cursor: str | None = None
     ) -> Page[DeliveryRecord]:
         """See `Store.deliveries`."""
-        before: int | None = _key(cursor)
+        before: int | None = key_of(cursor)
         found: list[tuple[int, DeliveryRecord]] = []
         while before is not None and len(found) <= limit:
             wanted = limit + 1 - len(found)
             step = await self._read(partial(queries.deliveries, where=where, before=before, limit=wanted))
             found += step.rows
             before = step.before
-        return _page(found, limit)
+        return page_of(found, limit)
 
     async def event(self, event_id: str) -> EventRecord | None:
         """See `Store.event`."""
@@ -293,8 +294,8 @@ class SqliteStore:
 
     async def events(self, *, limit: int, cursor: str | None = None) -> Page[EventRecord]:
         """See `Store.events`."""
-        before = _key(cursor)
-        return _page(await self._read(partial(queries.events, before=before, limit=limit + 1)), limit)
+        before = key_of(cursor)
+        return page_of(await self._read(partial(queries.events, before=before, limit=limit + 1)), limit)
 
     async def lanes(self) -> Mapping[str, LaneStats]:
         """See `Store.lanes`."""
@@ -397,22 +398,6 @@ class SqliteStore:
             operation.resolve()
         if report.commit_s is not None and self._on_commit is not None:
             self._on_commit(report.commit_s)
-
-
-def _key(cursor: str | None) -> int:
-    """The key a listing goes on below."""
-    if cursor is None:
-        return queries.END
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-        raise ValueError(f"not a cursor: {cursor!r}")
-    return int(cursor)
-
-
-def _page(found: list[tuple[int, T]], limit: int) -> Page[T]:
-    """A page of at most `limit` records; one more found shows that the listing goes on."""
-    shown = found[:limit]
-    cursor = str(shown[-1][0]) if shown and len(found) > limit else None
-    return Page(tuple(record for _, record in shown), cursor)
 
 
 def _chunks(values: list[str], size: int) -> list[list[str]]:
