@@ -167,7 +167,7 @@ BAD_URLS = {
     "'http://[::1/x'": "host",
     "'http://[fe80::zz]/x'": "host",
     "'http://hooks.example\\x'": "backslash",
-    '"http://hooks.example/x\\n"': "control",
+    '"http://hooks.example/x\\n"': "line break",
     "17": "must be text",
     "[http://hooks.example/x]": "must be text",
     "null": "must be text",

@@ -150,6 +150,11 @@ SAME_LINES = [
 OWN = {"host", "user-agent", "webhook-id", "webhook-timestamp", "content-length"}
 
 
+def message(webhook: str) -> str:
+    """A mapping, or for a Content-Type that is neither JSON nor a form the same bytes as text."""
+    return "'{\"h\": 1}'" if "text/" in webhook else "{h: 1}"
+
+
 def config() -> str:
     webhooks = {key: rest for table in (SENT, AGENTS) for key, (rest, _) in table.items()}
     webhooks |= {key: f"headers: {text}" for key, text in SAME.items()}
@@ -161,7 +166,10 @@ def config() -> str:
                 for key, rest in webhooks.items()
             ),
             "tasks:\n",
-            *(f'  "{key}": {{webhook: "{key}", message: {{h: 1}}}}\n' for key in webhooks),
+            *(
+                f'  "{key}": {{webhook: "{key}", message: {message(rest)}}}\n'
+                for key, rest in webhooks.items()
+            ),
             "events:\n",
             *(f'  "{key}": {{type: headers, event: "{key}", task: "{key}"}}\n' for key in webhooks),
         )

@@ -25,7 +25,8 @@ WEBHOOKS = {
     "silent": "RECEIVER/silent, timeout: 3, retries: 0",
     "silent, again": "RECEIVER/silent-again, timeout: 3, retries: 1, backoff: [100ms]",
     "silent, patient": "RECEIVER/silent-patient, timeout: 120, retries: 0",
-    "dripping head": "http://DRIPPING/drip, timeout: 3, retries: 0",
+    "dripping hints": "http://DRIPPING/hints, timeout: 3, retries: 0",
+    "dripping head": "http://DRIPPING/head, timeout: 3, retries: 0",
     "no accept": "http://FULL/full, timeout: 3, retries: 0",
     "slow": "RECEIVER/slow, timeout: 3, retries: 0",
     "refused": "http://CLOSED/refused, timeout: 3, retries: 2, backoff: [50ms]",
@@ -88,9 +89,10 @@ async def close(_request: Received) -> bytes:
 
 
 async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send the head of an answer that never ends, one byte after the other."""
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+    """Send the head of an answer, or of hints before it (RFC 8297), that never ends, one byte after the other."""
+    asked = await reader.readuntil(b"\r\n\r\n")
+    status = b"103 Early Hints" if b"/hints " in asked else b"200 OK"
+    writer.write(b"HTTP/1.1 " + status + b"\r\nX-Endless: ")
     while not writer.is_closing():
         writer.write(b"a")
         await writer.drain()
@@ -387,7 +389,7 @@ async def test_r34_check_finds_every_fault_at_once(stage: Stage) -> None:
     ("name", "phase"),
     [
         ("silent", "waiting for the answer"),
-        ("dripping head", "waiting for the answer"),
+        ("dripping hints", "waiting for the answer"),
         ("no accept", "connecting"),
     ],
 )
@@ -399,6 +401,14 @@ async def test_r32_an_answer_is_waited_for_as_long_as_timeout_says(
     [attempt] = record["attempts"]
     assert attempt["error"] == f"timed out after 3 s while {phase}"
     assert 2.99 <= attempt["duration_s"] < 10  # timers count in milliseconds
+
+
+async def test_r32_a_head_that_never_ends_is_over_at_the_timeout_and_its_status_counts(fired: Fired) -> None:
+    record = await fired.record("dripping head")
+    assert told(record) == ("delivered", ["ok"], [200])
+    [attempt] = record["attempts"]
+    assert "timed out after 3 s" in attempt["error"]
+    assert 2.99 <= attempt["duration_s"] < 10
 
 
 async def test_r32_the_timeout_is_the_webhooks_own(fired: Fired) -> None:
