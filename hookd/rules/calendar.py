@@ -42,6 +42,10 @@ _FIELDS = (
     ("month", "1 to 12 or JAN to DEC"),
     ("day of week", "0 to 7 or SUN to SAT"),
 )
+_VALUES = (60, 24, 31, 12, 7)
+"""How many values each field has: a larger step never takes a second one."""
+_STEP = re.compile(r"(?:\*|\w+)/([0-9]+)")
+_NTH_DAYS = {"1-7": 1, "8-14": 2, "15-21": 3, "22-28": 4}
 _NICKNAMES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -70,8 +74,21 @@ def check_cron(expression: str) -> None:
     if len(fields) != len(_FIELDS):
         raise CronError(_not_five(expression.strip(), len(fields)))
     complaints = [_complaint(index, field) for index, field in enumerate(fields) if not _fits(index, field)]
-    if complaints:
-        raise CronError("; ".join(complaints))
+    complaints += [_wide_step(index, field) for index, field in enumerate(fields)] if not complaints else []
+    if any(complaints):
+        raise CronError("; ".join(filter(None, complaints)))
+
+
+def likely_meant(expression: str) -> str | None:
+    """The expression that the author of `0 3 1-7 * MON` meant, as "every first Monday"; None of any other.
+
+    Cron takes either day where both fields are restricted, so that one also runs on each day from the 1st to the 7th.
+    """
+    minute, hour, day, month, weekday = expression.split()
+    number = _NTH_DAYS.get(day)
+    if number is None or re.fullmatch(r"[0-7]|[A-Za-z]{3}", weekday) is None:
+        return None
+    return f"{minute} {hour} * {month} {weekday}#{number}"
 
 
 def local_instant(local: datetime, timezone: str) -> float:
@@ -309,6 +326,19 @@ def _fits(index: int, field: str) -> bool:
     except (CronSimError, ValueError):  # ValueError: a number of thousands of digits
         return False
     return True
+
+
+def _wide_step(index: int, field: str) -> str:
+    """What is wrong with a step that takes one value only, though it looks like a period; empty where nothing is."""
+    for term in field.split(","):
+        step = _STEP.fullmatch(term)
+        if step is not None and int(step[1]) > _VALUES[index]:
+            name, allowed = _FIELDS[index]
+            return (
+                f"the step of '{shown(term)}' is larger than the {name} ({allowed}), so it is not that period; "
+                "write `every: DURATION`, or several times"
+            )
+    return ""
 
 
 def _complaint(index: int, field: str) -> str:

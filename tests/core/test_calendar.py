@@ -17,6 +17,7 @@ from hookd.rules.calendar import (
     CronError,
     check_cron,
     last_moment,
+    likely_meant,
     local_instant,
     moments,
     next_moment,
@@ -227,6 +228,26 @@ def test_expressions(expression: str) -> None:
     check_cron(expression)
 
 
+@pytest.mark.parametrize("expression", ["*/60 */24 */31 */12 */7", "0/60 * * * *"])
+def test_a_step_may_be_as_large_as_its_field(expression: str) -> None:
+    check_cron(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "meant"),
+    [
+        ("0 3 1-7 * MON", "0 3 * * MON#1"),
+        ("0 3 22-28 2 0", "0 3 * 2 0#4"),
+        ("0 3 1-7 * *", None),
+        ("0 3 1-7 * 1-5", None),
+        ("0 3 13 * FRI", None),
+    ],
+)
+def test_what_looks_like_the_first_monday(expression: str, meant: str | None) -> None:
+    assert likely_meant(expression) == meant
+
+
+OTHERWISE = "so it is not that period; write `every: DURATION`, or several times"
 FIVE = "five fields (minute, hour, day of month, month, day of week)"
 UPWARDS = "a range in the day of week must run upwards"
 
@@ -256,6 +277,14 @@ UPWARDS = "a range in the day of week must run upwards"
         (
             "0 3 * * 5-1",
             f"{UPWARDS}, not '5-1'; write the values with commas",
+        ),
+        (
+            "*/90 * * * *",
+            f"the step of '*/90' is larger than the minute (0 to 59), {OTHERWISE}",
+        ),
+        (
+            "0 5,1/25 * * *",
+            f"the step of '1/25' is larger than the hour (0 to 23), {OTHERWISE}",
         ),
         ("*/0 * * * *", "a step in the minute must be a whole number, 1 or more, not '*/0'"),
         ("*/x * * * *", "a step in the minute must be a whole number, 1 or more, not '*/x'"),

@@ -404,3 +404,14 @@ def test_a_rule_may_name_as_many_tasks_as_deliveries_may_wait(tmp_path: Path) ->
         "schedules: {s: {every: 1h, task: [a, b]}}\n"
     )
     assert loaded(tmp_path, text).schedules["s"].tasks == ("a", "b")
+
+
+def test_what_looks_like_the_first_monday_is_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "webhooks:\n  a: {url: http://h/}\n"
+        'tasks:\n  t: {webhook: a, triggers: [{cron: "0 3 1-7 * MON"}, {cron: "0 3 * * MON#1"}]}\n'
+    )
+    found = config.load(path, env={"TZ": "UTC"})
+    assert found.config is not None
+    assert [(one.line, "0 3 * * MON#1" in one.message) for one in found.diagnostics] == [(4, True)]

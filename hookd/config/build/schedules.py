@@ -12,7 +12,7 @@ from hookd.config.build.units import Range, read_duration, read_timezone
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Missed, ScheduleDef, Timing
 from hookd.domain.text import quoted
-from hookd.rules.calendar import CronError, check_cron, local_instant, next_moment
+from hookd.rules.calendar import CronError, check_cron, likely_meant, local_instant, next_moment
 
 _LONGEST_S = 3650 * 86400
 _EVERY = Range(
@@ -117,6 +117,11 @@ def _read_cron(cursor: Cursor) -> _Timed | None:
     except CronError as error:
         cursor.error(str(error))
         return None
+    if (meant := likely_meant(cursor.value)) is not None:
+        cursor.warn(
+            "runs on each of these days of the month and on each such weekday, since either is enough; "
+            f"for the one weekday of the month write {quoted(meant)}"
+        )
     return _Timed()
 
 
