@@ -135,7 +135,8 @@ def ticked(stage: Stage) -> int:
 
 async def more(stage: Stage, count: int) -> None:
     """Wait for so many further ticks."""
-    await stage.arrivals("/every", len(stage.receiver.at("/every")) + count)
+    wanted = ticked(stage) + count
+    await until(lambda: ticked(stage) >= wanted)
 
 
 # By a clock that is set.
