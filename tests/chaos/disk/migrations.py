@@ -26,8 +26,9 @@ ROWS = """
     INSERT INTO deliveries (seq, id, event_seq, task, webhook, rule, state, attempt, failures, created_at,
                             finished_at, last_status, last_error, detail)
         VALUES (12, 'd-dead', 7, 't', 'w', 'events.r', 3, 4, 4, 1000000, 99999999999000000, 503, 'busy', 'used up');
-    INSERT INTO messages VALUES (11, x'7b7d'), (12, x'7b7d');
-    INSERT INTO attempts VALUES (11, 1, 1000000, 0.5, 503, 'status', '503 busy', x'00', 0);
+    INSERT INTO messages (seq, body) VALUES (11, x'7b7d'), (12, x'7b7d');
+    INSERT INTO attempts (delivery_seq, number, started_at, duration_s, status, reason, error, response, insecure)
+        VALUES (11, 1, 1000000, 0.5, 503, 'status', '503 busy', x'00', 0);
     UPDATE tallies SET count = 1 WHERE state = 3;
 """
 
