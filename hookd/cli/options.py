@@ -8,9 +8,10 @@ Must never: import more than the start of `hookd emit` can bear.
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from hookd.domain.text import is_utf8, printable
+from hookd.domain.text import is_utf8, printable, shown, without_surrogates
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,17 +48,51 @@ def text(value: str) -> str:
     return value
 
 
+def sent_text(name: str) -> Callable[[str], str]:
+    """The type of an argument that is sent as it is; `name` is what it is called in a warning.
+
+    A program that reports a failure cannot always say how its words are encoded, and the report matters more: bytes
+    that are not UTF-8 become U+FFFD, with a warning.
+    """
+
+    def sendable(value: str) -> str:
+        if is_utf8(value):
+            return value
+        warn_of_replaced(name, value)
+        return without_surrogates(value)
+
+    return sendable
+
+
+def sent_id(value: str) -> str:
+    """The type of an event's id, in which replaced bytes must not make two ids one: a hash of them keeps them apart."""
+    if is_utf8(value):
+        return value
+    from hashlib import sha256
+
+    warn_of_replaced("--id", value)
+    return f"{without_surrogates(value)}-{sha256(value.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+
+
+def warn_of_replaced(where: str, value: str) -> None:
+    """Report on standard error that bytes are sent as U+FFFD."""
+    print(
+        f"hookd: warning: {where}: bytes that are not UTF-8 are sent as U+FFFD: {shown(value)}",
+        file=sys.stderr,
+    )
+
+
 def json_object(value: str) -> str:
     """The text of a JSON object. It is sent as it is written, so that numbers keep every digit."""
     try:
-        content = json.loads(text(value), parse_constant=_no_constant)
+        content = json.loads(without_surrogates(value), parse_constant=_no_constant)
     except RecursionError:
         raise argparse.ArgumentTypeError("nested too deeply") from None
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
     if not isinstance(content, dict):
         raise argparse.ArgumentTypeError('must be a JSON object, such as {"size": 3}')
-    return value
+    return sent_text("--data")(value)
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -88,12 +123,14 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_occurrence(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe what an event happened to, and its data."""
-    parser.add_argument("--object", metavar="NAME", type=text, help="the name of the object it happened to")
-    parser.add_argument("--object-id", metavar="ID", type=text, help="the object's id")
+    parser.add_argument(
+        "--object", metavar="NAME", type=sent_text("--object"), help="the name of the object it happened to"
+    )
+    parser.add_argument("--object-id", metavar="ID", type=sent_text("--object-id"), help="the object's id")
     parser.add_argument(
         "--tag",
         metavar="TAG",
-        type=text,
+        type=sent_text("--tag"),
         action="append",
         default=[],
         help="a tag of the object; may be repeated",

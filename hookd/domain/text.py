@@ -67,6 +67,15 @@ def is_utf8(text: str) -> bool:
     return True
 
 
+REPLACEMENT = "\ufffd"
+"""What stands for a byte that is not UTF-8 (Unicode 3.9, U+FFFD)."""
+
+
+def without_surrogates(text: str) -> str:
+    """The text with U+FFFD for each byte that was not UTF-8: Python holds such a byte as a lone surrogate."""
+    return "".join(REPLACEMENT if "\ud800" <= char <= "\udfff" else char for char in text)
+
+
 def near(word: str, choices: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> list[str]:
     """The choices that were probably meant, the nearest first; case does not count.
 

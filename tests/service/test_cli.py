@@ -78,7 +78,7 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
         (["emit", "a", "b", "--data", "{"], "not JSON"),
         (["emit", "a", "b", "--data", '{"a": NaN}'], "NaN is not a JSON value"),
         (["emit", "a", "b", "--data", '{"a":' + "[" * 100_000], "nested too deeply"),
-        (["emit", "a", "\udcff"], "not valid UTF-8"),
+        (["pause", "\udcff"], "not valid UTF-8"),
         (["emit", "a", "--file", "x"], "--file stands alone"),
         (["emit", "--file", "x", "--tag", "t"], "--file stands alone"),
         (["deliveries", "--state", "lost"], "pending"),

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +47,40 @@ def test_the_options_become_an_event(words: list[str], body: dict[str, Any], dae
     assert main(["emit", "vm", "on", *words]) == 0
     assert daemon.asked[0].json == {"type": "vm", "event": "on", **body}
     assert daemon.asked[0].headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("words", "sent", "warned"),
+    [
+        (["emit", "vm", "on", "--object", "db-\udce9"], {"object": {"name": "db-\ufffd"}}, "--object: "),
+        (["emit", "vm", "on", "--tag", "\udcff"], {"object": {"tags": ["\ufffd"]}}, "--tag: "),
+        (["emit", "vm", "on", "--data", '{"m": "\udcfc"}'], {"data": {"m": "\ufffd"}}, "--data: "),
+        (["emit", "v\udcffm", "on"], {"type": "v\ufffdm"}, "TYPE: "),
+        (["trigger", "t", "--object-id", "\udcff"], {"object": {"id": "\ufffd"}}, "--object-id: "),
+        (["send", "w", "--message", "\udcff"], {"message": "\ufffd"}, "--message: "),
+    ],
+)
+def test_bytes_that_are_not_utf8_are_replaced_with_a_warning(
+    words: list[str],
+    sent: dict[str, Any],
+    warned: str,
+    daemon: FakeDaemon,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for path in ("/v1/events", "/v1/tasks/t/trigger", "/v1/webhooks/w/send"):
+        daemon.answers[f"POST {path}"] = Canned(202, {"id": "e1", "duplicate": False, "deliveries": []})
+    assert main(words) == 0
+    assert sent.items() <= daemon.asked[0].json.items()
+    assert f"hookd: warning: {warned}bytes that are not UTF-8 are sent as U+FFFD: " in capsys.readouterr().err
+
+
+def test_ids_that_differ_in_bytes_that_are_not_utf8_stay_two(daemon: FakeDaemon) -> None:
+    daemon.answers["POST /v1/events"] = Canned(202, RECEIPT)
+    for given in ("a\udcff", "a\udcfe", "a\udcff"):
+        assert main(["emit", "vm", "on", "--id", given]) == 0
+    first, second, again = (asked.json["id"] for asked in daemon.asked)
+    assert first == again != second
+    assert first.startswith("a\ufffd-")
 
 
 def test_data_is_sent_as_it_is_written(daemon: FakeDaemon) -> None:
@@ -203,6 +239,22 @@ class TestFile:
         assert said.out == "taken: 0 events, 0 deliveries\n"
         assert "lines 1 to 3 and what follows were not confirmed" in said.err
 
+    @pytest.mark.parametrize("spools", [False, True])
+    def test_bytes_that_are_not_utf8_are_replaced_in_their_line(
+        self, spools: bool, daemon: FakeDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers["POST /v1/events"] = Canned(202, {"events": [RECEIPT]})
+        path = tmp_path / "events.ndjson"
+        path.write_bytes(b'{"n": "\xc3\xbc"}\n{"n": "caf\xe9"}\n')
+        words = ["emit", "--file", str(path)]
+        if spools:
+            (tmp_path / "spool").mkdir()
+            words += [f"--spool={tmp_path / 'spool'}", "--socket", str(tmp_path / "none")]
+        assert main(words) == 0
+        body = next((tmp_path / "spool").iterdir()).read_bytes() if spools else daemon.asked[0].body
+        assert [json.loads(line)["n"] for line in body.splitlines()] == ["ü", "caf\ufffd"]
+        assert f"hookd: warning: {path}, line 2: bytes that are not UTF-8" in capsys.readouterr().err
+
     def test_a_file_that_is_not_there_fails(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["emit", "--file", str(tmp_path / "none")]) == 1
         assert "No such file" in capsys.readouterr().err
@@ -246,6 +298,19 @@ class TestSpool:
         daemon.answers["POST /v1/events"] = problem(status, "no")
         assert main(["emit", "vm", "on", "--spool"]) == 1
         assert not list(spool.iterdir())
+
+    @pytest.mark.process
+    def test_words_that_are_not_utf8_are_spooled(self, spool: Path) -> None:
+        words = [b"emit", b"backup", b"failed", b"--object=db-\xe9", b'--data={"m": "\xff"}', b"--spool"]
+        command = [sys.executable.encode(), b"-m", b"hookd", *words, b"--socket=/nowhere.sock"]
+        ended = subprocess.run(
+            command, env={**os.environ, "HOOKD_SPOOL": str(spool)}, capture_output=True, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        [kept] = spool.iterdir()
+        event = json.loads(kept.read_bytes())
+        assert event["object"] == {"name": "db-\ufffd"}
+        assert event["data"] == {"m": "\ufffd"}
 
     def test_a_file_is_posted_until_nobody_answers_and_then_spooled(
         self, daemon: FakeDaemon, spool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

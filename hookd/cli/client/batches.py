@@ -1,6 +1,6 @@
 """Posts a file of events in parts (spec 2: a batch is taken whole or refused whole).
 
-Must never: look into an event; a line is sent as it is.
+Must never: look into an event; a line is sent as it is, but for bytes that are not UTF-8.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ from typing import IO, Any
 from hookd.cli.client.api_client import Refusal, fault_line
 from hookd.cli.client.exchange import NDJSON
 from hookd.cli.failure import Failure
+from hookd.cli.options import warn_of_replaced
 from hookd.domain.text import counted
 
 MOST_BYTES = 512 << 10
@@ -89,9 +90,19 @@ def numbered_lines(path: str) -> Iterator[NumberedLine]:
         with _opened(path) as stream:
             for number, line in enumerate(stream, start=1):
                 if content := line.strip():
-                    yield number, content
+                    yield number, _sendable(path, number, content)
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}") from None
+
+
+def _sendable(path: str, number: int, line: bytes) -> bytes:
+    """The line as UTF-8: hookd refuses a part that is anything else, and an event matters more than one character."""
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        warn_of_replaced(f"{path}, line {number}", line.decode(errors="surrogateescape"))
+        return line.decode(errors="replace").encode()
+    return line
 
 
 def _opened(path: str) -> contextlib.AbstractContextManager[IO[bytes]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hookd.cli.client import address
 from hookd.cli.failure import Failure
-from hookd.cli.options import Parser, add_json, add_occurrence, duration, occurrence, text
+from hookd.cli.options import Parser, add_json, add_occurrence, duration, occurrence, sent_id, sent_text
 from hookd.cli.output.receipts import receipt_lines
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import printable
@@ -41,16 +41,20 @@ def arguments(parser: Parser) -> None:
     """Take an event, or a file."""
     parser.usage = "hookd emit TYPE EVENT [options]\n       hookd emit --file FILE [options]"
     parser.add_argument(
-        "type", metavar="TYPE", nargs="?", type=text, help="the event's type, such as virtual_machine"
+        "type",
+        metavar="TYPE",
+        nargs="?",
+        type=sent_text("TYPE"),
+        help="the event's type, such as virtual_machine",
     )
     parser.add_argument(
-        "event", metavar="EVENT", nargs="?", type=text, help="what happened, such as powered_on"
+        "event", metavar="EVENT", nargs="?", type=sent_text("EVENT"), help="what happened, such as powered_on"
     )
     add_occurrence(parser)
     parser.add_argument(
         "--id",
         metavar="ID",
-        type=text,
+        type=sent_id,
         help="the event's id: posted again under the same id, it is taken once",
     )
     parser.add_argument(

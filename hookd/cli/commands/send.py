@@ -8,7 +8,7 @@ import json
 
 from hookd.cli.client import address
 from hookd.cli.client.wait import print_made
-from hookd.cli.options import add_json, text
+from hookd.cli.options import add_json, sent_text
 
 DESCRIPTION = """Send a message to a webhook through the real path: stored, signed, retried. Prints its delivery.
 
@@ -20,8 +20,8 @@ EXAMPLE = """hookd send ops-slack
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take a webhook and a message."""
-    parser.add_argument("webhook", metavar="WEBHOOK", type=text, help="the webhook's name")
-    parser.add_argument("--message", metavar="TEXT", type=text, help="what to send")
+    parser.add_argument("webhook", metavar="WEBHOOK", type=sent_text("WEBHOOK"), help="the webhook's name")
+    parser.add_argument("--message", metavar="TEXT", type=sent_text("--message"), help="what to send")
     add_json(parser)
     address.add_options(parser)
 

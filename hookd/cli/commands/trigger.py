@@ -10,7 +10,7 @@ from hookd.cli.client import address
 from hookd.cli.client.api_client import Refusal
 from hookd.cli.client.wait import print_made
 from hookd.cli.failure import Failure
-from hookd.cli.options import add_json, add_occurrence, occurrence, text
+from hookd.cli.options import add_json, add_occurrence, occurrence, sent_text
 
 DESCRIPTION = (
     "Run a task now, whatever its rules say, even one that is not enabled. Prints the delivery it made.\n\n"
@@ -21,7 +21,7 @@ EXAMPLE = 'hookd trigger nightly-report --data \'{"reason": "by hand"}\''
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take a task and what its message is filled with."""
-    parser.add_argument("task", metavar="TASK", type=text, help="the task's name")
+    parser.add_argument("task", metavar="TASK", type=sent_text("TASK"), help="the task's name")
     add_occurrence(parser)
     add_json(parser)
     address.add_options(parser)
