@@ -13,6 +13,7 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -73,6 +74,9 @@ _NO_TYPE = (
     "the request has no Content-Type, so the body is read as JSON; "
     "name the data's type, such as text/plain or application/octet-stream"
 )
+_CLIENTS_OWN = frozenset({"application/x-www-form-urlencoded", "application/octet-stream"})
+"""What HTTP clients add to a body that is given to them without a type (urllib, curl; aiohttp): says nothing of it."""
+
 _NO_SPACE = "must be a URI reference, which holds no space; in a header %20 is one, and %2520 stands for %20"
 _LONGEST = 65_536
 
@@ -292,11 +296,17 @@ def _binary(raw: bytes) -> dict[str, Any]:
 
 
 def _data_of_body(body: bytes, content_type: str | None) -> dict[str, Any]:
-    """The data of binary mode, as a member of the JSON format: JSON and text as such, all else as Base64."""
+    """The data of binary mode, as a member of the JSON format: JSON and text as such, all else as Base64.
+
+    The CNCF's SDK for Python names no type for its JSON, so what arrives with a client's own may be JSON.
+    """
     if content_type is None:
         return _data_by_look(body)
     if is_json(content_type):
         return {"data": parse_json(body)}
+    if media_type(content_type) in _CLIENTS_OWN:
+        with suppress(EventRejected):
+            return {"data": parse_json(body)}
     if media_type(content_type).startswith("text/") and _is_utf8(content_type):
         try:
             return {"data": body.decode()}

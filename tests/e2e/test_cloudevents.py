@@ -2,11 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+import urllib.request
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage, to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
@@ -130,6 +132,47 @@ async def test_binary_without_a_content_type(running: Running) -> None:
     lines = ["POST /v1/events HTTP/1.1", *(f"{name}: {value}" for name, value in message.headers.items())]
     assert (await raw(daemon, *lines, body=message.body))[0] == 202
     assert (await daemon.get("/v1/events/%2Fnodes%2F2%20a-2"))["data"] == {"value": "hé"}
+
+
+def with_urllib(url: str, headers: dict[str, str], body: bytes) -> int:
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
+        return int(answer.status)
+
+
+def with_requests(url: str, headers: dict[str, str], body: bytes) -> int:
+    return int(pytest.importorskip("requests").post(url, data=body, headers=headers).status_code)
+
+
+def with_httpx(url: str, headers: dict[str, str], body: bytes) -> int:
+    return int(pytest.importorskip("httpx").post(url, content=body, headers=headers).status_code)
+
+
+def with_aiohttp(url: str, headers: dict[str, str], body: bytes) -> int:
+    async def post() -> int:
+        async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as answer:
+            return answer.status
+
+    return asyncio.run(post())
+
+
+@pytest.mark.parametrize("client", [with_urllib, with_requests, with_httpx, with_aiohttp])
+async def test_json_of_the_sdk_is_json_by_whichever_client(
+    running: Running, receiver: Receiver, client: Callable[[str, dict[str, str], bytes], int]
+) -> None:
+    """The SDK names no type for its JSON; some clients then add one of their own."""
+    port = free_port()
+    daemon = await running(
+        f"webhooks: {{w: {{url: '{receiver.url}'}}}}\n"
+        "tasks: {t: {webhook: w, message: {n: '${data.n}'}}}\n"
+        "events: {e: {type: vm, event: up, where: data.n == 1, task: t}}\n",
+        daemon=f"daemon: {{listen: [{{unix: h.sock}}, {{http: '127.0.0.1:{port}'}}], store: h.db}}\n",
+    )
+    url = f"http://127.0.0.1:{port}/v1/events"
+    event = CloudEvent({"type": "vm.up", "source": "/s", "id": "1"}, {"n": 1})
+    for made, wanted in ((to_binary_event(event), 202), (to_structured_event(event), 200)):
+        assert await asyncio.to_thread(client, url, made.headers, made.body) == wanted
+    [request] = await receiver.wait_for(1)
+    assert json.loads(request.body) == {"n": 1}
 
 
 TAKEN: list[tuple[dict[str, str], Any, int]] = [
