@@ -149,7 +149,10 @@ def with_httpx(url: str, headers: dict[str, str], body: bytes) -> int:
 
 def with_aiohttp(url: str, headers: dict[str, str], body: bytes) -> int:
     async def post() -> int:
-        async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as answer:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, data=body, headers=headers) as answer,
+        ):
             return answer.status
 
     return asyncio.run(post())
@@ -161,7 +164,7 @@ async def test_json_of_the_sdk_is_json_by_whichever_client(
 ) -> None:
     """The SDK names no type for its JSON; some clients then add one of their own."""
     port = free_port()
-    daemon = await running(
+    await running(
         f"webhooks: {{w: {{url: '{receiver.url}'}}}}\n"
         "tasks: {t: {webhook: w, message: {n: '${data.n}'}}}\n"
         "events: {e: {type: vm, event: up, where: data.n == 1, task: t}}\n",
