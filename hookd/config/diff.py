@@ -18,6 +18,7 @@ from hookd.domain.definitions import (
     RateLimit,
     ScheduleDef,
     Secret,
+    Signing,
     TaskDef,
     Timing,
     Tls,
@@ -184,7 +185,7 @@ def _written(given: Definition) -> dict[str, Any]:
             assert_never(given)
 
 
-def _kept(given: Definition | Tls, names: Iterable[str]) -> dict[str, Any]:
+def _kept(given: Definition | Tls | Signing, names: Iterable[str]) -> dict[str, Any]:
     """The fields that are called alike in both."""
     return {name: getattr(given, name) for name in names}
 
@@ -203,7 +204,9 @@ def _webhook(given: WebhookDef) -> dict[str, Any]:
         "backoff": " ".join(map(format_duration, given.backoff_s)),
         "concurrency": given.concurrency,
         "rate_limit": _rate(limit) if limit else None,
-        "signing": {"style": signing.style, "secrets": list(signing.secrets)} if signing else None,
+        "signing": {**_kept(signing, ("style", "secret_format")), "secrets": list(signing.secrets)}
+        if signing
+        else None,
         "secrets": dict(given.secrets),
         "enabled": given.enabled,
     }

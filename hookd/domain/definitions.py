@@ -77,15 +77,27 @@ class SigningStyle(StrEnum):
     GITHUB = "github"
 
 
+class SecretFormat(StrEnum):
+    """How the key of a `standard` signature is read out of the secret's text."""
+
+    AUTO = "auto"  # base64 behind `whsec_`, any other text as it stands
+    BASE64 = "base64"  # base64, with or without `whsec_`
+    TEXT = "text"  # as it stands, whatever it looks like
+
+
 @dataclass(frozen=True, slots=True)
 class Signing:
     """`signing:` of a webhook. `secrets` are tried by the receiver in any order; new ones come first.
 
-    A `standard` secret's `value` is the operator's text: `whsec_` + base64, or any other text used as raw UTF-8 bytes.
+    Attributes:
+        secrets: each `value` is the operator's text.
+        style: how a delivery is signed.
+        secret_format: how the key of a `standard` secret is read; the style `github` takes every text as it stands.
     """
 
     secrets: tuple[Secret, ...]
     style: SigningStyle = SigningStyle.STANDARD
+    secret_format: SecretFormat = SecretFormat.AUTO
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,37 +9,68 @@ Must never: put a secret or a correct signature into an error text.
 
 import base64
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import assert_never
 
-from hookd.domain.definitions import Signing, SigningStyle
+from hookd.domain.definitions import SecretFormat, Signing, SigningStyle
 
 TOLERANCE_S = 300.0
 """How far a signed timestamp may be off, either way: five minutes, as the Standard Webhooks libraries do."""
 
+_VERSION_PREFIX = "v1,"
+"""Of a secret as consoles show it: the version of the signatures that are made with it, not a part of the secret."""
+
 _ENCODED_PREFIX = "whsec_"
+_TOLD = {
+    SecretFormat.AUTO: "that begins with whsec_",
+    SecretFormat.BASE64: "with secret_format: base64",
+}
 _GITHUB_PREFIX = "sha256="
+_URL_SAFE = re.compile(r"[A-Za-z0-9_=-]*[-_][A-Za-z0-9_=-]*")
 
 
 @lru_cache(maxsize=4096)
-def signing_key(secret: str) -> bytes:
-    """Return the key bytes of a `standard` secret: `whsec_` + base64 decoded, any other text as raw UTF-8.
+def signing_key(secret: str, secret_format: SecretFormat = SecretFormat.AUTO) -> bytes:
+    """Return the key bytes of a `standard` secret.
+
+    Args: secret: as the operator wrote it, also as consoles show it (`v1,whsec_…`), with or without padding.
+        secret_format: how it is read; `auto` decodes what begins with `whsec_` and takes any other text as raw UTF-8.
 
     Raises:
-        ValueError: what follows `whsec_` is not base64, or is empty.
+        ValueError: it is to be base64 and is not, or is empty; the message ends a sentence about the secret.
     """
-    if not secret.startswith(_ENCODED_PREFIX):
+    encoded = encoded_part(secret, secret_format)
+    if encoded is None:
         return secret.encode()
+    if (key := decoded(encoded)) and not _URL_SAFE.fullmatch(encoded):
+        return key
+    fault = "it is empty" if key == b"" else ""
+    if _URL_SAFE.fullmatch(encoded):
+        fault = "this one is URL-safe; write + for each - and / for each _, at the receiver too"
+    told = f"a secret {_TOLD[secret_format]} must be standard base64"
+    raise ValueError(f"{told}: {fault}" if fault else told)
+
+
+def encoded_part(secret: str, secret_format: SecretFormat) -> str | None:
+    """The base64 of a `standard` secret, or None where its text is the key as it stands."""
+    if secret_format is SecretFormat.TEXT:
+        return None
+    bare = secret.removeprefix(_VERSION_PREFIX)
+    if secret_format is SecretFormat.BASE64 or bare.startswith(_ENCODED_PREFIX):
+        return bare.removeprefix(_ENCODED_PREFIX)
+    return None
+
+
+def decoded(encoded: str) -> bytes | None:
+    """The bytes of base64, with or without its padding; None of any other text."""
     try:
-        key = base64.b64decode(secret.removeprefix(_ENCODED_PREFIX), validate=True)
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except ValueError:
-        raise ValueError("a secret that begins with whsec_ must go on in base64") from None
-    if not key:
-        raise ValueError("nothing follows whsec_")
-    return key
+        return None
 
 
 def signature_headers(
@@ -54,7 +85,8 @@ def signature_headers(
     match signing.style:
         case SigningStyle.STANDARD:
             content = _standard_content(delivery_id, str(timestamp), body)
-            entries = [_standard_entry(secret.value, content) for secret in signing.secrets]
+            keys = (signing_key(secret.value, signing.secret_format) for secret in signing.secrets)
+            entries = [_standard_entry(key, content) for key in keys]
             return [("webhook-signature", " ".join(entries))]
         case SigningStyle.GITHUB:
             return [("X-Hub-Signature-256", _github_value(signing.secrets[0].value, body))]
@@ -85,6 +117,7 @@ def verify(
     secrets: Sequence[str],
     *,
     now: float,
+    secret_format: SecretFormat = SecretFormat.AUTO,
     tolerance_s: float = TOLERANCE_S,
 ) -> Verification:
     """Check a received request as its receiver would; one matching secret is enough.
@@ -94,14 +127,16 @@ def verify(
         body: exactly the bytes received.
         secrets: as the operator wrote them.
         now: seconds since the epoch.
+        secret_format: how the key of a `standard` signature is read out of a secret.
         tolerance_s: how far `webhook-timestamp` may be off, either way.
 
     Raises:
-        ValueError: a `whsec_` secret is not base64.
+        ValueError: a secret that is to be base64 is not.
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     if "webhook-signature" in lowered:
-        reason = _standard_fault(lowered, body, secrets, now, tolerance_s)
+        keys = [signing_key(secret, secret_format) for secret in secrets]
+        reason = _standard_fault(lowered, body, keys, now, tolerance_s)
         return _verification(SigningStyle.STANDARD, reason)
     if "x-hub-signature-256" in lowered:
         reason = _github_fault(lowered["x-hub-signature-256"], body, secrets)
@@ -114,7 +149,7 @@ def _verification(style: SigningStyle, fault: str) -> Verification:
 
 
 def _standard_fault(
-    headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: float, tolerance_s: float
+    headers: Mapping[str, str], body: bytes, keys: Sequence[bytes], now: float, tolerance_s: float
 ) -> str:
     delivery_id, timestamp = headers.get("webhook-id"), headers.get("webhook-timestamp")
     if not delivery_id:
@@ -127,7 +162,7 @@ def _standard_fault(
         return f"webhook-timestamp is more than {tolerance_s:g} seconds away from now"
     content = _standard_content(delivery_id, timestamp, body)
     given = headers["webhook-signature"].split()
-    expected = [_standard_entry(secret, content) for secret in secrets]
+    expected = [_standard_entry(key, content) for key in keys]
     return "" if _any_equal(given, expected) else "no signature matches a secret"
 
 
@@ -148,8 +183,8 @@ def _standard_content(delivery_id: str, timestamp: str, body: bytes) -> bytes:
     return f"{delivery_id}.{timestamp}.".encode() + body
 
 
-def _standard_entry(secret: str, content: bytes) -> str:
-    return "v1," + base64.b64encode(_sha256(signing_key(secret), content)).decode()
+def _standard_entry(key: bytes, content: bytes) -> str:
+    return _VERSION_PREFIX + base64.b64encode(_sha256(key, content)).decode()
 
 
 def _github_value(secret: str, body: bytes) -> str:

@@ -19,6 +19,8 @@ ENV = {
     "NOT_BASE64": "whsec_s3cret*",
     "WORD": "Bearer",
     "SHORT": "whsec_c2hvcnQ=",
+    "URL_SAFE": "v1,whsec_s3cret-_s3cret-_s3cret-_s3cret-_",
+    "PRIVATE": "whsk_s3crets3crets3crets3crets3crets3cret",
 }
 CASES = sorted(path.stem for path in BAD.glob("*.error"))
 

@@ -106,7 +106,9 @@ def secret(reference: str) -> dict[str, str]:
           ("signing.secrets[0]", secret("env ONE"), secret("env TWO"))]),
         ("signing: {secret: {env: ONE}}", "allow_insecure_certificates: true",
          [("allow_insecure_certificates", False, True),
-          ("signing", {"style": "standard", "secrets": [secret("env ONE")]}, None)]),
+          ("signing", {"style": "standard", "secret_format": "auto", "secrets": [secret("env ONE")]}, None)]),
+        ("signing: {secret: {env: ONE}}", "signing: {secret: {env: ONE}, secret_format: text}",
+         [("signing.secret_format", "auto", "text")]),
     ],
 )  # fmt: skip
 def test_a_webhooks_fields(tmp_path: Path, old: str, new: str, changes: list[tuple[str, Any, Any]]) -> None:

@@ -465,6 +465,36 @@ def test_variables_of_other_tools_in_a_message_are_warned_of(tmp_path: Path) -> 
     assert {one.severity for one in found.diagnostics} == {Severity.WARNING}
 
 
+BASE64 = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.mark.parametrize(
+    ("secret", "secret_format", "warned"),
+    [
+        (BASE64, "auto", True),
+        (f"v1,{BASE64}", "auto", True),
+        ("ab" * 32, "auto", True),  # hex: the libraries decode it too
+        (BASE64[:-4], "auto", False),  # below 24 bytes
+        (f"{BASE64}-", "auto", False),
+        (f"whsec_{BASE64}", "auto", False),
+        (BASE64, "base64", False),
+        (BASE64, "text", False),
+    ],
+)
+def test_a_signing_secret_that_a_library_reads_otherwise_is_warned_of(
+    secret: str, secret_format: str, *, warned: bool, tmp_path: Path
+) -> None:
+    signing = f"{{secret: {{env: S}}, secret_format: {secret_format}}}"
+    (tmp_path / "x.yaml").write_text(f"webhooks: {{a: {{url: https://h.example/, signing: {signing}}}}}")
+    found = config.load(tmp_path / "x.yaml", env={"S": secret})
+    assert found.config is not None
+    assert ["`secret_format: base64` for what they do" in one.message for one in found.diagnostics] == [
+        True
+    ] * warned
+    assert all(secret[:20] not in str(one) for one in found.diagnostics)
+    assert config.load(tmp_path / "x.yaml", env={}, portable=True).diagnostics == ()
+
+
 def test_addresses_that_are_never_called_are_warned_of(tmp_path: Path) -> None:
     text = "webhooks: {a: {url: 'http://169.254.169.254/x'}, b: {url: 'http://[fe80::1]:8/'}, c: {url: 'http://10.0.0.1/'}}"
     (tmp_path / "c.yaml").write_text(text)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from hookd.domain.definitions import Secret, Signing, SigningStyle
+from hookd.domain.definitions import Secret, SecretFormat, Signing, SigningStyle
 from hookd.domain.signatures import SignatureCheck, Verification, signature_headers, signing_key, verify
 
 ENCODED = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -60,6 +60,44 @@ def test_any_other_text_is_a_raw_utf_8_key() -> None:
     assert headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "v1,whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDAQ==",  # as consoles show it
+        "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDAQ",
+        "v1,whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDAQ",
+    ],
+)
+def test_an_independent_verifier_takes_what_a_console_s_secret_signs(secret: str) -> None:
+    headers = signed(standard(secret), timestamp=int(datetime.now(UTC).timestamp()))
+    verifier = Webhook("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDAQ==")
+    assert verifier.verify(BODY, headers) == json.loads(BODY)
+
+
+@pytest.mark.parametrize(
+    "secret", ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "v1,MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", ENCODED]
+)
+def test_base64_without_its_prefix_is_the_key_that_libraries_decode(secret: str) -> None:
+    signing = Signing((Secret(secret),), secret_format=SecretFormat.BASE64)
+    headers = signed(signing, timestamp=int(datetime.now(UTC).timestamp()))
+    assert Webhook("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").verify(BODY, headers) == json.loads(BODY)
+
+
+@pytest.mark.parametrize("secret", [ENCODED, f"v1,{ENCODED}", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+def test_text_is_the_key_as_it_stands(secret: str) -> None:
+    assert signing_key(secret, SecretFormat.TEXT) == secret.encode()
+
+
+def test_a_text_that_merely_looks_encoded_keeps_its_bytes() -> None:
+    assert signing_key("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw") == b"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def test_url_safe_base64_is_named() -> None:
+    for secret in ("whsec_C2FVsBQIhrscChlQIMV-b5sSYspob7oD", "v1,whsec_C2FV_BQIhrscChlQIMVb5sSYspob7oDAQ=="):
+        with pytest.raises(ValueError, match="URL-safe; write"):
+            signing_key(secret)
+
+
 def test_github_uses_the_first_secret_as_it_stands() -> None:
     signing = Signing((Secret(ENCODED), Secret(OTHER)), SigningStyle.GITHUB)
     made = signature_headers(signing, delivery_id="dlv_1", timestamp=NOW, body=BODY)
@@ -67,7 +105,7 @@ def test_github_uses_the_first_secret_as_it_stands() -> None:
     assert made == [("X-Hub-Signature-256", f"sha256={digest}")]
 
 
-@pytest.mark.parametrize("secret", ["whsec_", "whsec_***", "whsec_abc", "whsec_ü"])
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_***", "whsec_abcde", "whsec_ü"])
 def test_a_whsec_secret_that_is_not_base64_is_refused_without_naming_it(secret: str) -> None:
     with pytest.raises(ValueError, match="whsec_") as caught:
         signing_key(secret)
@@ -79,6 +117,11 @@ def test_what_is_signed_verifies(body: bytes, secret: str, style: SigningStyle) 
     headers = signed(Signing((Secret(secret),), style), body=body)
     expected = Verification(SignatureCheck.VALID, style)
     assert verify(headers, body, ["wrong", secret], now=NOW) == expected
+    assert verify(headers, body, [f"v1,{secret}"], now=NOW).verdict is (
+        SignatureCheck.VALID
+        if secret != "plain" and style is SigningStyle.STANDARD
+        else SignatureCheck.INVALID
+    )
     assert verify(headers, body + b"x", [secret], now=NOW).verdict is SignatureCheck.INVALID
 
 

@@ -136,6 +136,14 @@ def test_signatures_are_checked(style: SigningStyle | None, secret: str, age_s: 
         assert receiver.block()[1].startswith(f"signature: {verdict}")
 
 
+@pytest.mark.parametrize(("secret_format", "verdict"), [("base64", "valid"), ("auto", "invalid")])
+def test_secrets_are_read_in_the_format_that_is_given(secret_format: str, verdict: str) -> None:
+    bare = SECRET.removeprefix("whsec_")
+    with receiving("--secret", bare, "--secret-format", secret_format, "--count", "1") as receiver:
+        post(receiver.url, b"{}", **signed(b"{}", SigningStyle.STANDARD, f"v1,{SECRET}", at=time.time()))
+        assert receiver.block()[1].startswith(f"signature: {verdict} (standard")
+
+
 def test_json_prints_a_line_for_each_request() -> None:
     with receiving("--json", "--count", "2", "--secret", SECRET) as receiver:
         headers = signed(b'"\x7f\xc2\x9b"', SigningStyle.STANDARD, SECRET, at=time.time())
@@ -229,7 +237,7 @@ def test_an_address_in_use_fails() -> None:
     ("words", "told"),
     [
         (["--secret-env", "NOWHERE"], "NOWHERE is not set"),
-        (["--secret", "whsec_***"], "must go on in base64"),
+        (["--secret", "whsec_***"], "must be standard base64"),
         (["--secret", ""], "a secret cannot be used: it is empty"),
     ],
 )

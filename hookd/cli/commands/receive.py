@@ -83,6 +83,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="the same, from an environment variable",
     )
     parser.add_argument(
+        "--secret-format",
+        choices=("auto", "base64", "text"),
+        default="auto",
+        help="how Standard Webhooks secrets are read, as the webhook's signing.secret_format (default: auto)",
+    )
+    parser.add_argument(
         "--count",
         metavar="N",
         type=whole_number,
@@ -95,15 +101,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Receive until SIGTERM or Ctrl-C, or for as many requests as asked."""
     secrets = (*options.secret, *map(_from_environment, options.secret_env))
-    _check_secrets(secrets)
+    _check_secrets(secrets, options.secret_format)
     asyncio.run(_receive(options, secrets))
     return 0
 
 
 async def _receive(options: argparse.Namespace, secrets: tuple[str, ...]) -> None:
     from hookd.cli.testbench.receiver import Receiver
+    from hookd.domain.definitions import SecretFormat
 
-    receiver = Receiver(default=_behaviour(options), secrets=secrets)
+    receiver = Receiver(
+        default=_behaviour(options), secrets=secrets, secret_format=SecretFormat(options.secret_format)
+    )
     host, port = options.listen
     try:
         address = await receiver.start(host, port)
@@ -197,14 +206,15 @@ def _from_environment(name: str) -> str:
     return value
 
 
-def _check_secrets(secrets: Sequence[str]) -> None:
+def _check_secrets(secrets: Sequence[str], secret_format: str) -> None:
+    from hookd.domain.definitions import SecretFormat
     from hookd.domain.signatures import signing_key
 
     if "" in secrets:
         raise Failure("a secret cannot be used: it is empty", code=USAGE)
     try:
         for secret in secrets:
-            signing_key(secret)
+            signing_key(secret, SecretFormat(secret_format))
     except ValueError as error:
         raise Failure(f"a secret cannot be used: {error}", code=USAGE) from None
 

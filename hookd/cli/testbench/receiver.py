@@ -18,6 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from hookd.domain import signatures
+from hookd.domain.definitions import SecretFormat
 from hookd.domain.text import printable
 
 LARGEST_BODY = 64 << 20
@@ -77,11 +78,13 @@ class Receiver:
 
     Attributes:
         secrets: what signatures are checked with; none are where it is empty.
+        secret_format: how they are read.
     """
 
     default: Behaviour = Behaviour()
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     secrets: Sequence[str] = ()
+    secret_format: SecretFormat = SecretFormat.AUTO
     _arrived: asyncio.Queue[ReceivedRequest] = field(default_factory=asyncio.Queue)
     _turns: dict[str, Iterator[int]] = field(default_factory=dict)
     _runner: web.AppRunner | None = None
@@ -123,12 +126,21 @@ class Receiver:
         self._under_way += 1
         self._idle.clear()
         try:
-            self._arrived.put_nowait(_received(request, await request.read(), self.secrets))
+            self._arrived.put_nowait(self._received(request, await request.read()))
             return await self._behave(request, self.behaviours.get(request.path, self.default))
         finally:
             self._under_way -= 1
             if not self._under_way:
                 self._idle.set()
+
+    def _received(self, request: web.Request, body: bytes) -> ReceivedRequest:
+        headers = tuple((_decoded(name), _decoded(value)) for name, value in request.raw_headers)
+        at, signature = time.time(), None
+        if self.secrets:
+            signature = signatures.verify(
+                dict(headers), body, self.secrets, now=at, secret_format=self.secret_format
+            )
+        return ReceivedRequest(at, request.method, request.raw_path, headers, body, signature)
 
     async def _behave(self, request: web.Request, behaviour: Behaviour) -> web.StreamResponse:
         await self._pause(None if behaviour.hang else behaviour.delay_s)
@@ -166,18 +178,6 @@ class _Complaint(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         kind = record.exc_info[0] if record.exc_info else None
         return printable(f"hookd: {record.getMessage()}" + (f": {kind.__name__}" if kind else ""))
-
-
-def _received(request: web.Request, body: bytes, secrets: Sequence[str]) -> ReceivedRequest:
-    headers = tuple((_decoded(name), _decoded(value)) for name, value in request.raw_headers)
-    return ReceivedRequest(
-        at=time.time(),
-        method=request.method,
-        target=request.raw_path,
-        headers=headers,
-        body=body,
-        signature=signatures.verify(dict(headers), body, secrets, now=time.time()) if secrets else None,
-    )
 
 
 def _decoded(raw: bytes) -> str:

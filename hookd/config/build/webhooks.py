@@ -3,8 +3,6 @@
 Must never: put a URL or a secret into a diagnostic.
 """
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass
 
@@ -12,16 +10,15 @@ from hookd.config.build.auth import read_auth
 from hookd.config.build.certificates import read_tls
 from hookd.config.build.headers import body_format, read_headers
 from hookd.config.build.secrets import read_secret, stands_in
+from hookd.config.build.signing import read_signing
 from hookd.config.build.unfilled import warn_of_foreign
 from hookd.config.build.units import Range, parse_rate, read_duration
 from hookd.config.build.url import names_forbidden_address, url_fault
 from hookd.config.yaml.cursor import Cursor
-from hookd.domain.definitions import Method, RateLimit, Secret, Signing, SigningStyle, WebhookDef
+from hookd.domain.definitions import Method, RateLimit, Secret, WebhookDef
 from hookd.domain.message_templates import BodyFormat
 
 _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_STANDARD_PREFIX = "whsec_"
-_STANDARD_BYTES = range(24, 65)
 _TIMEOUT = Range(3, 120, "a duration from 3 to 120 seconds")
 _PAUSE = Range(0.001, 366 * 86400, "a duration from 1ms to 366d")
 
@@ -68,7 +65,7 @@ def build_webhook(name: str, cursor: Cursor) -> Built:
         backoff_s=_read_backoff(cursor.get("backoff"), defaults.backoff_s),
         concurrency=int(cursor.plain("concurrency", defaults.concurrency)),
         rate_limit=_read_rate(cursor.get("rate_limit")),
-        signing=_read_signing(cursor.get("signing")),
+        signing=read_signing(cursor.get("signing")),
         secrets=_read_secrets(cursor.get("secrets")),
         enabled=cursor.plain("enabled", default=True),
     )
@@ -129,38 +126,3 @@ def _read_secrets(cursor: Cursor | None) -> dict[str, Secret]:
         elif secret is not None:
             found[name] = secret
     return found
-
-
-def _read_signing(cursor: Cursor | None) -> Signing | None:
-    if cursor is None:
-        return None
-    style = SigningStyle(cursor.plain("style", SigningStyle.STANDARD))
-    listed = cursor.get("secrets")
-    places = [cursor.get("secret")] if listed is None else list(listed.items())
-    if style is SigningStyle.GITHUB and len(places) > 1 and listed is not None:
-        listed.error(
-            "the style github carries one signature, so one secret; only the style standard can sign with several"
-        )
-        return None
-    secrets = []
-    for place in places:
-        secret = read_secret(place)
-        if place is None or secret is None:
-            continue
-        if style is SigningStyle.STANDARD and (fault := _standard_fault(secret.value)):
-            place.error(fault)
-        secrets.append(secret)
-    return Signing(tuple(secrets), style)
-
-
-def _standard_fault(secret: str) -> str | None:
-    """What is wrong with a `whsec_` secret (Standard Webhooks 1.0: 24 to 64 bytes in base64)."""
-    if not secret.startswith(_STANDARD_PREFIX):
-        return None
-    try:
-        size = len(base64.b64decode(secret.removeprefix(_STANDARD_PREFIX), validate=True))
-    except (binascii.Error, ValueError):
-        return "a secret that begins with whsec_ must go on in base64"
-    if size not in _STANDARD_BYTES:
-        return f"a secret that begins with whsec_ must hold 24 to 64 bytes in base64, not {size}"
-    return None

@@ -12,7 +12,8 @@ import json
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
-from hookd.domain.definitions import Secret, WebhookDef, names_credential
+from hookd.domain.definitions import Secret, Signing, WebhookDef, names_credential
+from hookd.domain.signatures import decoded, encoded_part
 
 EXCERPT_BYTES = 4096
 """At most this much of an answer is kept (spec 5)."""
@@ -85,9 +86,9 @@ def _secret_texts(webhook: WebhookDef) -> Iterator[str]:
         if _is_secret(name, secret):
             yield from _header_texts(secret.value)
     yield from (secret.value for secret in webhook.secrets.values())
-    for secret in webhook.signing.secrets if webhook.signing else ():
-        yield secret.value
-        yield secret.value.removeprefix("whsec_")
+    if webhook.signing is not None:
+        for secret in webhook.signing.secrets:
+            yield from _signing_texts(secret.value, webhook.signing)
 
 
 def _is_secret(name: str, secret: Secret) -> bool:
@@ -120,6 +121,22 @@ def _token_texts(url: str) -> Iterator[str]:
     for _, value in parse_qsl(parts.query):
         if len(value) >= _SHORTEST_SEGMENT:
             yield value
+
+
+def _signing_texts(secret: str, signing: Signing) -> Iterator[str]:
+    """The text as it is written, without what stands before the key, and the key in the forms that it is shown in."""
+    yield secret
+    bare = secret.removeprefix("v1,")
+    yield bare
+    yield bare.removeprefix("whsec_")
+    key = decoded(encoded_part(secret, signing.secret_format) or "")
+    if not key:
+        return
+    yield key.hex()
+    yield key.decode("utf-8", "surrogateescape")
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(key).decode()
+        yield encode(key).decode().rstrip("=")
 
 
 def _header_texts(value: str) -> Iterator[str]:

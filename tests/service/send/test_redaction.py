@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from hookd.delivery.http.redaction import EXCERPT_BYTES, Redactor
-from hookd.domain.definitions import Secret, Signing, WebhookDef
+from hookd.domain.definitions import Secret, SecretFormat, Signing, WebhookDef
 from tests.kit.receiver import Exchange, Receiver, response
 from tests.service.send.attempts import Attempts
 
@@ -125,6 +125,28 @@ def test_what_looks_like_a_token_in_a_plain_url_is_masked(url: str) -> None:
 def test_both_spellings_of_a_signing_secret() -> None:
     signing = Signing((Secret("whsec_MfKQ9r8GKYqr"), Secret("other one")))
     assert masked("(whsec_MfKQ9r8GKYqr MfKQ9r8GKYqr other one)", signing=signing) == "(*** *** ***)"
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "v1,whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDAQ",
+        "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDAQ==",
+        "C2FVsBQIhrscChlQIMV+b5sSYspob7oDAQ==",
+        "C2FVsBQIhrscChlQIMV-b5sSYspob7oDAQ",
+        "0b6155b0140886bb1c0a195020c57e6f9b1262ca686fba0301",
+    ],
+)
+def test_a_signing_key_is_masked_as_it_is_written_and_in_other_forms(echo: str) -> None:
+    written = "v1,whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDAQ"
+    for signing in (
+        Signing((Secret(written),)),
+        Signing((Secret(written),), secret_format=SecretFormat.BASE64),
+    ):
+        told = masked(f"({echo})", signing=signing)
+        assert "C2FVsBQIhrsc" not in told
+        assert "0b6155" not in told
+        assert "***" in told
 
 
 def test_very_short_values_are_left_alone() -> None:
