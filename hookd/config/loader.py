@@ -204,6 +204,7 @@ class _Load:
             tasks=Known(sections["tasks"], "tasks") if self._complete else None,
             body_formats={name: built.body_format for name, built in webhooks.items()},
             secrets={name: built.secrets for name, built in webhooks.items()},
+            must_be_json=frozenset(name for name, built in webhooks.items() if built.must_be_json),
             types=types if types and self._complete else None,
         )
         return {

@@ -374,6 +374,7 @@ def test_the_example_runs_as_it_is(tmp_path: Path) -> None:
     assert result.config.daemon.store == SqliteDef(str(tmp_path / "hookd.db"))
     for webhook in result.config.webhooks.values():
         assert webhook.url.value.startswith("http://127.0.0.1:9099/")
+        assert webhook.body_format is BodyFormat.JSON, "also what is signed: its verifiers parse it"
 
 
 def test_the_example_begins_with_the_schemas_line() -> None:

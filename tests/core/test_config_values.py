@@ -211,6 +211,49 @@ def test_a_text_with_dollars_and_braces_is_a_text(text: str, tmp_path: Path) -> 
     assert found.diagnostics == ()
 
 
+PARSED = (
+    "most libraries that verify the signing style standard then parse the body as JSON (standardwebhooks, svix 1) "
+    "and fail on {}; send JSON, or let the receiver verify with one that does not parse"
+)
+BY_TYPE = ("3:15", PARSED.format("a body that is not JSON, as by this webhook's Content-Type"))
+EMPTY = ("3:15", PARSED.format("the empty body of a GET"))
+BY_TEXT = ("4:34", PARSED.format("this text, which is not JSON"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message", "warned"),
+    [
+        ("headers: {}", "{a: b}", None),
+        ("headers: {Content-Type: application/vnd.x+json}", "{a: b}", None),
+        ("headers: {Content-Type: text/plain}", "hi", BY_TYPE),
+        ("headers: {Content-Type: application/x-ndjson}", "[{a: b}]", BY_TYPE),
+        ("headers: {Content-Type: application/x-www-form-urlencoded}", "{a: b}", BY_TYPE),
+        ("headers: {Content-Type: application/xml}", "<a/>", BY_TYPE),
+        ("headers: {Content-Type: null}", "{a: b}", None),
+        ("headers: {Content-Type: null}", """'{"a": "${NAME}"}'""", None),
+        ("headers: {Content-Type: null}", "'a ${NAME}'", BY_TEXT),
+        ("method: GET", "{a: b}", EMPTY),
+        ("method: GET, headers: {Content-Type: null}", "{a: b}", EMPTY),
+        ("method: DELETE", "{a: b}", None),
+    ],
+)
+def test_signed_bodies_that_libraries_fail_on_are_warned_of(
+    keys: str, message: str, warned: tuple[str, str] | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.yaml"
+    for style, expected in (("standard", warned), ("github", None)):
+        path.write_text(
+            "webhooks:\n  a:\n"
+            f"    {{signing: {{secret: any text, style: {style}}}, {keys}, url: 'http://h/'}}\n"
+            f"tasks: {{t: {{webhook: a, message: {message}}}, default: {{webhook: a}}}}\n"
+        )
+        loaded = config.load(path, env={})
+        assert loaded.config is not None, loaded.diagnostics
+        assert [one.severity for one in loaded.diagnostics] == [Severity.WARNING] * (expected is not None)
+        for one in loaded.diagnostics:
+            assert (f"{one.line}:{one.column}", one.message) == expected
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
 @pytest.mark.parametrize("reference", ["{env: KEY}", "{file: key}", "{credential: key}"])
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Blocks that show what a machine, a repository or an installation prints: each held to what makes it here."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -80,17 +81,28 @@ def test_a_difference(
 
 
 def test_a_signature_is_verified() -> None:
+    body = '{"a": 1}'
+    headers = _signed(body)
+    exec(pages.named("verify"), {"body": body, "headers": headers})
+    with pytest.raises(Exception, match="No matching signature found"):
+        exec(pages.named("verify"), {"body": body + " ", "headers": headers})
+
+
+@pytest.mark.parametrize("body", ["disk full", ""])
+def test_a_body_that_is_not_json_is_not_taken_though_its_signature_is_right(body: str) -> None:
+    with pytest.raises(json.JSONDecodeError):
+        exec(pages.named("verify"), {"body": body, "headers": _signed(body)})
+
+
+def _signed(body: str) -> dict[str, str]:
+    """Headers for the secret of docs/delivery.md."""
     secret = re.findall(r"whsec_[^\"\s]+", pages.named("verify"))[0]
     now = datetime.now(UTC)
-    body = '{"a": 1}'
-    headers = {
+    return {
         "webhook-id": "dlv_1",
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": Webhook(secret).sign("dlv_1", now, body),
     }
-    exec(pages.named("verify"), {"body": body, "headers": headers})
-    with pytest.raises(Exception, match="No matching signature found"):
-        exec(pages.named("verify"), {"body": body + " ", "headers": headers})
 
 
 def test_the_steps_of_a_workflow(

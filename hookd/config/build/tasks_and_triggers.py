@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hookd.config.build.schedules import Calendar, build_schedule, has_local_times, is_schedule
+from hookd.config.build.signed_bodies import warn_of_message
 from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.diagnostics import Steps, listed
 from hookd.config.yaml.tree import read_as
@@ -46,6 +47,7 @@ class KnownNames:
         pending: most deliveries that may wait at once (`daemon.limits.pending`).
         secrets: the names that webhooks declare, of those that could be read.
         body_formats: of the webhooks whose Content-Type is known.
+        must_be_json: the webhooks whose bodies are parsed by those who verify them.
         types: the catalogue, if there is one; a type that has diagnostics of its own is None.
     """
 
@@ -55,6 +57,7 @@ class KnownNames:
     tasks: Known | None
     body_formats: Mapping[str, BodyFormat] = field(default_factory=dict)
     secrets: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    must_be_json: frozenset[str] = frozenset()
     types: Mapping[str, TypeDef | None] | None = None
 
 
@@ -84,6 +87,8 @@ def build_task(name: str, cursor: Cursor, names: KnownNames) -> TaskDef | None:
     _warn_of_foreign_variables(cursor, message)
     if webhook is not None and template is not None and webhook.value in names.secrets:
         _check_secrets(cursor, message, webhook.value, names.secrets[webhook.value])
+    if webhook is not None and body_format is BodyFormat.UNTYPED and webhook.value in names.must_be_json:
+        warn_of_message(cursor, message)
     triggers = _build_triggers(name, cursor, names)
     if webhook is None or template is None or triggers is None:
         return None

@@ -10,6 +10,7 @@ from hookd.config.build.auth import read_auth
 from hookd.config.build.certificates import read_tls
 from hookd.config.build.headers import body_format, read_headers
 from hookd.config.build.secrets import read_secret, stands_in
+from hookd.config.build.signed_bodies import must_be_json, warn_of_webhook
 from hookd.config.build.signing import read_signing
 from hookd.config.build.unfilled import warn_of_foreign
 from hookd.config.build.units import Range, parse_rate, read_duration
@@ -31,11 +32,13 @@ class Built:
         webhook: None where it has no usable URL.
         secrets: the names that it declares, likewise.
         body_format: known even then, since the messages depend on it.
+        must_be_json: whether those who verify its signatures parse the body.
     """
 
     webhook: WebhookDef | None
     body_format: BodyFormat
     secrets: frozenset[str]
+    must_be_json: bool
 
 
 def build_webhook(name: str, cursor: Cursor) -> Built:
@@ -51,11 +54,15 @@ def build_webhook(name: str, cursor: Cursor) -> Built:
     if insecure:
         _warn_of_insecurity(cursor)
     defaults = WebhookDef(name, url or Secret(""))
+    method = Method(cursor.plain("method", defaults.method))
+    signing = read_signing(cursor.get("signing"))
+    if must_be_json(signing):
+        warn_of_webhook(cursor.below(("signing",)), method, sent_as)
     webhook = WebhookDef(
         name,
         defaults.url,
         description=cursor.plain("description", ""),
-        method=Method(cursor.plain("method", defaults.method)),
+        method=method,
         headers=headers,
         auth=auth.written if auth else None,
         body_format=sent_as,
@@ -65,11 +72,16 @@ def build_webhook(name: str, cursor: Cursor) -> Built:
         backoff_s=_read_backoff(cursor.get("backoff"), defaults.backoff_s),
         concurrency=int(cursor.plain("concurrency", defaults.concurrency)),
         rate_limit=_read_rate(cursor.get("rate_limit")),
-        signing=read_signing(cursor.get("signing")),
+        signing=signing,
         secrets=_read_secrets(cursor.get("secrets")),
         enabled=cursor.plain("enabled", default=True),
     )
-    return Built(None if url is None else webhook, sent_as, _names(cursor.get("secrets")))
+    return Built(
+        None if url is None else webhook,
+        sent_as,
+        _names(cursor.get("secrets")),
+        must_be_json(signing),
+    )
 
 
 def _read_url(cursor: Cursor | None) -> Secret | None:
