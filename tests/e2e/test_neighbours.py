@@ -45,17 +45,30 @@ async def debian_webhook(directory: Path, secret: str, command: str = "/bin/true
 
 
 @needs("webhook")
-@pytest.mark.parametrize(("secret", "wanted"), [("s3cret", "delivered"), ("wrong", "dead")])
+@pytest.mark.parametrize(
+    ("signing", "state", "status"),
+    [
+        ("signing: {style: github, secret: s3cret}", "delivered", 200),
+        ("signing: {style: github, secret: wrong}", "dead", 500),
+        ("signing: {style: standard, secret: s3cret}", "dead", 403),
+        ("signing: {style: standard, secret: s3cret}, method: GET", "dead", 403),
+        ("enabled: true", "dead", 403),
+    ],
+)
 async def test_debian_webhook_checks_the_github_signature(
-    running: Running, tmp_path: Path, secret: str, wanted: str
+    running: Running, tmp_path: Path, signing: str, state: str, status: int
 ) -> None:
-    async with debian_webhook(tmp_path, "s3cret") as url:
-        signing = f"signing: {{style: github, secret: {secret}}}"
+    command, ran = tmp_path / "on-message", tmp_path / "ran"
+    command.write_text(f"#!/bin/sh\n: > '{ran}'\n")
+    command.chmod(0o755)
+    async with debian_webhook(tmp_path, "s3cret", str(command)) as url:
         daemon = await running(f"webhooks:\n  w: {{url: '{url}', retries: 0, {signing}}}\n{RULES}")
         _, receipt = await daemon.post(EVENT)
         record = await daemon.delivery_when(receipt["deliveries"][0]["id"], "delivered", "dead")
-        assert record["state"] == wanted
-        assert (record["last_status"] == 200) == (wanted == "delivered")
+        assert (record["state"], record["last_status"]) == (state, status)
+        if state == "delivered":
+            await until(ran.exists)
+    assert ran.exists() == (state == "delivered")
 
 
 @needs("nginx", package="nginx-light")

@@ -299,16 +299,27 @@ async def test_what_is_no_alarm_of_mdadm_is_not_told(site: Site) -> None:
 
 
 @needs("webhook")
-async def test_debian_webhook_runs_a_command(running: Running, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "message", "argument"),
+    [
+        ("application/json", "{text: '${NAME}'}", "web-01; $(id)"),
+        ("application/json", "{other: '${NAME}'}", ""),
+        ("text/plain", "'${NAME}'", ""),
+    ],
+)
+async def test_debian_webhook_runs_a_command(
+    running: Running, tmp_path: Path, sent: str, message: str, argument: str
+) -> None:
+    """With an empty argument where the message holds no `text`, as the recipe says."""
     command = tmp_path / "on-message"
-    command.write_text(f'#!/bin/sh\nprintf %s "$1" > "{tmp_path}/told"\n')
+    command.write_text(f'#!/bin/sh\nprintf "%s|%s" "$#" "$1" > "{tmp_path}/told"\n')
     command.chmod(stat.S_IRWXU)
     async with debian_webhook(tmp_path, "s3cret", str(command)) as url:
-        signing = "signing: {style: github, secret: s3cret}"
+        keys = f"retries: 0, signing: {{style: github, secret: s3cret}}, headers: {{Content-Type: {sent}}}"
         daemon = await running(
-            f"webhooks:\n  w: {{url: '{url}', retries: 0, {signing}}}\n"
-            "tasks:\n  t: {webhook: w, message: {text: '${NAME}'}, triggers: [{type: vm, event: 'on'}]}\n"
+            f"webhooks:\n  w: {{url: '{url}', {keys}}}\n"
+            f"tasks:\n  t: {{webhook: w, message: {message}, triggers: [{{type: vm, event: 'on'}}]}}\n"
         )
         await daemon.post({"type": "vm", "event": "on", "object": "web-01; $(id)"})
         await until(lambda: (tmp_path / "told").exists() and (tmp_path / "told").read_text())
-    assert (tmp_path / "told").read_text() == "web-01; $(id)"
+    assert (tmp_path / "told").read_text() == f"1|{argument}"
