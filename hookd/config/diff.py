@@ -244,7 +244,7 @@ def _schedule(given: ScheduleDef) -> dict[str, Any]:
         "description": given.description,
         **{timing.value: given.expression if timing is given.timing else None for timing in Timing},
         "timezone": given.timezone,
-        "from": _instant(given.starts_at),
+        "from": given.days_from or _instant(given.starts_at),
         "until": _instant(given.ends_at),
         "missed": given.missed,
         "enabled": given.enabled,

@@ -39,7 +39,7 @@ _VALUE_RULES = frozenset(
 _MOST_MEANT = 1000
 """Unknown keys of one mapping that are compared with the known ones."""
 _ONE_DURATION = "90m"
-_SEVERAL_DURATIONS = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?\s?(?:ms|s|m|h|d)\s?){2,30}")
+_SEVERAL_DURATIONS = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?\s?(?:ms|s|m|h|d|w)\s?){2,30}")
 
 
 def word_errors(errors: Iterable[ValidationError], top: Location, report: ReportDiagnostic) -> None:

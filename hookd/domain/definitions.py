@@ -211,6 +211,8 @@ class ScheduleDef:
         every_s: seconds between two moments; 0 for other timings.
         at: the one moment, for `at`; None for other timings.
         starts_at: no moment is before this instant; None: since ever. `every` counts from it, else from the epoch.
+        days_from: the local date-time (ISO 8601, without an offset) from which `every` counts whole days by the
+            calendar of `timezone`, so that the time of day stays; None: it counts elapsed time.
         ends_at: no moment is after this instant; None: for ever.
     """
 
@@ -224,6 +226,7 @@ class ScheduleDef:
     at: float | None = None
     starts_at: float | None = None
     ends_at: float | None = None
+    days_from: str | None = None
     missed: Missed = Missed.ONCE
     enabled: bool = True
 

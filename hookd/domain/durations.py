@@ -6,18 +6,18 @@ Must never: read a clock.
 import re
 from collections.abc import Iterable
 
-UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 """The units that a duration is written in, in seconds."""
 
 LONGEST_S = 1e12
 """What is longer is no duration: no instant is that far away."""
 
 _WHOLE_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
-_DURATION = re.compile(r"((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(ms|s|m|h|d)?")
+_DURATION = re.compile(r"((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(ms|s|m|h|d|w)?")
 
 
 def parse_duration(value: float | str, *, bare: str = "") -> float:
-    """Seconds of a number, or of `250ms`, `10s`, `5m`, `2h`, `7d`.
+    """Seconds of a number, or of `250ms`, `10s`, `5m`, `2h`, `7d`, `2w`.
 
     Args:
         value: a number, or text.
@@ -32,8 +32,13 @@ def parse_duration(value: float | str, *, bare: str = "") -> float:
     unit = found[2] or bare if found else ""
     seconds = float(found[1]) * UNITS_S[unit] if found and unit else LONGEST_S
     if seconds >= LONGEST_S:
-        raise ValueError(f"{value!r} is not a duration such as 250ms, 10s, 5m, 2h or 7d")
+        raise ValueError(f"{value!r} is not a duration such as 250ms, 10s, 5m, 2h, 7d or 2w")
     return seconds
+
+
+def is_whole_days(value: float | str) -> bool:
+    """Whether a duration is written in days or weeks, and is a whole number of days: `14d`, `2w`, but not `24h`."""
+    return isinstance(value, str) and value.endswith(("d", "w")) and parse_duration(value) % UNITS_S["d"] == 0
 
 
 def format_duration(seconds: float) -> str:

@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from math import ceil, floor, inf, nextafter
@@ -185,6 +186,8 @@ def _from_about(schedule: ScheduleDef, begin: float) -> Iterator[float]:
     match schedule.timing:
         case Timing.CRON:
             yield from _cron(schedule, begin)
+        case Timing.EVERY if schedule.days_from is not None:
+            yield from _every_day(schedule, schedule.days_from, begin)
         case Timing.EVERY:
             base, step, first = _grid(schedule, begin)
             yield from ((base + k * step) / _MICROS for k in count(first))
@@ -199,6 +202,9 @@ def _shortly_before(schedule: ScheduleDef, end: float) -> float | None:
     match schedule.timing:
         case Timing.CRON:
             return _cron_before(schedule, end)
+        case Timing.EVERY if schedule.days_from is not None:
+            near = next(_every_day(schedule, schedule.days_from, end), inf)
+            return None if near > end else near
         case Timing.EVERY:
             base, step, first = _grid(schedule, end)
             return (base + first * step) / _MICROS
@@ -216,6 +222,19 @@ def _grid(schedule: ScheduleDef, instant: float) -> tuple[int, int, int]:
     base = round((schedule.starts_at or 0.0) * _MICROS)
     step = round(schedule.every_s * _MICROS)
     return base, step, (round(_representable(instant) * _MICROS) - base) // step - 1
+
+
+def _every_day(schedule: ScheduleDef, days_from: str, begin: float) -> Iterator[float]:
+    """The moments of an `every` in whole days, from the first or the second last one before an instant on.
+
+    The local time of day stays, as RFC 5545 counts days; one that is skipped or repeated is treated as in `cron`.
+    """
+    zone, base = ZoneInfo(schedule.timezone), datetime.fromisoformat(days_from)
+    step = timedelta(seconds=schedule.every_s)
+    local, _ = _local(begin, zone)
+    with suppress(OverflowError):  # the calendar's end
+        for number in count(max(0, (local - base) // step - 1)):
+            yield _first_occurrence(base + number * step, zone)
 
 
 def _cron(schedule: ScheduleDef, begin: float) -> Iterator[float]:

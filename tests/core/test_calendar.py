@@ -33,6 +33,15 @@ def cron(expression: str, timezone: str = "UTC", **fields: Any) -> ScheduleDef:
     return ScheduleDef("schedules.s", ("t",), Timing.CRON, expression, timezone, **fields)
 
 
+def days_from(days: int, start: str, timezone: str) -> ScheduleDef:
+    """`every` in whole days with a local `from`."""
+    starts_at = local_instant(datetime.fromisoformat(start), timezone)
+    return ScheduleDef(
+        "schedules.s", ("t",), Timing.EVERY, f"{days}d", timezone,
+        every_s=days * DAY_S, starts_at=starts_at, days_from=start,
+    )  # fmt: skip
+
+
 def every(every_s: float, **fields: Any) -> ScheduleDef:
     return ScheduleDef("schedules.s", ("t",), Timing.EVERY, f"{every_s}s", "UTC", every_s=every_s, **fields)
 
@@ -441,6 +450,12 @@ SCHEDULES = st.one_of(
         st.sampled_from([zone for zone, _ in CHANGES]),
     ),
     st.builds(every, st.integers(1_000_000, 90_000_000).map(lambda us: us / 1e6)),
+    st.builds(
+        lambda days, from_, zone: days_from(days, from_.isoformat(), zone),
+        st.integers(1, 40),
+        st.datetimes(datetime(2025, 12, 1), datetime(2026, 3, 1)),  # noqa: DTZ001
+        st.sampled_from([zone for zone, _ in CHANGES]),
+    ),
     st.builds(at, st.integers(1_770_000_000, 1_770_100_000).map(float)),
 )
 INSTANTS = st.floats(1_769_900_000, 1_770_200_000)
@@ -461,6 +476,7 @@ def test_laws(
         at=schedule.at,
         starts_at=starts_at,
         ends_at=ends_at,
+        days_from=schedule.days_from,
     )
     found = list(islice(moments(bounded, after), 20))
     assert all(moment > after for moment in found)
@@ -494,6 +510,57 @@ def test_every_counts_from_the_epoch_or_the_start() -> None:
     assert list(islice(moments(every(900.0, starts_at=100.0), -1e12), 2)) == [100.0, 1000.0]
     assert list(islice(moments(every(900.0), -1000.0), 2)) == [-900.0, 0.0]
     assert list(islice(moments(every(1.5), 0.0), 3)) == [1.5, 3.0, 4.5]
+
+
+def following(schedule: ScheduleDef, after: str, number: int) -> list[str]:
+    """The next moments after a local time, as local times with their offset."""
+    zone = ZoneInfo(schedule.timezone)
+    start = datetime.fromisoformat(after).replace(tzinfo=zone).timestamp()
+    return [
+        datetime.fromtimestamp(moment, zone).isoformat()
+        for moment in islice(moments(schedule, start), number)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("days", "start", "timezone", "after", "expected"),
+    [
+        (14, "2026-01-05T03:00:00", "Europe/Berlin", "2026-03-10T00:00", [
+            "2026-03-16T03:00:00+01:00", "2026-03-30T03:00:00+02:00", "2026-04-13T03:00:00+02:00"]),
+        (1, "2026-03-27T02:30:00", "Europe/Berlin", "2026-03-27T00:00", [
+            "2026-03-27T02:30:00+01:00", "2026-03-28T02:30:00+01:00", "2026-03-29T03:00:00+02:00",
+            "2026-03-30T02:30:00+02:00"]),  # skipped: right after the gap
+        (1, "2026-10-24T02:30:00", "Europe/Berlin", "2026-10-24T00:00", [
+            "2026-10-24T02:30:00+02:00", "2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"]),  # comes twice
+        (7, "2025-10-26T02:30:00", "Europe/Berlin", "2025-10-01T00:00", [
+            "2025-10-26T02:30:00+02:00", "2025-11-02T02:30:00+01:00"]),
+        (1, "2026-03-29T02:30:00", "Europe/Berlin", "2026-03-01T00:00", [
+            "2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"]),
+        (1, "2011-12-29T03:00:00", "Pacific/Apia", "2011-12-28T00:00", [
+            "2011-12-29T03:00:00-10:00", "2011-12-31T00:00:00+14:00", "2011-12-31T03:00:00+14:00"]),
+        (1, "2026-04-04T02:00:00", "Australia/Lord_Howe", "2026-04-03T00:00", [
+            "2026-04-04T02:00:00+11:00", "2026-04-05T02:00:00+10:30"]),
+    ],
+)  # fmt: skip
+def test_every_in_days_keeps_the_local_time(
+    days: int, start: str, timezone: str, after: str, expected: list[str]
+) -> None:
+    schedule = days_from(days, start, timezone)
+    assert following(schedule, after, len(expected)) == expected
+    instants = [datetime.fromisoformat(text).timestamp() for text in expected]
+    for before, moment in pairwise(instants):
+        assert last_moment(schedule, 0.0, moment) == moment
+        assert last_moment(schedule, 0.0, moment - 1) == before
+
+
+def test_every_in_days_to_the_calendars_end() -> None:
+    schedule = days_from(3650, "9990-01-01T00:00:00", "UTC")
+    assert following(schedule, "9980-01-01T00:00", 5) == [
+        "9990-01-01T00:00:00+00:00",
+        "9999-12-30T00:00:00+00:00",
+    ]
+    ancient = days_from(1, "0002-01-01T00:00:00", "UTC")
+    assert following(ancient, "2026-01-01T00:00", 1) == ["2026-01-02T00:00:00+00:00"]
 
 
 def test_a_year_of_seconds_behind_costs_nothing() -> None:

@@ -109,6 +109,27 @@ def test_a_day_is_a_window(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("every: 14d, from: 2026-01-05T03:00:00", "2026-01-05T03:00:00"),
+        ("every: 2w, from: 2026-01-05", "2026-01-05T00:00:00"),
+        ("every: 1.5w, from: 2026-01-05", None),
+        ("every: 24h, from: 2026-01-05T03:00", None),
+        ("every: 86400, from: 2026-01-05T03:00", None),
+        ("every: 1.5d, from: 2026-01-05", None),
+        ("every: 14d, from: 2026-01-05T03:00:00+01:00", None),
+        ("every: 14d, from: 2026-01-05T03:00:00Z", None),
+        ("every: 14d", None),
+        ('cron: "0 3 * * *", from: 2026-01-05', None),
+    ],
+)
+def test_whole_days_from_a_local_time_are_counted_by_the_calendar(
+    written: str, expected: str | None, tmp_path: Path
+) -> None:
+    assert schedule(tmp_path, written).days_from == expected
+
+
+@pytest.mark.parametrize(
     ("written", "expression", "every_s"),
     [
         ("900", "900", 900),

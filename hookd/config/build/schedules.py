@@ -11,6 +11,7 @@ from typing import Any, assert_never
 from hookd.config.build.units import Range, read_duration, read_timezone
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Missed, ScheduleDef, Timing
+from hookd.domain.durations import is_whole_days
 from hookd.domain.text import quoted
 from hookd.rules.calendar import CronError, check_cron, likely_meant, local_instant, next_moment
 
@@ -58,6 +59,7 @@ def build_schedule(
     timed = _read_timing(timing, what, timezone)
     if timed is None or window is None:
         return None
+    days = timing is Timing.EVERY and is_whole_days(what.value)
     schedule = ScheduleDef(
         place,
         tasks,
@@ -69,6 +71,7 @@ def build_schedule(
         at=timed.at,
         starts_at=window.starts_at,
         ends_at=window.ends_at,
+        days_from=window.local_start if days else None,
         missed=Missed(cursor.plain("missed", Missed.ONCE)),
         enabled=cursor.plain("enabled", default=True),
     )
@@ -86,8 +89,11 @@ class _Timed:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
+    """From when and until when; the start also as the local time that it is written as, where it is one."""
+
     starts_at: float | None
     ends_at: float | None
+    local_start: str | None
 
 
 def _timing(cursor: Cursor) -> tuple[Timing, Cursor] | None:
@@ -131,7 +137,7 @@ def _read_window(cursor: Cursor, timezone: str) -> _Window | None:
     starts_at = None if start is None else _read_moment(start, timezone)
     ends_at = None if end is None else _read_moment(end, timezone, to_the_end=True)
     if start is None or end is None or starts_at is None or ends_at is None or starts_at <= ends_at:
-        return _Window(starts_at, ends_at)
+        return _Window(starts_at, ends_at, None if start is None else _local_text(start.value))
     start.error(f"the window is empty: from {quoted(start.value)} is after until {quoted(end.value)}")
     return None
 
@@ -143,6 +149,15 @@ def _read_moment(cursor: Cursor, timezone: str, *, to_the_end: bool = False) -> 
         form = "year-month-day" if len(cursor.value) <= _DATE_LENGTH else "year-month-dayThour:minute"
         cursor.error(f"there is no such date or time: {quoted(cursor.value)}; the form is {form}")
         return None
+
+
+def _local_text(text: str) -> str | None:
+    """A date, or a date and a time, in one form; None where it has an offset, or is none."""
+    try:
+        local = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return local.isoformat() if local.tzinfo is None else None
 
 
 def _instant(text: str, timezone: str, *, to_the_end: bool) -> float:
