@@ -32,7 +32,7 @@ from hookd.delivery.http import Sender
 from hookd.delivery.worker import Worker
 from hookd.domain.clock import Clock, ClockStepDetector
 from hookd.domain.definitions import Config, Revision
-from hookd.domain.errors import ListenFailed, SocketsUnfit, StoreUnusable
+from hookd.domain.errors import ListenFailed, SocketsUnfit, StoreFailed, StoreUnusable
 from hookd.domain.reload_result import ReloadResult
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
@@ -54,6 +54,7 @@ from hookd.stages import (
     Sending,
     Stage,
     Tasks,
+    end_with_store,
     feed_watchdog,
 )
 from hookd.store.contract import Store
@@ -150,6 +151,7 @@ class Daemon:
         self._current_config.on_swap(self._configure_log)
         self._notifier = Notifier(env)
         self._stopping = asyncio.Event()
+        self._ending = asyncio.Event()
         self._running: _Parts | None = None
 
     async def main(self) -> None:
@@ -162,16 +164,20 @@ class Daemon:
         working = asyncio.create_task(self._work())
         overdue = asyncio.create_task(self._overdue())
         await asyncio.wait({working, overdue}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-            log.info("daemon.stopped")
-        else:
+        if not working.done():
             log.error("store.left", waited_s=overdue.result())
+            await _end(EXIT_OK if self._stopping.is_set() else EXIT_FAILED)
+        try:
+            working.result()
+        except StoreFailed as exc:  # what hangs in a thread may not keep the process, which is started again
+            await _end(_fail(exc, EXIT_FAILED))
+        log.info("daemon.stopped")
         await _end(EXIT_OK)
 
     async def _overdue(self) -> float:
         """Return when a stop has taken longer than it may; how long it was, in seconds."""
-        await self._stopping.wait()
+        begun = [asyncio.create_task(event.wait()) for event in (self._stopping, self._ending)]
+        await asyncio.wait(begun, return_when=asyncio.FIRST_COMPLETED)
         waits_s = self._grace_s() if self._running is None else self._grace_s() + STORE_S
         await asyncio.sleep(waits_s)
         return waits_s
@@ -196,7 +202,10 @@ class Daemon:
                 await stage.start()
                 started.push_async_callback(stage.stop)
             self._running = parts
-            await tasks.until(self._stopping)
+            try:
+                await tasks.until(self._stopping)
+            finally:
+                self._ending.set()
 
     def _stages(self, parts: _Parts, tasks: Tasks, targets: Sequence[ListenTarget]) -> tuple[Stage, ...]:
         """In the order of their start, and the reverse order of their stop."""
@@ -209,6 +218,7 @@ class Daemon:
             partial(watch_clock, parts.clock_steps, clock),
             parts.spool.run,
             partial(feed_watchdog, self._notifier, store),
+            partial(end_with_store, store),
         )
         return (
             Sending(parts.sender, config),

@@ -241,3 +241,10 @@ async def feed_watchdog(notifier: Notifier, store: Store) -> None:
         await store.heartbeat()
         notifier.alive()
         await asyncio.sleep(interval_s)
+
+
+async def end_with_store(store: Store) -> None:
+    """Raise StoreFailed when the store can do nothing more: a new process opens it anew."""
+    failure = await store.until_failed()
+    log.error("store.failed", error=str(failure), exc_info=failure.__cause__)
+    raise failure

@@ -46,6 +46,13 @@ class StoreUnavailable(HookdError):
     """The store cannot record anything now (full or failing disk); nothing was half done. Answered 503."""
 
 
+class StoreFailed(StoreUnavailable):
+    """The store's own machinery has ended: it will do nothing more in this process, which ends. Exit code 1.
+
+    What was asked last may be done, or not, as after a crash. The message names the store and the type of the error.
+    """
+
+
 class PendingLimitReached(HookdError):
     """`daemon.limits.pending` would be passed; nothing was stored. Answered 503."""
 

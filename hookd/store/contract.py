@@ -18,6 +18,7 @@ from typing import Protocol
 from hookd.domain.backlog import Backlog
 from hookd.domain.clock import Clock
 from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, Lease, Settlement, State
+from hookd.domain.errors import StoreFailed
 from hookd.domain.events import Receipt, SpentMark, Submission
 from hookd.domain.history import (
     DeliveryFilter,
@@ -330,6 +331,13 @@ class Store(Queue, History, Housekeeping, Protocol):
 
     async def heartbeat(self) -> None:
         """Return when the store's own machinery answers, whether or not writing works: it hangs where that does."""
+        ...
+
+    async def until_failed(self) -> StoreFailed:
+        """Return why, when the store's own machinery has ended though nobody closed it.
+
+        Every call then raises StoreFailed, also those under way.
+        """
         ...
 
     async def describe(self) -> StoreDescription:

@@ -56,7 +56,8 @@ class Notifications:
 class DaemonProcess:
     """One hookd on a configuration in `directory` (file `hookd.yaml`, unless `config` names another path).
 
-    `wrap` is a command that runs it as its child, such as `strace … --`; it may be changed between two starts.
+    `wrap` is a command that runs it as its child, such as `strace … --`; `module` with its words is what runs in place
+    of `hookd`. Both may be changed between two starts.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class DaemonProcess:
         config: Path | None = None,
         env: Mapping[str, str] | None = None,
         wrap: Sequence[str] = (),
+        module: Sequence[str] = ("hookd",),
     ) -> None:
         self.directory = directory
         self.config = config or directory / "hookd.yaml"
@@ -74,6 +76,7 @@ class DaemonProcess:
         self.process: asyncio.subprocess.Process | None = None
         self.notifications = Notifications(directory / "notify.sock")
         self.wrap = wrap
+        self.module = module
         self._env = dict(env or {})
         self._session: aiohttp.ClientSession | None = None
 
@@ -96,7 +99,7 @@ class DaemonProcess:
         env = {**os.environ, **self._env, "NOTIFY_SOCKET": str(self.notifications.path)}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *self.wrap, sys.executable, "-m", "hookd", "run", "-c", str(self.config),
+                *self.wrap, sys.executable, "-m", *self.module, "run", "-c", str(self.config),
                 cwd=self.directory, env=env, stdout=log, stderr=log,
             )  # fmt: skip
 

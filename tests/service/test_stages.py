@@ -9,11 +9,12 @@ import pytest
 
 from hookd import config as configuration
 from hookd.daemon import Daemon
-from hookd.domain.errors import ListenFailed
+from hookd.domain.errors import ListenFailed, StoreFailed
 from hookd.observability import log
 from hookd.sources.spool.reader import SpoolReader
 from hookd.stages import Background, Readiness, Stage, Tasks
 from hookd.store.sqlite import SqliteStore
+from tests.kit.deadly import deadly
 
 CONFIG = """
 daemon: {listen: [{unix: h.sock}], store: h.db, shutdown_grace: 1h}
@@ -109,6 +110,31 @@ async def test_a_part_that_fails_ends_the_daemon_without_grace(
             await made._work()
     stopped = [f"-{name}" for name in reversed(STAGES) if name != "Tasks"]  # which says what failed
     assert seen[len(STAGES) :] == stopped
+    await reopened(tmp_path)
+
+
+async def test_a_store_that_has_failed_ends_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[dict[str, Any]] = []
+    monkeypatch.setattr(log, "error", lambda fact, **facts: logged.append({"fact": fact, **facts}))
+    made = daemon(tmp_path)
+    seen = followed(made, monkeypatch)
+    working = asyncio.create_task(made._work())
+    async with asyncio.timeout(10):
+        while len(seen) < len(STAGES):
+            await asyncio.sleep(0.005)
+        store = made._running.store if made._running else None
+        assert isinstance(store, SqliteStore)
+        error = MemoryError()
+        call = deadly(store, error)
+        store._writer.submit(call)
+        with pytest.raises(StoreFailed, match="has ended"):
+            await working
+        assert isinstance(call.future.exception(), StoreFailed)
+    [failed] = [line for line in logged if line["fact"] == "store.failed"]
+    assert failed["exc_info"] is error
+    assert "MemoryError" in failed["error"]
     await reopened(tmp_path)
 
 

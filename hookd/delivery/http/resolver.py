@@ -73,11 +73,15 @@ class ThreadResolver(AbstractResolver):
         self, key: _CacheKey, loop: asyncio.AbstractEventLoop, lookup: asyncio.Future[list[ResolveResult]]
     ) -> None:
         """The thread: look up, hand the answer to the loop, unless that has closed meanwhile."""
-        result: list[ResolveResult] | OSError
+        result: list[ResolveResult] | Exception
         try:
             result = _look_up(*key)
         except OSError as exc:
             result = exc
+        except MemoryError:
+            result = OSError(errno.ENOMEM, "no memory for a name lookup")
+        except BaseException as exc:  # noqa: BLE001  whatever ends the thread, those that wait for it must learn of it
+            result = RuntimeError(f"a name lookup ended by {type(exc).__name__}")
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(self._end, key, lookup, result)
 
@@ -85,10 +89,10 @@ class ThreadResolver(AbstractResolver):
         self,
         key: _CacheKey,
         lookup: asyncio.Future[list[ResolveResult]],
-        result: list[ResolveResult] | OSError,
+        result: list[ResolveResult] | Exception,
     ) -> None:
         del self._lookups[key]
-        if isinstance(result, OSError):
+        if isinstance(result, Exception):
             lookup.set_exception(result)
         else:
             lookup.set_result(result)

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from hookd.domain.backlog import Backlog
 from hookd.domain.clock import Clock
 from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, Lease, Settlement, State
-from hookd.domain.errors import StoreUnavailable
+from hookd.domain.errors import StoreFailed, StoreUnavailable
 from hookd.domain.events import Receipt, SpentMark, Submission
 from hookd.domain.history import (
     DeliveryFilter,
@@ -78,6 +78,7 @@ class SqliteStore:
         self._path = path
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(path, self._loop, self._take_over)
+        self._writer.failed.add_done_callback(self._note_failure)
         self._on_commit = on_commit
         self._picture = BacklogIndex()
         self._doorbell = asyncio.Event()
@@ -168,6 +169,7 @@ class SqliteStore:
         while True:
             await asyncio.sleep(REFRESH_S)
             self._doorbell.set()
+            self._writer.check()
             if self._picture.total and self._loop.time() - noted_at >= NOTE_S:
                 noted_at = self._loop.time()
                 with suppress(StoreUnavailable):
@@ -321,6 +323,10 @@ class SqliteStore:
         """See `Store.heartbeat`: the thread that owns the file answers."""
         await self._do(Echo(self._future()))
 
+    async def until_failed(self) -> StoreFailed:
+        """See `Store.until_failed`."""
+        return await asyncio.shield(self._writer.failed)
+
     async def probe(self) -> None:
         """See `Store.probe`."""
         await self._do(Probe(self._future()))
@@ -361,10 +367,11 @@ class SqliteStore:
         self._ticking.cancel()
         self._ticking = None
         last = Write(self._future(), partial(due_times.note_clock, now=micros(self.clock.now())))
-        self._writer.submit(last)
-        await self._writer.close()
         with suppress(StoreUnavailable):
+            self._writer.submit(last)
+            await self._writer.close()
             await last.future
+        await self._writer.close()
 
     def _future(self) -> asyncio.Future[Any]:
         return self._loop.create_future()
@@ -380,6 +387,11 @@ class SqliteStore:
     async def _write(self, work: Callable[[sqlite3.Connection, BacklogDelta], T]) -> T:
         result: T = await self._do(Write(self._future(), work))
         return result
+
+    def _note_failure(self, failed: asyncio.Future[StoreFailed]) -> None:
+        if not failed.cancelled():
+            self._fault, self._snapshot = str(failed.result()), None
+            self._doorbell.set()
 
     def _take_over(self, report: BatchResult) -> None:
         """Bring the picture up to the commit, ring, and let the callers go on: in this order."""

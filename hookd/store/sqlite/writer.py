@@ -15,12 +15,13 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hookd.domain.errors import HookdError, StoreDamaged, StoreUnavailable, StoreUnusable
+from hookd.domain.errors import HookdError, StoreDamaged, StoreFailed, StoreUnavailable, StoreUnusable
 from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex
 from hookd.store.sqlite.engine import Engine
 from hookd.store.sqlite.open import lock_database, primary_code
@@ -82,6 +83,9 @@ class Writer:
         path: the database file.
         loop: where results are delivered.
         deliver: called in the loop with the report of each batch.
+
+    Attributes:
+        failed: done when nothing can be done any more, though nobody closed it; holds why.
     """
 
     def __init__(
@@ -90,7 +94,10 @@ class Writer:
         self._path = path
         self._loop = loop
         self._deliver = deliver
+        self.failed: asyncio.Future[StoreFailed] = loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="hookd-store", daemon=True)
         self._inbox: list[Operation] = []
+        self._unanswered: deque[list[Operation]] = deque()
         self._queue: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
         self._opened: asyncio.Future[BacklogIndex] = loop.create_future()
         self._ended: asyncio.Future[None] = loop.create_future()
@@ -103,11 +110,13 @@ class Writer:
 
     async def open(self) -> BacklogIndex:
         """Start the thread and open the file; raises StoreUnusable."""
-        threading.Thread(target=self._run, name="hookd-store", daemon=True).start()
+        self._thread.start()
         return await self._opened
 
     def submit(self, operation: Operation) -> None:
         """Queue an operation; those of one turn of the loop reach the thread together."""
+        if self.failed.done():
+            raise StoreFailed(str(self.failed.result()))
         if self._closing:
             raise StoreUnavailable("the store is closed")
         self._inbox.append(operation)
@@ -122,10 +131,47 @@ class Writer:
             self._queue.put(None)
         await asyncio.shield(self._ended)
 
+    def check(self) -> None:
+        """Notice a thread that could not even report its end."""
+        if not (self._thread.is_alive() or self._ended.done()):
+            self._fail(RuntimeError("it did not say why"))
+            _resolve(self._ended, None)
+
     def _hand_over(self) -> None:
         if self._inbox:
+            self._unanswered.append(self._inbox)
             self._queue.put(self._inbox)
             self._inbox = []
+
+    def _answer(self, report: BatchResult) -> None:
+        """Have the report of a batch taken over, which is of the parts that have waited longest."""
+        if self.failed.done():
+            return
+        try:
+            self._deliver(report)
+        except BaseException as error:  # noqa: BLE001  what is known of the file is now wrong
+            self._fail(error)
+            return
+        answered = len(report.done)
+        while answered:
+            answered -= len(self._unanswered.popleft())
+
+    def _fail(self, error: BaseException) -> None:
+        """Let nobody wait for what will not be done."""
+        if not self._opened.done():
+            self._opened.set_exception(error)
+            return
+        if self.failed.done():
+            return
+        failure = StoreFailed(f"the thread that writes {self._path} has ended ({type(error).__name__})")
+        failure.__cause__ = error
+        self.failed.set_result(failure)
+        self._queue.put(None)  # it may still be there, where what took its report failed
+        for part in (*self._unanswered, self._inbox):
+            for call in part:
+                _refuse_one(call.future, StoreFailed(str(failure)))
+        self._unanswered.clear()
+        self._inbox = []
 
     # From here on: on the thread.
 
@@ -136,12 +182,12 @@ class Writer:
                 self._engine = Engine(self._path)
                 self._in_loop(_resolve, self._opened, self._engine.picture)
                 while batch := self._take():
-                    self._in_loop(self._deliver, self._work(batch))
+                    self._in_loop(self._answer, self._work(batch))
             finally:
                 self._drop_engine()
                 lock.release()
-        except BaseException as error:  # noqa: BLE001  the one that opens or closes the store must learn of it
-            self._in_loop(_fail, self._opened, error)
+        except BaseException as error:  # noqa: BLE001  all that wait for the store must learn of it
+            self._in_loop(self._fail, error)
         finally:
             self._in_loop(_resolve, self._ended, None)
 
@@ -210,6 +256,8 @@ class Writer:
             if primary_code(error) == sqlite3.SQLITE_IOERR:
                 engine.take_back()
             raise self._give_up(error) from error
+        except MemoryError as error:
+            raise self._lacks_memory() from error
 
     def _read(self, call: Read, report: BatchResult) -> None:
         try:
@@ -219,6 +267,8 @@ class Writer:
         except sqlite3.Error as error:
             known = primary_code(error) in _FAULTS
             call.error = self._give_up(error) if known else self._unreadable(error)
+        except MemoryError:
+            call.error = self._lacks_memory()
         except Exception as error:  # noqa: BLE001  no value that hookd wrote is refused by its own reading
             call.error = self._unreadable(error)
 
@@ -251,6 +301,11 @@ class Writer:
             self._drop_engine()
         self._reason = f"{self._path} cannot be written: {error}"
         return StoreUnavailable(self._reason)
+
+    def _lacks_memory(self) -> StoreUnavailable:
+        """What callers are told; what is kept in memory of the file is read anew."""
+        self._drop_engine()
+        return StoreUnavailable(f"{self._path} cannot be used: hookd is out of memory")
 
     def _met_damage(self, error: Exception) -> StoreUnavailable:
         """Leave the file alone: each time for twice as long, since a read may have failed at random."""
@@ -295,6 +350,6 @@ def _resolve(future: asyncio.Future[Any], value: object) -> None:
         future.set_result(value)
 
 
-def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+def _refuse_one(future: asyncio.Future[Any], error: BaseException) -> None:
     if not future.done():
         future.set_exception(error)

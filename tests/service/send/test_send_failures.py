@@ -50,6 +50,24 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
             thread.join(5)
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(MemoryError(), OSError), (AttributeError("unforeseen"), RuntimeError), (SystemExit(1), RuntimeError)],
+)
+async def test_whatever_ends_the_thread_of_a_lookup_ends_the_lookup(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, told: type[Exception]
+) -> None:
+    def getaddrinfo(*_: Any, **__: Any) -> Infos:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    resolver = ThreadResolver()
+    for _ in range(2):  # nor is the name taken to be looked up from then on
+        with pytest.raises(told):
+            await asyncio.wait_for(resolver.resolve("odd.example", 80), 5)
+        assert not resolver.looks_up("odd.example")
+
+
 async def test_a_dozen_dead_names_do_not_delay_a_healthy_one(send: Attempts, names: Names) -> None:
     async with Receiver() as receiver:
         dead = [
