@@ -50,6 +50,8 @@ _KINDS = {
     "events": "event",
     "schedules": "schedule",
 }
+_IGNORED = "x-"
+"""What a key of the first level begins with that only holds anchors for others, as in compose files."""
 _KNOWN = sorted([DAEMON, *_KINDS])
 ANYWHERE: Mapping[str, str] = {"TZ": "UTC"}
 """The environment of a portable load: the same on every machine."""
@@ -147,7 +149,7 @@ class _Load:
                 self._gather_daemon(cursor)
             elif name in _KINDS:
                 self._gather_section(name, cursor)
-            else:
+            elif not name.startswith(_IGNORED):
                 near = self._scope.meant(name, _KNOWN)
                 cursor.error_at_key(f"unknown key{near} (known here: {listed(_KNOWN)})")
 

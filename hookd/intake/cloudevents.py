@@ -157,7 +157,7 @@ class _CloudEventReader:
         if not isinstance(value, dict):
             faults.add(pointer, f"a CloudEvent must be an object, not {kind(value)}")
             return Event("")
-        given = {name: each for name, each in value.items() if name == "data" or not _is_missing(name, each)}
+        given = {name: each for name, each in value.items() if not _is_missing(name, each)}
         _check_attributes(given, pointer, faults)
         type_name, event_name = self._occurrence(given, pointer)
         obj = _object(given, pointer, faults)
@@ -196,7 +196,7 @@ class _CloudEventReader:
 
 
 def _is_missing(name: str, value: Any) -> bool:
-    """Whether an attribute is as good as missing: null, or tags of which there is none."""
+    """Whether an attribute, or the data, is as good as missing: null, or tags of which there is none."""
     return value is None or (name == "tags" and isinstance(value, str) and not _parted(value))
 
 
@@ -279,7 +279,7 @@ def _data(given: Mapping[str, Any], pointer: str, faults: Faults) -> dict[str, A
         data = given.get("data", {})
         return data if isinstance(data, dict) else {"value": data}
     place, text = f"{pointer}/data_base64", given["data_base64"]
-    if given.get("data") is not None:
+    if "data" in given:
         faults.add(place, "stands beside data; an event has one of them")
     elif not isinstance(text, str):
         faults.add(place, f"must be a string, not {kind(text)}")

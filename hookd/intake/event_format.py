@@ -6,7 +6,7 @@ Must never: stop at the first fault, or change what was posted.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -19,6 +19,7 @@ from hookd.intake.validation import Faults, kind
 from hookd.rules.calendar import is_firing_id
 
 _EVENT_FIELDS = ("type", "event", "object", "id", "time", "data")
+_OPTIONAL_FIELDS = frozenset({"object", "id", "time", "data"})
 _OBJECT_FIELDS = ("id", "name", "tags")
 LONGEST_ID = 256
 """Characters of an event's id."""
@@ -115,6 +116,7 @@ def decode_trigger(value: Any) -> tuple[EventObject | None, dict[str, Any]]:
     faults = Faults("Invalid request")
     body = faults.mapping("", value)
     faults.fields("", body, ("object", "data"))
+    body = without_nulls(body, _OPTIONAL_FIELDS)
     decoded = _object(body, "", faults), _data(body, "", faults)
     faults.raise_any()
     return decoded
@@ -155,6 +157,7 @@ class _EventReader:
             faults.add(f"{pointer}/specversion", _CLOUDEVENT)
             return Event("")
         faults.fields(pointer, value, _EVENT_FIELDS)
+        value = without_nulls(value, _OPTIONAL_FIELDS)
         type_name = _name(value, "type", pointer, faults)
         event_name = _name(value, "event", pointer, faults)
         places = Places(
@@ -211,6 +214,13 @@ def _check_catalogued(known: TypeDef, event_name: str, places: Places, faults: F
         faults.add(places.object, message)
 
 
+def without_nulls(value: dict[str, Any], optional: Collection[str]) -> dict[str, Any]:
+    """The fields that are there: many serializers write null for an optional one that is not."""
+    if None not in value.values():
+        return value
+    return {key: each for key, each in value.items() if each is not None or key not in optional}
+
+
 def _name(value: dict[str, Any], key: str, pointer: str, faults: Faults) -> str:
     if key in value:
         return faults.text(f"{pointer}/{key}", value[key], 128, trimmed=True)
@@ -228,6 +238,7 @@ def _object(value: dict[str, Any], pointer: str, faults: Faults) -> EventObject 
         faults.add(pointer, f"must be a name or an object with id, name and tags, not {kind(obj)}")
         return None
     faults.fields(pointer, obj, _OBJECT_FIELDS)
+    obj = without_nulls(obj, _OBJECT_FIELDS)
     if "id" not in obj and "name" not in obj:
         faults.add(pointer, "must have an id or a name")
     return EventObject(

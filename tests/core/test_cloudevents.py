@@ -93,6 +93,8 @@ def test_a_header_is_decoded_so_a_space_in_it_is_sent_twice_encoded() -> None:
 
 def test_null_is_as_good_as_missing() -> None:
     assert one(subject=None, time=None, tags=None, Strange=None, datacontenttype=None) == one()
+    assert one(data=None) == one()
+    assert one(data=None, data_base64="aGk=").data == {"base64": "aGk="}
 
 
 def test_the_content_is_what_is_kept_of_it() -> None:
@@ -117,7 +119,7 @@ def test_a_long_id_becomes_its_hash(length: int, hashed: bool) -> None:
         ({"data": [1, 2]}, {"value": [1, 2]}),
         ({"data": 0}, {"value": 0}),
         ({"data": False}, {"value": False}),
-        ({"data": None}, {"value": None}),
+        ({"data": None}, {}),
         ({"data": "<a/>", "datacontenttype": "application/xml"}, {"value": "<a/>"}),
         ({"data_base64": "AAH/"}, {"base64": "AAH/"}),
         ({"data_base64": ""}, {"base64": ""}),
@@ -336,7 +338,7 @@ def test_values_that_are_not_utf_8(sent: str) -> None:
         (b'{"n": 1}', "application/vnd.x+json; charset=utf-8", {"n": 1}),
         (b'{"n": 1}', "Application/JSON", {"n": 1}),
         (b"[1]", "text/json", {"value": [1]}),
-        (b"null", "application/json", {"value": None}),
+        (b"null", "application/json", {}),
         ("hé".encode(), "text/plain", {"value": "hé"}),
         ("hé".encode(), 'TEXT/plain; Charset="UTF-8"', {"value": "hé"}),
         (b"<a/>", "text/xml", {"value": "<a/>"}),

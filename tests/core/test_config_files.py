@@ -208,6 +208,26 @@ def test_plain_secrets_in_a_git_work_tree_are_warned_of(tmp_path: Path) -> None:
     ]
 
 
+def test_extensions_are_ignored_and_hold_anchors(tmp_path: Path) -> None:
+    text = """
+x-defaults: &defaults {timeout: 20, headers: {X-Team: ops}}
+x-note: [anything, {url: 7}]
+webhooks:
+  a: {<<: *defaults, url: https://h.example/a}
+"""
+    (tmp_path / "x.yaml").write_text(text)
+    found = config.load(tmp_path / "x.yaml", env={})
+    assert found.diagnostics == ()
+    assert found.config is not None
+    assert found.config.webhooks["a"].timeout_s == 20
+    (tmp_path / "x.yaml").write_text("webhooks: {}\nxdefaults: {}\nX-Y: 1\n")
+    found = config.load(tmp_path / "x.yaml", env={})
+    assert [(one.line, one.message.partition(" (")[0]) for one in found.diagnostics] == [
+        (2, "unknown key"),
+        (3, "unknown key"),
+    ]
+
+
 def test_the_hash_follows_names_and_content(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(HOOK)
     (tmp_path / "b.yaml").write_text(TASK)

@@ -269,11 +269,14 @@ FIELDS = "valid: data, event, id, object, time, type"
         ({"time": "2026-01-02T03:04:05"}, [("/time", TIME)]),
         ({"time": 1767312245}, [("/time", "must be a string, not a number")]),
         ({"data": []}, [("/data", "must be an object, not an array")]),
-        ({"data": None}, [("/data", "must be an object, not null")]),
+        ({"data": "x"}, [("/data", "must be an object, not a string")]),
+        ({"event": None}, [("/event", "must be a string, not null")]),
+        ({"objekt": None}, [("/objekt", f'unknown field "objekt"; did you mean "object"? {FIELDS}')]),
         ({"object": 7}, [("/object", "must be a name or an object with id, name and tags, not a number")]),
         ({"object": ""}, [("/object", LONG.format(256, 0))]),
         ({"object": {}}, [("/object", "must have an id or a name")]),
         ({"object": {"tags": ["a"]}}, [("/object", "must have an id or a name")]),
+        ({"object": {"id": None, "name": None}}, [("/object", "must have an id or a name")]),
         ({"object": {"id": 17}}, [("/object/id", "must be a string, not a number")]),
         ({"object": {"name": "x" * 257}}, [("/object/name", LONG.format(256, 257))]),
         (
@@ -536,6 +539,21 @@ def test_only_the_first_faults_say_what_was_meant() -> None:
     messages = [message for _, message in faults(batch, [{**OK, "dta": 1}] * 6)]
     assert messages[4] == f'unknown field "dta"; did you mean "data"? {FIELDS}'
     assert messages[5] == 'unknown field "dta"'
+
+
+NULLS: dict[str, Any] = {"object": None, "id": None, "time": None, "data": None}
+
+
+def test_null_in_an_optional_field_is_as_good_as_missing() -> None:
+    assert one(OK | NULLS) == one(OK)
+    assert one(OK | {"type": "alarm", "event": "raised"} | NULLS, types=TYPES).object is None
+    assert one(OK | NULLS, default_id="key").id == "key"
+    given = OK | {"id": "a", "object": {"id": None, "name": "web-01", "tags": None}}
+    assert one(given) == one(OK | {"id": "a", "object": {"name": "web-01"}})
+    assert digest(OK | NULLS | {"id": "a"}) == digest(OK | {"id": "a"})
+    [first] = decode_batch([OK | NULLS], types=None, make_id=made_id)
+    assert first == one(OK)
+    assert decode_trigger({"object": None, "data": None}) == decode_trigger({})
 
 
 # The other bodies

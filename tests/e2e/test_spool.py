@@ -188,7 +188,8 @@ class TestTakingIn:
         await daemon.post({**UP, "id": "taken"})
         put(spool, "1-half.json", b'{"type": "vm", "event": "u')
         put(spool, "2-type.json", {"type": "vn", "event": "up", "id": "2"})
-        put(spool, "3-no-id.ndjson", b'\n{"type": "vm", "event": "up"}\n')
+        no_ids = b'\n{"type": "vm", "event": "up"}\n{"type": "vm", "event": "up", "id": null}\n'
+        put(spool, "3-no-id.ndjson", no_ids)
         put(spool, "11-two.ndjson", b'{"type": "vm", "event": "up", "id": "a"}\n\n{"id": "b"}\n')
         put(spool, "12-cut.ndjson", b'{"type": "vm", "event": "up", "id": "a"}\n{"type": "vm"')
         put(spool, "13-conflict.ndjson", b'\n{"type": "vm", "event": "down", "id": "taken"}\n')
@@ -215,7 +216,8 @@ class TestTakingIn:
         assert {name: reason.removesuffix(remedy) for name, reason in reasons.items()} == {
             "1-half.json": "the file ends in the middle (line 1, column 27)",
             "2-type.json": '/type: unknown type "vn"; valid: vm',
-            "3-no-id.ndjson": "line 2: /id: is required: without an id it could be taken in twice",
+            "3-no-id.ndjson": "line 2: /id: is required: without an id it could be taken in twice\n"
+            "line 3: /id: is required: without an id it could be taken in twice",
             "4-conflict.json": "event id 'taken' is already taken by an event with other content",
             "5-empty.ndjson": "the file is empty",
             "6.txt": "the name must end in .json (an event or an array) or .ndjson (one event a line)",

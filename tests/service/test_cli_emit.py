@@ -150,6 +150,65 @@ class TestFile:
         assert daemon.asked[0].headers["Content-Type"] == "application/x-ndjson"
         assert capsys.readouterr().out == "taken: 2 events, 4 deliveries\n"
 
+    @pytest.mark.parametrize(
+        ("content", "sent"),
+        [
+            (b'[{"n": 1}, {"n":2}]', b'{"n": 1}\n{"n":2}\n'),
+            (b'\n[\n  {"n": 1,\r\n   "m": [1,\n 2]},\n  {"n": "]\\n,{\xc3\xbc"}\n]\n', None),
+            (b'{\n  "n": 1.10\n}\n{\n\t"n": {\n}\n}\n', b'{ "n": 1.10 }\n{ "n": { } }\n'),
+            (b'{"a": "{",\n"b": 1}', b'{"a": "{", "b": 1}\n'),
+            (b'[{"n": 1}]\n[]\n[{"n": 2}]', b'{"n": 1}\n{"n": 2}\n'),
+            (b"[]", b""),
+            (b'{"n": "{["}\n{"n": 2}', b'{"n": "{["}\n{"n": 2}\n'),
+            (b'[{"n": "caf\xe9"}]', '{"n": "caf\ufffd"}\n'.encode()),
+        ],
+    )
+    def test_an_array_and_objects_over_several_lines_are_events_too(
+        self, content: bytes, sent: bytes | None, daemon: FakeDaemon, tmp_path: Path
+    ) -> None:
+        daemon.answers["POST /v1/events"] = _taking
+        path = tmp_path / "events.json"
+        path.write_bytes(content)
+        assert main(["emit", "--file", str(path)]) == 0
+        posted = b"".join(asked.body for asked in daemon.asked)
+        if sent is not None:
+            assert posted == sent
+        else:
+            assert [json.loads(line) for line in posted.splitlines()] == json.loads(content)
+
+    def test_a_refused_event_is_named_by_the_line_that_it_begins_on(
+        self, daemon: FakeDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        fault = {"pointer": "/1/type", "message": "odd"}
+        daemon.answers["POST /v1/events"] = problem(422, "odd", errors=[fault])
+        path = tmp_path / "events.json"
+        path.write_text('[\n  {\n    "n": 1\n  },\n\n  {"n": 2}\n]\n')
+        assert main(["emit", "--file", str(path)]) == 1
+        assert capsys.readouterr().err.splitlines() == [
+            "hookd: lines 2 to 6 refused, nothing after them was sent",
+            "line 6: /type: odd",
+        ]
+
+    @pytest.mark.parametrize(
+        ("content", "place"),
+        [
+            ('[\n  {"n": 1},\n  {"n": 2}', "line 3, column 11: Expecting ',' delimiter"),
+            ('[{"n": 1},\n]', "line 2, column 1: Expecting value"),
+            ('\n{\n  "n": 1,\n  n: 2\n}', "line 4, column 3: Expecting property name"),
+            ("[" * 100_000, "not JSON that hookd takes"),
+        ],
+    )
+    def test_a_document_that_is_not_json_is_refused_before_anything_is_sent(
+        self, content: str, place: str, daemon: FakeDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "events.json"
+        path.write_text(content)
+        assert main(["emit", "--file", str(path)]) == 1
+        said = capsys.readouterr().err
+        assert f"hookd: {path}: {place}" in said
+        assert "nothing was sent" in said
+        assert not daemon.asked
+
     def test_standard_input(
         self, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -355,9 +414,16 @@ class TestSpool:
         assert main(["emit", "vm", "on", "--spool"]) == 3
         assert not list(spool.iterdir())
 
-    @pytest.mark.parametrize("line", [b'{"a": 1, "id": "x"}', b'{"id": null}'])
+    @pytest.mark.parametrize("line", [b'{"a": 1, "id": "x"}', b'{"id": 7}'])
     def test_an_id_that_is_there_stays(self, line: bytes) -> None:
         assert with_id(line) == line
+
+    def test_an_id_that_is_null_is_none(self) -> None:
+        made = json.loads(with_id('{"id": null, "n": 1.5, "s": "ü"}'.encode()))
+        assert made.pop("id").startswith("evt_")
+        assert made == {"n": 1.5, "s": "ü"}
+        with pytest.raises(ValueError, match="a key stands twice"):
+            with_id(b'{"id": null, "n": 1, "n": 2}')
 
     @pytest.mark.parametrize("line", [b"{}", b'{ "n": 1.10 }', b' {"n": 1.10}'])
     def test_an_id_is_put_in_front_of_what_was_written(self, line: bytes) -> None:

@@ -1,18 +1,15 @@
 """Posts a file of events in parts (spec 2: a batch is taken whole or refused whole).
 
-Must never: look into an event; a line is sent as it is, but for bytes that are not UTF-8.
+Must never: look into an event.
 """
 
-import contextlib
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from hookd.cli.client.api_client import Refusal, fault_line
+from hookd.cli.client.event_file import NumberedLine, numbered_events
 from hookd.cli.client.exchange import NDJSON
 from hookd.cli.failure import Failure
-from hookd.cli.options import warn_of_replaced
 from hookd.domain.text import counted
 
 MOST_BYTES = 512 << 10
@@ -20,9 +17,6 @@ MOST_EVENTS = 500
 
 Send = Callable[[bytes, str], Any]
 """Posts a body of a media type."""
-
-NumberedLine = tuple[int, bytes]
-"""A line's number, from 1, and its bytes without the line end."""
 
 
 class Taken:
@@ -56,7 +50,7 @@ class Taken:
 
 
 def post_file(send: Send, path: str, taken: Taken, *, fix_ids: bool = False) -> None:
-    """Post every line of the file at `path` (`-`: standard input).
+    """Post every event of the file at `path` (`-`: standard input).
 
     Args:
         send: posts a part; its answer is None where the part was spooled.
@@ -67,7 +61,7 @@ def post_file(send: Send, path: str, taken: Taken, *, fix_ids: bool = False) -> 
     Raises:
         Failure: the file cannot be read, or a part was refused; the lines concerned are named.
     """
-    for batch in batches(numbered_lines(path)):
+    for batch in batches(numbered_events(path)):
         _post(send, _identified(batch) if fix_ids else batch, taken)
 
 
@@ -82,31 +76,6 @@ def _identified(batch: list[NumberedLine]) -> list[NumberedLine]:
             headline = f"{_lines(batch)} refused, nothing after them was sent"
             raise Failure(headline, f"line {number}: {error}") from None
     return made
-
-
-def numbered_lines(path: str) -> Iterator[NumberedLine]:
-    """The lines of a file that are not blank."""
-    try:
-        with _opened(path) as stream:
-            for number, line in enumerate(stream, start=1):
-                if content := line.strip():
-                    yield number, _sendable(path, number, content)
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}") from None
-
-
-def _sendable(path: str, number: int, line: bytes) -> bytes:
-    """The line as UTF-8: hookd refuses a part that is anything else, and an event matters more than one character."""
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        warn_of_replaced(f"{path}, line {number}", line.decode(errors="surrogateescape"))
-        return line.decode(errors="replace").encode()
-    return line
-
-
-def _opened(path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
-    return contextlib.nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb")
 
 
 def batches(

@@ -31,7 +31,7 @@ def fresh_id() -> str:
 
 
 def with_id(line: bytes) -> bytes:
-    """An event's JSON with an id; it is not changed where it has one.
+    """An event's JSON with an id; it is not changed where it has one that is not null.
 
     Raises:
         ValueError: it is not a JSON object.
@@ -42,10 +42,20 @@ def with_id(line: bytes) -> bytes:
         raise ValueError("nested too deeply") from None
     if not isinstance(event, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of refusal for a line
-    if "id" in event:
+    if event.get("id") is not None:
         return line
+    if "id" in event:
+        return json.dumps(json.loads(line, object_pairs_hook=_without_twins) | {"id": fresh_id()}).encode()
     rest = line.lstrip()[1:]
     return b'{"id":' + json.dumps(fresh_id()).encode() + (b"," if event else b"") + rest
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, or ValueError where a key stands in it twice, which the daemon would refuse."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
 
 
 def directory(given: str, config: str | None) -> tuple[str, str]:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Post an event and wait until it is safely stored. Prints its id and the deliveries it made.
 
-With --file, post a file of events, one JSON object a line. It is sent in parts of up to 500 events, each
-taken whole or not at all; the first part that is refused ends it, and its lines are named.
+With --file, post a file of events: one JSON object a line, an array, or objects over several lines. It is sent in
+parts of up to 500 events, each taken whole or not at all; the first part that is refused ends it, and its lines
+are named.
 
 With --wait, end when the deliveries have ended: exit code 0 if all were delivered or none was made, 1 if one is
 dead or cancelled, 4 if one still waits when the time is up.
@@ -58,7 +59,9 @@ def arguments(parser: Parser) -> None:
         help="the event's id: posted again under the same id, it is taken once",
     )
     parser.add_argument(
-        "--file", metavar="FILE", help="a file of events, one JSON object a line; - is standard input"
+        "--file",
+        metavar="FILE",
+        help="a file of events: one JSON object a line, an array, or pretty-printed; - is standard input",
     )
     _add_endings(parser)
     add_json(parser)

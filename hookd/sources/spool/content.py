@@ -74,7 +74,7 @@ def _require_ids(value: Any) -> None:
             "is required: without an id it could be taken in twice",
         )
         for index, event in events
-        if isinstance(event, dict) and "id" not in event
+        if isinstance(event, dict) and event.get("id") is None
     ]
     if lacking:
         raise EventRejected(422, "Invalid event", lacking[0].message, tuple(lacking))
