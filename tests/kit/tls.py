@@ -34,10 +34,19 @@ class Authority:
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         self.ca.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
 
-    def issue(self, file: str, *hosts: str, valid_days: int = 30) -> Pair:
-        """Issue a certificate for these names and addresses; negative days: it ended that long ago."""
+    def issue(self, file: str, *hosts: str, valid_days: int = 30, ca: bool | None = None) -> Pair:
+        """Issue a certificate for these names and addresses.
+
+        Args:
+            file: its files' name, and its subject.
+            hosts: what it is for.
+            valid_days: negative: it ended that long ago.
+            ca: whether it says that it is an authority; None: it says nothing.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_subject(file), self._name, key, valid_days)
+        if ca is not None:
+            builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         if hosts:
             builder = builder.add_extension(_alternatives(hosts), critical=False)
         return _write(self._folder, file, builder.sign(self._key, hashes.SHA256()), key)
@@ -49,6 +58,19 @@ def self_signed(folder: Path, *hosts: str) -> Pair:
     name = _subject("self-signed")
     builder = _builder(name, name, key, valid_days=30).add_extension(_alternatives(hosts), critical=False)
     return _write(folder, "self-signed", builder.sign(key, hashes.SHA256()), key)
+
+
+def issued_by(pair: Pair, file: str, *hosts: str) -> Pair:
+    """A certificate that the holder of another one signs, as if that were an authority; it is sent behind its own."""
+    issuer = x509.load_pem_x509_certificate(pair.cert.read_bytes())
+    issuer_key = serialization.load_pem_private_key(pair.key.read_bytes(), None)
+    assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder(_subject(file), issuer.subject, key, valid_days=30)
+    builder = builder.add_extension(_alternatives(hosts), critical=False)
+    made = _write(pair.cert.parent, file, builder.sign(issuer_key, hashes.SHA256()), key)
+    made.cert.write_bytes(made.cert.read_bytes() + pair.cert.read_bytes())
+    return made
 
 
 def encrypted(pair: Pair, password: bytes) -> Pair:

@@ -12,7 +12,7 @@ import pytest
 from hookd.domain.definitions import Tls, WebhookDef
 from hookd.domain.deliveries import Reason
 from tests.kit.receiver import Receiver
-from tests.kit.tls import Authority, Pair, encrypted, self_signed, server_context
+from tests.kit.tls import Authority, Pair, encrypted, issued_by, self_signed, server_context
 from tests.kit.tls_servers import PlainServer, Strict
 from tests.service.send.attempts import Attempts, webhook
 
@@ -86,6 +86,41 @@ async def test_a_self_signed_certificate_can_be_its_own_authority(send: Attempts
     pair = self_signed(folder, HOST)
     async with Receiver(tls=server_context(pair)) as receiver:
         assert (await send(receiver.to(), tls=Tls(ca=str(pair.cert)))).reason is Reason.OK
+
+
+@pytest.mark.parametrize("ca", [None, False])
+async def test_a_certificate_of_an_authority_alone_trusts_exactly_itself(
+    send: Attempts, authority: Authority, folder: Path, *, ca: bool | None
+) -> None:
+    leaf = authority.issue(f"leaf-{ca}", HOST, ca=ca)
+    trusting_it = Tls(ca=str(leaf.cert))
+    others = (
+        authority.issue("sibling", HOST),
+        issued_by(leaf, "vouched", HOST),
+        issued_by(self_signed(folder, HOST), "stranger", HOST),
+    )
+    async with Receiver(tls=server_context(leaf)) as receiver:
+        assert (await send(receiver.to(), tls=trusting_it)).reason is Reason.OK
+        assert (
+            await send(receiver.to(host="localhost"), tls=trusting_it)
+        ).reason is Reason.TLS  # not its name
+    for other in others:
+        async with Receiver(tls=server_context(other)) as receiver:
+            refused = await send(receiver.to(), tls=trusting_it)
+            assert refused.reason is Reason.TLS, other
+            assert not receiver.requests
+
+
+async def test_a_self_signed_certificate_vouches_for_no_other(send: Attempts, folder: Path) -> None:
+    pair = self_signed(folder, HOST)
+    async with Receiver(tls=server_context(issued_by(pair, "vouched-2", HOST))) as receiver:
+        assert (await send(receiver.to(), tls=Tls(ca=str(pair.cert)))).reason is Reason.TLS
+
+
+async def test_an_intermediate_authority_alone_is_one(send: Attempts, authority: Authority) -> None:
+    between = authority.issue("between", ca=True)
+    async with Receiver(tls=server_context(issued_by(between, "below", HOST))) as receiver:
+        assert (await send(receiver.to(), tls=Tls(ca=str(between.cert)))).reason is Reason.OK
 
 
 async def test_insecure_says_so_on_https_alone_and_also_of_failures(send: Attempts) -> None:
