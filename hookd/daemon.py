@@ -267,7 +267,7 @@ class Daemon:
             clock=clock,
             metrics=metrics,
             log_tail=log_tail,
-            lane_states=worker.lane_states,
+            lanes=worker,
             schedule_fault=scheduler.fault,
             restart_needed=reloader.restart_needed,
             spool=spool.state,

@@ -93,7 +93,7 @@ class ActionRoutes:
         """Park a webhook until it is resumed."""
         await expect_no_fields(request, self._services)
         services, name = self._services, variables["name"]
-        await self._require_webhook(name)
+        await lookups.known_webhook(services, name)
         if name not in (await services.store.backlog()).paused:
             await services.store.pause(name, now=services.clock.now())
             log.info("webhook.paused", webhook=name)
@@ -103,7 +103,7 @@ class ActionRoutes:
         """End a pause, also of a webhook that has left the configuration meanwhile."""
         await expect_no_fields(request, self._services)
         services, name = self._services, variables["name"]
-        await self._require_webhook(name)
+        await lookups.known_webhook(services, name)
         if await services.store.resume(name):
             log.info("webhook.unpaused", webhook=name)
         return json_response(await lookups.lane(services, name))
@@ -137,14 +137,6 @@ class ActionRoutes:
         if rearmed:
             log.info("task.rearmed", task=name)
         return json_response({"task": name, "rearmed": rearmed})
-
-    async def _require_webhook(self, name: str) -> None:
-        """Refuse a name that is neither in force nor paused, and for which nothing waits. Raises Problem (404)."""
-        store = self._services.store
-        paused = (await store.backlog()).paused
-        known = {**self._services.current_config.generation.config.webhooks, **paused, **await store.lanes()}
-        if name not in known:
-            raise lookups.unknown("webhook", name, known)
 
 
 def _about(delivery: views.JsonObject) -> dict[str, str]:

@@ -20,6 +20,7 @@ from hookd.domain.deliveries import State
 from hookd.domain.errors import Fault, StoreUnavailable
 from hookd.domain.history import LaneStats, Page
 from hookd.observability.metrics import CONTENT_TYPE, LaneGauges
+from hookd.server.long_json import long_json_response
 from hookd.server.messages import Request, Response
 from hookd.server.problems import Problem, json_response, unavailable
 from hookd.server.query import bad_query
@@ -66,8 +67,8 @@ class AdminRoutes:
         where, limit = delivery_filters.queried(query), delivery_filters.queried_limit(query)
         services = self._services
         page = await _page(services.store.deliveries(where, limit=limit, cursor=query.get("cursor")))
-        lanes = await lookups.worker_lanes(services)
-        listed = [views.delivery(record, lanes) for record in page.items]
+        parked = await lookups.why_parked(services, (record.webhook for record in page.items))
+        listed = [views.delivery(record, parked[record.webhook]) for record in page.items]
         return json_response({"deliveries": listed, "cursor": page.cursor})
 
     async def delivery(self, _request: Request, variables: Mapping[str, str]) -> Response:
@@ -90,11 +91,11 @@ class AdminRoutes:
 
     async def webhooks(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """Every webhook with the state of its lane."""
-        return json_response({"webhooks": await lookups.lanes(self._services)})
+        return await long_json_response({"webhooks": await lookups.lanes(self._services)})
 
     async def config(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The configuration in force."""
-        return json_response(views.configuration(self._services.current_config.generation))
+        return await long_json_response(views.configuration(self._services.current_config.generation))
 
     async def names(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The names of the configuration in force alone: what a shell completes while somebody types."""
@@ -112,7 +113,7 @@ class AdminRoutes:
         services = self._services
         generation, last, now = services.current_config.generation, services.reload.last, services.clock.now()
         totals, described = await services.store.totals(), await services.store.describe()
-        return json_response(
+        return await long_json_response(
             {
                 "version": __version__,
                 "pid": os.getpid(),
@@ -185,10 +186,11 @@ class AdminRoutes:
 
     async def metrics(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The Prometheus exposition."""
-        services = self._services
-        stats, now = await services.store.lanes(), services.clock.now()
-        lanes = await lookups.lane_states(services, stats)
-        gauges = {name: _gauges(state, stats.get(name), now) for name, state in lanes.items()}
+        services, now = self._services, self._services.clock.now()
+        gauges = (
+            (state.webhook, _gauges(state, stats, now))
+            for state, stats, _ in await lookups.lane_reports(services)
+        )
         return Response(200, await services.metrics.exposition(gauges), CONTENT_TYPE)
 
     async def openapi(self, request: Request, _variables: Mapping[str, str]) -> Response:

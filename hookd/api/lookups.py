@@ -3,13 +3,17 @@
 Must never: change anything.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import NamedTuple
 
 from hookd.api import views
 from hookd.api.services import Services
 from hookd.delivery.lane import LaneState
 from hookd.delivery.parking import Parked
+from hookd.domain.history import LaneStats
 from hookd.domain.text import near
+from hookd.server.long_json import LongList
 from hookd.server.problems import Problem
 
 
@@ -30,38 +34,54 @@ async def delivery(services: Services, delivery_id: str) -> views.JsonObject:
     record = await services.store.delivery(delivery_id)
     if record is None:
         raise no_delivery(delivery_id)
-    return views.whole_delivery(
-        record, services.current_config.generation.config, await worker_lanes(services)
-    )
+    parked = await why_parked(services, (record.webhook,))
+    return views.whole_delivery(record, services.current_config.generation.config, parked[record.webhook])
 
 
-async def worker_lanes(services: Services) -> Mapping[str, LaneState]:
-    """Every lane that is configured, paused, or has been used."""
-    return services.lane_states((await services.store.backlog()).paused)
+async def why_parked(services: Services, names: Iterable[str]) -> Mapping[str, Parked | None]:
+    """Why these webhooks are parked, as far as they are; a webhook that is not configured is gone."""
+    paused = (await services.store.backlog()).paused
+    return {name: services.lanes.lane_state(name, paused=name in paused).parked for name in set(names)}
 
 
-async def lane_states(services: Services, waiting: Iterable[str]) -> Mapping[str, LaneState]:
-    """The same, and every webhook for which something waits: that has left the configuration."""
-    return {**{name: _gone(name) for name in waiting}, **await worker_lanes(services)}
+async def known_webhook(services: Services, name: str) -> None:
+    """Refuse a name that is neither in force nor paused, and for which nothing waits. Raises Problem (404)."""
+    webhooks, store = services.current_config.generation.config.webhooks, services.store
+    if name in webhooks or name in (paused := (await store.backlog()).paused) or await store.lanes((name,)):
+        return
+    raise unknown("webhook", name, {**webhooks, **paused, **await store.lanes()})
 
 
-def _gone(name: str) -> LaneState:
-    return LaneState(name, Parked.GONE, in_flight=0, hold_until=None, last_result=None)
+class LaneReport(NamedTuple):
+    """A webhook's lane, what waits for it, and since when it is paused by hand."""
+
+    state: LaneState
+    stats: LaneStats | None
+    paused_at: float | None
 
 
-async def lanes(services: Services) -> list[views.JsonObject]:
-    """Every webhook with the state of its lane."""
+async def lane_reports(services: Services) -> Iterator[LaneReport]:
+    """Every webhook, each looked at when it is asked for: as there may be many, let others have a turn between."""
     stats, paused = await services.store.lanes(), (await services.store.backlog()).paused
-    states = await lane_states(services, stats)
+    names = tuple(dict.fromkeys(chain(services.lanes.lane_names(), paused, stats)))
+    return (_lane_report(services, name, stats, paused) for name in names)
+
+
+def _lane_report(
+    services: Services, name: str, stats: Mapping[str, LaneStats], paused: Mapping[str, float]
+) -> LaneReport:
+    state = services.lanes.lane_state(name, paused=name in paused)
+    return LaneReport(state, stats.get(name), paused.get(name))
+
+
+async def lanes(services: Services) -> LongList:
+    """Every webhook with the state of its lane."""
     now, config = services.clock.now(), services.current_config.generation.config
-    return [
-        views.lane(state, stats.get(name), config, now, paused.get(name)) for name, state in states.items()
-    ]
+    return LongList(views.lane(*report, config, now) for report in await lane_reports(services))
 
 
 async def lane(services: Services, name: str) -> views.JsonObject:
     """One webhook with the state of its lane, though it may be gone from the configuration."""
-    stats, paused = await services.store.lanes(), (await services.store.backlog()).paused
+    stats, paused = await services.store.lanes((name,)), (await services.store.backlog()).paused
     now, config = services.clock.now(), services.current_config.generation.config
-    state = services.lane_states(paused).get(name) or _gone(name)
-    return views.lane(state, stats.get(name), config, now, paused.get(name))
+    return views.lane(*_lane_report(services, name, stats, paused), config, now)

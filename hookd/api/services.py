@@ -3,7 +3,7 @@
 Must never: hold logic.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,12 +36,23 @@ class ReloadService(Protocol):
         ...
 
 
+class LaneService(Protocol):
+    """The part of the worker that the API uses. Neither call depends on how many webhooks there are."""
+
+    def lane_names(self) -> Iterable[str]:
+        """The webhooks that are configured, and those whose lane has been used and is still known, one by one."""
+        ...
+
+    def lane_state(self, name: str, *, paused: bool) -> LaneState:
+        """A webhook's lane as it is now, whether or not there is such a webhook; `paused`: by hand."""
+        ...
+
+
 @dataclass(slots=True)
 class Services:
     """The daemon's parts, as the routes see them.
 
     Attributes:
-        lane_states: the worker's lanes, and those that are paused, which is to be given.
         started_at: seconds since the epoch.
         listening: the addresses in use, for `status`.
         stopping: hookd goes down and new work is answered 503; never where sockets were passed, which outlive it.
@@ -54,7 +65,7 @@ class Services:
     clock: Clock
     metrics: Metrics
     log_tail: LogTail
-    lane_states: Callable[[Collection[str]], Mapping[str, LaneState]]
+    lanes: LaneService
     schedule_fault: Callable[[], str | None]
     restart_needed: Callable[[], Sequence[str]]
     spool: Callable[[], SpoolState]

@@ -3,7 +3,7 @@
 Must never: decide anything, or show a secret.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +18,7 @@ from hookd.domain.history import DeliveryRecord, EventRecord, LaneStats
 from hookd.domain.reload_result import Changes, ReloadResult
 from hookd.domain.times import date_time
 from hookd.rules.templates import shown_body
+from hookd.server.long_json import LongObject
 
 JsonObject = dict[str, Any]
 
@@ -46,18 +47,16 @@ def reference(given: DeliveryRef) -> JsonObject:
     return {"id": given.id, "task": given.task, "webhook": given.webhook}
 
 
-def delivery(record: DeliveryRecord, lanes: Mapping[str, LaneState]) -> JsonObject:
-    """A delivery as a listing shows it; a webhook without a lane has left the configuration."""
+def delivery(record: DeliveryRecord, parked: Parked | None) -> JsonObject:
+    """A delivery as a listing shows it; `parked`: why its webhook is."""
     finished = record.finished_at is not None
-    state = lanes.get(record.webhook)
-    why = None if finished else state.parked if state else Parked.GONE
     return {
         "id": record.id,
         "event_id": record.event_id,
         "task": record.task,
         "webhook": record.webhook,
         "state": record.state,
-        "parked": why,
+        "parked": None if finished else parked,
         "cause": {"kind": record.kind, "event_id": record.event_id, "rule": record.rule},
         "attempt": record.attempt,
         "failures": record.failures,
@@ -71,12 +70,12 @@ def delivery(record: DeliveryRecord, lanes: Mapping[str, LaneState]) -> JsonObje
     }
 
 
-def whole_delivery(record: DeliveryRecord, config: Config, lanes: Mapping[str, LaneState]) -> JsonObject:
+def whole_delivery(record: DeliveryRecord, config: Config, parked: Parked | None) -> JsonObject:
     """A delivery with its body and attempts."""
     body = shown_body(record.body or b"")
     task = config.tasks.get(record.task)
     return {
-        **delivery(record, lanes),
+        **delivery(record, parked),
         "task_description": task.description if task else "",
         "body": body,
         "attempts": [attempt(a) for a in record.attempts],
@@ -123,7 +122,7 @@ def _object(given: EventObject | None) -> JsonObject | None:
 
 
 def lane(
-    state: LaneState, stats: LaneStats | None, config: Config, now: float, paused_at: float | None
+    state: LaneState, stats: LaneStats | None, paused_at: float | None, config: Config, now: float
 ) -> JsonObject:
     """A webhook with what waits for it; a paused one may be parked for a graver reason."""
     webhook = config.webhooks.get(state.webhook)
@@ -178,7 +177,7 @@ def changes(given: Mapping[str, Changes]) -> JsonObject:
 def configuration(generation: Generation) -> JsonObject:
     """The configuration in force, secrets masked, each definition with its place (`GET /v1/config`).
 
-    `types` is None where there is no catalogue.
+    Its sections are for `long_json_response`; `types` is None where there is no catalogue.
     """
     config = generation.config
     sections: Mapping[str, Mapping[str, Any] | None] = {
@@ -193,12 +192,15 @@ def configuration(generation: Generation) -> JsonObject:
         **asdict(generation.ref),
         "daemon": {**masked(config.daemon), "store": config.daemon.store.target},
         **{
-            section: None
-            if named is None
-            else {name: _definition(each, f"{section}.{name}", config) for name, each in named.items()}
+            section: None if named is None else LongObject(_definitions(section, named, config))
             for section, named in sections.items()
         },
     }
+
+
+def _definitions(section: str, named: Mapping[str, Any], config: Config) -> Iterator[tuple[str, JsonObject]]:
+    for name, each in named.items():
+        yield name, _definition(each, f"{section}.{name}", config)
 
 
 def _definition(given: Any, where: str, config: Config) -> JsonObject:

@@ -10,10 +10,10 @@ recorded yet.
 
 import asyncio
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain, count
+from itertools import count
 from math import inf
 
 from hookd.config.generation import CurrentConfig
@@ -96,14 +96,18 @@ class Worker:
                 await self._under_way.all_ended()
         return await self._under_way.interrupt(STORE_RETRY_S)
 
-    def lane_states(self, paused: Collection[str]) -> Mapping[str, LaneState]:
-        """Every lane that is configured, paused (by `Backlog.paused`), or has been used, by webhook."""
+    def lane_names(self) -> Iterator[str]:
+        """The webhooks that are configured, and those whose lane has been used and is still known."""
         webhooks = self._current_config.generation.config.webhooks
-        now, mono = self._clock.now(), self._clock.monotonic()
-        return {
-            name: self._lanes.state(name, webhooks.get(name), paused=name in paused, now=now, mono=mono)
-            for name in dict.fromkeys(chain(webhooks, self._lanes, paused))
-        }
+        yield from webhooks
+        yield from (name for name in self._lanes if name not in webhooks)
+
+    def lane_state(self, name: str, *, paused: bool) -> LaneState:
+        """A webhook's lane as it is now, whether or not there is such a webhook; `paused`: by hand."""
+        webhook = self._current_config.generation.config.webhooks.get(name)
+        return self._lanes.state(
+            name, webhook, paused=paused, now=self._clock.now(), mono=self._clock.monotonic()
+        )
 
     async def _listen(self) -> None:
         while True:

@@ -10,6 +10,9 @@ Must never: import anything of hookd, or more than the start of `hookd emit` can
 import json
 from collections.abc import Callable, Iterable, Sequence
 
+MOST_COMPARED = 300
+"""Choices that a word is compared with: a comparison takes some 20 µs."""
+
 LONGEST_GUESS = 128
 """Characters; a longer word is no misspelt one, and comparing it takes time in proportion to its square."""
 
@@ -90,10 +93,30 @@ def near(word: str, choices: Iterable[str], *, most: int = 1, cutoff: float = 0.
     from difflib import get_close_matches  # noqa: PLC0415 - `hookd emit` needs it only where a word is misspelt
 
     folded: dict[str, list[str]] = {}
-    for choice in choices:
+    for choice in _compared(word, list(choices)):
         folded.setdefault(choice.casefold(), []).append(choice)
     found = get_close_matches(word.casefold(), folded, n=most, cutoff=cutoff)
     return [choice for each in found for choice in folded[each]][:most]
+
+
+def _compared(word: str, choices: list[str]) -> list[str]:
+    """The choices; of more than `MOST_COMPARED`, those that begin or end like the word for the longest stretch."""
+    if len(choices) <= MOST_COMPARED:
+        return choices
+    begin_alike = _narrowed(word, choices, lambda text, length: text[:length])
+    end_alike = _narrowed(word, choices, lambda text, length: text[-length:])
+    return list(dict.fromkeys(begin_alike + end_alike))
+
+
+def _narrowed(word: str, choices: list[str], part: Callable[[str, int], str]) -> list[str]:
+    """At most half of `MOST_COMPARED` choices: those of which the longest part is that of the word."""
+    for length in range(1, len(word) + 1):
+        wanted = part(word, length).casefold()
+        closer = [choice for choice in choices if part(choice, length).casefold() == wanted]
+        if len(choices) <= MOST_COMPARED // 2 or not closer:
+            break
+        choices = closer
+    return choices[: MOST_COMPARED // 2]
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -10,9 +10,10 @@ Must never: know anything of hookd's other modules.
 import asyncio
 import platform
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain, islice
+from typing import TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -23,6 +24,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+T = TypeVar("T")
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _BOUNDS = (*(str(float(bound)) for bound in _SECONDS), "+Inf")
@@ -163,30 +166,20 @@ class Metrics:
         self.reload_success.set(0)
         self.reload_time.set(at)
 
-    async def exposition(self, gauges: Mapping[str, LaneGauges]) -> bytes:
+    async def exposition(self, gauges: Iterable[tuple[str, LaneGauges]]) -> bytes:
         """The text that `GET /metrics` answers, of the type `CONTENT_TYPE`.
 
         Args:
-            gauges: the lanes as they are now, by webhook.
+            gauges: each webhook, with its lane as it is now.
         """
-        lines: dict[str, list[str]] = {name: [] for name in _FAMILIES}
-        lines["hookd_rule_errors_total"] += [
-            f'hookd_rule_errors_total{{rule="{_escaped(rule)}"}} {count}\n'
-            for rule, count in self._rule_errors.items()
-        ]
-        for number, (webhook, lane) in enumerate(tuple(self._lanes.items()), 1):
-            _write_counts(lines, _escaped(webhook), lane)
-            if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)
-        for number, (webhook, now) in enumerate(gauges.items(), 1):
-            _write_gauges(lines, _escaped(webhook), now)
-            if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)
-        families = (
-            f"# HELP {name} {text}\n# TYPE {name} {kind}\n{''.join(lines[name])}"
+        families = {
+            name: [f"# HELP {name} {text}\n# TYPE {name} {kind}\n".encode()]
             for name, (kind, text) in _FAMILIES.items()
-        )
-        return generate_latest(self.registry) + "".join(families).encode()
+        }
+        await _write_each(families, _write_rule_errors, tuple(self._rule_errors.items()))
+        await _write_each(families, _write_counts, tuple(self._lanes.items()))
+        await _write_each(families, _write_gauges, gauges)
+        return b"".join([generate_latest(self.registry), *chain.from_iterable(families.values())])
 
 
 class LaneMetrics:
@@ -224,7 +217,31 @@ class LaneMetrics:
         return list(accumulate(self._by_bucket))
 
 
-def _write_counts(lines: Mapping[str, list[str]], webhook: str, lane: LaneMetrics) -> None:
+_LinesByFamily = Mapping[str, list[str]]
+"""What is written, by the metric's name."""
+
+
+async def _write_each(
+    families: Mapping[str, list[bytes]],
+    write: Callable[[_LinesByFamily, str, T], None],
+    each: Iterable[tuple[str, T]],
+) -> None:
+    """Write the lines of each webhook or rule, a few in one turn of the loop."""
+    left = iter(each)
+    while some := tuple(islice(left, _AT_ONCE)):
+        lines: _LinesByFamily = {name: [] for name in families}
+        for name, what in some:
+            write(lines, _escaped(name), what)
+        for family, written in lines.items():
+            families[family].append("".join(written).encode())
+        await asyncio.sleep(0)
+
+
+def _write_rule_errors(lines: _LinesByFamily, rule: str, count: int) -> None:
+    lines["hookd_rule_errors_total"].append(f'hookd_rule_errors_total{{rule="{rule}"}} {count}\n')
+
+
+def _write_counts(lines: _LinesByFamily, webhook: str, lane: LaneMetrics) -> None:
     label = f'webhook="{webhook}"'
     lines["hookd_deliveries_total"] += [
         f'hookd_deliveries_total{{outcome="{outcome}",{label}}} {count}\n'
@@ -248,7 +265,7 @@ def _write_counts(lines: Mapping[str, list[str]], webhook: str, lane: LaneMetric
     ]
 
 
-def _write_gauges(lines: Mapping[str, list[str]], webhook: str, now: LaneGauges) -> None:
+def _write_gauges(lines: _LinesByFamily, webhook: str, now: LaneGauges) -> None:
     for name, value in (
         ("hookd_pending", now.pending),
         ("hookd_oldest_pending_age_seconds", now.oldest_age_s),

@@ -202,8 +202,12 @@ class History(Protocol):
         """Kept events, newest first. Raises ValueError for a foreign cursor."""
         ...
 
-    async def lanes(self) -> Mapping[str, LaneStats]:
-        """What waits, by webhook; webhooks without anything waiting may be missing."""
+    async def lanes(self, of: Collection[str] | None = None) -> Mapping[str, LaneStats]:
+        """What waits, by webhook; webhooks without anything waiting may be missing.
+
+        Args:
+            of: only these; then it costs nothing for the others.
+        """
         ...
 
     async def totals(self) -> Mapping[State, int]:

@@ -1,16 +1,17 @@
-"""`python -m tests.bench throughput|latency|memory|emit`: figures as ratios within one run, printed as JSON."""
+"""`python -m tests.bench NAME`: figures, as ratios within one run where there is something to compare, as JSON."""
 
 import argparse
 import json
 import sys
 
-from tests.bench import emit, latency, memory, throughput
+from tests.bench import emit, latency, memory, throughput, webhooks
 
 BENCHES = {
     "throughput": throughput.main,
     "latency": latency.main,
     "memory": memory.main,
     "emit": emit.main,
+    "webhooks": webhooks.main,
 }
 
 

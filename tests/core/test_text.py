@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from hookd.domain.text import (
@@ -45,6 +47,14 @@ def test_the_near_choice_is_guessed_and_nothing_else() -> None:
     assert near("tpye", ("type", "event")) == ["type"]
     assert near("zzz", ("type", "event")) == []
     assert near("x" * 129, ("x" * 128,)) == []
+
+
+@pytest.mark.parametrize("word", ["hook-0471", "hok-04711", "xook-04711", "hook-04711x", "HOOK-04711"])
+def test_among_very_many_choices_a_misspelt_word_is_compared_with_few(word: str) -> None:
+    names = [f"hook-{number:05}" for number in range(10_000)]
+    began = time.process_time()
+    assert near(word, names, most=3)
+    assert time.process_time() - began < 0.1  # all of them take twice as long
 
 
 def test_case_does_not_count_and_both_spellings_are_near() -> None:

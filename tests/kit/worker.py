@@ -112,7 +112,7 @@ class WorkerStage:
         return self.lane_of("w")
 
     def lane_of(self, name: str) -> LaneState:
-        return self.worker.lane_states(paused=())[name]
+        return self.worker.lane_state(name, paused=False)
 
     def attempts(self, name: str) -> int:
         """How many attempts have ended."""

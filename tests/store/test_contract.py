@@ -547,6 +547,11 @@ class TestWaiting:
         await settle(store, lease)
         assert await store.lanes() == {"w": LaneStats(1, 0, T0 + 2), "v": LaneStats(1, 0, T0 + 2)}
 
+    async def test_lanes_can_be_asked_of_a_few(self, store: Store) -> None:
+        await enqueue(store, to("w", "v"), now=T0 + 1)
+        assert await store.lanes(("v", "x")) == {"v": LaneStats(1, 0, T0 + 1)}
+        assert await store.lanes(()) == {}
+
     async def test_totals(self, store: Store) -> None:
         await enqueue(store, *(to("w") for _ in range(4)))
         delivered, dead, _ = await claim(store, slots=3)

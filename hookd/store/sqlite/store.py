@@ -299,16 +299,23 @@ class SqliteStore:
         before = key_of(cursor)
         return page_of(await self._read(partial(queries.events, before=before, limit=limit + 1)), limit)
 
-    async def lanes(self) -> Mapping[str, LaneStats]:
+    async def lanes(self, of: Collection[str] | None = None) -> Mapping[str, LaneStats]:
         """See `Store.lanes`."""
         oldest: dict[str, int | None] = {}
-        for webhooks in _chunks(list(self._picture.unfinished), _LANES_STEP):
+        for webhooks in _chunks(self._waiting(of), _LANES_STEP):
             oldest.update(await self._read(partial(queries.oldest, webhooks=webhooks)))
         picture = self._picture
         return {
-            webhook: LaneStats(count, picture.sending.get(webhook, 0), optional_seconds(oldest.get(webhook)))
-            for webhook, count in picture.unfinished.items()
+            name: LaneStats(
+                picture.unfinished[name], picture.sending.get(name, 0), optional_seconds(oldest.get(name))
+            )
+            for name in self._waiting(of)
         }
+
+    def _waiting(self, of: Collection[str] | None) -> list[str]:
+        """The webhooks, of these or of all, for which something waits."""
+        unfinished = self._picture.unfinished
+        return list(unfinished) if of is None else [name for name in of if name in unfinished]
 
     async def totals(self) -> Mapping[State, int]:
         """See `Store.totals`."""
