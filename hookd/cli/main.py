@@ -16,7 +16,7 @@ from typing import Protocol
 from hookd import __version__
 from hookd.cli.failure import Failure
 from hookd.cli.options import Parser
-from hookd.domain.text import near, printable
+from hookd.domain.text import error_text, near, printable
 
 COMMANDS = {
     "run": "run the daemon in the foreground",
@@ -91,7 +91,7 @@ def main(words: Sequence[str] | None = None) -> int:
         code = PIPE_CLOSED
         _discard_output()
     except OSError as error:
-        code = _said(Failure(str(error)))
+        code = _said(Failure(": ".join(filter(None, (str(error.filename or ""), error_text(error))))))
         _discard_output()
     return code
 

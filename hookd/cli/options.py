@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from hookd.domain.json_text import json_fault
 from hookd.domain.text import is_utf8, printable, shown, without_surrogates
 
 
@@ -89,14 +90,14 @@ def json_object(value: str) -> str:
     except RecursionError:
         raise argparse.ArgumentTypeError("nested too deeply") from None
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
+        raise argparse.ArgumentTypeError(f"not JSON: {json_fault(error)}") from None
     if not isinstance(content, dict):
         raise argparse.ArgumentTypeError('must be a JSON object, such as {"size": 3}')
     return sent_text("--data")(value)
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
+    raise argparse.ArgumentTypeError(f"not JSON: {name} is not a JSON value")
 
 
 def whole_number(value: str) -> int:

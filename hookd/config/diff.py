@@ -31,6 +31,7 @@ from hookd.domain.deliveries import GenerationRef
 from hookd.domain.durations import format_duration, in_largest_unit
 from hookd.domain.message_templates import Placeholder, Template
 from hookd.domain.reload_result import Changes
+from hookd.domain.text import host_and_port
 from hookd.domain.times import date_time
 
 Definition = WebhookDef | TaskDef | EventDef | ScheduleDef | TypeDef | DaemonDef
@@ -274,9 +275,8 @@ def _daemon(given: DaemonDef) -> dict[str, Any]:
 def _listen(given: UnixListen | HttpListen) -> dict[str, Any]:
     if isinstance(given, UnixListen):
         return {"unix": given.path, "mode": f"{given.mode:04o}", "group": given.group}
-    host = f"[{given.host}]" if ":" in given.host else given.host
     return {
-        "http": f"{host}:{given.port}",
+        "http": host_and_port(given.host, given.port),
         "tokens": list(given.tokens),
         "allowed_hosts": list(given.allowed_hosts),
         "tls": {"cert": given.cert, "key": given.key},

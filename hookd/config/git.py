@@ -33,6 +33,7 @@ from hookd.config.yaml.files import (
     work_tree_of,
 )
 from hookd.domain.definitions import Revision
+from hookd.domain.text import error_text
 from hookd.observability import log
 
 GIT_S = 3.0
@@ -96,8 +97,12 @@ def revision_of(
             return known
         return Revision(commit, dirty=_is_dirty(path, contents, top, commit))
     except (_Untold, Unreadable, OSError, ValueError) as error:
-        log.debug("config.commit_unknown", path=str(path), error=str(error))
+        log.debug("config.commit_unknown", path=str(path), error=_why(error))
         return known
+
+
+def _why(error: Exception) -> str:
+    return error_text(error) if isinstance(error, OSError) else str(error)
 
 
 def _work_tree(path: Path) -> Path | None:

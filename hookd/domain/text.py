@@ -8,10 +8,14 @@ Must never: import anything of hookd, or more than the start of `hookd emit` can
 """
 
 import json
+import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 MOST_COMPARED = 300
 """Choices that a word is compared with: a comparison takes some 20 µs."""
+JOINED_ERRNO = re.compile(r"\[Errno (\d+)\]")
+"""The numbers of several errors that became one text."""
 
 LONGEST_GUESS = 128
 """Characters; a longer word is no misspelt one, and comparing it takes time in proportion to its square."""
@@ -56,9 +60,34 @@ def listed(words: Sequence[str], most: int = 20) -> str:
     return ", ".join(words[:most]) + more
 
 
-def error_text(error: OSError) -> str:
-    """What the system says of an error."""
-    return error.strerror or printable(str(error)) or type(error).__name__
+def error_text(error: Exception) -> str:
+    """What the system says of an error, never what Python makes of it.
+
+    asyncio and ssl put words of their own into `strerror`; of several addresses that failed differently, the numbers
+    survive in a joined text alone.
+    """
+    if refused := getattr(error, "verify_message", ""):
+        return f"its certificate was refused: {refused}"
+    if any(kind.__name__ == "SSLError" for kind in type(error).__mro__):  # its numbers are not the system's
+        return tls_words(getattr(error, "reason", None))
+    number = getattr(error, "errno", None)
+    if isinstance(number, int) and number > 0:  # those of a name's lookup are negative and not the system's
+        return os.strerror(number)
+    if numbers := dict.fromkeys(map(int, JOINED_ERRNO.findall(str(error)))):
+        return "; ".join(map(os.strerror, numbers))
+    if str(error) == "AF_UNIX path too long":
+        return "the path of a Unix socket has at most 107 bytes"
+    return getattr(error, "strerror", None) or printable(str(error)) or type(error).__name__
+
+
+def tls_words(reason: str | None) -> str:
+    """`TLSV1_ALERT_PROTOCOL_VERSION`, as OpenSSL names a reason, as people read it."""
+    return (reason or "unknown reason").replace("_", " ").lower()
+
+
+def host_and_port(host: str, port: int | None) -> str:
+    """`127.0.0.1:8420`, `[::1]:8420`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_utf8(text: str) -> bool:

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
+from hookd.domain.text import error_text
 from hookd.observability import log
 
 AT_ONCE = 512
@@ -101,10 +102,10 @@ class Acceptor:
     def _pause_accepting(self, exc: OSError) -> None:
         """Leave newcomers in the kernel's queue for a while; it is logged once."""
         if exc.errno not in _SHORTAGES:
-            log.error("listener.failed", error=str(exc))
+            log.error("listener.failed", error=error_text(exc))
         elif not self._short:
             self._short = True
-            log.error("listener.short", error=str(exc.strerror), detail="new connections wait")
+            log.error("listener.short", error=error_text(exc), detail="new connections wait")
         self._on_shortage()
         self._loop.remove_reader(self._sock)
         self._pause = self._loop.call_later(PAUSE_S, self._resume)

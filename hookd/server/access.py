@@ -48,9 +48,13 @@ class AccessPolicy:
         """Refuse a request that may not enter.
 
         Raises:
-            Problem: 421 (Host), 403 (Origin) or 401 (token).
+            Problem: 400 (no Host), 421 (Host), 403 (Origin) or 401 (token).
         """
         headers = request.headers
+        if not self.any_host and "Host" not in headers:
+            raise Problem(
+                400, "there is no Host header; HTTP/1.0 needs one here too, such as `Host: localhost`"
+            )
         if not self.any_host and not self._good_host(headers.getall("Host", []), request):
             raise Problem(
                 421, "this Host is not served here; use the listener's address or add it to allowed_hosts"

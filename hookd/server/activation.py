@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.domain.errors import SocketsUnfit
+from hookd.domain.text import error_text, host_and_port
 from hookd.server.systemd import PassedDescriptor
 
 _NO_STREAM = "a socket unit needs ListenStream= and Accept=no"
@@ -45,7 +46,7 @@ class PassedSocket:
         if path is not None:
             return path
         host, port = self.sock.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return host_and_port(host, port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def _adopt(descriptor: PassedDescriptor) -> PassedSocket:
         os.set_inheritable(descriptor.fd, False)
         sock = socket.socket(fileno=descriptor.fd)
     except OSError as exc:
-        raise SocketsUnfit(f"{shown} is not a socket ({exc.strerror}): {_NO_STREAM}") from None
+        raise SocketsUnfit(f"{shown} is not a socket ({error_text(exc)}): {_NO_STREAM}") from None
     if not _listens(sock):
         sock.close()
         raise SocketsUnfit(f"{shown} is not a listening Unix or TCP socket: {_NO_STREAM}")
@@ -140,4 +141,4 @@ def _without_entry(passed: PassedSocket, listen: Sequence[UnixListen | HttpListe
 
 
 def _shown(entry: HttpListen) -> str:
-    return f"[{entry.host}]:{entry.port}" if ":" in entry.host else f"{entry.host}:{entry.port}"
+    return host_and_port(entry.host, entry.port)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from hookd.domain.errors import EventRejected, PendingLimitReached, StoreUnavailable, TaskSpent
+from hookd.domain.text import near, quoted
 from hookd.observability import log
 from hookd.server.access import AccessPolicy
 from hookd.server.memory_budget import BudgetExceeded
@@ -64,12 +65,21 @@ class Router:
         """
         methods, variables = self._methods(path)
         if methods is None:
-            raise Problem(404, "there is nothing at this path; GET /v1/status says what this is")
+            raise Problem(404, f"there is nothing at this path; {self._meant(method, path)}")
         routed = methods.get("GET" if method == "HEAD" else method)
         if routed is None:
             allowed = ", ".join(sorted({*methods, "HEAD"} if "GET" in methods else methods))
             raise Problem(405, f"this path answers {allowed} only", headers=(("Allow", allowed),))
         return routed, variables
+
+    def _meant(self, method: str, path: str) -> str:
+        """The path that was probably meant: the same without empty segments, else a near one with this method."""
+        plain = "/" + "/".join(filter(None, path.split("/")))
+        if plain != path and self._methods(plain)[0] is not None:
+            return f"did you mean {quoted(plain)}?"
+        known = (pattern for taken, pattern in self.routes() if taken == method and "{" not in pattern)
+        meant = near(path, known, cutoff=0.7)
+        return f"did you mean {quoted(meant[0])}?" if meant else "GET /v1/status says what this is"
 
     def _methods(self, path: str) -> tuple[Mapping[str, Routed] | None, Mapping[str, str]]:
         if (methods := self._exact.get(path)) is not None:
@@ -86,7 +96,7 @@ def _fit(steps: Sequence[str], given: Sequence[str]) -> Mapping[str, str] | None
         return None
     variables = {}
     for step, value in zip(steps, given, strict=True):
-        if step.startswith("{"):
+        if step.startswith("{") and value:
             variables[step[1:-1]] = unquote(value, errors="replace")
         elif step != value:
             return None

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.domain.errors import ListenFailed
+from hookd.domain.text import error_text, host_and_port
 from hookd.server.acceptor import Acceptor
 from hookd.server.access import AccessPolicy
 from hookd.server.activation import ListenTarget
@@ -168,7 +169,7 @@ def _why_not_unix(listen: UnixListen, exc: Exception) -> str:
             f"cannot listen on {listen.path}: permission denied; make its directory writable for this user,"
             " be a member of the configured group, or set daemon.listen"
         )
-    return f"cannot listen on {listen.path}: {getattr(exc, 'strerror', None) or exc}"
+    return f"cannot listen on {listen.path}: {error_text(exc)}"
 
 
 def _clear_stale(path: str) -> None:
@@ -190,7 +191,7 @@ def _clear_stale(path: str) -> None:
             hint = "; if hookd.socket left it, `systemctl status hookd.socket` shows why"
             left = hint if exc.errno == errno.EACCES else ""
             raise ListenFailed(
-                f"cannot listen on {path}: a socket stands there and asking it failed: {exc.strerror}{left}"
+                f"cannot listen on {path}: a socket stands there and asking it failed: {error_text(exc)}{left}"
             ) from None
     raise ListenFailed(f"cannot listen on {path}: another process is listening there{_IN_USE}")
 
@@ -201,13 +202,14 @@ def bind_tcp(listen: HttpListen) -> socket.socket:
     Raises:
         ListenFailed: the address is in use or not this machine's.
     """
+    where = host_and_port(listen.host, listen.port)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         sock = socket.socket(family, kind, protocol)
     except OSError as exc:
-        raise ListenFailed(f"cannot listen on {listen.host}:{listen.port}: {exc.strerror}") from None
+        raise ListenFailed(f"cannot listen on {where}: {error_text(exc)}") from None
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -217,7 +219,7 @@ def bind_tcp(listen: HttpListen) -> socket.socket:
     except OSError as exc:
         sock.close()
         hint = _HINTS.get(exc.errno or 0, "")
-        raise ListenFailed(f"cannot listen on {listen.host}:{listen.port}: {exc.strerror}{hint}") from None
+        raise ListenFailed(f"cannot listen on {where}: {error_text(exc)}{hint}") from None
     sock.setblocking(False)
     return sock
 
@@ -230,11 +232,10 @@ def _tls(listen: HttpListen) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(listen.cert, listen.key)
     except (OSError, ssl.SSLError) as exc:
-        raise ListenFailed(f"cannot load the certificate {listen.cert}: {exc}") from None
+        raise ListenFailed(f"cannot load the certificate {listen.cert}: {error_text(exc)}") from None
     return context
 
 
 def _url(listen: HttpListen, sock: socket.socket) -> str:
-    host = f"[{listen.host}]" if ":" in listen.host else listen.host
     scheme = "https" if listen.cert else "http"
-    return f"{scheme}://{host}:{sock.getsockname()[1]}"
+    return f"{scheme}://{host_and_port(listen.host, sock.getsockname()[1])}"

@@ -207,7 +207,7 @@ async def test_x8_a_run_on_demand_is_told_as_such_and_how_long_it_took(several: 
 @pytest.mark.parametrize(
     ("task", "reason"),
     [
-        ("hangs-up", "127.0.0.1:PORT closed the connection before its answer was complete"),
+        ("hangs-up", "127.0.0.1:PORT closed the connection without an answer"),
         ("nobody", "cannot connect to 127.0.0.1:1: Connection refused"),
     ],
 )

@@ -1,3 +1,5 @@
+import socket
+import ssl
 import time
 
 import pytest
@@ -6,6 +8,7 @@ from hookd.domain.text import (
     counted,
     did_you_mean,
     error_text,
+    host_and_port,
     json_escape,
     listed,
     near,
@@ -13,6 +16,18 @@ from hookd.domain.text import (
     quoted,
     shown,
 )
+
+
+def _tls_error(reason: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, f"[SSL: {reason}] {reason} (_ssl.c:1000)")
+    error.library, error.reason = "SSL", reason
+    return error
+
+
+def _certificate_error() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] x (_ssl.c:1000)")
+    error.library, error.verify_message = "SSL", "self-signed certificate"
+    return error
 
 
 @pytest.mark.parametrize(
@@ -27,6 +42,36 @@ from hookd.domain.text import (
 )
 def test_foreign_text_is_shown_on_one_short_line(text: str, line: str) -> None:
     assert shown(text) == line
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(98, "error while attempting to bind on address ('::1', 80, 0, 0): x"),
+            "Address already in use",
+        ),
+        (
+            OSError("Multiple exceptions: [Errno 111] x, [Errno 101] y, [Errno 111] z"),
+            "Connection refused; Network is unreachable",
+        ),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+        (OSError("AF_UNIX path too long"), "the path of a Unix socket has at most 107 bytes"),
+        (OSError(), "OSError"),
+        (_certificate_error(), "its certificate was refused: self-signed certificate"),
+        (_tls_error("WRONG_VERSION_NUMBER"), "wrong version number"),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol (_ssl.c:1000)"), "unknown reason"),
+    ],
+)
+def test_errors_are_told_in_the_words_of_the_system(error: Exception, said: str) -> None:
+    assert error_text(error) == said
+
+
+@pytest.mark.parametrize(
+    ("host", "written"), [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80"), ("a.example", "a.example:80")]
+)
+def test_an_ipv6_address_stands_in_brackets(host: str, written: str) -> None:
+    assert host_and_port(host, 80) == written
 
 
 def test_a_limit_may_be_given() -> None:

@@ -376,6 +376,15 @@ async def test_methods_that_are_not_described(running: Running) -> None:
     ):
         code, answer = await daemon.request(method, path)
         assert (code, answer["detail"]) == (405, f"this path answers {allowed} only")
+    for method, path, meant in (
+        ("POST", "/v1/events/", "/v1/events"),
+        ("GET", "/v1/events/", "/v1/events"),
+        ("POST", "//v1//events", "/v1/events"),
+        ("POST", "/v1/event", "/v1/events"),
+        ("GET", "/v1/deliveries/x/", "/v1/deliveries/x"),
+    ):
+        code, answer = await daemon.request(method, path)
+        assert (code, answer["detail"]) == (404, f'there is nothing at this path; did you mean "{meant}"?')
     _, writer = streams = await asyncio.open_unix_connection(str(daemon.socket))
     writer.write(b"FOO /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert (await streams[0].readline()).startswith(b"HTTP/1.1 400 "), "no method at all"

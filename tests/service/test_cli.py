@@ -78,6 +78,8 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
         (["emit", "a", "b", "--data", "{"], "not JSON"),
         (["emit", "a", "b", "--data", '{"a": NaN}'], "NaN is not a JSON value"),
         (["emit", "a", "b", "--data", '{"a":' + "[" * 100_000], "nested too deeply"),
+        (["emit", "a", "b", "--data", '{"a"'], "not JSON: Expecting ':' delimiter at line 1, column 5\n"),
+        (["emit", "a", "b", "--data", '{"a": ' + "9" * 5000], "not JSON: an integer has too many digits\n"),
         (["pause", "\udcff"], "not valid UTF-8"),
         (["emit", "a", "--file", "x"], "--file stands alone"),
         (["emit", "--file", "x", "--tag", "t"], "--file stands alone"),

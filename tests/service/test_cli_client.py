@@ -117,6 +117,19 @@ class TestUnreachable:
             assert main(["status", "--url", url]) == 3
         assert f"not reachable at {url}: Connection refused" in capsys.readouterr().err
 
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["--url", "http://a..b:1"], "not a valid host name"),
+            (["--socket", "x" * 200], "the path of a Unix socket has at most 107 bytes"),
+        ],
+    )
+    def test_an_address_that_is_none(
+        self, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["status", *words]) == 3
+        assert capsys.readouterr().err.startswith(f"hookd: hookd is not reachable at {words[1]}: {said}\n")
+
     def test_no_permission_names_the_group(self, tmp_path: Path) -> None:
         group = next(each for each in grp.getgrall() if each.gr_gid in {*os.getgroups(), 1} - {0})
         os.chown(tmp_path, -1, group.gr_gid)

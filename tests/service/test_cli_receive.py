@@ -229,7 +229,7 @@ def test_an_address_in_use_fails() -> None:
         command = [sys.executable, "-m", "hookd", "receive", "--listen", f"127.0.0.1:{port}"]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr.startswith(f"hookd: cannot listen on 127.0.0.1 port {port}: ")
+    assert ran.stderr.startswith(f"hookd: cannot listen on 127.0.0.1:{port}: Address already in use")
     assert "in use" in ran.stderr
 
 

@@ -16,6 +16,7 @@ from typing import IO
 
 from hookd.cli.failure import Failure
 from hookd.cli.options import warn_of_replaced
+from hookd.domain.text import error_text
 
 NumberedLine = tuple[int, bytes]
 """The number of an event's line, from 1, and its JSON on one line."""
@@ -43,7 +44,7 @@ def numbered_events(path: str) -> Iterator[NumberedLine]:
                 is_first = False
                 yield number, _sendable(path, number, content)
     except OSError as error:
-        raise Failure(f"{path}: {error.strerror}") from None
+        raise Failure(f"{path}: {error_text(error)}") from None
 
 
 def _opened(path: str) -> contextlib.AbstractContextManager[IO[bytes]]:

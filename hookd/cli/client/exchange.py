@@ -122,7 +122,10 @@ def _connected_to_url(stack: contextlib.ExitStack, url: str, until: float) -> tu
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
     place = (host, parts.port or (443 if secure else 80))
-    connection = stack.enter_context(socket.create_connection(place, until - time.monotonic()))
+    try:
+        connection = stack.enter_context(socket.create_connection(place, until - time.monotonic()))
+    except UnicodeError:  # it cannot be written in IDNA
+        raise socket.gaierror(socket.EAI_NONAME, "not a valid host name") from None
     if secure:
         import ssl
 

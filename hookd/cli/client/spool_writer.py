@@ -16,6 +16,7 @@ from hookd.cli.client.api_client import NOBODY_THERE, Client, Foreign, Refusal, 
 from hookd.cli.failure import UNREACHABLE, Failure
 from hookd.domain import spool_layout
 from hookd.domain.ids import new_id
+from hookd.domain.json_text import json_fault
 from hookd.domain.text import error_text
 
 ANSWER_S = 2.0
@@ -40,6 +41,8 @@ def with_id(line: bytes) -> bytes:
         event = json.loads(line.decode())
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"not JSON: {json_fault(error)}") from None
     if not isinstance(event, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of refusal for a line
     if event.get("id") is not None:

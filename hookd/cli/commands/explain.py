@@ -14,7 +14,7 @@ from hookd.cli.config_option import add_config, read_config
 from hookd.cli.failure import REFUSED, Failure
 from hookd.cli.options import add_json
 from hookd.cli.output.terminal import as_json, visible_block
-from hookd.domain.text import printable
+from hookd.domain.text import error_text, printable
 
 if TYPE_CHECKING:
     from hookd.domain.definitions import Config
@@ -144,7 +144,7 @@ def _read(path: str, limit: int) -> bytes:
             with Path(path).open("rb") as stream:
                 raw = stream.read(limit + 1)
     except OSError as error:
-        raise Failure(f"{path}: {error.strerror}") from None
+        raise Failure(f"{path}: {error_text(error)}") from None
     if len(raw) > limit:
         raise Failure(
             f"{_named(path)} is larger than {limit} bytes (daemon.limits.event_size)",

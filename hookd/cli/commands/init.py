@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from hookd.cli.failure import Failure
-from hookd.domain.text import printable
+from hookd.domain.text import error_text, printable
 
 DESCRIPTION = """Write a commented hookd.yaml and hookd.test.yaml into DIR, which is created if it does not exist.
 
@@ -73,7 +73,7 @@ def write_starter(directory: Path) -> None:
     except FileExistsError as error:
         raise _taken([str(error.filename)]) from None
     except OSError as error:
-        raise Failure(f"{error.filename or directory}: {error.strerror}", "nothing was written") from None
+        raise Failure(f"{error.filename or directory}: {error_text(error)}", "nothing was written") from None
 
 
 def _write(path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from hookd.cli.failure import USAGE, Failure
 from hookd.cli.options import add_json, duration, text, whole_number
 from hookd.cli.output.terminal import as_json_line, pretty_body, visible_block
-from hookd.domain.text import error_text, printable
+from hookd.domain.text import error_text, host_and_port, printable
 from hookd.domain.times import date_time
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ async def _receive(options: argparse.Namespace, secrets: tuple[str, ...]) -> Non
     try:
         address = await receiver.start(host, port)
     except OSError as error:
-        raise Failure(f"cannot listen on {host} port {port}: {error_text(error)}") from None
+        raise Failure(f"cannot listen on {host_and_port(host, port)}: {error_text(error)}") from None
     printing = asyncio.ensure_future(_print_requests(receiver, *address, options))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, printing.cancel)
@@ -132,8 +132,11 @@ async def _receive(options: argparse.Namespace, secrets: tuple[str, ...]) -> Non
 
 
 async def _print_requests(receiver: "Receiver", host: str, port: int, options: argparse.Namespace) -> None:
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    print(f"listening on http://{where}", file=sys.stderr if options.json else sys.stdout, flush=True)
+    print(
+        f"listening on http://{host_and_port(host, port)}",
+        file=sys.stderr if options.json else sys.stdout,
+        flush=True,
+    )
     for number in itertools.count(1):
         received = await receiver.next_request()
         print(json_line(received) if options.json else "\n".join(request_lines(received)), flush=True)

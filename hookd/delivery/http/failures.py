@@ -7,7 +7,6 @@ Must never: hold a secret, a control character, or a judgement about retries.
 """
 
 import errno
-import os
 import re
 import socket
 import ssl
@@ -18,7 +17,7 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from hookd.domain.deliveries import Reason
-from hookd.domain.text import shown
+from hookd.domain.text import JOINED_ERRNO, error_text, host_and_port, shown, tls_words
 from hookd.rules.templates import UnknownSecret
 
 LOCAL_ERRNOS = frozenset(
@@ -29,7 +28,6 @@ LOCAL_ERRNOS = frozenset(
 REMOTE = (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError)
 """Everything a connection may raise; uvloop has a `RuntimeError` where asyncio has an `OSError`."""
 
-_JOINED_ERRNO = re.compile(r"\[Errno (\d+)\]")
 _TLS_ALERT = re.compile(r"\[SSL: (\w+)\]")
 
 
@@ -71,11 +69,13 @@ def is_local_lack(exc: OSError) -> bool:
     if exc.errno is not None:
         return exc.errno in LOCAL_ERRNOS
     # Of several addresses that failed differently, the numbers survive in the joined text alone.
-    numbers = {int(number) for number in _JOINED_ERRNO.findall(str(exc))}
+    numbers = {int(number) for number in JOINED_ERRNO.findall(str(exc))}
     return bool(numbers) and numbers <= LOCAL_ERRNOS
 
 
-def explain(exc: Exception, *, host: str, port: int | None, phase: Phase, timeout_s: float) -> AttemptFailure:
+def explain(
+    exc: Exception, *, host: str, port: int | None, phase: Phase, timeout_s: float, began: bool = False
+) -> AttemptFailure:
     """Say why an attempt that ended in `exc` got no answer.
 
     Args:
@@ -84,8 +84,9 @@ def explain(exc: Exception, *, host: str, port: int | None, phase: Phase, timeou
         port: of the URL.
         phase: how far the attempt came.
         timeout_s: of the webhook, for the sentence.
+        began: whether anything of an answer came.
     """
-    place = f"{host}:{port}"
+    place = host_and_port(host, port)
     match exc:
         case UnknownSecret():
             failure = AttemptFailure(
@@ -109,7 +110,7 @@ def explain(exc: Exception, *, host: str, port: int | None, phase: Phase, timeou
         case OSError() if is_local_lack(exc):
             failure = _lack(exc)
         case _:
-            failure = _cut(exc, place)
+            failure = _cut(exc, place, began=began)
     return failure
 
 
@@ -122,7 +123,7 @@ def _not_connected(exc: aiohttp.ClientConnectorError, host: str, place: str) -> 
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
         return AttemptFailure(Reason.DNS, f"the name {host} does not resolve: {_os_text(cause)}")
     if isinstance(cause, ssl.SSLError):
-        return AttemptFailure(Reason.TLS, f"TLS with {place} failed: {_words(cause.reason)}")
+        return AttemptFailure(Reason.TLS, f"TLS with {place} failed: {tls_words(cause.reason)}")
     if isinstance(cause, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)) and isinstance(
         exc.ssl, ssl.SSLContext
     ):
@@ -134,18 +135,16 @@ def _lack(exc: OSError) -> AttemptFailure:
     return AttemptFailure(Reason.LOCAL, f"hookd itself lacks resources: {_os_text(exc)}")
 
 
-def _cut(exc: Exception, place: str) -> AttemptFailure:
+def _cut(exc: Exception, place: str, *, began: bool) -> AttemptFailure:
     """Closed or reset before a whole head; TLS 1.3 servers refuse a client certificate only then."""
     alert = _TLS_ALERT.search(str(exc))
     if alert:
-        return AttemptFailure(Reason.TLS, f"TLS with {place} failed: {_words(alert[1])}")
+        return AttemptFailure(Reason.TLS, f"TLS with {place} failed: {tls_words(alert[1])}")
     if isinstance(exc, aiohttp.ServerDisconnectedError):
-        return AttemptFailure(
-            Reason.DISCONNECTED, f"{place} closed the connection before its answer was complete"
-        )
-    return AttemptFailure(
-        Reason.DISCONNECTED, f"the connection to {place} broke before an answer: {_os_text(exc)}"
-    )
+        how = "before its answer was complete" if began else "without an answer"
+        return AttemptFailure(Reason.DISCONNECTED, f"{place} closed the connection {how}")
+    when = "before its answer was complete" if began else "before an answer"
+    return AttemptFailure(Reason.DISCONNECTED, f"the connection to {place} broke {when}: {_os_text(exc)}")
 
 
 def _verify_text(exc: aiohttp.ClientConnectorCertificateError) -> str:
@@ -154,18 +153,16 @@ def _verify_text(exc: aiohttp.ClientConnectorCertificateError) -> str:
 
 
 def _os_text(exc: Exception) -> str:
-    if isinstance(exc, socket.gaierror):
-        return str(exc.strerror)
-    number = exc.errno if isinstance(exc, OSError) else None
-    return os.strerror(number) if number is not None else shown(str(exc), 200) or type(exc).__name__
+    """What the system says of an error; an event loop's own words for a closed connection name its objects."""
+    number = getattr(exc, "errno", None)
+    if number is None and NeverCalled.TEXT in str(exc):
+        return f"{error_text(exc)}; another of its addresses was not called: {NeverCalled.TEXT}"
+    if isinstance(exc, OSError) and (number is not None or JOINED_ERRNO.search(str(exc))):
+        return error_text(exc)
+    return "it was closed"
 
 
 def _not_http(exc: HttpProcessingError) -> str:
     # Later lines of the parser's message quote the receiver's bytes.
     first, _, _ = exc.message.partition("\n")
     return f"the answer is not valid HTTP: {shown(first.rstrip(':'), 200)}"
-
-
-def _words(reason: str | None) -> str:
-    """`TLSV1_ALERT_PROTOCOL_VERSION` as people read it."""
-    return (reason or "unknown reason").replace("_", " ").lower()

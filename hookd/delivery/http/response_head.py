@@ -38,6 +38,11 @@ class HeadReader:
         """The final status, as soon as it is known."""
         return self._code if self._code is not None and is_final(self._code) else None
 
+    @property
+    def began(self) -> bool:
+        """Whether anything has come, interim answers included."""
+        return bool(self._buffer) or self._interim > 0
+
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Take what was received; returns the whole head and what follows it, once that is there.
 
@@ -72,7 +77,7 @@ class HeadReader:
         if found is not None:
             self._code = int(found[1])
         elif b"\n" in self._buffer or not _PROTOCOL.startswith(self._buffer[: len(_PROTOCOL)]):
-            raise BadHttpMessage("Bad status line")
+            raise BadHttpMessage("it does not begin with a status line")
 
     def _pass_over(self, size: int) -> None:
         del self._buffer[:size]

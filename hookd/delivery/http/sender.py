@@ -29,6 +29,9 @@ from hookd.rules.templates import UnknownSecret
 
 _ASKING_FOR_TIME: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+"""RFC 9110, 15.4: those that name one other place for the request."""
+
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -111,7 +114,7 @@ class Sender:
                 message = route.message(delivery_id, body, now, trace)
                 await client.exchange(route.destination, message, response, keep=route.redactor.window)
         except (TlsUnusable, UnknownSecret, *REMOTE) as exc:
-            failure = self._failure(webhook, route, exc, response.phase)
+            failure = self._failure(webhook, route, exc, response)
         duration_s = self._clock.monotonic() - begun_at
         if route is None or response.status is None:
             assert failure is not None
@@ -151,15 +154,21 @@ class Sender:
         )
 
     def _failure(
-        self, webhook: WebhookDef, route: _WebhookRoute | None, exc: Exception, phase: Phase
+        self, webhook: WebhookDef, route: _WebhookRoute | None, exc: Exception, response: ReceiverResponse
     ) -> AttemptFailure:
+        phase = response.phase
         if route is None:
             return explain(exc, host="", port=None, phase=phase, timeout_s=webhook.timeout_s)
         host = route.destination.host
         if phase is Phase.CONNECTING and self._resolver.looks_up(host):
             phase = Phase.RESOLVING
         failure = explain(
-            exc, host=host, port=route.destination.port, phase=phase, timeout_s=webhook.timeout_s
+            exc,
+            host=host,
+            port=route.destination.port,
+            phase=phase,
+            timeout_s=webhook.timeout_s,
+            began=response.head.began,
         )
         return replace(failure, message=route.redactor.redact(failure.message))
 
@@ -188,7 +197,7 @@ def _answered(
 
 def _status_text(status: int) -> str:
     """The status in words of our own; the receiver's reason phrase may say anything."""
-    note = "; redirects are not followed" if 300 <= status <= 399 else ""
+    note = "; redirects are not followed" if status in _REDIRECTS else ""
     return f"HTTP {status} {_PHRASES.get(status, '')}".rstrip() + note
 
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from hookd.delivery.http.failures import TlsUnusable, is_local_lack
 from hookd.domain.definitions import Tls
+from hookd.domain.text import error_text, tls_words
 
 
 class Contexts:
@@ -81,10 +82,12 @@ def _reading(what: str) -> Iterator[None]:
     try:
         yield
     except ssl.SSLError as exc:
-        raise TlsUnusable(f"{what} cannot be used: {exc.reason or 'not PEM'}") from exc
+        raise TlsUnusable(
+            f"{what} cannot be used: {tls_words(exc.reason) if exc.reason else 'not PEM'}"
+        ) from exc
     except OSError as exc:
         if is_local_lack(exc):
             raise
-        raise TlsUnusable(f"{what} cannot be read: {exc.strerror}") from exc
+        raise TlsUnusable(f"{what} cannot be read: {error_text(exc)}") from exc
     except ValueError as exc:
         raise TlsUnusable(f"{what} cannot be used: {exc}") from exc

@@ -10,6 +10,7 @@ import os
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
+from hookd.domain.text import error_text
 from hookd.observability import log
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -61,5 +62,7 @@ def _locked(directory: Path) -> int:
         os.close(opened)
         raise HeldElsewhere from None
     except OSError as exc:
-        log.debug("spool.unlocked", path=str(directory), error=str(exc))  # a file system that knows no locks
+        log.debug(
+            "spool.unlocked", path=str(directory), error=error_text(exc)
+        )  # a file system that knows no locks
     return opened

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from hookd.domain.errors import StoreUnusable
+from hookd.domain.text import error_text
 
 
 class FileLock:
@@ -29,7 +30,7 @@ class FileLock:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreUnusable(
-                f"{self._path} cannot be opened ({error.strerror}): hookd needs to write in that directory;"
+                f"{self._path} cannot be opened ({error_text(error)}): hookd needs to write in that directory;"
                 " under systemd, StateDirectory=hookd in the unit gives it one, ReadWritePaths= opens another"
             ) from error
         try:

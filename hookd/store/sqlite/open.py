@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from hookd.domain.errors import StoreDamaged, StoreUnusable
+from hookd.domain.text import error_text
 from hookd.store.sqlite import wal_check
 from hookd.store.sqlite.lock import FileLock
 
@@ -126,7 +127,7 @@ def _refuse_unfit(path: Path, *, new: bool) -> None:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if new else 0), 0o600)
     except OSError as error:
         raise StoreUnusable(
-            f"{path} cannot be opened for writing ({error.strerror}): hookd needs to read and write it"
+            f"{path} cannot be opened for writing ({error_text(error)}): hookd needs to read and write it"
         ) from error
     try:
         head = os.pread(fd, len(_MAGIC), 0)

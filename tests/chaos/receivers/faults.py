@@ -20,7 +20,7 @@ from tests.chaos.receivers.stage import (
     receiver_of,
     webhook,
 )
-from tests.chaos.receivers.statuses import CLOSED, LATE, NOT_HTTP, Case, failed
+from tests.chaos.receivers.statuses import CLOSED, CUT, LATE, NOT_HTTP, Case, failed
 from tests.kit.ports import free_port
 from tests.kit.receiver import Receiver, Script, Serve, Server, close, endless, hang, raw, reset, response
 
@@ -31,12 +31,14 @@ TEN_GIB = 10 * 2**30
 PIECE = b"x" * 65_536
 
 RESET = rf"the connection to {PLACE} broke before an answer: Connection reset by peer"
+RESET_WITHIN = rf"the connection to {PLACE} broke before its answer was complete: Connection reset by peer"
 REFUSED = rf"cannot connect to {PLACE}: Connection refused"
 LONG_HEAD = "the answer is not valid HTTP: its head is longer than 64 KiB"
 MANY_INTERIM = "the answer is not valid HTTP: too many interim answers"
 LATE_CONNECTING = f"timed out after {TIMEOUT_S} s while connecting"
 
 GONE = Wanted("disconnected", None, CLOSED)
+CUT_OFF = Wanted("disconnected", None, CUT)
 WAS_RESET = Wanted("disconnected", None, RESET)
 TOO_LATE = Wanted("timeout", None, LATE, prompt=False)
 
@@ -52,9 +54,9 @@ def in_head() -> dict[str, Case]:
         "hang": (hang(), TOO_LATE),
         "closed-after-the-request": (close(), GONE),
         "reset-after-the-request": (reset(), WAS_RESET),
-        "half-a-status-line": (raw(b"HTTP/1.1 2", then_close=True), GONE),
-        "half-a-head": (raw(OK + b"X: y\r\n", then_close=True), Wanted(error=CLOSED)),
-        "half-a-head-reset": (reset(OK + b"X: y\r\n"), Wanted(error=RESET)),
+        "half-a-status-line": (raw(b"HTTP/1.1 2", then_close=True), CUT_OFF),
+        "half-a-head": (raw(OK + b"X: y\r\n", then_close=True), Wanted(error=CUT)),
+        "half-a-head-reset": (reset(OK + b"X: y\r\n"), Wanted(error=RESET_WITHIN)),
         "half-a-head-hang": (raw(OK + b"X: y\r\n"), Wanted(error=LATE, prompt=False)),
         "head-drips": (endless(OK + b"X: ", b"y", pause_s=1.0), Wanted(error=LATE, prompt=False)),
         "giant-line": (endless(OK + b"X: ", PIECE), Wanted(error=LONG_HEAD)),

@@ -99,6 +99,10 @@ NONE = "the request is not valid HTTP/1.1"
         ),
         (get("/hello", "Host: other"), "one Host is expected, several were sent"),
         (b"GET /hello HTTP/1.1\r\n\r\n", "there is no Host header"),
+        (
+            b"GET /hello HTTP/1.0\r\n\r\n",
+            "there is no Host header; HTTP/1.0 needs one here too, such as `Host: localhost`",
+        ),
         (get(f"http:///{MARK}"), NONE),
         (get("/hello", f"X-A: {MARK}\x00"), NONE),
         (b"hello there\r\n\r\n", NONE),

@@ -38,7 +38,7 @@ async def test_2xx_is_delivered(send: Attempts, status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [
-        (304, "HTTP 304 Not Modified; redirects are not followed"),
+        (304, "HTTP 304 Not Modified"),
         (400, "HTTP 400 Bad Request"),
         (410, "HTTP 410 Gone"),
         (429, "HTTP 429 Too Many Requests"),
@@ -208,7 +208,7 @@ async def test_no_status_by_the_timeout(send: Attempts, script: Script) -> None:
 @pytest.mark.parametrize(
     ("script", "sentence"),
     [
-        (close(), "closed the connection before its answer was complete"),
+        (close(), "closed the connection without an answer"),
         (reset(), "broke before an answer: Connection reset by peer"),
         (raw(b"HTTP/1.1 20", then_close=True), "closed the connection before its answer was complete"),
         (
@@ -272,7 +272,7 @@ FAULTY_HEADS = {
     "endless header": (endless(b"X: ", b"y" * 1000), "its head is longer than 64 KiB"),
     "status line alone": (raw(then_close=True), CUT_OFF),
     "half a head": (raw(b"X: y\r\n", then_close=True), CUT_OFF),
-    "half a head, reset": (reset(b"X: y"), "broke before an answer"),
+    "half a head, reset": (reset(b"X: y"), "broke before its answer was complete: Connection reset by peer"),
     "dripping head": (endless(b"X: ", b"y", pause_s=0.02), "timed out after 0.5 s"),
 }
 

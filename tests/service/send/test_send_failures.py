@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 
-from hookd.delivery.http.failures import is_local_lack
+from hookd.delivery.http.failures import NeverCalled, Phase, explain, is_local_lack
 from hookd.delivery.http.resolver import ThreadResolver
 from hookd.domain.definitions import Secret, Tls
 from hookd.domain.deliveries import Reason
@@ -217,6 +219,45 @@ async def test_without_descriptors_a_ca_bundle_cannot_be_read(send: Attempts, tm
 )
 def test_what_is_our_own_lack(exc: OSError, *, local: bool) -> None:
     assert is_local_lack(exc) is local
+
+
+@pytest.mark.parametrize(
+    ("exc", "sentence"),
+    [
+        (
+            OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 9), [Errno 101] x"),
+            "cannot connect to [::1]:9: Connection refused; Network is unreachable",
+        ),
+        (
+            OSError(f"Multiple exceptions: [Errno 111] x, {NeverCalled.TEXT}"),
+            "cannot connect to [::1]:9: Connection refused; another of its addresses was not called: "
+            + NeverCalled.TEXT,
+        ),
+        (
+            ConnectionRefusedError(111, "Connect call failed ('::1', 9)"),
+            "cannot connect to [::1]:9: Connection refused",
+        ),
+    ],
+)
+def test_what_could_not_be_connected_in_words_of_the_system(exc: OSError, sentence: str) -> None:
+    key = ConnectionKey(
+        "::1", 9, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None
+    )
+    error = aiohttp.ClientConnectorError(key, exc)
+    failure = explain(error, host="::1", port=9, phase=Phase.CONNECTING, timeout_s=3)
+    assert (failure.reason, failure.message) == (Reason.CONNECT, sentence)
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        RuntimeError("unable to perform operation on <TCPTransport closed=True 0x7f>; the handler is closed"),
+        aiohttp.ClientConnectionResetError("Cannot write to closing transport"),
+    ],
+)
+def test_a_closed_connection_in_words_of_our_own(exc: Exception) -> None:
+    failure = explain(exc, host="h", port=9, phase=Phase.WAITING, timeout_s=3)
+    assert failure.message == "the connection to h:9 broke before an answer: it was closed"
 
 
 async def test_an_error_never_shows_the_url(send: Attempts) -> None:

@@ -229,7 +229,7 @@ def no_file(folder: Path, _: Pair) -> tuple[Tls, str]:
 def no_pem(folder: Path, _: Pair) -> tuple[Tls, str]:
     path = folder / "no.pem"
     path.write_text("nothing")
-    return Tls(ca=str(path)), f"the CA bundle {path} cannot be used: NO_CERTIFICATE_OR_CRL_FOUND"
+    return Tls(ca=str(path)), f"the CA bundle {path} cannot be used: no certificate or crl found"
 
 
 def no_key(_: Path, pair: Pair) -> tuple[Tls, str]:
