@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -546,6 +547,64 @@ def test_a_signing_secret_that_a_library_reads_otherwise_is_warned_of(
     ] * warned
     assert all(secret[:20] not in str(one) for one in found.diagnostics)
     assert config.load(tmp_path / "x.yaml", env={}, portable=True).diagnostics == ()
+
+
+MESSAGES = """
+webhooks: {w: {url: https://h.example/}, x: {url: https://h.example/, headers: {Content-Type: text/plain}}}
+tasks:
+  pasted:
+    webhook: w
+    message:
+      channel: #ops
+      color: null
+      version: 1.10
+      price: 2.5
+      lines: 'one\\ntwo'
+      path: C:\\new
+      regex: "\\\\n"
+      alert: "{{ .CommonLabels.alertname }}"
+  inline:
+    webhook: w
+    message: {
+      "text": "x", // a comment
+    }
+  json: {webhook: w, message: '{"text": "a\\nb"}'}
+  plain: {webhook: x, message: 'a\\nb'}
+""".replace("\\\\", "\\")
+
+
+def test_what_is_pasted_into_a_message_and_sent_otherwise_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(MESSAGES)
+    found = config.load(tmp_path / "x.yaml", env={})
+    assert found.config is not None, found.diagnostics
+    assert [
+        (one.line, one.where.rpartition(".")[2], one.message.partition(";")[0]) for one in found.diagnostics
+    ] == [
+        (7, "channel", "nothing stands here, so null is sent"),
+        (9, "version", "YAML reads 1.10 as the number 1.1"),
+        (11, "lines", r"\n is sent as these two characters"),
+        (14, "alert", "{{ .CommonLabels.alertname }} is sent as it stands"),
+        (18, '"// a comment"', "is sent as a key"),
+        (19, '"// a comment"', "nothing stands here, so null is sent"),
+        (21, "message", r"\n is sent as these two characters"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "warned"),
+    [("web-*", True), ("error|warning", True), ("^web", True), ("web.+", True), ("{{ x }}", True), ("US$", False),
+     ("/dev/sda", False), ("a.b", False), ("C++", False), ("a, b", False)],
+)  # fmt: skip
+def test_what_looks_like_a_pattern_in_a_rule_is_warned_of(word: str, *, warned: bool, tmp_path: Path) -> None:
+    for key in ("type", "event", "object", "tag"):
+        rule = {"type": "t", "event": "e", "task": "t"} | {key: word}
+        whole = {
+            "webhooks": {"w": {"url": "https://h.example/"}}, "tasks": {"t": {"webhook": "w"}}, "events": {"e": rule}
+        }  # fmt: skip
+        (tmp_path / "x.yaml").write_text(json.dumps(whole))
+        found = config.load(tmp_path / "x.yaml", env={})
+        assert found.config is not None
+        assert ["is compared exactly" in one.message for one in found.diagnostics] == [True] * warned
 
 
 def test_addresses_that_are_never_called_are_warned_of(tmp_path: Path) -> None:

@@ -5,17 +5,17 @@ Must never: compile a message itself; that is `rules.templates`'.
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from hookd.config.build.message_values import check_values
 from hookd.config.build.schedules import Calendar, build_schedule, has_local_times, is_schedule
 from hookd.config.build.signed_bodies import warn_of_message
+from hookd.config.build.unfilled import check_word
 from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.diagnostics import Steps, listed
-from hookd.config.yaml.tree import read_as
 from hookd.domain.definitions import EventDef, Missed, ScheduleDef, TaskDef, Timing, TypeDef
 from hookd.domain.durations import parse_duration
 from hookd.domain.message_templates import BodyFormat, Template
@@ -24,10 +24,10 @@ from hookd.domain.text import quoted
 from hookd.rules import templates
 from hookd.rules.conditions import ConditionError, compile_condition
 
-_PLAIN_JSON = re.compile(
-    r"true|false|null|~|0x[0-9a-f]+|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.IGNORECASE
+_JSON = frozenset(
+    {None, BodyFormat.JSON, BodyFormat.JSON_LINES, BodyFormat.JSON_SEQUENCE, BodyFormat.UNTYPED}
 )
-"""Scalars that mean in YAML 1.1 what they look like."""
+"""Of these a text is JSON, or may be."""
 
 
 class Known:
@@ -68,6 +68,8 @@ def build_type(name: str, cursor: Cursor) -> TypeDef | None:
     events = cursor.get("events")
     if events is None:
         return None
+    for item in events.items():
+        check_word(item)
     return TypeDef(
         name,
         tuple(item.value for item in events.items()),
@@ -82,7 +84,7 @@ def build_task(name: str, cursor: Cursor, names: KnownNames) -> TaskDef | None:
     if webhook is not None:
         check_name(webhook, names.webhooks, "webhook")
     body_format = None if webhook is None else names.body_formats.get(webhook.value)
-    message = _message(cursor)
+    message = _message(cursor, body_format)
     template = _compile(cursor, message, body_format)
     _warn_of_foreign_variables(cursor, message)
     if webhook is not None and template is not None and webhook.value in names.secrets:
@@ -146,6 +148,8 @@ def _build_rule(
     place: str, cursor: Cursor, tasks: tuple[str, ...] | None, names: KnownNames
 ) -> EventDef | None:
     kind, event, where = cursor.get("type"), cursor.get("event"), cursor.get("where")
+    for key in ("type", "event", "object", "tag"):
+        check_word(cursor.get(key))
     if kind is not None:
         _check_catalogue(cursor, kind, event, names.types)
         _check_webhook(cursor, kind, names.webhooks)
@@ -270,26 +274,13 @@ def _shown(names: Sequence[str], noun: str) -> str:
     return f"({noun}: {listed(names)})" if names else f"(there are no {noun})"
 
 
-def _message(cursor: Cursor) -> Any:
+def _message(cursor: Cursor, body_format: BodyFormat | None) -> Any:
     """The message as it is written; the default where there is none."""
     message = cursor.get("message")
     if message is None:
         return templates.DEFAULT_MESSAGE
-    _warn_of_numbers(message)
-    _refuse_references(message)
+    check_values(message, is_json_text=body_format in _JSON)
     return message.node.plain()
-
-
-def _warn_of_numbers(cursor: Cursor) -> None:
-    """Warns of values that YAML 1.1 does not read as they look (`12:30`, `on`, `012`): they would be sent so."""
-    if isinstance(cursor.value, dict):
-        for _, child in cursor.entries():
-            _warn_of_numbers(child)
-    elif isinstance(cursor.value, list):
-        for child in cursor.items():
-            _warn_of_numbers(child)
-    elif cursor.node.text and _PLAIN_JSON.fullmatch(cursor.node.text) is None:
-        cursor.warn(f"{read_as(cursor.node)}; if it is meant as text, quote it: {quoted(cursor.node.text)}")
 
 
 def _compile(cursor: Cursor, message: Any, body_format: BodyFormat | None) -> Template | None:
@@ -334,33 +325,6 @@ def _check_secrets(cursor: Cursor, message: Any, webhook: str, declared: frozens
                     f"(to declare it, write secrets: {{{name}: {{env: {name}}}}} in the webhook)",
                     column,
                 )
-
-
-_VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
-
-
-def _refuse_references(cursor: Cursor) -> None:
-    """Reports mappings that look like a reference to a secret, which would be sent as they stand."""
-    if isinstance(cursor.value, list):
-        for child in cursor.items():
-            _refuse_references(child)
-    elif isinstance(cursor.value, dict):
-        children = list(cursor.entries())
-        for _, child in children:
-            _refuse_references(child)
-        if len(children) == 1 and _is_reference(children[0][0], children[0][1].value):
-            kind, child = children[0]
-            cursor.error(
-                f"this looks like a reference to a secret, and would be sent as it stands; declare it in the webhook, "
-                f"secrets: {{NAME: {{{kind}: {child.value}}}}}, and write ${{secret.NAME}} here (where it is meant as "
-                "it stands, write the message as JSON text)"
-            )
-
-
-def _is_reference(key: str, value: Any) -> bool:
-    if not isinstance(value, str) or "${" in value:
-        return False
-    return key in {"file", "credential"} or (key == "env" and _VARIABLE_NAME.fullmatch(value) is not None)
 
 
 def _texts(message: Any, path: Steps = ()) -> Iterator[templates.Source]:

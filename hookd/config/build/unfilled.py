@@ -18,6 +18,8 @@ _FOREIGN = re.compile(
     r"|\$\([^()]*\)",
     re.DOTALL,
 )
+_PATTERN = re.compile(r"\*|\{\{.*\}\}|^\^|\||\.\+")
+"""What people write for "any of these" elsewhere: a wildcard, a template, a regular expression."""
 
 
 def refuse_in_secret(cursor: Cursor) -> bool:
@@ -65,3 +67,13 @@ def warn_of_foreign(cursor: Cursor, text: str | None = None, line: int = 0) -> b
 def _reference(text: str) -> str:
     whole = _WHOLE.fullmatch(text.strip())
     return f"{{env: {whole[1] if whole else 'NAME'}}}"
+
+
+def check_word(cursor: Cursor | None) -> None:
+    """Reports a word of a rule or of the catalogue that can hardly match: a variable, or what looks like a pattern."""
+    if cursor is None or refuse_in_text(cursor) or _PATTERN.search(cursor.value) is None:
+        return
+    cursor.warn(
+        "is compared exactly, as it is written, and matches no other text; name each in a rule of its own, "
+        'or write a pattern in where, such as object.name.startsWith("web-")'
+    )

@@ -43,15 +43,22 @@ _FORMS: Final = (
 _FOREIGN = re.compile(r"\{\{-?\s*\$?\.?([A-Za-z_][\w.]*)\s*(?:\|[^{}]*)?-?\}\}|(?<![$\w\\])\$([A-Z_]+)\b")
 
 
+_GO_TEMPLATE = re.compile(r"\{\{-?\s*[.$]([A-Za-z_][\w.]*)\s*(?:\|[^{}]*)?-?\}\}")
+
+
 def foreign(text: str, names: Collection[str]) -> Iterator[tuple[str, str]]:
     """What looks like a variable of another tool and is sent as it stands, and what is meant.
 
-    Only what names one of `names` or begins with `data.`: receivers may have templates of their own.
+    Only what names one of `names`, begins with `data.` or is written as in Go's templates, which Prometheus, Grafana
+    and Docker fill: receivers may have templates of their own.
     """
     for found in _FOREIGN.finditer(text):
         name = found[1] or found[2]
         if name in names or name.startswith("data."):
             yield found[0], f"${{{name}}}"
+    for found in _GO_TEMPLATE.finditer(text):
+        if found[1] not in names and not found[1].startswith("data."):
+            yield found[0], f"${{data.{found[1]}}}"
 
 
 def way_out(written: str, rest: str) -> str:
