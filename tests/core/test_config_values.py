@@ -549,6 +549,59 @@ def test_a_signing_secret_that_a_library_reads_otherwise_is_warned_of(
     assert config.load(tmp_path / "x.yaml", env={}, portable=True).diagnostics == ()
 
 
+QUOTES = "stands in quotes"
+TOKEN = "no bearer token has"
+OWN_NAME = "begins with the header's own name"
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "warned"),
+    [
+        ("auth: {type: bearer, token: @}", "abc.DEF-ghi_123~+/==", []),
+        ("auth: {type: bearer, token: @}", "1|kKsLongStuff", []),
+        ("auth: {type: bearer, token: @}", "token abc", [TOKEN]),
+        ("auth: {type: bearer, token: @}", "Authorization: Bearer abc", [TOKEN]),
+        ("auth: {type: bearer, token: @}", "abc # in the console", [TOKEN]),
+        ("auth: {type: bearer, token: @}", '"abc"', [QUOTES]),
+        ("auth: {type: bearer, token: @}", "“abc”", ["typeset quotes"]),
+        ("auth: {type: bearer, token: @}", "TOKEN=abc", ["begins with NAME="]),
+        ("auth: {type: basic, username: u, password: @}", "'p w'", [QUOTES]),
+        ("auth: {type: basic, username: u, password: @}", "p'w\"", []),
+        ("signing: {secret: @}", "export KEY=abc", ["begins with NAME="]),
+        ("signing: {secret: @}", "ABCDEF==", []),
+        ("url: @", "'http://h/'", [QUOTES]),
+        ("auth: {type: apikey, key: @}", "X-API-Key: abc", [OWN_NAME]),
+        ("auth: {type: apikey, header: Authorization, prefix: Token, key: @}", "abc", ['write "Token " for']),
+        ("auth: {type: apikey, prefix: k_, key: @}", "abc", []),
+        (
+            "auth: {type: apikey, header: Authorization, prefix: 'GenieKey ', key: @}",
+            "GenieKey abc",
+            ["it is dropped"],
+        ),
+        ("headers: {Authorization: @}", "Authorization: Bearer abc", [OWN_NAME]),
+        ("headers: {Authorization: @}", "Basic user:pass", ["is not base64 of user:password"]),
+        ("headers: {Authorization: @}", "Basic dXNlcjpwYXNz", []),
+        ("headers: {Content-Encoding: @}", "gzip", ["says that the body is encoded"]),
+        ("headers: {Content-Type: @}", "text/plain; charset=iso-8859-1", ["names another charset"]),
+        ("headers: {Content-Type: @}", 'text/plain; Charset="UTF-8"', []),
+        ("headers: {Content-Type: @}", "multipart/form-data", ["names no boundary"]),
+        ("headers: {Content-Type: @}", "multipart/form-data; boundary=x", []),
+    ],
+)
+def test_credentials_and_headers_as_they_are_pasted_are_warned_of(
+    keys: str, value: str, warned: list[str], tmp_path: Path
+) -> None:
+    url = "" if keys.startswith("url") else "url: http://h/, "
+    (tmp_path / "x.yaml").write_text(f"webhooks: {{a: {{{url}{keys.replace('@', '{env: V}')}}}}}")
+    found = config.load(tmp_path / "x.yaml", env={"V": value})
+    warnings = [one.message for one in found.diagnostics if one.severity is Severity.WARNING]
+    assert len(warnings) == len(warned), warnings
+    assert all(part in message for part, message in zip(warned, warnings, strict=True)), warnings
+    assert all(value not in str(one) for one in found.diagnostics)
+    if "GenieKey abc" in value and found.config is not None:
+        assert found.config.webhooks["a"].headers[-1][1].value == "GenieKey abc"
+
+
 MESSAGES = """
 webhooks: {w: {url: https://h.example/}, x: {url: https://h.example/, headers: {Content-Type: text/plain}}}
 tasks:

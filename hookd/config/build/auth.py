@@ -3,17 +3,23 @@
 Must never: put a credential into a diagnostic.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from hookd.config.build.header_values import oddity
 from hookd.config.build.headers import CONTENT_TYPE, Header, name_fault, value_fault
 from hookd.config.build.secrets import PLAIN, read_secret, stands_in
 from hookd.config.build.unfilled import refuse_in_text
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Secret, kept_elsewhere
+from hookd.domain.text import quoted
 
 _BEARER = "bearer "
+_ODD_TOKEN = re.compile(r"[\s\"'<>\u0080-\U0010ffff]|^(?i:authorization|bearer|token)[:=]")
+"""What is not in a token: more than RFC 6750 allows is common, but none of this."""
+_SCHEMED = frozenset({"authorization", "proxy-authorization"})
 _REFERENCE = "auth"
 """The reference of a credential that is written out: unlike other plain text it is masked wherever it is shown."""
 
@@ -38,6 +44,7 @@ def _none(_view: Cursor) -> None:
 
 
 def _bearer(cursor: Cursor) -> Auth | None:
+    before = len(cursor.scope.diagnostics)
     token = _read(cursor, "token")
     if token is None:
         return None
@@ -49,6 +56,11 @@ def _bearer(cursor: Cursor) -> Auth | None:
         return None
     if value != token.value:
         cursor.below(("token",)).warn('begins with "Bearer ", which hookd adds itself; it is dropped')
+    said = len(cursor.scope.diagnostics) > before
+    if not said and not stands_in(cursor, token) and _ODD_TOKEN.search(value):
+        cursor.below(("token",)).warn(
+            "holds a space, a quote or another character that no bearer token has; give the token alone"
+        )
     header = "Authorization", Secret(f"Bearer {value}", token.reference)
     return Auth(header, {"type": "bearer", "token": token})
 
@@ -62,7 +74,15 @@ def _apikey(cursor: Cursor) -> Auth | None:
     key = _read(cursor, "key")
     if key is None or not name_is_good:
         return None
-    sent = Secret((prefix + key.value).strip(" \t"), key.reference)
+    if prefix_view is not None and header.lower() in _SCHEMED and prefix[-1:].isalnum():
+        prefix_view.warn(f"is put before the key without a space; write {quoted(prefix + ' ')} for a scheme")
+    value = key.value
+    if prefix.endswith(" ") and value.lower().startswith(prefix.lower()):
+        cursor.below(("key",)).warn("begins with the prefix, which hookd adds itself; it is dropped")
+        value = value[len(prefix) :].lstrip()
+    if not stands_in(cursor, key) and (odd := oddity(header, value)):
+        cursor.below(("key",)).warn(odd)
+    sent = Secret((prefix + value).strip(" \t"), key.reference)
     return Auth(
         (header, sent), {"type": "apikey", "header": header, "prefix": Secret(prefix, _REFERENCE), "key": key}
     )

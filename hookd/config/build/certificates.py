@@ -56,6 +56,9 @@ def _read_ca(cursor: Cursor | None) -> str | None:
 def _readable(cursor: Cursor | None) -> str | None:
     if cursor is None:
         return None
+    if "-----BEGIN" in cursor.value:
+        cursor.error("holds the certificate or key itself; put it into a file and give the path")
+        return None
     path = cursor.file_of(cursor.value)
     try:
         cursor.scope.read(path)

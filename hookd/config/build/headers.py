@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hookd.config.build.header_values import media_type_fault, oddity
 from hookd.config.build.secrets import PLAIN, read_secret, stands_in
 from hookd.config.build.unfilled import refuse_in_header
 from hookd.config.yaml.cursor import Cursor
+from hookd.config.yaml.diagnostics import Severity
 from hookd.domain.definitions import Secret, names_credential
 from hookd.domain.message_templates import BodyFormat
 
@@ -86,6 +88,8 @@ def name_fault(name: str, taken: str | None = None) -> str | None:
     """What is wrong with a header's name, or None; `taken` is the one that `auth` sends."""
     if not _TOKEN.fullmatch(name):
         return "this is not a header name; one holds letters, digits and !#$%&'*+-.^_`|~ only"
+    if name[0] == "'" or name[-1] == "'":
+        return "this header name stands in quotes; remove them"
     if name.lower() in _RESERVED:
         return f"{name} is set by hookd itself and cannot be replaced"
     if taken is not None and name.lower() == taken.lower():
@@ -126,10 +130,15 @@ def _values(name: str, cursor: Cursor) -> Iterator[Header]:
         )
         if secret is None:
             continue
-        if (fault := value_fault(secret.value)) and not stands_in(item, secret):
-            item.error(fault if secret.reference == PLAIN else f"{secret.reference} {fault}")
-        else:
-            yield name, Secret(secret.value.strip(" \t"), secret.reference)
+        value = secret.value.strip(" \t")
+        known = not stands_in(item, secret)
+        begin = "" if secret.reference == PLAIN else f"{secret.reference} "
+        if known and (fault := value_fault(secret.value) or media_type_fault(name, value)):
+            item.error(begin + fault)
+            continue
+        if known and (odd := oddity(name, value)):
+            item.warn(begin + odd)
+        yield name, Secret(value, secret.reference)
 
 
 def _of_block(cursor: Cursor, taken: str | None) -> Iterator[tuple[str, Secret | None]]:
@@ -143,6 +152,8 @@ def _of_block(cursor: Cursor, taken: str | None) -> Iterator[tuple[str, Secret |
             cursor.error_in_text(index, fault)
         elif not refuse_in_header(cursor, line, index):
             sensitive = sensitive or (names_credential(name) and bool(value))
+            if odd := oddity(name, value):
+                cursor.error_in_text(index, f"{name} {odd}", severity=Severity.WARNING)
             yield name, Secret(value) if value else None
     if sensitive and cursor.document.in_work_tree:
         cursor.warn(
@@ -158,5 +169,5 @@ def _line_fault(name: str, colon: str, value: str, taken: str | None) -> str | N
         return fault
     if not value and name.lower() != CONTENT_TYPE:
         return f'{name} has no value; only Content-Type can be removed (in a mapping, "" is an empty value)'
-    fault = value_fault(value)
+    fault = value_fault(value) or (media_type_fault(name, value) if value else None)
     return f"{name} {fault}" if fault else None

@@ -16,6 +16,9 @@ from hookd.domain.text import is_utf8
 PLAIN = "plain"
 
 _BOM = "\ufeff"
+_TYPESET = re.compile("[\u201c\u201d\u201e\u2018\u2019\u201a\u00ab].+[\u201c\u201d\u2018\u2019\u00bb]")
+_QUOTED = re.compile(r"([\"'`]).*\1")
+_ASSIGNED = re.compile(r"(?:export[ ]+)?[A-Z_][A-Z0-9_]*=(?=[^=])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -68,9 +71,23 @@ def _is_spoilt(cursor: Cursor, secret: Secret) -> bool:
         what = "a line break" if found[0] in "\r\n" else "a control character"
         cursor.error(f"{begin}holds {what}")
         return True
-    if referred and not cursor.scope.portable and secret.value != secret.value.strip():
-        cursor.warn(f"{begin}begins or ends with a space; remove it where it is not part of the secret")
+    if not (referred and cursor.scope.portable):
+        _warn_of_wrapping(cursor, secret.value, begin)
     return False
+
+
+def _warn_of_wrapping(cursor: Cursor, value: str, begin: str) -> None:
+    """Warns of what is likely not part of a secret: spaces, quotes and `NAME=` of a file that a shell reads."""
+    if _TYPESET.fullmatch(value):
+        cursor.warn(f"{begin}stands in typeset quotes, which are taken for a part of it; write straight ones")
+    if not begin:
+        return
+    if value != value.strip():
+        cursor.warn(f"{begin}begins or ends with a space; remove it where it is not part of the secret")
+    elif _QUOTED.fullmatch(value):
+        cursor.warn(f"{begin}stands in quotes; remove them where they are not part of the secret")
+    elif _ASSIGNED.match(value):
+        cursor.warn(f"{begin}begins with NAME=, as in a file of variables; give the value alone")
 
 
 def _plain(cursor: Cursor, *, sensitive: bool) -> Secret:
@@ -102,6 +119,9 @@ def _from_env(cursor: Cursor) -> str | None:
 
 
 def _from_file(cursor: Cursor) -> str | None:
+    if "-----BEGIN" in cursor.value:
+        cursor.error("holds the secret itself; put it into a file and give the path")
+        return None
     return _content(cursor, cursor.file_of(cursor.value), f"the file {cursor.value}")
 
 

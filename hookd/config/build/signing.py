@@ -3,6 +3,8 @@
 Must never: put a secret, or a part of one, into a diagnostic.
 """
 
+import re
+
 from hookd.config.build.secrets import read_secret, stands_in
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Secret, SecretFormat, Signing, SigningStyle
@@ -11,7 +13,8 @@ from hookd.domain.signatures import decoded, encoded_part, signing_key
 _STANDARD_BYTES = range(24, 65)
 """Standard Webhooks 1.0, "Signature scheme": 24 to 64 bytes."""
 
-_ASYMMETRIC = ("whsk_", "whpk_")
+_ASYMMETRIC = re.compile(r"(?:v1a?,)?wh(?:sk|pk)_")
+_PREFIX_INSIDE = re.compile(r"whsec[_-]", re.IGNORECASE)
 
 
 def read_signing(cursor: Cursor | None) -> Signing | None:
@@ -45,10 +48,17 @@ def read_signing(cursor: Cursor | None) -> Signing | None:
 
 def _check_standard(place: Cursor, secret: Secret, secret_format: SecretFormat) -> None:
     """Report a secret that is no key, and one that the receiver is likely to read otherwise."""
-    if secret.value.startswith(_ASYMMETRIC) and secret_format is not SecretFormat.TEXT:
+    encoded = encoded_part(secret.value, secret_format)
+    if secret_format is not SecretFormat.TEXT and _ASYMMETRIC.match(secret.value):
         place.error(
             "is one of a pair of asymmetric keys (whsk_, whpk_), with which hookd does not sign; "
             "give the secret that begins with whsec_"
+        )
+        return
+    if secret_format is SecretFormat.AUTO and encoded is None and _PREFIX_INSIDE.search(secret.value):
+        place.error(
+            "holds whsec_ and does not begin with it; give it as the console shows it, or write secret_format: text "
+            "where it is the key as it stands"
         )
         return
     try:
@@ -58,7 +68,7 @@ def _check_standard(place: Cursor, secret: Secret, secret_format: SecretFormat) 
         return
     if secret_format is not SecretFormat.AUTO:
         return
-    if encoded_part(secret.value, secret_format) is None:
+    if encoded is None:
         _warn_of_base64(place, secret.value)
     elif size not in _STANDARD_BYTES:
         place.error(f"a secret that begins with whsec_ must hold 24 to 64 bytes in base64, not {size}")
