@@ -54,7 +54,7 @@ class ActionRoutes:
                 409, f"an attempt of the delivery {delivery_id!r} is under way; its end decides what is next"
             )
         retried = await lookups.delivery(services, delivery_id)
-        log.info("delivery.retried", **_about(retried), before=before)
+        log.info("delivery.retried", **_about(retried), before=before, principal=request.principal.name)
         return json_response(retried)
 
     async def cancel(self, request: Request, variables: Mapping[str, str]) -> Response:
@@ -68,7 +68,7 @@ class ActionRoutes:
             raise Problem(409, _not_cancelled(delivery_id, before))
         cancelled = await lookups.delivery(services, delivery_id)
         services.metrics.lane(cancelled["webhook"]).delivery(State.CANCELLED)
-        log.info("delivery.cancelled", **_about(cancelled))
+        log.info("delivery.cancelled", **_about(cancelled), principal=request.principal.name)
         return json_response(cancelled)
 
     async def retry_matching(self, request: Request, _variables: Mapping[str, str]) -> Response:
@@ -86,7 +86,13 @@ class ActionRoutes:
                 f"the store cannot write now; a part may have been retried already, ask again for the rest: {exc}"
             ) from None
         if not order.dry_run:
-            log.info("deliveries.retried", matched=matched, retried=retried, state=order.where.state)
+            log.info(
+                "deliveries.retried",
+                matched=matched,
+                retried=retried,
+                state=order.where.state,
+                principal=request.principal.name,
+            )
         return json_response({"matched": matched, "retried": retried})
 
     async def pause(self, request: Request, variables: Mapping[str, str]) -> Response:
@@ -96,7 +102,7 @@ class ActionRoutes:
         await lookups.known_webhook(services, name)
         if name not in (await services.store.backlog()).paused:
             await services.store.pause(name, now=services.clock.now())
-            log.info("webhook.paused", webhook=name)
+            log.info("webhook.paused", webhook=name, principal=request.principal.name)
         return json_response(await lookups.lane(services, name))
 
     async def resume(self, request: Request, variables: Mapping[str, str]) -> Response:
@@ -105,7 +111,7 @@ class ActionRoutes:
         services, name = self._services, variables["name"]
         await lookups.known_webhook(services, name)
         if await services.store.resume(name):
-            log.info("webhook.unpaused", webhook=name)
+            log.info("webhook.unpaused", webhook=name, principal=request.principal.name)
         return json_response(await lookups.lane(services, name))
 
     async def send(self, request: Request, variables: Mapping[str, str]) -> Response:
@@ -119,6 +125,7 @@ class ActionRoutes:
             raise lookups.unknown("webhook", name, generation.config.webhooks)
         template = _template(await optional_json(request, services), webhook)
         receipt = await services.intake.send(webhook, template, generation, trace_of(request))
+        log.info("webhook.sent", webhook=name, event_id=receipt.event_id, principal=request.principal.name)
         return json_response(views.receipt(receipt), 202)
 
     async def rearm(self, request: Request, variables: Mapping[str, str]) -> Response:
@@ -135,7 +142,7 @@ class ActionRoutes:
             )
         rearmed = await self._services.store.reset_one_shot(name, task.digest)
         if rearmed:
-            log.info("task.rearmed", task=name)
+            log.info("task.rearmed", task=name, principal=request.principal.name)
         return json_response({"task": name, "rearmed": rearmed})
 
 

@@ -19,6 +19,7 @@ from hookd.delivery.lane import LaneState
 from hookd.domain.deliveries import State
 from hookd.domain.errors import Fault, StoreUnavailable
 from hookd.domain.history import LaneStats, Page
+from hookd.observability import log
 from hookd.observability.metrics import CONTENT_TYPE, LaneGauges
 from hookd.server.long_json import long_json_response
 from hookd.server.messages import Request, Response
@@ -147,6 +148,7 @@ class AdminRoutes:
     async def reload(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """Reload and wait for the result (spec 14)."""
         await expect_no_fields(request, self._services)
+        log.info("config.reload_asked", principal=request.principal.name)
         result = await self._services.reload.request()
         if not result.ok:
             raise Problem(

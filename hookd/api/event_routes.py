@@ -12,6 +12,7 @@ from hookd.api.request_bodies import optional_json, trace_of
 from hookd.api.services import Services
 from hookd.domain.errors import EventRejected, Fault, IdConflict
 from hookd.domain.events import Event
+from hookd.observability import log
 from hookd.server import body
 from hookd.server.memory_budget import BudgetExceeded
 from hookd.server.messages import JSON_TYPE, Request, Response
@@ -104,6 +105,9 @@ class EventRoutes:
             raise lookups.unknown("task", variables["name"], generation.config.tasks)
         obj, data = intake.decode_trigger(await optional_json(request, services))
         receipt = await services.intake.trigger(task, obj, data, generation, trace_of(request))
+        log.info(
+            "task.triggered", task=task.name, event_id=receipt.event_id, principal=request.principal.name
+        )
         return json_response(views.receipt(receipt), 202)
 
 

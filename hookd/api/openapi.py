@@ -2,7 +2,7 @@
 
 It is read when it is first asked for: reading it takes some 20 ms, and memory that a daemon in service need not hold.
 
-Must never: say what a route takes or answers; that stands in the YAML alone.
+Must never: say what a route takes or answers; that stands in the YAML alone, and the rights in `rights`.
 """
 
 from importlib import resources
@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from hookd import __version__
+from hookd.api.rights import RIGHTS
 from hookd.server.limits import Limits
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -24,6 +25,9 @@ def document(*, guarded: bool = True) -> dict[str, Any]:
     del found["x-parts"]
     if not guarded:
         del found["security"]
+    for (method, path), rights in RIGHTS.items():
+        if rights:
+            found["paths"][path][method.lower()]["x-may"] = sorted(rights)
     found["info"]["version"] = __version__
     found["info"]["description"] = Template(found["info"]["description"]).substitute(_limits())
     return found

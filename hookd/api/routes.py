@@ -6,6 +6,7 @@ Must never: answer a request itself.
 from hookd.api.actions import ActionRoutes
 from hookd.api.admin import AdminRoutes
 from hookd.api.event_routes import EventRoutes
+from hookd.api.rights import RIGHTS
 from hookd.api.services import Services
 from hookd.api.tail import TailRoutes
 from hookd.server.router import Router
@@ -13,7 +14,7 @@ from hookd.server.router import Router
 
 def routes(services: Services) -> Router:
     """The router over the daemon's services."""
-    router = Router()
+    router = Router(RIGHTS)
     EventRoutes(services).register(router)
     ActionRoutes(services).register(router)
     AdminRoutes(services).register(router)

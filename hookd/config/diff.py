@@ -15,6 +15,7 @@ from hookd.domain.definitions import (
     DaemonDef,
     EventDef,
     HttpListen,
+    PeerDef,
     RateLimit,
     ScheduleDef,
     Secret,
@@ -22,6 +23,7 @@ from hookd.domain.definitions import (
     TaskDef,
     Timing,
     Tls,
+    TokenDef,
     TypeDef,
     UnixListen,
     WebhookDef,
@@ -30,8 +32,8 @@ from hookd.domain.definitions import (
 from hookd.domain.deliveries import GenerationRef
 from hookd.domain.durations import format_duration, in_largest_unit
 from hookd.domain.message_templates import Placeholder, Template
+from hookd.domain.principals import EVERY_RIGHT, Right
 from hookd.domain.reload_result import Changes
-from hookd.domain.text import host_and_port
 from hookd.domain.times import date_time
 
 Definition = WebhookDef | TaskDef | EventDef | ScheduleDef | TypeDef | DaemonDef
@@ -274,13 +276,38 @@ def _daemon(given: DaemonDef) -> dict[str, Any]:
 
 def _listen(given: UnixListen | HttpListen) -> dict[str, Any]:
     if isinstance(given, UnixListen):
-        return {"unix": given.path, "mode": f"{given.mode:04o}", "group": given.group}
+        return {
+            "unix": given.path,
+            "mode": f"{given.mode:04o}",
+            "group": given.group,
+            "peers": _peers(given.peers),
+        }
     return {
-        "http": host_and_port(given.host, given.port),
-        "tokens": list(given.tokens),
+        "http": given.shown,
+        "tokens": [_token(number, token) for number, token in enumerate(given.tokens, 1)],
+        "peers": _peers(given.peers),
         "allowed_hosts": list(given.allowed_hosts),
         "tls": {"cert": given.cert, "key": given.key},
     }
+
+
+def _token(number: int, given: TokenDef) -> Secret | dict[str, Any]:
+    if (given.name, given.may) == (str(number), EVERY_RIGHT):
+        return given.secret
+    return {"name": given.name, "token": given.secret, "may": _may(given.may)}
+
+
+def _peers(given: tuple[PeerDef, ...] | None) -> list[dict[str, Any]] | None:
+    if given is None:
+        return None
+    return [
+        {("user" if peer.group is None else "group"): peer.user or peer.group, "may": _may(peer.may)}
+        for peer in given
+    ]
+
+
+def _may(rights: frozenset[Right]) -> list[str]:
+    return ["all"] if rights == EVERY_RIGHT else sorted(rights)
 
 
 def _size(count: int) -> int | str:

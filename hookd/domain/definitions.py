@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 
 from hookd.domain import spool_layout
 from hookd.domain.message_templates import BodyFormat, Template
+from hookd.domain.principals import EVERY_RIGHT, Right
+from hookd.domain.text import host_and_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,12 +264,51 @@ class TypeDef:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenDef:
+    """A bearer token and what it may do.
+
+    Attributes:
+        name: for logs and refusals; `1` for a first token without a name.
+    """
+
+    name: str
+    secret: Secret
+    may: frozenset[Right] = EVERY_RIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDef:
+    """Local users and what they may do: one user, or the members of one group.
+
+    Attributes:
+        user: a name or a number in digits, or None.
+        group: likewise; exactly one of both is set.
+    """
+
+    user: str | None
+    group: str | None
+    may: frozenset[Right]
+
+
+@dataclass(frozen=True, slots=True)
 class UnixListen:
-    """A Unix socket to listen on. `mode` is the socket's permission bits, `group` its owning group or None."""
+    """A Unix socket to listen on.
+
+    Attributes:
+        mode: the socket's permission bits.
+        group: its owning group, or None.
+        peers: who may do what; None: what `server.access` says.
+    """
 
     path: str
     mode: int = 0o660
     group: str | None = None
+    peers: tuple[PeerDef, ...] | None = None
+
+    @property
+    def shown(self) -> str:
+        """The address for messages."""
+        return f"unix:{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +318,7 @@ class HttpListen:
     Attributes:
         host: an IP address without brackets, or `localhost`.
         tokens: bearer tokens, one of which a request must carry; empty only on a loopback address.
+        peers: local users who need no token; None: nobody is looked up.
         allowed_hosts: Host header values accepted besides the address itself.
         cert: absolute path of the TLS certificate chain, or None for plain HTTP.
         key: absolute path of its key, or None.
@@ -284,10 +326,16 @@ class HttpListen:
 
     host: str
     port: int
-    tokens: tuple[Secret, ...] = ()
+    tokens: tuple[TokenDef, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     cert: str | None = None
     key: str | None = None
+    peers: tuple[PeerDef, ...] | None = None
+
+    @property
+    def shown(self) -> str:
+        """The address for messages, as it stands in the configuration."""
+        return host_and_port(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,51 @@
-"""Who may speak to the daemon: Host, Origin and token of a request (spec 12, 14).
+"""Who may speak to the daemon, and as whom: Host, Origin, token and local user of a request (spec 12, 14).
 
 A web page in somebody's browser can send requests to localhost; it cannot forge the Host or hide the Origin.
 
-Must never: read a body.
+Who somebody is on a listener:
+- with a token of its list: that token;
+- without one, a local user whom the kernel names, on a Unix socket and where a TCP entry has `peers`: root and hookd's
+  own user may all, others what `peers` gives them. A Unix socket without `peers` lets everybody who can open it post
+  events; one that lies outside /run, where only a developer puts it, lets them do all;
+- anybody else on a TCP listener without tokens and peers may post events and read the metrics, since every user of the
+  machine can reach it.
+
+Must never: read a body, or know which route needs which right.
 """
 
+import grp
 import hmac
+import os
+import pwd
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
-from hookd.domain.definitions import HttpListen, UnixListen
+from hookd.domain.definitions import HttpListen, PeerDef, UnixListen
+from hookd.domain.errors import ListenFailed
+from hookd.domain.principals import EVERY_RIGHT, Principal, Right, in_words
 from hookd.server.messages import Request
+from hookd.server.peers import Peer
 from hookd.server.problems import Problem
+
+_ANYONE = Principal("anyone", frozenset({Right.EMIT, Right.METRICS}))
+_NOBODY: frozenset[Right] = frozenset()
+_SAME_SITE = frozenset({"same-origin", "none"})
+
+
+class _Token(NamedTuple):
+    raw: bytes
+    principal: Principal
+
+
+class _PeerRule(NamedTuple):
+    uid: int | None
+    gid: int | None
+    may: frozenset[Right]
+
+    def fits(self, peer: Peer) -> bool:
+        return peer.uid == self.uid or self.gid in peer.gids
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +53,20 @@ class AccessPolicy:
     """What one listener demands of a request.
 
     Attributes:
-        tokens: bearer tokens, one of which a request must carry; none: no token is asked for.
+        address: the listener, for refusals.
+        tokens: one of which a request must carry unless its sender is a peer; none: no token is asked for.
+        peers: what local users may, beside root and hookd's own; None: nobody is looked up.
+        strangers: what a local user may whom no entry of `peers` names.
         allowed_hosts: good Host values besides the address itself and `localhost`, lower case.
         tls: the listener itself speaks TLS.
         any_host: no Host is looked at: on a Unix socket, which no web page can reach, it means nothing.
         listen_host: the host that is listened on, lower case.
     """
 
-    tokens: tuple[bytes, ...] = ()
+    address: str = ""
+    tokens: tuple[_Token, ...] = ()
+    peers: tuple[_PeerRule, ...] | None = None
+    strangers: frozenset[Right] = _NOBODY
     allowed_hosts: frozenset[str] = frozenset()
     tls: bool = False
     any_host: bool = False
@@ -34,21 +74,32 @@ class AccessPolicy:
 
     @classmethod
     def of(cls, listen: UnixListen | HttpListen) -> "AccessPolicy":
-        """The demands of a configured listener."""
+        """The demands of a configured listener.
+
+        Raises:
+            ListenFailed: `peers` names a user or group that this system does not have.
+        """
+        address, rules = listen.shown, _rules(listen.shown, listen.peers)
         if isinstance(listen, UnixListen):
-            return cls(any_host=True)
+            strangers = _NOBODY if listen.peers is not None else _strangers(listen.path)
+            return cls(address, peers=rules or (), strangers=strangers, any_host=True)
         return cls(
-            tokens=tuple(token.value.encode() for token in listen.tokens),
+            address,
+            tokens=tuple(
+                _Token(token.secret.value.encode(), Principal(f"token {token.name}", token.may))
+                for token in listen.tokens
+            ),
+            peers=rules,
             allowed_hosts=frozenset(host.lower() for host in (*listen.allowed_hosts, listen.host)),
             tls=listen.cert is not None,
             listen_host=listen.host.lower(),
         )
 
     def check(self, request: Request) -> None:
-        """Refuse a request that may not enter.
+        """Refuse a request that a web page may have sent.
 
         Raises:
-            Problem: 400 (no Host), 421 (Host), 403 (Origin) or 401 (token).
+            Problem: 400 (no Host), 421 (Host) or 403 (Origin, Sec-Fetch-Site).
         """
         headers = request.headers
         if not self.any_host and "Host" not in headers:
@@ -62,12 +113,80 @@ class AccessPolicy:
         origins = headers.getall("Origin", [])
         if origins and not all(self._good_origin(origin, request) for origin in origins):
             raise Problem(403, "requests from web pages of other origins are refused")
-        if self.tokens and not self._good_token(headers.getall("Authorization", [])):
-            raise Problem(
-                401,
-                "a bearer token of this listener is needed",
-                headers=(("WWW-Authenticate", 'Bearer realm="hookd"'),),
+        if any(site not in _SAME_SITE for site in headers.getall("Sec-Fetch-Site", [])):
+            raise Problem(403, "requests from web pages of other sites are refused")
+
+    async def principal_of(self, request: Request) -> Principal:
+        """Who sent a request.
+
+        Raises:
+            Problem: 401, where a token is needed and none of this listener's came along.
+        """
+        given = request.headers.getall("Authorization", [])
+        if self.tokens and (given or self.peers is None):
+            return self._by_token(given)
+        if self.peers is None:
+            return _ANYONE
+        peer = await request.peer()
+        known = self._by_peer(peer)
+        if self.tokens and not known.may:
+            return self._by_token(given)
+        return known
+
+    def demand(self, needed: frozenset[Right], principal: Principal) -> None:
+        """Let pass who has one of the rights that a route needs, and everybody where it needs none.
+
+        Raises:
+            Problem: 403; it says who may, and how to become one of them.
+        """
+        if needed and needed.isdisjoint(principal.may):
+            raise self._refusal(needed, principal)
+
+    def _refusal(self, needed: frozenset[Right], principal: Principal) -> Problem:
+        one = " or ".join(f"`{right}`" for right in Right if right in needed)
+        example = next(right for right in Right if right in needed)
+        return Problem(
+            403,
+            f"this needs the right {one}, and {principal.name} has {in_words(principal.may)} on {self.address}; "
+            + self._way(principal, example),
+        )
+
+    def _way(self, principal: Principal, right: Right) -> str:
+        if principal is _ANYONE:
+            return (
+                "without `tokens` a TCP listener takes events in and shows health and metrics, and nothing else: "
+                "ask on the Unix socket, or add `tokens` (or `peers`) to its entry in daemon.listen"
             )
+        if principal.name.startswith("token "):
+            return f"its entry in `tokens` of daemon.listen must have `may: [{right}]`"
+        user = principal.name.partition(" ")[2]
+        return (
+            "root and hookd's own user may all; for others, its entry in daemon.listen needs "
+            f"`peers: [{{user: {user or 'NAME'}, may: [{right}]}}]`"
+        )
+
+    def _by_peer(self, peer: Peer | None) -> Principal:
+        if peer is None:
+            return Principal("an unknown user", _NOBODY)
+        name = f"uid {peer.uid}"
+        if peer.uid in (0, os.geteuid()):
+            return Principal(name, EVERY_RIGHT)
+        fitting = [rule.may for rule in self.peers or () if rule.fits(peer)]
+        return Principal(name, self.strangers.union(*fitting))
+
+    def _by_token(self, given: Sequence[str]) -> Principal:
+        if len(given) == 1:
+            scheme, _, token = given[0].partition(" ")
+            raw = token.strip().encode("utf-8", "surrogateescape")
+            # All are compared, so that the time says nothing of their order.
+            found = [each.principal for each in self.tokens if hmac.compare_digest(raw, each.raw)]
+            if scheme.lower() == "bearer" and found:
+                return found[0]
+        raise Problem(
+            401,
+            "a bearer token of this listener is needed",
+            headers=(("WWW-Authenticate", 'Bearer realm="hookd"'),),
+        )
 
     def _good_host(self, given: Sequence[str], request: Request) -> bool:
         if len(given) != 1:
@@ -95,13 +214,39 @@ class AccessPolicy:
             return True
         return name.strip("[]") == request.local_address()
 
-    def _good_token(self, given: Sequence[str]) -> bool:
-        if len(given) != 1:
-            return False
-        scheme, _, token = given[0].partition(" ")
-        raw = token.strip().encode("utf-8", "surrogateescape")
-        matches = [hmac.compare_digest(raw, good) for good in self.tokens]
-        return scheme.lower() == "bearer" and any(matches)
+
+def _strangers(path: str) -> frozenset[Right]:
+    """What a user may whom nobody named, on a Unix socket that has no `peers`."""
+    served = path.startswith("@") or f"{Path(path).parent.resolve()}/".startswith("/run/")
+    return frozenset({Right.EMIT}) if served else EVERY_RIGHT
+
+
+def _rules(address: str, peers: Sequence[PeerDef] | None) -> tuple[_PeerRule, ...] | None:
+    if peers is None:
+        return None
+    return tuple(_PeerRule(_uid(address, each.user), _gid(address, each.group), each.may) for each in peers)
+
+
+def _uid(address: str, user: str | None) -> int | None:
+    if user is None or user.isdecimal():
+        return None if user is None else int(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise ListenFailed(
+            f"cannot listen on {address}: `peers` names the user {user!r}, who is unknown here"
+        ) from None
+
+
+def _gid(address: str, group: str | None) -> int | None:
+    if group is None or group.isdecimal():
+        return None if group is None else int(group)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ListenFailed(
+            f"cannot listen on {address}: `peers` names the group {group!r}, which is unknown here"
+        ) from None
 
 
 def _without_port(host: str) -> str:

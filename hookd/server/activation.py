@@ -132,13 +132,9 @@ def _without_entry(passed: PassedSocket, listen: Sequence[UnixListen | HttpListe
     if path is not None:
         return ListenTarget(UnixListen(path), passed)
     shown = passed.shown()
-    entries = ", ".join(_shown(each) for each in listen if isinstance(each, HttpListen)) or "none"
+    entries = ", ".join(each.shown for each in listen if isinstance(each, HttpListen)) or "none"
     raise SocketsUnfit(
         f"systemd passes the TCP socket {shown} ({passed.name}), which daemon.listen does not have"
         f' (its http entries: {entries}): add "- http: {shown}" there, or take ListenStream={shown}'
         " out of the socket unit"
     )
-
-
-def _shown(entry: HttpListen) -> str:
-    return host_and_port(entry.host, entry.port)

@@ -26,6 +26,7 @@ from hookd.server.connection_state import BUSY, DEADLINES, ConnectionInput, next
 from hookd.server.limits import Limits
 from hookd.server.memory_budget import MemoryBudget
 from hookd.server.messages import Request, Response
+from hookd.server.peers import Peer, peer_of
 from hookd.server.problems import Problem, unavailable
 from hookd.server.request_head import is_last, refusal, target_of
 
@@ -64,6 +65,7 @@ class Connection(BaseProtocol):
         "_keep_alive",
         "_listener",
         "_payload",
+        "_peer",
         "_queue",
         "_since",
         "_state",
@@ -95,6 +97,7 @@ class Connection(BaseProtocol):
         self._task: asyncio.Task[None] | None = None
         self._discarded = 0
         self._fed_at = 0.0
+        self._peer: Peer | None = None
 
     def _advance(self, given: ConnectionInput) -> None:
         """Go on to the next state; with it the client's time starts anew, unless the connection only closes."""
@@ -320,7 +323,14 @@ class Connection(BaseProtocol):
             send_now,
             reservation,
             self._fed_at,
+            self._find_peer,
         )
+
+    async def _find_peer(self) -> Peer | None:
+        """The local user at the other end, who stays the same as long as the connection does."""
+        if self._peer is None and self.transport is not None:
+            self._peer = await peer_of(self.transport)
+        return self._peer
 
     def _local_address(self) -> str:
         own = self.transport.get_extra_info("sockname") if self.transport is not None else None

@@ -3,7 +3,7 @@
 Must never: decide anything.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
@@ -13,9 +13,13 @@ from urllib.parse import parse_qsl
 from aiohttp import StreamReader
 from multidict import CIMultiDictProxy
 
+from hookd.domain.principals import Principal
 from hookd.server.memory_budget import Reservation
+from hookd.server.peers import Peer
 
 JSON_TYPE = "application/json"
+
+_UNKNOWN = Principal("an unknown user", frozenset())
 
 
 @dataclass(slots=True)
@@ -30,7 +34,9 @@ class Request:
         reservation: the memory it takes.
         arrived_at: when its head had come, and as much of its body as came along (monotonic seconds).
         parameters: the query's, once `router` has found the route and knows which it takes.
+        peer: finds the local user who sent it.
         guarded: whether the listener asks for a token; `router` says so.
+        principal: who sent it; `router` says so.
     """
 
     method: str
@@ -42,8 +48,10 @@ class Request:
     send_now: Callable[[bytes], None]
     reservation: Reservation
     arrived_at: float
+    peer: Callable[[], Awaitable[Peer | None]]
     parameters: Mapping[str, str] = field(default_factory=dict)
     guarded: bool = False
+    principal: Principal = _UNKNOWN
 
     def query(self) -> list[tuple[str, str]]:
         """The query's names and values, decoded, in order."""
@@ -93,7 +101,10 @@ class Response:
 @lru_cache(maxsize=64)
 def _opening(status: int, server: str, content_type: str) -> str:
     phrase = HTTPStatus(status).phrase
-    return f"HTTP/1.1 {status} {phrase}\r\nServer: {server}\r\nContent-Type: {content_type}\r\n"
+    return (
+        f"HTTP/1.1 {status} {phrase}\r\nServer: {server}\r\nContent-Type: {content_type}\r\n"
+        "X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
+    )
 
 
 @lru_cache(maxsize=2)

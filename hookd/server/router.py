@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from hookd.domain.errors import EventRejected, PendingLimitReached, StoreUnavailable, TaskSpent
+from hookd.domain.principals import Right
 from hookd.domain.text import near, quoted
 from hookd.observability import log
 from hookd.server.access import AccessPolicy
@@ -22,16 +23,27 @@ RouteFunction = Callable[[Request, Mapping[str, str]], Awaitable[Response]]
 
 
 class Routed(NamedTuple):
-    """A route, and the names of the query's parameters that it takes; None: whatever comes is ignored."""
+    """A route and what it asks for.
+
+    Attributes:
+        query: the names of the query's parameters that it takes; None: whatever comes is ignored.
+        needed: the rights of which one is enough; none: everybody may whom the listener lets in.
+    """
 
     route: RouteFunction
     query: frozenset[str] | None
+    needed: frozenset[Right]
 
 
 @dataclass(slots=True)
 class Router:
-    """Finds the route of a method and path; `{name}` in a pattern is one percent-decoded segment."""
+    """Finds the route of a method and path; `{name}` in a pattern is one percent-decoded segment.
 
+    Attributes:
+        rights: what every route asks for, by method and pattern; one that is not in there cannot be registered.
+    """
+
+    rights: Mapping[tuple[str, str], frozenset[Right]]
     _exact: dict[str, dict[str, Routed]] = field(default_factory=dict)
     _patterns: list[tuple[tuple[str, ...], dict[str, Routed]]] = field(default_factory=list)
 
@@ -39,7 +51,7 @@ class Router:
         self, method: str, pattern: str, route: RouteFunction, query: frozenset[str] | None = frozenset()
     ) -> None:
         """Register a route, with the query that it takes (`Routed`)."""
-        routed = Routed(route, query)
+        routed = Routed(route, query, self.rights[method, pattern])
         if "{" not in pattern:
             self._exact.setdefault(pattern, {})[method] = routed
             return
@@ -113,9 +125,12 @@ class App:
     async def serve(self, request: Request) -> Response:
         """The response to a request, whatever happens."""
         try:
-            self._policy.check(request)
-            (route, query), variables = self._router.find(request.method, request.path)
-            request.guarded = bool(self._policy.tokens)
+            policy = self._policy
+            policy.check(request)
+            request.principal = principal = await policy.principal_of(request)
+            (route, query, needed), variables = self._router.find(request.method, request.path)
+            policy.demand(needed, principal)
+            request.guarded = bool(policy.tokens)
             if query is not None:
                 request.parameters = parse_query(request, query)
             return await route(request, variables)

@@ -17,6 +17,7 @@ from hookd.domain.definitions import (
     HttpListen,
     Method,
     Missed,
+    PeerDef,
     RateLimit,
     ScheduleDef,
     SigningStyle,
@@ -27,6 +28,7 @@ from hookd.domain.definitions import (
     WebhookDef,
 )
 from hookd.domain.message_templates import BodyFormat
+from hookd.domain.principals import EVERY_RIGHT, Right
 from tests.kit.tls import Authority
 
 TOP = Path(__file__).parents[2]
@@ -47,7 +49,7 @@ def good(tmp_path: Path) -> Path:
     )
     (folder / "pem" / "token").write_text("t0ken\n")
     (folder / "credentials").mkdir()
-    (folder / "credentials" / "listener").write_text("l1stener\r\n")
+    (folder / "credentials" / "listener").write_text("l1stener-0123456\r\n")
     (folder / "credentials" / "slack").write_text("bEaReR sl4ck")
     return folder
 
@@ -131,17 +133,26 @@ def test_an_unusable_tz_is_not_taken(good: Path) -> None:
 def test_every_key_of_daemon(good: Path) -> None:
     daemon = every_key(good).daemon
     unix, tls, outside, local = daemon.listen
-    assert unix == UnixListen(str(good / "run/hookd.sock"), 0o600, "root")
+    peers = (
+        PeerDef("root", None, frozenset({Right.EMIT, Right.READ})),
+        PeerDef(None, "4000", EVERY_RIGHT),
+    )
+    assert unix == UnixListen(str(good / "run/hookd.sock"), 0o600, "root", peers)
     assert isinstance(tls, HttpListen)
     assert (tls.host, tls.port) == ("::1", 0)
-    assert [token.value for token in tls.tokens] == ["fr0m-env", "t0ken"]
+    assert [(token.name, token.secret.value, token.may) for token in tls.tokens] == [
+        ("1", "fr0m-env", EVERY_RIGHT),
+        ("2", "t0ken", EVERY_RIGHT),
+        ("probe", "fr0m-env", {Right.METRICS}),
+    ]
+    assert tls.peers == (PeerDef("1000", None, frozenset({Right.OPERATE})),)
     assert tls.allowed_hosts == ("hookd.example", "hookd.example:8420")
     assert (tls.cert, tls.key) == (str(good / "pem/cert.pem"), str(good / "pem/key.pem"))
     assert isinstance(outside, HttpListen)
-    assert [(token.value, token.reference) for token in outside.tokens] == [
-        ("l1stener", "credential listener")
+    assert [(token.secret.value, token.secret.reference) for token in outside.tokens] == [
+        ("l1stener-0123456", "credential listener")
     ]
-    assert local == HttpListen("localhost", 8422, cert=str(good / "pem/both.pem"))
+    assert local == HttpListen("localhost", 8422, cert=str(good / "pem/both.pem"), peers=())
     assert daemon == DaemonDef(
         listen=daemon.listen,
         store=SqliteDef(str(good / "state/hookd.db")),
@@ -315,7 +326,7 @@ def test_places_are_where_the_names_stand(good: Path) -> None:
 
 
 def test_nothing_loaded_shows_a_secret(good: Path) -> None:
-    secrets = ("fr0m-env", "t0ken", "l1stener", "sl4ck", "pass:wörd", "from-env", WHSEC, "any text")
+    secrets = ("fr0m-env", "t0ken", "l1stener-0123456", "sl4ck", "pass:wörd", "from-env", WHSEC, "any text")
     assert not any(secret in repr(load(good / "every-key.yaml")) for secret in secrets)
 
 
@@ -368,7 +379,9 @@ def test_the_example_runs_as_it_is(tmp_path: Path) -> None:
     assert any(rule.where for rule in result.config.event_rules())
     assert any(task.delete_after_running for task in result.config.tasks.values())
     unix, http = result.config.daemon.listen
-    assert unix == UnixListen(str(tmp_path / "hookd.sock"), 0o660)
+    assert unix == UnixListen(
+        str(tmp_path / "hookd.sock"), 0o660, peers=(PeerDef("root", None, EVERY_RIGHT),)
+    )
     assert isinstance(http, HttpListen)
     assert (http.host, http.port) == ("127.0.0.1", 8420)
     assert result.config.daemon.store == SqliteDef(str(tmp_path / "hookd.db"))

@@ -162,7 +162,7 @@ class TestEmit:
         assert ended.err.splitlines() == [
             f"hookd: hookd is not reachable at {tmp_path}/h.sock: No such file or directory",
             f"the event could not be spooled in {tmp_path}/spool: no such file or directory",
-            f"make it: `install -d -m 3770 -o hookd -g hookd {tmp_path}/spool`; {REMEDY}",
+            f"make it: `install -d -m 3730 -o hookd -g hookd-emit {tmp_path}/spool`; {REMEDY}",
         ]
 
     @pytest.mark.parametrize("way", ["option", "environment"])

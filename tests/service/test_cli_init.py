@@ -140,7 +140,6 @@ def test_the_starter_and_the_example_do_not_drift_apart(started: Path) -> None:
     assert starter.types is not None
     assert example.types is not None
     assert set(starter.types.items()) <= set(example.types.items())
-    assert starter.daemon.listen[1].port == example.daemon.listen[1].port  # type: ignore[union-attr]
 
 
 def test_an_editor_finds_nothing_wrong_and_the_first_lines_name_the_schemas(started: Path) -> None:

@@ -33,7 +33,8 @@ class Service:
         """Stop it, and take its state, its drop-ins and its spool away."""
         self.machine.systemctl("stop", "hookd.socket", "hookd.service", check=False)
         self.machine.systemctl("reset-failed", check=False)
-        self.machine.run("sh", "-c", f"rm -rf {DROP_INS} /var/lib/hookd /etc/hookd/* /var/spool/hookd/*")
+        self.machine.run("sh", "-c", f"rm -rf {DROP_INS} /var/lib/hookd /etc/hookd/*")
+        self.machine.run("find", "/var/spool/hookd", "-type", "f", "-delete")
         self.machine.systemctl("daemon-reload")
         self.configure(CONFIG)
 

@@ -205,7 +205,7 @@ async def test_a_crash_while_hookd_is_down(service: Service, receiver: Receiver)
             "sh", "-c", "stat -c '%U:%G %a' /var/spool/hookd/*.json", check=False
         ).stdout
 
-    assert await eventually(spooled) == "hookd:hookd 640\n"
+    assert await eventually(spooled) == "hookd:hookd-emit 640\n"
     assert service.machine.show("hookd-emit@crashing.service.service", "Result") == {"Result": "success"}
     service.start()
     [request] = await receiver.wait_for(1)
@@ -218,10 +218,12 @@ async def test_a_member_of_the_group_spools(service: Service, receiver: Receiver
     """Its file is taken in; nobody else can read or remove it."""
     service.configure(CONFIG.format(url=receiver.url))
     emit = "/opt/hookd/bin/hookd emit systemd.unit failed --object x --data '{}' --spool"
-    member = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--groups=hookd", "sh", "-c"]
+    member = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--groups=hookd-emit", "sh", "-c"]
     service.machine.run(*member, f"umask {umask}; {emit}")
-    other = ["setpriv", "--reuid=games", "--regid=games", "--groups=hookd", "sh", "-c"]
-    refused = service.machine.run(*other, "rm -f /var/spool/hookd/*.json", check=False)
+    other = ["setpriv", "--reuid=games", "--regid=games", "--groups=hookd-emit", "sh", "-c"]
+    assert "Permission denied" in service.machine.run(*other, "ls /var/spool/hookd", check=False).stderr
+    (name,) = (path.name for path in service.machine.path("/var/spool/hookd").glob("*.json"))
+    refused = service.machine.run(*other, f"rm -f /var/spool/hookd/{name}", check=False)
     assert "Operation not permitted" in refused.stderr
     stranger = ["setpriv", "--reuid=games", "--regid=games", "--clear-groups", "ls", "/var/spool/hookd"]
     assert service.machine.run(*stranger, check=False).returncode != 0

@@ -17,15 +17,17 @@ def test_user_group_and_spool(machine: Machine) -> None:
     name, _, uid, gid, _, home, shell = machine.run("getent", "passwd", "hookd").stdout.strip().split(":")
     assert (name, home, shell) == ("hookd", "/var/lib/hookd", "/usr/sbin/nologin")
     assert 0 < int(uid) < 1000
-    assert machine.run("getent", "group", "hookd").stdout.split(":")[2] == gid
-    assert stat(machine, "/var/spool/hookd") == "hookd:hookd 3770 directory"
+    assert machine.run("getent", "group", "hookd").stdout.strip().split(":")[2:] == [gid, ""]
+    assert machine.run("getent", "group", "hookd-emit").stdout.strip().split(":")[3] == "hookd"
+    assert stat(machine, "/var/spool/hookd") == "hookd:hookd-emit 3730 directory"
+    assert stat(machine, "/var/spool/hookd/rejected") == "hookd:hookd 750 directory"
 
 
 def test_the_sockets_and_the_state(service: Service) -> None:
     service.start()
     machine = service.machine
     assert stat(machine, "/run/hookd") == "hookd:hookd 755 directory"
-    assert stat(machine, "/run/hookd/hookd.sock") == "hookd:hookd 660 socket"
+    assert stat(machine, "/run/hookd/hookd.sock") == "hookd:hookd-emit 660 socket"
     assert stat(machine, "/var/lib/hookd") == "hookd:hookd 700 directory"
     assert stat(machine, "/var/lib/hookd/hookd.db") == "hookd:hookd 600 regular file"
 

@@ -57,7 +57,7 @@ async def test_a_spool_made_by_hand(service: Service) -> None:
     service.machine.run("rm", "-r", "/var/spool/hookd")
     run(service.machine, pages.named("spool"))
     shown = service.machine.run("stat", "-c", "%U:%G %a", "/var/spool/hookd").stdout
-    assert shown == "hookd:hookd 3770\n"
+    assert shown == "hookd:hookd-emit 3730\n"
     service.start()
     service.machine.write("/var/spool/hookd/a.json", '{"type": "vm", "event": "up", "id": "a"}')
     await eventually(lambda: service.deliveries() or None)

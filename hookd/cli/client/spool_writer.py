@@ -97,7 +97,7 @@ def keep(where: str, content: bytes, suffix: str, why: Failure) -> str:
         now_ns=time.time_ns(), pid=os.getpid(), entropy=os.urandom(8), suffix=suffix
     )
     try:
-        opened = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        opened = os.open(where, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # its group cannot list it
         try:
             _write(opened, name, content)
         finally:
@@ -126,14 +126,30 @@ def _write(where: int, name: str, content: bytes) -> None:
             os.fchmod(opened, MODE)
             _write_all(opened, content)
             os.fsync(opened)
+            os.rename(part, name, src_dir_fd=where, dst_dir_fd=where)
+            _sync_name(where, opened)
         finally:
             os.close(opened)
-        os.rename(part, name, src_dir_fd=where, dst_dir_fd=where)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(part, dir_fd=where)
         raise
-    os.fsync(where)
+
+
+def _sync_name(where: int, opened: int) -> None:
+    """Bring the new name onto the disk: by the directory, or by the file itself where the directory cannot be opened.
+
+    ext4, XFS and btrfs write a file's new name with its next fsync.
+    """
+    try:
+        readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=where)
+    except PermissionError:
+        os.fsync(opened)
+        return
+    try:
+        os.fsync(readable)
+    finally:
+        os.close(readable)
 
 
 def _write_all(opened: int, content: bytes) -> None:
@@ -148,7 +164,7 @@ def _remedy(where: str, error: OSError) -> str:
         from shlex import quote
 
         return (
-            f"make it: `install -d -m 3770 -o hookd -g hookd {quote(where)}`; "
+            f"make it: `install -d -m 3730 -o hookd -g hookd-emit {quote(where)}`; "
             "or name another: --spool=DIR, $HOOKD_SPOOL or daemon.spool"
         )
     if isinstance(error, PermissionError):

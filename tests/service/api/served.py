@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -102,7 +103,7 @@ class Routes:
     flooded: int = 0
 
     def router(self) -> Router:
-        router = Router()
+        router = Router(defaultdict(frozenset))
         router.add("GET", "/hello", self._hello)
         router.add("GET", "/large", self._large)
         router.add("GET", "/gate", self._gate)

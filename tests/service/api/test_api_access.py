@@ -4,11 +4,11 @@ import socket
 
 import pytest
 
-from hookd.domain.definitions import HttpListen, Secret, UnixListen
+from hookd.domain.definitions import HttpListen, Secret, TokenDef, UnixListen
 from tests.service.api.conftest import Serving
 from tests.service.api.served import post
 
-TOKENS = (Secret("one"), Secret("zwei-ü"))
+TOKENS = (TokenDef("1", Secret("one")), TokenDef("2", Secret("zwei-ü")))
 
 
 def _raw(*fields: str) -> bytes:
