@@ -39,6 +39,7 @@ from hookd.observability import log
 from hookd.observability.log_tail import LogTail
 from hookd.observability.metrics import Metrics
 from hookd.server.activation import ListenTarget, adopt, listen_targets
+from hookd.server.served_certificate import ServedCertificates
 from hookd.server.sockets import Listeners
 from hookd.server.systemd import Notifier, passed_descriptors, passed_to_another
 from hookd.sources.config_events import ConfigEvents
@@ -102,6 +103,12 @@ def run(path: Path, loaded: Loaded) -> int:
     return EXIT_OK
 
 
+def _prepare(sender: Sender, certificates: ServedCertificates, new: Config) -> None:
+    """Ready a configuration, in a thread, before it comes into force."""
+    sender.prepare(new.webhooks.values())
+    certificates.look()
+
+
 async def _end(code: int) -> None:
     """End the process without waiting for threads, and without a moment at which a second signal would kill it."""
     await asyncio.sleep(0)  # the log's last lines are written in the loop's next turn
@@ -128,6 +135,7 @@ class _Parts:
     reloader: Reloader
     scheduler: Scheduler
     spool: SpoolReader
+    certificates: ServedCertificates
     log_tail: LogTail
     services: Services
 
@@ -210,13 +218,16 @@ class Daemon:
     def _stages(self, parts: _Parts, tasks: Tasks, targets: Sequence[ListenTarget]) -> tuple[Stage, ...]:
         """In the order of their start, and the reverse order of their stop."""
         store, config, clock = parts.store, self._current_config, parts.store.clock
-        listeners = Listeners(routes(parts.services), clock, f"hookd/{__version__}")
+        listeners = Listeners(
+            routes(parts.services), clock, f"hookd/{__version__}", certificates=parts.certificates
+        )
         background = (
             parts.reloader.run,
             partial(retention.run, store, config, clock, retention.ClockGuard(parts.clock_steps)),
             parts.scheduler.run,
             partial(watch_clock, parts.clock_steps, clock),
             parts.spool.run,
+            parts.certificates.run,
             partial(feed_watchdog, self._notifier, store),
             partial(end_with_store, store),
         )
@@ -247,13 +258,15 @@ class Daemon:
         config_events = ConfigEvents(config, emit)
         worker = Worker(store, sender, config, metrics, clock_steps=clock_steps, emit=emit)
         scheduler = Scheduler(store, intake, config, clock, clock_steps=clock_steps, emit=emit)
+        certificates = ServedCertificates()
         spool = SpoolReader(intake, config, clock, metrics)
         reloader = Reloader(
             self._path,
             config,
             clock,
             metrics,
-            prepare=lambda new: sender.prepare(new.webhooks.values()),
+            prepare=partial(_prepare, sender, certificates),
+            renewed=certificates.take_renewed,
             began=self._notifier.reloading,
             ended=partial(self._reloaded, config_events),
         )
@@ -283,6 +296,7 @@ class Daemon:
             reloader=reloader,
             scheduler=scheduler,
             spool=spool,
+            certificates=certificates,
             log_tail=log_tail,
             services=services,
         )

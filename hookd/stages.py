@@ -126,7 +126,7 @@ class Listening:
         except ListenFailed:
             await self.listeners.close()
             raise
-        self.services.listening = tuple(self.listeners.addresses)
+        self.services.listeners = self.listeners.states
 
     async def stop(self) -> None:
         """Let go of the clients once what they posted before the stop is committed, and answered."""

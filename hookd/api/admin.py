@@ -129,7 +129,8 @@ class AdminRoutes:
                     "warnings": list(generation.config.warnings),
                     "restart_needed": list(services.restart_needed()),
                 },
-                "listen": list(services.listening),
+                "listen": [listener.address for listener in services.listeners()],
+                "listeners": [views.listener(each) for each in services.listeners()],
                 "store": {
                     "path": described.target,
                     "size_bytes": described.size_bytes,
@@ -189,6 +190,10 @@ class AdminRoutes:
     async def metrics(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The Prometheus exposition."""
         services, now = self._services, self._services.clock.now()
+        for listener in services.listeners():
+            if listener.certificate is not None:
+                ends_at = listener.certificate.ends_at
+                services.metrics.certificate_end.labels(listener.address).set(ends_at or 0)
         gauges = (
             (state.webhook, _gauges(state, stats, now))
             for state, stats, _ in await lookups.lane_reports(services)

@@ -16,6 +16,7 @@ from hookd.domain.spool_layout import SpoolState
 from hookd.intake.pipeline import Intake
 from hookd.observability.log_tail import LogTail
 from hookd.observability.metrics import Metrics
+from hookd.server.sockets import ListenerState
 from hookd.store.contract import Store
 
 
@@ -54,7 +55,7 @@ class Services:
 
     Attributes:
         started_at: seconds since the epoch.
-        listening: the addresses in use, for `status`.
+        listeners: those that are open, as they are now.
         stopping: hookd goes down and new work is answered 503; never where sockets were passed, which outlive it.
     """
 
@@ -70,5 +71,5 @@ class Services:
     restart_needed: Callable[[], Sequence[str]]
     spool: Callable[[], SpoolState]
     started_at: float
-    listening: tuple[str, ...] = ()
+    listeners: Callable[[], Sequence[ListenerState]] = tuple
     stopping: bool = False

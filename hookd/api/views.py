@@ -19,6 +19,7 @@ from hookd.domain.reload_result import Changes, ReloadResult
 from hookd.domain.times import date_time
 from hookd.rules.templates import shown_body
 from hookd.server.long_json import LongObject
+from hookd.server.sockets import ListenerState
 
 JsonObject = dict[str, Any]
 
@@ -148,6 +149,20 @@ def lane(
             "reason": last.outcome.reason,
             "error": last.outcome.error,
             "duration_s": round(last.outcome.duration_s, 6),
+        },
+    }
+
+
+def listener(given: ListenerState) -> JsonObject:
+    """A listener with its certificate, where it has one."""
+    certificate = given.certificate
+    return {
+        "listen": given.address,
+        "certificate": certificate
+        and {
+            "path": certificate.path,
+            "ends_at": instant(certificate.ends_at),
+            "error": certificate.error,
         },
     }
 

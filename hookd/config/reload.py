@@ -20,7 +20,7 @@ from hookd.config.diff import Comparison, compare, differences
 from hookd.config.generation import CurrentConfig, Generation
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, DaemonDef, Revision
-from hookd.domain.reload_result import ReloadResult
+from hookd.domain.reload_result import Changes, ReloadResult
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 
@@ -56,6 +56,7 @@ class Reloader:
         metrics: Metrics,
         *,
         prepare: Callable[[Config], None],
+        renewed: Callable[[], Sequence[str]] = tuple,
         began: Callable[[], None],
         ended: Callable[[ReloadResult], None],
     ) -> None:
@@ -67,6 +68,7 @@ class Reloader:
             clock: tells when.
             metrics: counts reloads.
             prepare: readies a configuration, in a thread, before it is swapped in.
+            renewed: the listeners that serve another certificate since this was asked last.
             began: called when a reload begins.
             ended: called with its verdict.
         """
@@ -75,6 +77,7 @@ class Reloader:
         self._clock = clock
         self._metrics = metrics
         self._prepare = prepare
+        self._renewed = renewed
         self._began = began
         self._ended = ended
         self._asked = False
@@ -263,6 +266,7 @@ class Reloader:
         known = old.revision if config.hash == old.config.hash else None
         generation = await asyncio.to_thread(self._ready, config, number, known)
         changes = await asyncio.to_thread(compare, old.config, config)
+        told = {**changes, "certificates": Changes(changed=tuple(self._renewed()))}
         restart = _restart_needed(self._started_with, config.daemon)
         now = self._clock.now()
         if any(changes.values()) or config.hash != old.config.hash:
@@ -270,7 +274,7 @@ class Reloader:
             log.info(
                 "config.reloaded",
                 **asdict(generation.ref),
-                **{section: str(change) for section, change in changes.items() if change},
+                **{section: str(change) for section, change in told.items() if change},
             )
         else:
             self._take_note(generation.revision)
@@ -282,7 +286,7 @@ class Reloader:
             log.warning("config.warning", finding=warning)
         if restart:
             log.warning("config.restart_needed", keys=list(restart))
-        return ReloadResult(at=now, changes=changes, restart_needed=restart)
+        return ReloadResult(at=now, changes=told, restart_needed=restart)
 
     def _measure(self, config: Config, at: float) -> None:
         rules = (rule.place for rule in config.event_rules() if rule.where is not None)

@@ -124,6 +124,11 @@ class Metrics:
             "hookd_store_writable", "Whether the store can record (1) or not (0)"
         )
         self.store_writable.set(1)
+        self.certificate_end = self._gauge(
+            "hookd_certificate_end_timestamp_seconds",
+            "When the certificate that a listener serves ends; 0 where that cannot be read",
+            "listen",
+        )
         build = self._gauge("hookd_build_info", "The running program", "version", "python")
         build.labels(version, platform.python_version()).set(1)
 

@@ -10,12 +10,12 @@ Must never: know HTTP.
 import asyncio
 import errno
 import socket
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
 from hookd.domain.text import error_text
 from hookd.observability import log
+from hookd.server.served_certificate import ServedCertificate
 
 AT_ONCE = 512
 """Connections accepted in one turn of the loop; a flood of them keeps nothing else waiting for long, nor itself."""
@@ -33,7 +33,9 @@ class Acceptor:
         sock: listening and not blocking.
         protocol_factory: makes the protocol of a connection.
         on_shortage: called when a connection waits for which there is no descriptor; may set one free.
-        tls: where the listener speaks TLS; `handshake_s` and `shutdown_s` bound its begin and end.
+        certificate: where the listener speaks TLS; each handshake uses the one in force then.
+        handshake_s: bounds the begin of TLS.
+        shutdown_s: bounds its end.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class Acceptor:
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         on_shortage: Callable[[], None],
         *,
-        tls: ssl.SSLContext | None = None,
+        certificate: ServedCertificate | None = None,
         handshake_s: float | None = None,
         shutdown_s: float | None = None,
     ) -> None:
@@ -50,9 +52,9 @@ class Acceptor:
         self._sock = sock
         self._protocol_factory = protocol_factory
         self._on_shortage = on_shortage
-        self._tls = tls
-        self._handshake_s = handshake_s if tls else None
-        self._shutdown_s = shutdown_s if tls else None
+        self._certificate = certificate
+        self._handshake_s = handshake_s if certificate else None
+        self._shutdown_s = shutdown_s if certificate else None
         self._handshakes: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._short = False
@@ -119,7 +121,7 @@ class Acceptor:
             await self._loop.connect_accepted_socket(
                 self._protocol_factory,
                 sock,
-                ssl=self._tls,
+                ssl=None if self._certificate is None else self._certificate.context,
                 ssl_handshake_timeout=self._handshake_s,
                 ssl_shutdown_timeout=self._shutdown_s,
             )

@@ -12,7 +12,6 @@ import errno
 import grp
 import os
 import socket
-import ssl
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from hookd.server.limits import Limits
 from hookd.server.listener import Listener
 from hookd.server.memory_budget import MemoryBudget
 from hookd.server.router import App, Router
+from hookd.server.served_certificate import CertificateState, ServedCertificate, ServedCertificates
 
 BACKLOG = 1024
 
@@ -42,6 +42,14 @@ FIRST_REQUEST_S = 2.0
 """How long clients of a passed socket that were accepted may take to send their request once hookd stops (seconds)."""
 
 
+@dataclass(frozen=True, slots=True)
+class ListenerState:
+    """A listener as it is shown; `certificate`: what it serves, or None for plain HTTP."""
+
+    address: str
+    certificate: CertificateState | None
+
+
 @dataclass(slots=True)
 class Listeners:
     """The open listeners of a daemon; `software`: what the Server header of its responses names."""
@@ -51,16 +59,25 @@ class Listeners:
     software: str
     limits: Limits = field(default_factory=Limits)
     memory: MemoryBudget = field(default_factory=MemoryBudget)
+    certificates: ServedCertificates = field(default_factory=ServedCertificates)
     addresses: list[str] = field(default_factory=list)
     _bound: list[Acceptor] = field(default_factory=list)
     _passed: list[Acceptor] = field(default_factory=list)
     _listeners: list[Listener] = field(default_factory=list)
     _sockets: list[tuple[str, int]] = field(default_factory=list)
+    _states: list[tuple[str, ServedCertificate | None]] = field(default_factory=list)
 
     @property
     def socket_activated(self) -> bool:
         """Whether a socket here was passed, so that clients may count on it while hookd is restarted."""
         return bool(self._passed)
+
+    def states(self) -> list[ListenerState]:
+        """Every listener as it is now."""
+        return [
+            ListenerState(address, None if certificate is None else certificate.state)
+            for address, certificate in self._states
+        ]
 
     async def open(self, target: ListenTarget) -> None:
         """Begin to serve one target; where no socket was passed for it, its address is bound.
@@ -77,18 +94,19 @@ class Listeners:
             self.memory,
         )
         self._listeners.append(listener)
-        tls = _tls(listen) if isinstance(listen, HttpListen) else None
+        certificate = self.certificates.of(listen) if isinstance(listen, HttpListen) else None
         sock = self._bind(listen) if target.passed is None else target.passed.sock
-        if isinstance(listen, UnixListen):
-            self.addresses.append(f"unix:{listen.path}")
-        else:
-            self.addresses.append(_url(listen, sock))
+        address = f"unix:{listen.path}" if isinstance(listen, UnixListen) else _url(listen, sock)
+        if certificate is not None:
+            certificate.address = address
+        self.addresses.append(address)
+        self._states.append((address, certificate))
         limits = self.limits
         acceptor = Acceptor(
             sock,
             listener,
             listener.evict_slow,
-            tls=tls,
+            certificate=certificate,
             handshake_s=limits.head_s,
             shutdown_s=limits.linger_s,
         )
@@ -222,18 +240,6 @@ def bind_tcp(listen: HttpListen) -> socket.socket:
         raise ListenFailed(f"cannot listen on {where}: {error_text(exc)}{hint}") from None
     sock.setblocking(False)
     return sock
-
-
-def _tls(listen: HttpListen) -> ssl.SSLContext | None:
-    if listen.cert is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(listen.cert, listen.key)
-    except (OSError, ssl.SSLError) as exc:
-        raise ListenFailed(f"cannot load the certificate {listen.cert}: {error_text(exc)}") from None
-    return context
 
 
 def _url(listen: HttpListen, sock: socket.socket) -> str:

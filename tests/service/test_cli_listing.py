@@ -73,6 +73,11 @@ def lane(**changes: Any) -> dict[str, Any]:
     }
 
 
+def listener(listen: str, **certificate: Any) -> dict[str, Any]:
+    known = {"path": "/c.pem", "error": None, **certificate} if certificate else None
+    return {"listen": listen, "certificate": known}
+
+
 def spent(task: str) -> dict[str, Any]:
     return {"task": task, "spent_at": "2026-01-02T03:04:05.5Z", "delivery_id": "d1"}
 
@@ -93,6 +98,7 @@ def status(**changes: Any) -> dict[str, Any]:
             "restart_needed": [],
         },
         "listen": ["unix:/run/hookd/hookd.sock", "http://127.0.0.1:8420"],
+        "listeners": [listener("unix:/run/hookd/hookd.sock"), listener("http://127.0.0.1:8420")],
         "store": {"path": "/var/lib/hookd/hookd.db", "size_bytes": 3 << 20, "error": None},
         "deliveries": {"pending": 0, "sending": 0, "delivered": 7, "dead": 0, "cancelled": 0},
         "last_died_at": None,
@@ -150,6 +156,16 @@ class TestStatus:
             "ops      ok     0        0          -       200",
         ]
 
+    def test_a_certificate_of_more_than_two_weeks_is_all_right_and_its_end_is_shown(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        listeners = [listener("https://[::]:1", ends_at="2026-01-17T04:05:07.9Z"), listener("http://[::]:2")]
+        given = status(listeners=listeners, listen=["https://[::]:1", "http://[::]:2"])
+        daemon.answers["GET /v1/status"] = Canned(200, given)
+        assert main(["status", "--check"]) == 0
+        told = capsys.readouterr().out.splitlines()
+        assert "listen      https://[::]:1 (certificate until 2026-01-17T04:05:07Z), http://[::]:2" in told
+
     def test_the_spool_has_a_line_where_something_is_in_it(
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -184,6 +200,26 @@ class TestStatus:
                 "10 deliveries wait, the limit is 10: events are answered 503",
             ),
             ({"deliveries__pending": 11}, "daemon.limits.pending"),
+            (
+                {"listeners": [listener("https://[::]:1", ends_at="2026-01-13T04:05:06.5Z")]},
+                "the certificate of https://[::]:1 ends at 2026-01-13T04:05:06Z, in 10d",
+            ),
+            (
+                {"listeners": [listener("https://[::]:1", ends_at="2026-01-17T04:05:06Z")]},
+                "  renew /c.pem; hookd serves what is put there by itself",
+            ),
+            (
+                {"listeners": [listener("https://[::]:1", ends_at="2026-01-03T04:05:06Z")]},
+                "the certificate of https://[::]:1 has ended at 2026-01-03T04:05:06Z: clients refuse it",
+            ),
+            (
+                {"listeners": [listener("https://[::]:1", ends_at="2026-09-03T04:05:06Z", error="no PEM")]},
+                "the new certificate of https://[::]:1 is not served: no PEM",
+            ),
+            (
+                {"listeners": [listener("https://[::]:1", ends_at=None, error="no PEM")]},
+                "  fix /c.pem; it is looked at every second. Until then the one before is served, to -",
+            ),
             (
                 {"spool__error": "the store cannot write now", "spool__waiting": 1},
                 "the spool: the store cannot write now (1 file waits)",

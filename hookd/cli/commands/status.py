@@ -29,8 +29,9 @@ from hookd.domain.text import printable
 DESCRIPTION = """Show whether everything is all right, and if not, what to do about it.
 
 With --check the exit code is 1 when it is not: the store cannot be written, the config on disk was refused,
-a restart is needed, 80 % of daemon.limits.pending are reached, schedules are late, a breaker is open, deliveries
-wait for a webhook that is parked or have waited for 10 minutes, one died within the last day, hookd is stopping.
+a restart is needed, a listener's certificate ends within 14 days or its new one cannot be served, 80 % of
+daemon.limits.pending are reached, schedules are late, a breaker is open, deliveries wait for a webhook that is
+parked or have waited for 10 minutes, one died within the last day, hookd is stopping.
 Notes (older dead deliveries, warnings of the config, a receiver that asked for a pause) leave it 0."""
 EXAMPLE = "hookd status --check >/dev/null || notify-admin"
 
@@ -122,13 +123,26 @@ def _facts(status: Status, width: int) -> list[str]:
         ("hookd", f"{status['version']}, pid {status['pid']}, up {format_span(status['uptime_s'])}"),
         ("config", f"{config['path']}, {generation_words(config)}"),
         ("loaded", to_the_second(config["loaded_at"])),
-        ("listen", ", ".join(status["listen"])),
+        ("listen", _listen(status)),
         ("store", store["path"] + (f", {size / (1 << 20):.1f} MiB" if size is not None else "")),
         ("deliveries", counts),
         ("spool", _spool(status.get("spool"))),
         ("spent", _spent(status.get("spent", ()), width - FACTS_AT)),
     )
     return [cut(f"{name:<{FACTS_AT}}{printable(value)}", width) for name, value in facts if value]
+
+
+def _listen(status: Status) -> str:
+    """The addresses, each with the end of its certificate."""
+    ends = {
+        listener["listen"]: to_the_second(certificate["ends_at"])
+        for listener in status.get("listeners", ())
+        if (certificate := listener["certificate"])
+    }
+    return ", ".join(
+        f"{listen} (certificate until {ends[listen]})" if listen in ends else listen
+        for listen in status["listen"]
+    )
 
 
 def _spool(spool: Mapping[str, Any] | None) -> str:

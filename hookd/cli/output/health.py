@@ -21,6 +21,9 @@ LaneData = Mapping[str, Any]
 LATE_S = 600.0
 """From this age on, in seconds, a delivery that is still waiting is worth mentioning."""
 
+ENDS_SOON_S = 14 * 86400.0
+"""So long before its end, in seconds, a certificate should have been renewed: those of 90 days are after 60."""
+
 NEAR_LIMIT = 0.8
 """From this share of `daemon.limits.pending` on, it is time to look."""
 
@@ -57,6 +60,7 @@ def concerns(status: Status) -> list[Concern]:
     return [
         *_daemon_concerns(status),
         *_config_concerns(status["config"]),
+        *_certificate_concerns(status),
         *_spool_concerns(status.get("spool")),
         *_delivery_concerns(status),
     ]
@@ -99,6 +103,33 @@ def _limit_concerns(unfinished: int, limit: int) -> Iterator[Concern]:
             "  or raise daemon.limits.pending in the config",
         ]
     )
+
+
+def _certificate_concerns(status: Status) -> Iterator[Concern]:
+    for listener in status.get("listeners", ()):
+        certificate, listen = listener["certificate"], listener["listen"]
+        if certificate is None:
+            continue
+        path, end = certificate["path"], to_the_second(certificate["ends_at"])
+        if certificate["error"]:
+            yield Concern(
+                [
+                    f"the new certificate of {listen} is not served: {certificate['error']}",
+                    f"  fix {path}; it is looked at every second. Until then the one before is served, to {end}",
+                ]
+            )
+        if certificate["ends_at"] is None:
+            continue
+        left_s = -_age_s(status, certificate["ends_at"])
+        if left_s < ENDS_SOON_S:
+            soon = f"ends at {end}, in {format_span(left_s)}"
+            yield Concern(
+                [
+                    f"the certificate of {listen} "
+                    + (soon if left_s > 0 else f"has ended at {end}: clients refuse it"),
+                    f"  renew {path}; hookd serves what is put there by itself",
+                ]
+            )
 
 
 def _spool_concerns(spool: Mapping[str, Any] | None) -> Iterator[Concern]:
@@ -189,9 +220,14 @@ def _died_recently(status: Status) -> bool:
     """Whether the latest dead delivery died within the last day of the daemon's clock."""
     if not status["deliveries"]["dead"] or status["last_died_at"] is None:
         return False
-    started_at, died_at = (datetime.fromisoformat(status[name]) for name in ("started_at", "last_died_at"))
-    age_s: float = status["uptime_s"] - (died_at - started_at).total_seconds()
-    return age_s < RECENT_S
+    return _age_s(status, status["last_died_at"]) < RECENT_S
+
+
+def _age_s(status: Status, instant: str) -> float:
+    """How long ago an instant was when the daemon answered, by its clock; negative where it is still to come."""
+    started_at, then = datetime.fromisoformat(status["started_at"]), datetime.fromisoformat(instant)
+    uptime_s: float = status["uptime_s"]
+    return uptime_s - (then - started_at).total_seconds()
 
 
 def lane_trouble(lane: LaneData) -> str:
