@@ -241,6 +241,7 @@ async def test_what_was_stored_survives_a_kill_and_a_start_reports_no_old_parkin
     receiver.reply = answering(lambda: 410)
     daemon = await running(text.replace("/ops', ", "/ops', enabled: false, "))
     await daemon.post(EVENT)
+    await own_events(daemon, at_least=2)  # it is dead before the webhook is paused
     await daemon.request("POST", "/v1/webhooks/w/pause")
     await daemon.post(EVENT)
     await own_events(daemon, at_least=3)
