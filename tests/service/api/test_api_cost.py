@@ -80,6 +80,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     parts |= {
         "store": store,
         "lanes": lanes,
+        "listeners": tuple,
         "clock": clock,
         "metrics": Metrics(__version__),
         "current_config": CurrentConfig(Generation.of(config, number=1, now=T0)),
