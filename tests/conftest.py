@@ -34,10 +34,11 @@ def _no_stray_loop() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_width_of_a_terminal() -> Iterator[None]:
-    """Let no table be cut to the width of the terminal that the tests happen to run in."""
+def _no_size_of_a_terminal() -> Iterator[None]:
+    """Let nothing be cut to the size of the terminal that the tests happen to run in."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COLUMNS", raising=False)
+        patch.delenv("LINES", raising=False)
         yield
 
 

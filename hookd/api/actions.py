@@ -48,7 +48,7 @@ class ActionRoutes:
         services, delivery_id = self._services, variables["id"]
         before = await services.store.retry(delivery_id, now=services.clock.now())
         if before is None:
-            raise lookups.no_delivery(delivery_id)
+            raise await lookups.no_delivery(services, delivery_id)
         if before is State.SENDING:
             raise Problem(
                 409, f"an attempt of the delivery {delivery_id!r} is under way; its end decides what is next"
@@ -63,7 +63,7 @@ class ActionRoutes:
         services, delivery_id = self._services, variables["id"]
         before = await services.store.cancel(delivery_id, now=services.clock.now())
         if before is None:
-            raise lookups.no_delivery(delivery_id)
+            raise await lookups.no_delivery(services, delivery_id)
         if before is not State.PENDING:
             raise Problem(409, _not_cancelled(delivery_id, before))
         cancelled = await lookups.delivery(services, delivery_id)

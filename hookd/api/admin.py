@@ -87,7 +87,7 @@ class AdminRoutes:
         """One kept event."""
         record = await self._services.store.event(variables["id"])
         if record is None:
-            raise Problem(404, f"there is no event {variables['id']!r}")
+            raise await lookups.no_event(self._services, variables["id"])
         return json_response(views.event(record))
 
     async def webhooks(self, _request: Request, _variables: Mapping[str, str]) -> Response:

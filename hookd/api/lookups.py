@@ -3,7 +3,8 @@
 Must never: change anything.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -16,10 +17,29 @@ from hookd.domain.text import near
 from hookd.server.long_json import LongList
 from hookd.server.problems import Problem
 
+_MOST_NEAR = 4
+_BEGINNING = re.compile("[0-9a-f]{8,31}")
+"""The first digits of an id as hookd makes them, as many as tell ids of one minute apart."""
 
-def no_delivery(delivery_id: str) -> Problem:
-    """A 404 for a delivery."""
-    return Problem(404, f"there is no delivery {delivery_id!r}; GET /v1/deliveries lists those that are kept")
+
+async def no_delivery(services: Services, delivery_id: str) -> Problem:
+    """A 404 for a delivery, which names those whose ids begin so."""
+    detail = f"there is no delivery {delivery_id!r}; GET /v1/deliveries lists those that are kept"
+    return Problem(404, detail, near=await _begin_so(services, "dlv_", delivery_id))
+
+
+async def no_event(services: Services, event_id: str) -> Problem:
+    """A 404 for an event, which names those whose ids begin so."""
+    detail = f"there is no event {event_id!r}; GET /v1/events lists those that are kept"
+    return Problem(404, detail, near=await _begin_so(services, "evt_", event_id))
+
+
+async def _begin_so(services: Services, kind: str, word: str) -> Sequence[str]:
+    """The first few ids of a kind that begin so, `dlv_` or `evt_` said or not."""
+    digits = word.removeprefix(kind)
+    if not _BEGINNING.fullmatch(digits):
+        return ()
+    return await services.store.ids(kind + digits, limit=_MOST_NEAR)
 
 
 def unknown(what: str, name: str, known: Mapping[str, object]) -> Problem:
@@ -33,7 +53,7 @@ async def delivery(services: Services, delivery_id: str) -> views.JsonObject:
     """One delivery with its body and attempts. Raises Problem (404)."""
     record = await services.store.delivery(delivery_id)
     if record is None:
-        raise no_delivery(delivery_id)
+        raise await no_delivery(services, delivery_id)
     parked = await why_parked(services, (record.webhook,))
     return views.whole_delivery(record, services.current_config.generation.config, parked[record.webhook])
 

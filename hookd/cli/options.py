@@ -122,6 +122,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def add_wide(parser: argparse.ArgumentParser) -> None:
+    """Add `--wide`."""
+    parser.add_argument(
+        "--wide", action="store_true", help="leave nothing out, also where the terminal is too narrow"
+    )
+
+
 def add_occurrence(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe what an event happened to, and its data."""
     parser.add_argument(

@@ -202,6 +202,10 @@ class History(Protocol):
         """Kept events, newest first. Raises ValueError for a foreign cursor."""
         ...
 
+    async def ids(self, beginning: str, *, limit: int) -> Sequence[str]:
+        """The first ids, in order, of kept deliveries and then of kept events that begin so; cheap."""
+        ...
+
     async def lanes(self, of: Collection[str] | None = None) -> Mapping[str, LaneStats]:
         """What waits, by webhook; webhooks without anything waiting may be missing.
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Running
+from tests.kit.commands import hookd
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Received, Receiver, response
+from tests.kit.terminal import shown_in_terminal
 
 RULES = """
 tasks:
@@ -46,6 +48,26 @@ async def test_metrics(receiver: Receiver, running: Running) -> None:
     assert seen['hookd_pending{webhook="w"}'] == 0
     assert seen["hookd_config_last_reload_success"] == 1
     assert seen["hookd_store_commit_duration_seconds_count"] > 0
+
+
+async def test_an_id_as_a_terminal_shows_it_is_taken_by_every_command(
+    receiver: Receiver, running: Running
+) -> None:
+    daemon = await running(f"webhooks:\n  w: {{url: '{receiver.url}'}}\n{RULES}")
+    _, receipt = await daemon.post(EVENT)
+    whole = receipt["deliveries"][0]["id"]
+    await daemon.delivery_when(whole, "delivered")
+    env = {"HOOKD_SOCKET": str(daemon.socket)}
+    head, row = await asyncio.to_thread(shown_in_terminal, "deliveries", columns=80, rows=24, env=env)
+    short = row.split()[0]
+    assert head.startswith("ID ")
+    assert len(short) == 20
+    assert short in whole
+    for words in (("show", short), ("retry", short), ("deliveries", "--event", receipt["id"][4:24])):
+        ended = await hookd(*words, env=env)
+        assert (ended.code, whole in ended.out) == (0, True), (words, ended)
+    ended = await hookd("show", short[:11], env=env)
+    assert (ended.code, ended.err.splitlines()[1]) == (1, f"did you mean: {whole}")
 
 
 async def test_log_lines_are_facts_in_json(receiver: Receiver, running: Running) -> None:

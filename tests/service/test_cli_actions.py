@@ -81,6 +81,23 @@ class TestRetryByIds:
         ]
         assert daemon.asked[-1].query == {"limit": "200"}
 
+    @pytest.mark.parametrize("typed", [ID[4:24], ID[:16]])
+    def test_a_beginning_stands_for_the_only_id_that_begins_so(
+        self, typed: str, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        daemon.answers[f"POST /v1/deliveries/{typed}/retry"] = problem(404, "no", near=[ID])
+        daemon.answers[f"POST /v1/deliveries/{ID}/retry"] = Canned(200, delivery())
+        assert main(["retry", typed]) == 0
+        assert capsys.readouterr().out == f"{ID}  due now, to ops-slack\n"
+
+    def test_a_beginning_of_several_names_them(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        typed = ID[4:24]
+        daemon.answers[f"POST /v1/deliveries/{typed}/retry"] = problem(404, "no", near=[ID, OTHER])
+        assert main(["retry", typed]) == 1
+        assert f"did you mean: {ID}, {OTHER}\n" in capsys.readouterr().err
+
     def test_the_recent_ones_are_asked_for_once(self, daemon: FakeDaemon) -> None:
         for typed in ("x1", "x2"):
             daemon.answers[f"POST /v1/deliveries/{typed}/retry"] = no_delivery(typed)

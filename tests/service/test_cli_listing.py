@@ -17,6 +17,10 @@ from hookd.cli.output.health import Concern, concerns, notes
 from hookd.cli.output.terminal import columns_of, rows_of
 from hookd.domain.durations import format_span
 from tests.kit.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
+from tests.kit.terminal import shown_in_terminal
+
+SHORT = "0198f2c76f0e7c1b9d55"
+WHOLE = f"dlv_{SHORT}0a8e5b7f3c21"
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -339,6 +343,34 @@ class TestStatus:
             assert any(line.endswith(": `hookd rearm TASK` lets one run once more") for line in lines)
         assert re.match(r"and \d+ more webhooks, \d+ need attention, \d+ waiting: ", lines[-1])
 
+    @pytest.mark.parametrize(("rows", "again"), [(10, True), (24, True), (30, False)])
+    def test_the_verdict_of_a_page_longer_than_the_terminal_is_seen_at_its_end(
+        self,
+        daemon: FakeDaemon,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        rows: int,
+        *,
+        again: bool,
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setenv("LINES", str(rows))
+        lanes = [lane(name=f"hook-{number}", parked="paused", pending=3) for number in range(10)]
+        daemon.answers["GET /v1/status"] = Canned(200, status(webhooks=lanes))
+        assert main(["status"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert rows_of(lines, 80) <= 40
+        assert lines[0] == "needs attention:"
+        seen = lines[-(rows - 1) :]
+        assert ("needs attention:" in seen and seen[-1].startswith("- ")) is again
+
+    @pytest.mark.process
+    def test_in_a_real_terminal(self, daemon: FakeDaemon) -> None:
+        lanes = [lane(name=f"hook-{number}") for number in range(30)]
+        daemon.answers["GET /v1/status"] = Canned(200, status(webhooks=lanes))
+        assert shown_in_terminal("status", columns=80, rows=16)[-1] == "everything is all right"
+        assert shown_in_terminal("status", columns=80, rows=50)[-1].startswith("and 20 more webhooks")
+
     def test_no_kind_of_trouble_hides_another(
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -441,6 +473,42 @@ class TestDeliveries:
             ["d5", "sending", "ops", "page", "1", made, "under way"],
         ]
         assert said.err == ""
+
+    @pytest.mark.parametrize("columns", [40, 60, 80, 100, 132])
+    def test_a_row_is_one_line_of_a_terminal(
+        self,
+        daemon: FakeDaemon,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        columns: int,
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        dead = delivery(id=WHOLE, webhook="w" * 30, task="漢" * 20, state="dead", detail="x" * 200)
+        parked = delivery(id=WHOLE, webhook="w", state="pending", parked="breaker", finished_at=None)
+        daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": [dead, parked], "cursor": None})
+        assert main(["deliveries"]) == 0
+        head, *rows = capsys.readouterr().out.splitlines()
+        assert all(columns_of(line) <= columns for line in (head, *rows))
+        assert all(row.startswith(f"{SHORT}  ") for row in rows)
+        assert ("CREATED" in head, "ATTEMPTS" in head) == (columns >= 132, columns >= 100)
+        if columns >= 60:
+            assert "WEBHOOK" in head
+            assert "NEXT OR LAST" in head or "NEXT O" in head
+        assert main(["deliveries", "--wide"]) == 0
+        assert capsys.readouterr().out.splitlines()[1].startswith(f"{WHOLE}  dead ")
+
+    @pytest.mark.process
+    @pytest.mark.parametrize("columns", [60, 80, 120])
+    def test_in_a_real_terminal(self, daemon: FakeDaemon, columns: int) -> None:
+        listed = [
+            delivery(id=WHOLE, webhook="a-long-name-of-a-webhook", last_error="e" * 99, last_status=None)
+        ]
+        daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": listed * 3, "cursor": None})
+        lines = shown_in_terminal("deliveries", columns=columns, rows=24)
+        assert len(lines) == 4
+        assert all(columns_of(line) <= columns for line in lines)
+        assert SHORT in lines[1]
+        assert WHOLE in shown_in_terminal("deliveries", "--wide", columns=columns, rows=24)[1]
 
     def test_the_filters_go_to_the_daemon(
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]

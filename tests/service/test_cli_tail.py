@@ -9,6 +9,7 @@ import pytest
 
 from hookd.cli.main import main
 from hookd.cli.output.tail_lines import key_of, line_of, of_history
+from hookd.cli.output.terminal import columns_of
 from tests.kit.fake_daemon import Canned, FakeDaemon, problem, serving
 from tests.service.test_cli_listing import delivery
 
@@ -44,6 +45,37 @@ def fact(**facts: Any) -> dict[str, Any]:
 )
 def test_a_fact_is_a_line(facts: dict[str, Any], line: str) -> None:
     assert line_of(fact(**facts)) == line
+
+
+DIED = {
+    "event": "attempt.failed", "level": "warning", "delivery_id": "dlv_0198f2c76f0e7c1b9d550a8e5b7f3c21",
+    "webhook": "ops-slack", "task": "sync-failed", "attempt": 3, "status": 503, "duration_s": 0.0123,
+    "trace_id": "0af7651916cd43dd8448eb211c80319c", "state": "pending", "reason": "status",
+    "error": "HTTP 503 Service Unavailable",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (
+            140,
+            'delivery_id=0198f2c76f0e7c1b9d55 webhook=ops-slack status=503 error="HTTP 503 Service Unavailable"',
+        ),
+        (101, 'webhook=ops-slack status=503 error="HTTP 503 Service Unavailable"'),
+        (80, 'webhook=ops-slack status=503 error="HTTP 50…'),
+        (50, "webhook=ops-s…"),
+    ],
+)
+def test_a_narrow_terminal_goes_without_the_least_important(width: int, line: str) -> None:
+    assert line_of(fact(**DIED), width) == f"03:04:05Z  attempt.failed  warning: {line}"
+
+
+@pytest.mark.parametrize("width", range(20, 200, 7))
+def test_a_fact_is_one_line_at_any_width(width: int) -> None:
+    made = fact(event="delivery.made", delivery_id=DIED["delivery_id"], task="漢" * 30, event_id="e" * 200)
+    for each in (fact(**DIED), made, fact(faults=["a" * 90] * 9)):
+        assert columns_of(line_of(each, width)) <= width
 
 
 def test_history_tells_that_it_was_made_and_how_it_ended() -> None:

@@ -94,6 +94,13 @@ class TestEnqueue:
         assert kept is not None
         assert kept.event == Event("lone", Kind.TRIGGER)
 
+    async def test_ids_are_found_by_their_beginnings(self, store: Store) -> None:
+        new = tuple(NewDelivery(f"d-{name}", "t", "w", b"", "r") for name in ("ab2", "ab1", "a", "b"))
+        await enqueue(store, Submission(Event("d-abx", type="vm", event="on"), new))
+        assert await store.ids("d-ab", limit=9) == ["d-ab1", "d-ab2", "d-abx"]
+        assert await store.ids("d-ab", limit=1) == ["d-ab1"]
+        assert await store.ids("d-c", limit=9) == []
+
     async def test_what_is_not_kept_is_none(self, store: Store) -> None:
         assert await store.event("no") is None
         assert await store.delivery("no") is None

@@ -1,9 +1,12 @@
-"""Deliveries named by their ids: asking for each in turn, and what was probably meant by an id that is not there.
+"""Deliveries named by their ids, or by beginnings as listings show them: asking for each, and what was probably meant.
 
 Must never: stop at an id that is refused.
 """
 
+import contextlib
+import re
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from hookd.cli.client.api_client import Client, DeliveryData, Refusal
 from hookd.cli.failure import Failure
@@ -14,11 +17,44 @@ RECENT = 200
 """How many of the latest deliveries an unknown id is compared with."""
 
 
+T = TypeVar("T")
+
+_SHORT = re.compile(r"(?:dlv_|evt_)?[0-9a-f]{12,31}")
+"""A beginning that is long enough to stand for an id: all of its millisecond."""
+
+
 def path_of(delivery_id: str, verb: str = "") -> str:
     """The path of a delivery, or of something to be done to it."""
     from urllib.parse import quote
 
     return f"/v1/deliveries/{quote(delivery_id, safe='')}" + (f"/{verb}" if verb else "")
+
+
+def with_id(given: str, ask: Callable[[str], T]) -> T:
+    """What `ask` returns for an id, or where there is none of it, for the only id that begins so. Raises as `ask`."""
+    try:
+        return ask(given)
+    except Refusal as refusal:
+        meant: list[str] = refusal.problem.get("near") or []
+        if refusal.status != 404 or len(meant) != 1 or not _SHORT.fullmatch(given):
+            raise
+    return ask(meant[0])
+
+
+def with_event(client: Client, given: dict[str, str]) -> dict[str, str]:
+    """Filters in which the event's id is whole, as far as there is one event whose id begins as it is given."""
+    event_id = given.get("event", "")
+    if not _SHORT.fullmatch(event_id):
+        return given
+
+    def found(each: str) -> str:
+        from urllib.parse import quote
+
+        return str(client.get(f"/v1/events/{quote(each, safe='')}")["id"])
+
+    with contextlib.suppress(Refusal):
+        return {**given, "event": with_id(event_id, found)}
+    return given
 
 
 def act(
@@ -36,7 +72,7 @@ def act(
     try:
         for delivery_id in dict.fromkeys(ids):
             try:
-                done.append(client.send(path_of(delivery_id, verb)))
+                done.append(with_id(delivery_id, lambda each: client.send(path_of(each, verb))))
             except Refusal as refusal:
                 if refusal.status not in {404, 409}:
                     raise
@@ -64,7 +100,7 @@ class RecentIds:
         """The refusal; where there is no such delivery, with the near ids or how to find the right one."""
         if refusal.status != 404:
             return refusal
-        meant = self._near(delivery_id)
+        meant = refusal.problem.get("near") or self._near(delivery_id)
         hint = f"did you mean: {', '.join(meant)}" if meant else "`hookd deliveries` lists them"
         # The daemon's own hint names a route, which is of no use here.
         return Failure(f"there is no delivery {delivery_id!r}", hint, code=refusal.code)

@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         nargs="+",
         type=text,
-        help="the deliveries' ids, as `hookd deliveries` prints them",
+        help="the deliveries' ids, as `hookd deliveries` prints them, or their first 12 digits or more",
     )
     add_json(parser)
     address.add_options(parser)

@@ -9,20 +9,33 @@ from collections.abc import Iterator
 
 from hookd.cli.client import address
 from hookd.cli.client.api_client import DeliveryData
+from hookd.cli.client.delivery_ids import with_event
 from hookd.cli.client.listing import pages
 from hookd.cli.filters import add_filters, chosen, require_known
-from hookd.cli.options import add_json, whole_number
-from hookd.cli.output.terminal import Table, as_json_line, terminal_width, to_the_second
+from hookd.cli.options import add_json, add_wide, whole_number
+from hookd.cli.output.terminal import (
+    UNBOUNDED,
+    Table,
+    as_json_line,
+    short_id,
+    terminal_width,
+    to_the_second,
+)
 
 DESCRIPTION = """List deliveries, newest first.
 
 --since and --until compare when a delivery was made; both take an instant (2026-01-02T03:04:05Z) or a
-duration back from now (10m, 2h, 7d)."""
+duration back from now (10m, 2h, 7d).
+
+On a terminal, ids are shortened, and columns that it is too narrow for are left out; every command takes such an id.
+With --wide, or into a pipe, all is printed."""
 EXAMPLE = "hookd deliveries --state dead --webhook ops-slack --since 2h"
 
 STATES = ("pending", "sending", "delivered", "dead", "cancelled")
 TITLES = ("ID", "STATE", "WEBHOOK", "TASK", "ATTEMPTS", "CREATED", "NEXT OR LAST")
 SHRINKABLE = (2, 3, 6)
+DROPPABLE = (5, 4, 3)
+"""Columns that a narrow terminal goes without, the least important first: an id begins with the time anyway."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,14 +45,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--limit", metavar="N", type=whole_number, default=50, help="at most N (default 50; 0: all)"
     )
     add_json(parser)
+    add_wide(parser)
     address.add_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """List them; 0 also where none match, but not of an event that there is not."""
-    client, given = address.from_options(options), chosen(options)
+    client = address.from_options(options)
+    given = with_event(client, chosen(options))
     listing = pages(client, given, limit=options.limit)
-    any_listed = _print_json(listing) if options.json else _print_table(listing)
+    width = terminal_width(wide=options.wide)
+    any_listed = _print_json(listing) if options.json else _print_table(listing, width)
     if not any_listed:
         require_known(client, given)
     return 0
@@ -56,14 +72,14 @@ def _print_json(listing: Iterator[tuple[list[DeliveryData], bool]]) -> bool:
     return opening == ","
 
 
-def _print_table(listing: Iterator[tuple[list[DeliveryData], bool]]) -> bool:
+def _print_table(listing: Iterator[tuple[list[DeliveryData], bool]], width: int) -> bool:
     """Print a table; whether there was any delivery."""
     table: Table | None = None
     more = False
     for page, more in listing:  # noqa: B007 - what the last page says is told below
         if page:
-            rows = [table_row(delivery) for delivery in page]
-            table = table or _headed(rows)
+            rows = [_fitting(table_row(delivery), width) for delivery in page]
+            table = table or _headed(rows, width)
             print("\n".join(map(table.row, rows)))
     if table is None:
         print("no deliveries match")
@@ -72,9 +88,14 @@ def _print_table(listing: Iterator[tuple[list[DeliveryData], bool]]) -> bool:
     return table is not None
 
 
-def _headed(rows: list[tuple[str, ...]]) -> Table:
+def _fitting(row: tuple[str, ...], width: int) -> tuple[str, ...]:
+    """The row as it is, or with a short id for a terminal."""
+    return row if width == UNBOUNDED else (short_id(row[0]), *row[1:])
+
+
+def _headed(rows: list[tuple[str, ...]], width: int) -> Table:
     """A table laid out for these rows, its head already printed."""
-    table = Table(TITLES, rows, shrinkable=SHRINKABLE, width=terminal_width())
+    table = Table(TITLES, rows, shrinkable=SHRINKABLE, width=width, droppable=DROPPABLE)
     print(table.head())
     return table
 

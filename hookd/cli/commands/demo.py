@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hookd.cli.commands.deliveries import SHRINKABLE, TITLES, table_row
+from hookd.cli.commands.deliveries import DROPPABLE, SHRINKABLE, TITLES, table_row
 from hookd.cli.failure import REFUSED, Failure
 from hookd.cli.output.terminal import Table, terminal_width
 from hookd.domain.text import printable
@@ -183,7 +183,7 @@ async def _summary(stage: "DemoStage") -> None:
         )
     made = (await stage.get("/v1/deliveries"))["deliveries"]
     rows = [table_row(delivery) for delivery in made]
-    table = Table(TITLES, rows, shrinkable=SHRINKABLE, width=terminal_width() - 3)
+    table = Table(TITLES, rows, shrinkable=SHRINKABLE, width=terminal_width() - 3, droppable=DROPPABLE)
     _say(*(f"   {line}" for line in (table.head(), *map(table.row, rows))))
     _expect(sorted(row[2] for row in rows) == ["archive", "chat", "pager"], "one delivery for each webhook")
 

@@ -9,7 +9,7 @@ import sys
 
 from hookd.cli.client import address
 from hookd.cli.client.api_client import DeliveryData
-from hookd.cli.client.delivery_ids import act
+from hookd.cli.client.delivery_ids import act, with_event
 from hookd.cli.filters import add_filters, chosen, notes
 from hookd.cli.options import add_json, text
 from hookd.cli.output.health import parked_remedy
@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         nargs="*",
         type=text,
-        help="the deliveries' ids, as `hookd deliveries` prints them",
+        help="the deliveries' ids, as `hookd deliveries` prints them, or their first 12 digits or more",
     )
     add_filters(parser, STATES)
     parser.add_argument("--dry-run", action="store_true", help="with filters: only print how many match")
@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
     client = address.from_options(options)
     if options.ids:
         return act(client, options.ids, "retry", outcome=_outcome, as_answer=options.json)
+    given = with_event(client, given)
     order = json.dumps({"state": "dead", **given, "dry_run": options.dry_run}).encode()
     answer = client.send("/v1/deliveries/retry", order, timeout_s=TIMEOUT_S)
     print(as_json(answer) if options.json else _counts(answer, dry_run=options.dry_run))

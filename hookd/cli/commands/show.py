@@ -9,7 +9,7 @@ from typing import Any
 
 from hookd.cli.client import address
 from hookd.cli.client.api_client import Refusal
-from hookd.cli.client.delivery_ids import RecentIds, path_of
+from hookd.cli.client.delivery_ids import RecentIds, path_of, with_id
 from hookd.cli.options import add_json, text
 from hookd.cli.output.generation_words import generation_words
 from hookd.cli.output.terminal import as_json, pretty_body, to_the_second, visible_block
@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "id",
         metavar="ID",
         type=text,
-        help="the delivery's id, as `hookd deliveries` and `hookd emit` print it",
+        help="the delivery's id, as `hookd deliveries` and `hookd emit` print it, or its first 12 digits or more",
     )
     add_json(parser)
     address.add_options(parser)
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     """Show it."""
     client = address.from_options(options)
     try:
-        delivery = client.get(path_of(options.id))
+        delivery = with_id(options.id, lambda each: client.get(path_of(each)))
     except Refusal as refusal:
         raise RecentIds(client).explained(refusal, options.id) from None
     print(as_json(delivery) if options.json else "\n".join(delivery_lines(delivery)))

@@ -1,7 +1,7 @@
 """`hookd status`: one page that answers "is everything all right, and if not, what do I do" (spec 8).
 
 Must never: take more than 40 rows of the terminal, however many webhooks and troubles there are, or let one kind of
-trouble hide another.
+trouble hide another; with the verdict at its end too, that is still so.
 """
 
 import argparse
@@ -22,7 +22,17 @@ from hookd.cli.output.health import (
     last_result,
     notes,
 )
-from hookd.cli.output.terminal import Table, as_json, cut, rows_of, shortened, terminal_width, to_the_second
+from hookd.cli.output.terminal import (
+    UNBOUNDED,
+    Table,
+    as_json,
+    cut,
+    rows_of,
+    shortened,
+    terminal_height,
+    terminal_width,
+    to_the_second,
+)
 from hookd.domain.durations import format_span
 from hookd.domain.text import printable
 
@@ -43,6 +53,9 @@ ROWS_FOR_LANES = 7
 ROWS_FOR_NOTES = 4
 """Likewise for what is worth knowing, however much needs attention."""
 
+MOST_REPEATED = 10
+"""Rows of the verdict at the end of a page that is longer than the terminal."""
+
 MOST_EACH = 3
 """Cases of one kind, such as webhooks that are paused, that are listed."""
 
@@ -53,6 +66,7 @@ FACTS_AT = 12
 
 TITLES = ("WEBHOOK", "STATE", "WAITING", "UNDER WAY", "OLDEST", "LAST RESULT")
 SHRINKABLE = (0, 5)
+DROPPABLE = (3, 4)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,14 +79,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask and print."""
     status = address.from_options(options).get("/v1/status")
-    print(as_json(status) if options.json else "\n".join(page(status, terminal_width())))
+    if options.json:
+        print(as_json(status))
+    else:
+        print("\n".join(page(status, terminal_width(), terminal_height())))
     return 1 if options.check and concerns(status) else 0
 
 
-def page(status: Status, width: int) -> list[str]:
-    """The page for a terminal of `width` columns, 40 rows at most: the verdict, the facts, the webhooks."""
+def page(status: Status, width: int, height: int = UNBOUNDED) -> list[str]:
+    """The page for a terminal of `width` columns, 40 rows at most: the verdict, the facts, the webhooks.
+
+    Where it is longer than `height` rows, the verdict stands at its end as well, where it is seen.
+    """
+    whole = _page(status, width, MOST_ROWS)
+    if rows_of(whole, width) < height:  # one row is the prompt's
+        return whole
+    most = max(1, min(height - 2, MOST_REPEATED))
+    again = ["", *_verdict(concerns(status), notes(status), most, width)]
+    return [*_page(status, width, MOST_ROWS - rows_of(again, width)), *again]
+
+
+def _page(status: Status, width: int, most: int) -> list[str]:
     facts = ["", *_facts(status, min(width, LONGEST_FACT))]
-    room = MOST_ROWS - len(facts)
+    room = most - len(facts)
     verdict = _verdict(concerns(status), notes(status), room - ROWS_FOR_LANES, width)
     tables = (_lanes(status["webhooks"], most, width) for most in range(MOST_LANES, 0, -1))
     return [*verdict, *facts, *_fitting(tables, room - rows_of(verdict, width), width)]
@@ -170,7 +199,7 @@ def _lanes(lanes: list[LaneData], most: int, width: int) -> list[str]:
         return []
     worst = by_gravity(lanes)
     rows = [_row(lane) for lane in worst[:most]]
-    table = Table(TITLES, rows, shrinkable=SHRINKABLE, width=width)
+    table = Table(TITLES, rows, shrinkable=SHRINKABLE, width=width, droppable=DROPPABLE)
     return ["", *(cut(line, width) for line in [table.head(), *map(table.row, rows)]), *_summed(worst[most:])]
 
 

@@ -15,16 +15,19 @@ from hookd.cli.client import address
 from hookd.cli.client.follow import STATES, Following
 from hookd.cli.filters import add_names, moment, require_known
 from hookd.cli.main import PIPE_CLOSED
-from hookd.cli.options import add_json
+from hookd.cli.options import add_json, add_wide
 from hookd.cli.output.tail_lines import line_of
-from hookd.cli.output.terminal import as_json_line
+from hookd.cli.output.terminal import as_json_line, terminal_width
 from hookd.domain.text import printable
 
 DESCRIPTION = """Print what happens as it happens, one line per fact: events accepted, deliveries made, attempts that
 failed, deliveries that ended, webhooks parked and resumed, configs reloaded or rejected.
 
 It goes on across restarts of the daemon: what happened meanwhile comes from the history, and standard error
-says what is missing. With a filter, facts that have nothing to do with it are left out. Ctrl-C ends it."""
+says what is missing. With a filter, facts that have nothing to do with it are left out. Ctrl-C ends it.
+
+On a terminal that is too narrow for a fact, its less important keys are left out and ids are shortened, so that
+it takes one line. With --wide, or into a pipe, all is printed."""
 EXAMPLE = """hookd tail --webhook ops-slack
   hookd tail --since 10m --json"""
 
@@ -45,6 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="begin with the deliveries made since then, from the history; an instant or a duration back",
     )
     add_json(parser)
+    add_wide(parser)
     address.add_options(parser)
 
 
@@ -55,9 +59,9 @@ def run(options: argparse.Namespace) -> int:
     require_known(client, given)
     _end_with_reader()
     following = Following(client, {**given, **({"state": options.state} if options.state else {})}, _say)
-    format_fact = as_json_line if options.json else line_of
     for fact in following.facts(since=options.since):
-        print(format_fact(fact), flush=True)
+        line = as_json_line(fact) if options.json else line_of(fact, terminal_width(wide=options.wide))
+        print(line, flush=True)
     return 0
 
 

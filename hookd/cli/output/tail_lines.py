@@ -7,26 +7,51 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hookd.cli.output.terminal import to_the_second
+from hookd.cli.output.terminal import UNBOUNDED, columns_of, cut, short_id, shortened, to_the_second
 from hookd.domain.text import printable
 
 TailRecord = Mapping[str, Any]
 
 _HEAD = ("timestamp", "level", "event", "cursor")
 _LONGEST_NAME = 18
+_IDS = {"delivery_id", "event_id"}
+_LEAST_FIRST = (
+    "history", "trace_id", "resent", "duration_s", "commit", "dirty", "path", "place", "state", "event_id", "attempt",
+    "task", "reason", "delivery_id",
+)  # fmt: skip
+"""Keys that a narrow terminal goes without, the least important first; what they say is known otherwise as well."""
+
+_LEAST_TEXT = 40
+"""Characters of a value that are worth another key; what is longer is cut at the end of the line."""
+
 _ENDS = ("delivered", "dead", "cancelled")
 
 
-def line_of(fact: TailRecord) -> str:
-    """A fact in one line: when, what, and its keys with their values."""
-    values = (
-        f"{name}={_value(value)}" for name, value in fact.items() if name not in _HEAD and value is not None
-    )
-    name = str(fact["event"])
+def line_of(fact: TailRecord, width: int = UNBOUNDED) -> str:
+    """A fact in one line: when, what, and its keys with their values; where `width` is too little, with fewer."""
+    values = {
+        name: f"{name}={_value(value)}"
+        for name, value in fact.items()
+        if name not in _HEAD and value is not None
+    }
+    at = to_the_second(fact["timestamp"])
+    if columns_of(line := _line(fact, at, values, pad=_LONGEST_NAME)) <= width:
+        return line
+    for name in _IDS & values.keys():
+        values[name] = f"{name}={_value(short_id(str(fact[name])))}"
+    at = at.partition("T")[2] or at
+    for name in (*_LEAST_FIRST, ""):
+        least = {key: shortened(value, _LEAST_TEXT) for key, value in values.items()}
+        if columns_of(_line(fact, at, least)) <= width:
+            break
+        values.pop(name, None)
+    return cut(_line(fact, at, values), width)
+
+
+def _line(fact: TailRecord, at: str, values: Mapping[str, str], *, pad: int = 0) -> str:
     grave = f"{fact['level']}: " if fact["level"] in {"warning", "error"} else ""
-    return printable(
-        f"{to_the_second(fact['timestamp'])}  {name:<{_LONGEST_NAME}}  {grave}{' '.join(values)}"
-    ).rstrip()
+    line = f"{at}  {fact['event']!s:<{pad}}  {grave}{' '.join(values.values())}"
+    return printable(line).rstrip()
 
 
 def _value(value: Any) -> str:

@@ -6,6 +6,7 @@ its way out, so that it can neither forge a line nor drive a terminal (spec 12).
 Must never: print by itself, or import more than the start of `hookd emit` can bear.
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +14,12 @@ from typing import Any
 from hookd.domain.text import printable
 
 UNBOUNDED = 1 << 20
-"""The width, in columns, of output that does not go to a terminal."""
+"""The width, in columns, of output that does not go to a terminal; as many rows it has."""
+
+SHOWN_DIGITS = 20
+"""Of an id's 32 digits, where a terminal is too narrow for all: its millisecond, and 26 random bits."""
+
+_WHOLE_ID = re.compile(rf"(?:dlv|evt)_([0-9a-f]{{{SHOWN_DIGITS}}})[0-9a-f]{{{32 - SHOWN_DIGITS}}}")
 
 
 def visible_block(text: str, margin: str = "  | ") -> list[str]:
@@ -50,11 +56,29 @@ def to_the_second(instant: str | None) -> str:
     return re.sub(r"\.\d+", "", instant) if instant else "-"
 
 
-def terminal_width() -> int:
-    """Columns of the terminal (or `$COLUMNS`); `UNBOUNDED` where standard output is none."""
+def short_id(whole: str) -> str:
+    """An id without its kind and with no more digits than tell it from others; commands take it as well.
+
+    An id of another form, as clients choose for events, stays whole.
+    """
+    found = _WHOLE_ID.fullmatch(whole)
+    return whole if found is None else found[1]
+
+
+def terminal_width(*, wide: bool = False) -> int:
+    """Columns of the terminal (or `$COLUMNS`); `UNBOUNDED` where standard output is none, or with `wide`."""
+    return UNBOUNDED if wide else _terminal_size().columns
+
+
+def terminal_height() -> int:
+    """Rows of the terminal (or `$LINES`); `UNBOUNDED` where standard output is none."""
+    return _terminal_size().lines
+
+
+def _terminal_size() -> os.terminal_size:
     import shutil
 
-    return shutil.get_terminal_size(fallback=(UNBOUNDED, 24)).columns
+    return shutil.get_terminal_size(fallback=(UNBOUNDED, UNBOUNDED))
 
 
 def columns_of(text: str) -> int:
@@ -97,21 +121,44 @@ def fitted(text: str, width: int) -> str:
 class Table:
     """A table whose column widths are settled by the first rows, so that later pages line up with them.
 
+    Where the terminal is too narrow, columns are cut, then left out, then cut to less; no line is longer.
+
     Attributes:
         titles: the heads of the columns.
-        shrinkable: indices of the columns that may be cut where the terminal is too narrow.
     """
 
     GAP = "  "
+    COMFORTABLE = 12
     LEAST = 8
 
     def __init__(
-        self, titles: Sequence[str], rows: Iterable[Sequence[str]], *, shrinkable: Sequence[int], width: int
+        self,
+        titles: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        shrinkable: Sequence[int],
+        width: int,
+        droppable: Sequence[int] = (),
     ) -> None:
+        """Lay the table out.
+
+        Args:
+            titles: the heads of the columns.
+            rows: what the widths are settled by.
+            shrinkable: indices of the columns that may be cut.
+            width: columns of the terminal.
+            droppable: indices of the columns that may be left out, the least important first.
+        """
         self.titles = titles
-        self.shrinkable = shrinkable
+        self._limit = width
         wanted = [max(map(columns_of, column)) for column in zip(titles, *map(_cells, rows), strict=True)]
-        self._widths = self._shrunk(wanted, width)
+        shown = list(range(len(titles)))
+        for index in (*droppable, None):
+            self._widths = self._shrunk(wanted, shown, shrinkable, self.COMFORTABLE)
+            if index is None or self._excess(self._widths) <= 0:
+                break
+            shown.remove(index)
+        self._widths = self._shrunk(wanted, shown, shrinkable, self.LEAST)
 
     def head(self) -> str:
         """The line of titles."""
@@ -119,18 +166,25 @@ class Table:
 
     def row(self, cells: Sequence[str]) -> str:
         """One line."""
-        padded = (fitted(cell, width) for cell, width in zip(_cells(cells), self._widths, strict=True))
-        return self.GAP.join(padded).rstrip()
+        shown = _cells(cells)
+        padded = (fitted(shown[index], width) for index, width in self._widths.items())
+        return cut(self.GAP.join(padded).rstrip(), self._limit)
 
-    def _shrunk(self, widths: list[int], limit: int) -> list[int]:
-        excess = sum(widths) + len(self.GAP) * (len(widths) - 1) - limit
-        while excess > 0:
-            widest = max(self.shrinkable, key=lambda index: widths[index])
-            if widths[widest] <= self.LEAST:
+    def _shrunk(
+        self, wanted: Sequence[int], shown: Sequence[int], shrinkable: Sequence[int], least: int
+    ) -> dict[int, int]:
+        """The widths of the columns that are shown, some of them shrunk as far as is needed and allowed."""
+        widths = {index: wanted[index] for index in shown}
+        may_shrink = [index for index in shrinkable if index in widths]
+        for _ in range(self._excess(widths)):
+            widest = max(may_shrink, key=lambda index: widths[index], default=None)
+            if widest is None or widths[widest] <= least:
                 break
             widths[widest] -= 1
-            excess -= 1
         return widths
+
+    def _excess(self, widths: dict[int, int]) -> int:
+        return sum(widths.values()) + len(self.GAP) * (len(widths) - 1) - self._limit
 
 
 def _cells(row: Sequence[str]) -> list[str]:

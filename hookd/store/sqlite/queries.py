@@ -39,6 +39,8 @@ _EVENT_COLUMNS = """
 """
 _EVENT = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = ?"  # noqa: S608  constants
 _EVENTS = f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608  constants
+_DELIVERY_IDS = "SELECT id FROM deliveries WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
+_EVENT_IDS = "SELECT id FROM events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
 _ONE_SHOT_MARKS = "SELECT task, digest, spent_at, delivery_id FROM spent ORDER BY spent_at DESC, task, digest"
 _LAST_DIED = "SELECT max(finished_at) FROM deliveries WHERE state = ? AND finished_at IS NOT NULL"
 _OLDEST = """
@@ -125,6 +127,13 @@ def event(connection: sqlite3.Connection, event_id: str) -> EventRecord | None:
     """One kept event, or None."""
     row = connection.execute(_EVENT, (event_id,)).fetchone()
     return None if row is None else _event_record(connection, row)
+
+
+def ids(connection: sqlite3.Connection, beginning: str, limit: int) -> list[str]:
+    """The first ids of deliveries and then of events that begin so."""
+    between = (beginning, f"{beginning}\U0010ffff", limit)
+    found = [connection.execute(query, between).fetchall() for query in (_DELIVERY_IDS, _EVENT_IDS)]
+    return [each for rows in found for (each,) in rows][:limit]
 
 
 def events(connection: sqlite3.Connection, before: int, limit: int) -> list[tuple[int, EventRecord]]:

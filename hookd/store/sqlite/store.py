@@ -299,6 +299,10 @@ class SqliteStore:
         before = key_of(cursor)
         return page_of(await self._read(partial(queries.events, before=before, limit=limit + 1)), limit)
 
+    async def ids(self, beginning: str, *, limit: int) -> Sequence[str]:
+        """See `Store.ids`."""
+        return await self._read(partial(queries.ids, beginning=beginning, limit=limit))
+
     async def lanes(self, of: Collection[str] | None = None) -> Mapping[str, LaneStats]:
         """See `Store.lanes`."""
         oldest: dict[str, int | None] = {}
