@@ -20,6 +20,7 @@ ENV = {
     "WORD": "Bearer",
     "SHORT": "whsec_c2hvcnQ=",
     "URL_SAFE": "v1,whsec_s3cret-_s3cret-_s3cret-_s3cret-_",
+    "BEARER": "Bearer s3crets3crets3crets3cret",
     "WRAPPED": "Signing secret: whsec_s3cret",
     "PRIVATE": "whsk_s3crets3crets3crets3crets3crets3cret",
 }

@@ -602,6 +602,35 @@ def test_credentials_and_headers_as_they_are_pasted_are_warned_of(
         assert found.config.webhooks["a"].headers[-1][1].value == "GenieKey abc"
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "warned"),
+    [
+        ("url", "https://h.example/bot<token>/send", "holds <, which no URL holds"),
+        ("url", "https://h.example/{id}", "holds {, which no URL holds"),
+        ("url", "https://h.example/100%/x", "holds a % that begins no percent-encoding"),
+        ("url", "https://a.example/,https://b.example/", "holds a second URL"),
+        ("url", "https://h.example/r?to=https://b.example/&x=%20", None),
+        ("timezone", "EST", "is one offset all year, without daylight saving; write America/New_York"),
+        ("timezone", "Etc/GMT+5", None),
+        ("delivered", "7", "is 7 seconds, since it has no unit; write 7d where it is days"),
+        ("delivered", "7s", None),
+        ("delivered", "604800", None),
+    ],
+)
+def test_what_is_pasted_and_means_something_else_is_warned_of(
+    key: str, value: str, warned: str | None, tmp_path: Path
+) -> None:
+    given = {"url": "https://h.example/", "timezone": "UTC", "delivered": "1d"} | {key: value}
+    (tmp_path / "x.yaml").write_text(
+        "daemon: {{timezone: {timezone}, retention: {{delivered: {delivered}}}}}\n"
+        "webhooks: {{a: {{url: '{url}'}}}}\n".format(**given)
+    )
+    found = config.load(tmp_path / "x.yaml", env={})
+    assert found.config is not None, found.diagnostics
+    assert len(found.diagnostics) == (warned is not None), found.diagnostics
+    assert all((warned or "") in one.message for one in found.diagnostics)
+
+
 MESSAGES = """
 webhooks: {w: {url: https://h.example/}, x: {url: https://h.example/, headers: {Content-Type: text/plain}}}
 tasks:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hookd.config.build.listeners import read_listeners
+from hookd.config.build.paths import path_fault
 from hookd.config.build.unfilled import refuse_in_text
 from hookd.config.build.units import Range, is_zone, read_duration, read_size, read_timezone
 from hookd.config.yaml.cursor import Cursor
@@ -19,6 +20,7 @@ _STORE_NAME = "hookd.db"
 _DEFAULT_HTTP = HttpListen("127.0.0.1", 8420)
 _EVENT_SIZE = Range(1 << 10, 64 << 20, "a size from 1KiB to 64MiB")
 _KEEP = Range(1, 3650 * 86400, "a duration from 1s to 3650d")
+_SHORT_S = 3600
 _GRACE = Range(0, 3600, "a duration of at most 1h")
 _ZONEINFO = "zoneinfo/"
 
@@ -71,18 +73,29 @@ def _plain(cursor: Cursor | None, key: str, default: float | str) -> float | str
 
 
 def _read_store(cursor: Cursor | None, default: StoreDef) -> StoreDef:
-    if cursor is None:
+    if cursor is None or refuse_in_text(cursor):
         return default
-    if refuse_in_text(cursor):
-        return default
-    if "://" in cursor.value:
-        cursor.error("must be the path of a file, not a URL")
+    fault = _store_fault(cursor.value) or path_fault(cursor, is_file=True)
+    if fault:
+        cursor.error(fault)
         return default
     return SqliteDef(str(cursor.file_of(cursor.value)))
 
 
+def _store_fault(text: str) -> str | None:
+    if "://" in text or "?" in text:
+        return "must be the path of a file, not a URL"
+    if text == ":memory:":
+        return "must be the path of a file, since what is only in memory is lost"
+    return None
+
+
 def _read_spool(cursor: Cursor | None, default: str) -> str:
-    return default if cursor is None or refuse_in_text(cursor) else str(cursor.file_of(cursor.value))
+    if cursor is None or refuse_in_text(cursor):
+        return default
+    if fault := path_fault(cursor, is_file=False):
+        cursor.error(fault)
+    return str(cursor.file_of(cursor.value))
 
 
 def _read_event_size(limits: Cursor | None, default: int) -> int:
@@ -92,7 +105,12 @@ def _read_event_size(limits: Cursor | None, default: int) -> int:
 
 def _read_keep(retention: Cursor | None, key: str, default_s: float) -> float:
     cursor = None if retention is None else retention.get(key)
-    return read_duration(cursor, default_s, _KEEP)
+    kept_s = read_duration(cursor, default_s, _KEEP)
+    if cursor is not None and not isinstance(cursor.value, str) and kept_s < _SHORT_S:
+        cursor.warn(
+            f"is {cursor.value} seconds, since it has no unit; write {cursor.value}d where it is days"
+        )
+    return kept_s
 
 
 def _system_timezone(env: Mapping[str, str]) -> str:

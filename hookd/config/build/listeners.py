@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from hookd.config.build.certificates import read_chain
+from hookd.config.build.paths import path_fault
 from hookd.config.build.secrets import read_secret, stands_in
 from hookd.config.build.unfilled import refuse_in_text
 from hookd.config.yaml.cursor import Cursor
@@ -74,7 +75,8 @@ def _read_listener(cursor: Cursor) -> Listen | None:
 
 
 def _read_unix(cursor: Cursor, unix: Cursor) -> UnixListen:
-    refuse_in_text(unix)
+    if not refuse_in_text(unix) and (fault := path_fault(unix, is_file=True)):
+        unix.error(fault)
     path = str(unix.file_of(unix.value))
     # Where a relative one will lie on the machine that runs it, a portable load cannot know.
     length = len(os.fsencode(unix.value if cursor.scope.portable else path))
@@ -164,7 +166,9 @@ def _read_tokens(cursor: Cursor | None, *, guessable: bool) -> tuple[TokenDef, .
         secret = read_secret(given)
         if given is None or secret is None:
             continue
-        if not _TOKEN.fullmatch(secret.value) and not stands_in(given, secret):
+        if secret.value.lower().startswith("bearer "):
+            given.error("is given without the word Bearer, which clients put before it")
+        elif not _TOKEN.fullmatch(secret.value) and not stands_in(given, secret):
             given.error("a token can hold visible ASCII characters only, since it is sent in a header")
         if guessable and len(secret.value) < _SHORTEST_TOKEN and not stands_in(given, secret):
             given.error(

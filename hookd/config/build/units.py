@@ -19,6 +19,14 @@ from hookd.domain.text import quoted
 
 _SIZE = re.compile(r"([1-9][0-9]*)(KiB|MiB|GiB)")
 _RATE = re.compile(r"([1-9][0-9]*)/([smh])")
+_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])0?([0-9]{1,2})(?::?00)?")
+_ABBREVIATION = re.compile(r"[A-Z]{2,5}")
+_FIXED = {
+    "EST": "America/New_York (or Etc/GMT+5)",
+    "MST": "America/Denver (or Etc/GMT+7)",
+    "HST": "Pacific/Honolulu",
+}
+"""Abbreviations that are zones, of one offset all year, and what they are taken for."""
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -86,14 +94,25 @@ def read_timezone(cursor: Cursor | None, default: str) -> str:
     """The name of a time zone; one that does not exist is reported, and the default stands in for it."""
     if cursor is None:
         return default
-    if is_zone(cursor.value):
-        return str(cursor.value)
-    near = cursor.scope.meant(cursor.value, _zone_names())
+    name = str(cursor.value)
+    if is_zone(name):
+        if name in _FIXED:
+            cursor.warn(f"{name} is one offset all year, without daylight saving; write {_FIXED[name]}")
+        return name
     cursor.error(
-        f"there is no time zone {quoted(cursor.value)}{near} "
+        f"there is no time zone {quoted(name)}{_zone_hint(cursor, name)} "
         "(IANA names, such as Europe/Berlin; timedatectl list-timezones lists them)"
     )
     return default
+
+
+def _zone_hint(cursor: Cursor, name: str) -> str:
+    if offset := _OFFSET.fullmatch(name):
+        sign = "+" if offset[1] == "-" else "-"
+        return f"; an offset is written Etc/GMT{sign}{int(offset[2])} (the sign is the other way round)"
+    if _ABBREVIATION.fullmatch(name):
+        return "; an abbreviation names no zone, since several share it"
+    return cursor.scope.meant(name, _zone_names())
 
 
 def is_zone(name: str) -> bool:

@@ -14,7 +14,7 @@ from hookd.config.build.signed_bodies import must_be_json, warn_of_webhook
 from hookd.config.build.signing import read_signing
 from hookd.config.build.unfilled import warn_of_foreign
 from hookd.config.build.units import Range, parse_rate, read_duration
-from hookd.config.build.url import names_forbidden_address, url_fault
+from hookd.config.build.url import names_forbidden_address, url_fault, url_oddity
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Method, RateLimit, Secret, WebhookDef
 from hookd.domain.message_templates import BodyFormat
@@ -85,14 +85,19 @@ def build_webhook(name: str, cursor: Cursor) -> Built:
 
 
 def _read_url(cursor: Cursor | None) -> Secret | None:
+    if cursor is None:
+        return None
+    before = len(cursor.scope.diagnostics)
     url = read_secret(cursor, sensitive=False, refuse=warn_of_foreign)
-    if cursor is None or url is None:
+    if url is None:
         return None
     if stands_in(cursor, url):
         return url
     if fault := url_fault(url.value):
         cursor.error(f"the URL {fault}")
         return None
+    if len(cursor.scope.diagnostics) == before and (odd := url_oddity(url.value)):
+        cursor.warn(f"the URL {odd}")
     if names_forbidden_address(url.value):
         cursor.warn("the URL's host is a link-local or cloud metadata address, which hookd never calls")
     return url
