@@ -219,6 +219,7 @@ def _gauges(state: LaneState, stats: LaneStats | None, now: float) -> LaneGauges
         parked=pending if state.parked else 0,
         in_flight=state.in_flight,
         breaker_open=state.breaker is not BreakerState.CLOSED,
+        slowed_to_per_s=state.slowed_to_per_s or 0,
     )
 
 

@@ -140,6 +140,7 @@ def lane(
         "in_flight": state.in_flight,
         "oldest_age_s": None if oldest_at is None else round(max(0.0, now - oldest_at), 3),
         "held_until": instant(state.hold_until),
+        "slowed_to_per_s": None if state.slowed_to_per_s is None else float(f"{state.slowed_to_per_s:.4g}"),
         "insecure": bool(webhook and webhook.tls.insecure),
         "last_result": None
         if last is None

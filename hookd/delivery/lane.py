@@ -8,19 +8,25 @@ Must never: do I/O or read a clock.
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import NamedTuple
 
 from hookd.delivery.circuit_breaker import Breaker, BreakerState
+from hookd.delivery.pace import Pace
 from hookd.delivery.parking import Parked, parked
-from hookd.domain.definitions import Config, RateLimit, WebhookDef
+from hookd.domain.definitions import Config, WebhookDef
 from hookd.domain.deliveries import Outcome
 
 SHARE = 2
 """A lane may hold at most this many times the slots that are still free (dynamic thresholds, Choudhury and Hahne 1998):
 lanes that hang are squeezed as others come, and free slots always remain for those who come next."""
 
-CATCH_UP_S = 0.02
-"""A rate-limited lane may catch up on this many seconds (or half an attempt) that it came late; more would be a burst
-that its receiver did not ask for."""
+
+class BegunAttempt(NamedTuple):
+    """An attempt under way: when its slots were asked for (monotonic clock), and whether it is a breaker's probe."""
+
+    began_at: float
+    is_probe: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,12 @@ class LastResult:
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
-    """A lane as `GET /v1/webhooks` shows it; `probe_in_s`: seconds until an open breaker lets a probe out."""
+    """A lane as `GET /v1/webhooks` shows it.
+
+    Attributes:
+        probe_in_s: seconds until an open breaker lets a probe out.
+        slowed_to_per_s: attempts a second where the receiver limits its rate to less than what is configured.
+    """
 
     webhook: str
     parked: Parked | None
@@ -42,31 +53,7 @@ class LaneState:
     last_result: LastResult | None
     breaker: BreakerState = BreakerState.CLOSED
     probe_in_s: float | None = None
-
-
-class TokenBucket:
-    """The attempts that a rate limit admits: one at first, then as time goes by."""
-
-    __slots__ = ("_taken_at", "_tokens")
-
-    def __init__(self) -> None:
-        self._tokens = 1.0
-        self._taken_at: float | None = None
-
-    def available(self, limit: RateLimit, mono: float) -> float:
-        """How many attempts may begin now, with fractions."""
-        per_s = limit.count / limit.period_s
-        elapsed_s = 0.0 if self._taken_at is None else mono - self._taken_at
-        return min(1.0 + max(0.5, per_s * CATCH_UP_S), self._tokens + elapsed_s * per_s)
-
-    def take(self, limit: RateLimit, mono: float) -> None:
-        """Note an attempt that begins."""
-        self._tokens = self.available(limit, mono) - 1
-        self._taken_at = mono
-
-    def wait_s(self, limit: RateLimit, mono: float) -> float:
-        """Seconds until one more attempt is admitted; 0 when it is now."""
-        return max(0.0, (1.0 - self.available(limit, mono)) * limit.period_s / limit.count)
+    slowed_to_per_s: float | None = None
 
 
 class Lane:
@@ -79,8 +66,8 @@ class Lane:
     """
 
     __slots__ = (
-        "_bucket",
         "_definition",
+        "_pace",
         "breaker",
         "hold_until",
         "in_flight",
@@ -96,14 +83,18 @@ class Lane:
         self.lacks_probe = False
         self.last_result: LastResult | None = None
         self.breaker = Breaker()
-        self._bucket = TokenBucket()
+        self._pace = Pace()
         self._definition: WebhookDef | None = None
 
     def follow(self, webhook: WebhookDef) -> None:
-        """Take note of the definition in force: where it was corrected, a receiver that was down is probed at once."""
+        """Take note of the definition in force: where it was corrected, a receiver that was down is probed at once.
+
+        What a receiver has shown of its rate is forgotten, too.
+        """
         if self._definition is not webhook:
             if self._definition not in (None, webhook):
                 self.breaker.allow_probe_now()
+                self._pace.start_anew()
             self._definition = webhook
 
     def wants_probe(self, *, now: float, mono: float) -> bool:
@@ -115,6 +106,10 @@ class Lane:
         """Whether its receiver is down: the breaker is not closed."""
         return self.breaker.state is not BreakerState.CLOSED
 
+    def is_slowed(self) -> bool:
+        """Whether it goes slower than its definition says, for what its receiver has shown."""
+        return self._pace.is_adapted()
+
     def slots(self, webhook: WebhookDef, *, free: int, mono: float) -> int:
         """How many deliveries the lane may claim now, with `free` slots left in the daemon (spec 14, Seats).
 
@@ -123,16 +118,15 @@ class Lane:
         """
         share = -((self.in_flight - SHARE * free) // (SHARE + 1))
         slots = min(webhook.concurrency - self.in_flight, max(share, 0 if self.in_flight else 1))
-        if webhook.rate_limit is not None:
-            slots = min(slots, int(self._bucket.available(webhook.rate_limit, mono)))
+        slots = self._pace.admitted(webhook, slots, in_flight=self.in_flight, mono=mono)
         return self.breaker.allowed(max(slots, 0), mono)
 
     def wait_s(self, webhook: WebhookDef, *, mono: float) -> float | None:
         """Seconds until a lane without slots may have some through time alone; None: something must end before."""
         if self.is_down():
             return self.breaker.wait_s(mono) or None
-        limit = webhook.rate_limit
-        return None if limit is None else max(0.001, self._bucket.wait_s(limit, mono))
+        wait_s = max(self._pace.wait_s(webhook, mono), self.breaker.undecided_s(mono))
+        return max(0.001, wait_s) if wait_s else None
 
     def probe_in_s(self, *, now: float, mono: float) -> float | None:
         """Seconds until an open breaker lets a probe out; None for any other."""
@@ -140,18 +134,45 @@ class Lane:
             return None
         return max(self.breaker.wait_s(mono), self.hold_until - now)
 
-    def begin(self, webhook: WebhookDef | None, *, mono: float, may_probe: bool) -> bool:
-        """Note an attempt that was claimed; `mono` as its slots were asked for. Returns whether it is a probe."""
+    def begin(self, webhook: WebhookDef | None, *, mono: float, may_probe: bool) -> BegunAttempt:
+        """Note an attempt that was claimed; `mono` as its slots were asked for."""
         self.in_flight += 1
         if webhook is not None:
             self.follow(webhook)
-            if webhook.rate_limit is not None:
-                self._bucket.take(webhook.rate_limit, mono)
-        return may_probe and self.breaker.begin()
+            self._pace.begin(webhook, mono)
+        return BegunAttempt(mono, may_probe and self.breaker.begin())
+
+    def end(self, attempt: BegunAttempt) -> None:
+        """Note that an attempt is over and its slot free."""
+        self.in_flight -= 1
+        self.breaker.end(attempt.began_at)
+
+    def record(self, outcome: Outcome, attempt: BegunAttempt, *, now: float, mono: float) -> bool:
+        """Note how an attempt ended, after `end`.
+
+        Returns:
+            Whether the receiver is up and refused it for its rate.
+        """
+        self.last_result = LastResult(now, outcome)
+        was_down, began_at = self.is_down(), attempt.began_at
+        is_429 = outcome.status == HTTPStatus.TOO_MANY_REQUESTS
+        is_refusal = self._pace.is_refusal(outcome, mono) and (is_429 or not was_down)
+        is_news = True
+        if is_refusal:
+            is_news = self._pace.refused(self._definition, outcome, began_at=began_at, mono=mono)
+        elif not was_down:
+            self._pace.record(self._definition, outcome, began_at=began_at, mono=mono)
+        if is_news or is_429:
+            self.breaker.record(outcome, is_probe=attempt.is_probe, mono=mono, in_flight=self.in_flight)
+        if was_down and not self.is_down():
+            self._pace.start_slowly()
+        return is_refusal
 
     def hold(self, until: float) -> None:
         """Make the whole lane wait until an instant (seconds since the epoch); an earlier one changes nothing."""
-        self.hold_until = max(self.hold_until, until)
+        if until > self.hold_until:
+            self.hold_until = until
+            self._pace.start_slowly()
 
     def state(self, webhook: WebhookDef | None, *, paused: bool, now: float, mono: float) -> LaneState:
         """The lane as it is shown, with the definition in force."""
@@ -163,6 +184,7 @@ class Lane:
             last_result=self.last_result,
             breaker=self.breaker.state,
             probe_in_s=self.probe_in_s(now=now, mono=mono),
+            slowed_to_per_s=None if webhook is None else self._pace.slowed_to_per_s(webhook),
         )
 
 
@@ -175,6 +197,7 @@ class Lanes:
     Attributes:
         in_flight: attempts under way in all.
         down: the lanes whose receiver is down.
+        slowed: those that go slower than their definitions say.
     """
 
     def __init__(self) -> None:
@@ -182,6 +205,7 @@ class Lanes:
         self._config: Config | None = None
         self.in_flight = 0
         self.down: set[str] = set()
+        self.slowed: set[str] = set()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._lanes)
@@ -197,31 +221,40 @@ class Lanes:
             lane = self._lanes[webhook] = Lane(webhook)
         return lane
 
-    def begin(self, lane: Lane, webhook: WebhookDef | None, *, mono: float, may_probe: bool) -> bool:
+    def begin(self, lane: Lane, webhook: WebhookDef | None, *, mono: float, may_probe: bool) -> BegunAttempt:
         """Note an attempt that was claimed; see `Lane.begin`."""
         self.in_flight += 1
         return lane.begin(webhook, mono=mono, may_probe=may_probe)
 
-    def end(self, lane: Lane) -> None:
+    def end(self, lane: Lane, attempt: BegunAttempt) -> None:
         """Note that an attempt is over and its slot free."""
         self.in_flight -= 1
-        lane.in_flight -= 1
+        lane.end(attempt)
 
-    def record(self, lane: Lane, outcome: Outcome, *, is_probe: bool, now: float, mono: float) -> None:
-        """Note how an attempt ended."""
-        lane.last_result = LastResult(now, outcome)
-        lane.breaker.record(outcome, is_probe=is_probe, mono=mono)
-        (self.down.add if lane.is_down() else self.down.discard)(lane.webhook)
+    def record(self, lane: Lane, outcome: Outcome, attempt: BegunAttempt, *, now: float, mono: float) -> bool:
+        """Note how an attempt ended; see `Lane.record`."""
+        is_refusal = lane.record(outcome, attempt, now=now, mono=mono)
+        self._note(lane)
+        return is_refusal
 
-    def probe_ended(self, lane: Lane, *, is_probe: bool, mono: float) -> None:
+    def hold(self, lane: Lane, until: float) -> None:
+        """Make a whole lane wait until an instant; see `Lane.hold`."""
+        lane.hold(until)
+        self._note(lane)
+
+    def probe_ended(self, lane: Lane, attempt: BegunAttempt, *, mono: float) -> None:
         """Note that a probe is over, and showed nothing of the receiver; one that has been recorded counts no more."""
-        if is_probe:
+        if attempt.is_probe:
             lane.breaker.probe_ended(mono)
-            (self.down.add if lane.is_down() else self.down.discard)(lane.webhook)
+            self._note(lane)
+
+    def _note(self, lane: Lane) -> None:
+        (self.down.add if lane.is_down() else self.down.discard)(lane.webhook)
+        (self.slowed.add if lane.is_slowed() else self.slowed.discard)(lane.webhook)
 
     def follow(self, webhooks: Mapping[str, WebhookDef], names: AbstractSet[str]) -> None:
-        """Take note of the definitions in force of these lanes as far as they are down; see `Lane.follow`."""
-        for name in self.down & names:
+        """Take note of the definitions in force of these lanes as far as they are down or slowed; see `Lane.follow`."""
+        for name in (self.down | self.slowed) & names:
             self.of(name).follow(webhooks[name])
 
     def forget_unused(self, config: Config, waiting: AbstractSet[str], now: float) -> None:
@@ -240,6 +273,7 @@ class Lanes:
             if not is_used and lane.hold_until <= now:
                 del self._lanes[name]
                 self.down.discard(name)
+                self.slowed.discard(name)
 
     def state(
         self, name: str, webhook: WebhookDef | None, *, paused: bool, now: float, mono: float

@@ -26,6 +26,10 @@ CONFIG_PAUSE_S = 60.0
 LOCAL_PAUSE_S = 1.0
 """Pause after hookd's own lack (descriptors, memory): long enough for some to come free."""
 
+LENIENT_RETRIES = 3
+"""So many retries of a delivery that its receiver refused for its rate come after the first pause: a refusal says
+little of the delivery, and the lane keeps the rate."""
+
 UNFORESEEN_PAUSE_S = 30.0
 """Pause after an attempt at which hookd itself failed: it may well fail again."""
 
@@ -57,7 +61,14 @@ def retry_after(values: Sequence[str], *, now: float) -> float | None:
 
 
 def decide(
-    outcome: Outcome, *, webhook: WebhookDef, failures: int, now: float, jitter: float, probe: bool = False
+    outcome: Outcome,
+    *,
+    webhook: WebhookDef,
+    failures: int,
+    now: float,
+    jitter: float,
+    probe: bool = False,
+    rate_limited: bool = False,
 ) -> Settlement:
     """Say what becomes of a delivery after one attempt.
 
@@ -68,6 +79,7 @@ def decide(
         now: seconds since the epoch.
         jitter: a random number from 0 to 1; at 1 the pause is a fifth longer.
         probe: the attempt was made to see whether a parked webhook is up again; its failure costs no retry.
+        rate_limited: the receiver takes others meanwhile, and refused this one for its rate.
     """
     if outcome.reason is Reason.OK:
         return Settlement(State.DELIVERED, counted=False)
@@ -76,11 +88,11 @@ def decide(
         return Settlement(State.PENDING, counted=False, due_at=now + pause_s)
     if probe and outcome.status != HTTPStatus.GONE:
         return _probed(outcome, webhook, failures, now, jitter)
-    return _failed(outcome, webhook, failures + 1, now, jitter)
+    return _failed(outcome, webhook, failures + 1, now, jitter, rate_limited=rate_limited)
 
 
 def _probed(outcome: Outcome, webhook: WebhookDef, failures: int, now: float, jitter: float) -> Settlement:
-    asked_s = _asked_s(outcome, webhook)
+    asked_s = _asked_s(outcome)
     hold_until = now + asked_s if asked_s else None
     pause_s = _pause_s(webhook, max(failures, 1), asked_s, jitter)
     return Settlement(State.PENDING, counted=False, due_at=now + pause_s, hold_until=hold_until)
@@ -90,14 +102,17 @@ def _pause_s(webhook: WebhookDef, failures: int, asked_s: float, jitter: float) 
     return max(_step_s(webhook, failures) * (1 + JITTER * jitter), asked_s)
 
 
-def _failed(outcome: Outcome, webhook: WebhookDef, failures: int, now: float, jitter: float) -> Settlement:
+def _failed(
+    outcome: Outcome, webhook: WebhookDef, failures: int, now: float, jitter: float, *, rate_limited: bool
+) -> Settlement:
     if outcome.status == HTTPStatus.GONE:
         return _dead("the receiver answered 410 Gone, which is final", None)
-    asked_s = _asked_s(outcome, webhook)
+    asked_s = _asked_s(outcome)
     hold_until = now + asked_s if asked_s else None
     if failures > webhook.retries:
         return _dead(_exhausted(outcome, failures), hold_until)
-    pause_s = _pause_s(webhook, failures, asked_s, jitter)
+    nth = max(1, failures - LENIENT_RETRIES + 1) if rate_limited else failures
+    pause_s = _pause_s(webhook, nth, asked_s, jitter)
     return Settlement(State.PENDING, counted=True, due_at=now + pause_s, hold_until=hold_until)
 
 
@@ -110,18 +125,10 @@ def _exhausted(outcome: Outcome, failures: int) -> str:
     return f"{attempts} failed, no retries left; the last: {outcome.error or outcome.reason.value}"
 
 
-def _asked_s(outcome: Outcome, webhook: WebhookDef) -> float:
-    """Seconds the receiver asked for; 0 on every status but 429 and 503 (spec 14).
-
-    A 429 that names no time asks for quiet all the same: the first pause, as nothing tells of a longer one.
-    """
-    match outcome.status:
-        case HTTPStatus.TOO_MANY_REQUESTS if outcome.retry_after_s is None:
-            return _step_s(webhook, 1)
-        case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
-            return outcome.retry_after_s or 0.0
-        case _:
-            return 0.0
+def _asked_s(outcome: Outcome) -> float:
+    """Seconds the receiver asked for; 0 on every status but 429 and 503 (spec 14)."""
+    is_asked = outcome.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+    return (outcome.retry_after_s or 0.0) if is_asked else 0.0
 
 
 def _step_s(webhook: WebhookDef, nth: int) -> float:

@@ -21,7 +21,7 @@ from hookd.delivery import dispatch, retry_policy
 from hookd.delivery.clock_steps import ClockCompensator, DeliveryStore
 from hookd.delivery.dispatch import DispatchPlan, LocalLack
 from hookd.delivery.http import Sender
-from hookd.delivery.lane import Lane, Lanes, LaneState
+from hookd.delivery.lane import BegunAttempt, Lane, Lanes, LaneState
 from hookd.delivery.leases import Leases
 from hookd.delivery.outcome_log import OutcomeLog, attempt_record
 from hookd.delivery.parking import ParkedLanes
@@ -72,8 +72,10 @@ class Worker:
 
     async def run(self) -> None:
         """Claim and start attempts until `drain`."""
+        now = self._clock.now()
         for webhook, until in (await self._store.backlog()).holds.items():
-            self._lanes.of(webhook).hold(until)
+            if until > now:
+                self._lanes.hold(self._lanes.of(webhook), until)
         doorbell = asyncio.create_task(self._listen())
         try:
             while not self._stopping:
@@ -189,7 +191,7 @@ class Worker:
         claimed = await self._store.claim(plan.requests, now=now)
         for name, until in claimed.waits.items():
             if until < inf:  # what is paused, the next snapshot tells
-                self._lanes.of(name).hold(until)
+                self._lanes.hold(self._lanes.of(name), until)
         if self._stopping:
             await self._store.release(claimed.leases, why="hookd stopped before the request was made")
             return
@@ -197,23 +199,23 @@ class Worker:
             lane = self._lanes.of(lease.webhook)
             webhook = generation.config.webhooks.get(lease.webhook)
             probes = lease.webhook in plan.probing
-            is_probe = self._lanes.begin(lane, webhook, mono=mono, may_probe=probes)
-            self._under_way.begin(lease, self._deliver(lease, lane, is_probe=is_probe))
+            attempt = self._lanes.begin(lane, webhook, mono=mono, may_probe=probes)
+            self._under_way.begin(lease, self._deliver(lease, lane, attempt))
 
-    async def _deliver(self, lease: Lease, lane: Lane, *, is_probe: bool) -> None:
+    async def _deliver(self, lease: Lease, lane: Lane, attempt: BegunAttempt) -> None:
         generation = self._current_config.generation
         webhook = generation.config.webhooks.get(lease.webhook)
         try:
-            outcome = await self._attempt(lease, lane, webhook, is_probe=is_probe)
+            outcome = await self._attempt(lease, lane, webhook, attempt)
             if self._under_way.has_lost(lease):
-                self._lanes.probe_ended(lane, is_probe=is_probe, mono=self._clock.monotonic())
+                self._lanes.probe_ended(lane, attempt, mono=self._clock.monotonic())
                 self._log.lease_lost()
                 return
             now = await self._now_compensated()
-            settlement = self._decide(lease, lane, outcome, webhook, now, is_probe=is_probe)
+            settlement = self._decide(lease, lane, outcome, attempt, webhook=webhook, now=now)
             await self._record(lease, outcome, settlement, generation.ref, now)
         except Exception as exc:  # noqa: BLE001  an attempt without a record would be made again at each lease's end
-            self._lanes.probe_ended(lane, is_probe=is_probe, mono=self._clock.monotonic())
+            self._lanes.probe_ended(lane, attempt, mono=self._clock.monotonic())
             await self._record_failure(lease, exc, generation.ref)
         finally:
             lane.lacks_probe = False
@@ -238,17 +240,17 @@ class Worker:
             self._log.attempt_broke(lease, again)
 
     async def _attempt(
-        self, lease: Lease, lane: Lane, webhook: WebhookDef | None, *, is_probe: bool
+        self, lease: Lease, lane: Lane, webhook: WebhookDef | None, attempt: BegunAttempt
     ) -> Outcome:
         """Make the attempt, or say why it was not made; the lane's slot is free afterwards."""
         try:
             if webhook is None:
                 return _not_made("the webhook left the configuration")
-            if lane.is_down() and not is_probe:  # since it was planned
+            if lane.is_down() and not attempt.is_probe:  # since it was planned
                 return _not_made("the webhook was parked")
             return await self._send(lease, webhook)
         finally:
-            self._lanes.end(lane)
+            self._lanes.end(lane, attempt)
             self._wake.set()
 
     async def _send(self, lease: Lease, webhook: WebhookDef) -> Outcome:
@@ -276,15 +278,15 @@ class Worker:
         lease: Lease,
         lane: Lane,
         outcome: Outcome,
+        attempt: BegunAttempt,
+        *,
         webhook: WebhookDef | None,
         now: float,
-        *,
-        is_probe: bool,
     ) -> Settlement:
         """What becomes of the delivery; what follows for its lane, and for all of them, is noted."""
         mono = self._clock.monotonic()
         self._lack = LocalLack.shown_by(outcome, mono)
-        self._lanes.record(lane, outcome, is_probe=is_probe, now=now, mono=mono)
+        rate_limited = self._lanes.record(lane, outcome, attempt, now=now, mono=mono)
         if webhook is None:
             return Settlement(State.PENDING, counted=False, due_at=now)
         settlement = retry_policy.decide(
@@ -293,10 +295,11 @@ class Worker:
             failures=lease.failures,
             now=now,
             jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
-            probe=is_probe,
+            probe=attempt.is_probe,
+            rate_limited=rate_limited,
         )
         if settlement.hold_until is not None:
-            lane.hold(settlement.hold_until)
+            self._lanes.hold(lane, settlement.hold_until)
         return settlement
 
 

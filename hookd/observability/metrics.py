@@ -50,6 +50,10 @@ _FAMILIES = {
         "gauge",
         "Whether the webhook's breaker is open or half open (1) or closed (0)",
     ),
+    "hookd_webhook_slowed_to_per_second": (
+        "gauge",
+        "Attempts a second that the receiver's limit lets the webhook begin; 0 where there is none",
+    ),
 }
 """What is written as text: type and help by name."""
 
@@ -69,6 +73,7 @@ class LaneGauges:
     parked: int
     in_flight: int
     breaker_open: bool
+    slowed_to_per_s: float
 
 
 class Metrics:
@@ -277,6 +282,7 @@ def _write_gauges(lines: _LinesByFamily, webhook: str, now: LaneGauges) -> None:
         ("hookd_parked", now.parked),
         ("hookd_in_flight", now.in_flight),
         ("hookd_webhook_breaker_open", int(now.breaker_open)),
+        ("hookd_webhook_slowed_to_per_second", now.slowed_to_per_s),
     ):
         lines[name].append(f'{name}{{webhook="{webhook}"}} {value}\n')
 

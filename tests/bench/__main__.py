@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from tests.bench import emit, latency, memory, throughput, webhooks
+from tests.bench import emit, latency, memory, rate_limit, throughput, webhooks
 
 BENCHES = {
     "throughput": throughput.main,
@@ -12,6 +12,7 @@ BENCHES = {
     "memory": memory.main,
     "emit": emit.main,
     "webhooks": webhooks.main,
+    "rate_limit": rate_limit.main,
 }
 
 

@@ -1,4 +1,4 @@
-"""A local nginx that answers 204, for as long as a benchmark runs."""
+"""A local nginx that answers 204, for as long as a benchmark runs; also one that limits its rate."""
 
 import shutil
 import subprocess
@@ -16,8 +16,23 @@ http {{
   access_log off; keepalive_requests 10000000; keepalive_timeout 60s;
   client_body_temp_path {d}/body;
   proxy_temp_path {d}/p; fastcgi_temp_path {d}/f; uwsgi_temp_path {d}/u; scgi_temp_path {d}/s;
-  server {{ listen 127.0.0.1:{port}; location / {{ return 204; }} }}
+{servers}
 }}
+"""
+
+_AT_ONCE = "  server {{ listen 127.0.0.1:{port}; location / {{ return 204; }} }}"
+
+_LIMITED = """
+  limit_req_zone $binary_remote_addr zone=hooks:1m rate={rate}r/s;
+  server {{ listen 127.0.0.1:{behind}; location / {{ return 204; }} }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      limit_req zone=hooks burst={burst} nodelay;
+      limit_req_status {status};
+      proxy_pass http://127.0.0.1:{behind};
+    }}
+  }}
 """
 
 START_S = 10.0
@@ -26,12 +41,27 @@ START_S = 10.0
 @contextmanager
 def nginx(directory: Path) -> Iterator[str]:
     """Run nginx; yields its URL."""
+    port = free_port()
+    with _running(directory, _AT_ONCE.format(port=port), port) as url:
+        yield url
+
+
+@contextmanager
+def limiting_nginx(directory: Path, *, rate: int, burst: int, status: int) -> Iterator[str]:
+    """Run one that answers `status` to what exceeds `rate` requests a second and its burst; yields its URL."""
+    port, behind = free_port(), free_port()
+    servers = _LIMITED.format(port=port, behind=behind, rate=rate, burst=burst, status=status)
+    with _running(directory, servers, port) as url:
+        yield url
+
+
+@contextmanager
+def _running(directory: Path, servers: str, port: int) -> Iterator[str]:
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if program is None:
         raise SystemExit("nginx is needed: apt-get install nginx-light")
-    port = free_port()
     conf = directory / "nginx.conf"
-    conf.write_text(_CONF.format(d=directory, port=port))
+    conf.write_text(_CONF.format(d=directory, servers=servers))
     process = subprocess.Popen([program, "-c", str(conf), "-e", str(directory / "nginx.err")], cwd=directory)
     try:
         _wait_until_listening(process, port)

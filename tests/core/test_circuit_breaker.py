@@ -6,6 +6,7 @@ from hookd.delivery.circuit_breaker import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     OPENS_AFTER,
+    UNDECIDED_S,
     Breaker,
     BreakerState,
     shows_alive,
@@ -15,6 +16,7 @@ from hookd.domain.deliveries import Outcome, Reason
 DOWN = Outcome(Reason.CONNECT)
 UP = Outcome(Reason.OK, status=204)
 REFUSED = Outcome(Reason.STATUS, status=404)
+UNAVAILABLE = Outcome(Reason.STATUS, status=503)
 INTERRUPTED = Outcome(Reason.INTERRUPTED)
 
 
@@ -42,7 +44,7 @@ def probe(breaker: Breaker, outcome: Outcome, mono: float) -> None:
         (REFUSED, True),
         (Outcome(Reason.STATUS, status=301), True),
         (Outcome(Reason.STATUS, status=410), True),
-        (Outcome(Reason.STATUS, status=429), False),
+        (Outcome(Reason.STATUS, status=429), True),
         (Outcome(Reason.STATUS, status=500), False),
         (Outcome(Reason.STATUS, status=503), False),
         (Outcome(Reason.STATUS, status=599), False),
@@ -153,3 +155,47 @@ def test_no_room_is_no_room() -> None:
     breaker = opened()
     assert breaker.allowed(0, FIRST_PAUSE_S) == 0
     assert Breaker().allowed(0, 0) == 0
+
+
+def refused(breaker: Breaker, count: int, *, older: int, mono: float = 1.0) -> None:
+    """So many 503s in a row, of attempts that began at 0, beside `older` that hang."""
+    for left in range(count - 1, -1, -1):
+        breaker.end(0.0)
+        breaker.record(UNAVAILABLE, is_probe=False, mono=mono, in_flight=older + left)
+
+
+def test_ten_503s_decide_nothing_while_older_attempts_may_still_be_answered() -> None:
+    breaker = Breaker()
+    refused(breaker, OPENS_AFTER + 5, older=2)
+    assert breaker.state is BreakerState.CLOSED
+    assert breaker.allowed(5, 1.0) == 0
+    assert breaker.undecided_s(1.0) == UNDECIDED_S
+    breaker.end(0.0)
+    breaker.record(UP, is_probe=False, mono=2.0, in_flight=1)
+    assert breaker.allowed(5, 2.0) == 5
+    assert breaker.undecided_s(2.0) == 0
+
+
+def test_ten_503s_open_it_once_no_older_attempt_is_left() -> None:
+    breaker = Breaker()
+    refused(breaker, OPENS_AFTER - 1, older=1)
+    breaker.end(0.0)
+    breaker.record(UNAVAILABLE, is_probe=False, mono=2.0, in_flight=0)
+    assert breaker.state is BreakerState.OPEN
+
+
+def test_attempts_that_hang_delay_it_only_for_a_while() -> None:
+    breaker = Breaker()
+    refused(breaker, OPENS_AFTER, older=2)
+    late = 1.0 + UNDECIDED_S
+    assert breaker.allowed(5, late) == 5
+    breaker.end(late)
+    breaker.record(UNAVAILABLE, is_probe=False, mono=late, in_flight=2)
+    assert breaker.state is BreakerState.OPEN
+
+
+def test_attempts_that_hang_delay_nothing_where_there_is_no_answer() -> None:
+    breaker = Breaker()
+    for _ in range(OPENS_AFTER):
+        breaker.record(DOWN, is_probe=False, mono=1.0, in_flight=2)
+    assert breaker.state is BreakerState.OPEN

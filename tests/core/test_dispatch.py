@@ -15,7 +15,7 @@ from hookd.delivery.dispatch import (
     plan,
     webhooks_to_probe,
 )
-from hookd.delivery.lane import Lanes
+from hookd.delivery.lane import BegunAttempt, Lanes
 from hookd.delivery.retry_policy import LOCAL_PAUSE_S
 from hookd.domain.backlog import Backlog
 from hookd.domain.definitions import Config, DaemonDef, RateLimit, Secret, SqliteDef, WebhookDef
@@ -47,10 +47,14 @@ def planned(
     return plan(NOW, mono, backlog, lanes or Lanes(), of or config(), **values)
 
 
-def under_way(lanes: Lanes, count: int, definition: WebhookDef | None = None) -> Lanes:
+def begun(lanes: Lanes, definition: WebhookDef | None = None) -> BegunAttempt:
     definition = definition or webhook()
+    return lanes.begin(lanes.of(definition.name), definition, mono=MONO, may_probe=False)
+
+
+def under_way(lanes: Lanes, count: int, definition: WebhookDef | None = None) -> Lanes:
     for _ in range(count):
-        lanes.begin(lanes.of(definition.name), definition, mono=MONO, may_probe=False)
+        begun(lanes, definition)
     return lanes
 
 
@@ -59,9 +63,9 @@ def opened(*names: str) -> Lanes:
     lanes = Lanes()
     for name in names or ("w",):
         for _ in range(OPENS_AFTER):
-            under_way(lanes, 1, webhook(name))
-            lanes.end(lanes.of(name))
-            lanes.record(lanes.of(name), DOWN, is_probe=False, now=NOW, mono=MONO)
+            attempt = begun(lanes, webhook(name))
+            lanes.end(lanes.of(name), attempt)
+            lanes.record(lanes.of(name), DOWN, attempt, now=NOW, mono=MONO)
     return lanes
 
 
@@ -99,7 +103,7 @@ def test_a_hold_is_waited_for() -> None:
     lanes.of("w").hold(NOW + 3)
     assert planned({"w": 0.0}, lanes) == DispatchPlan((), 3.0)
     lanes.of("v").hold(NOW - 3)
-    assert planned({"v": 0.0}, lanes, config(webhook("v"))).requests == (asked("v"),)
+    assert planned({"v": 0.0}, lanes, config(webhook("v"))).requests == (asked("v", slots=1),)
 
 
 @pytest.mark.parametrize(("in_flight", "slots"), [(1, 3), (3, 1)])
@@ -145,7 +149,7 @@ def test_a_receiver_that_is_down_is_left_alone_until_its_probe() -> None:
 
 def test_a_probe_is_one_at_a_time() -> None:
     lanes = opened()
-    assert lanes.begin(lanes.of("w"), webhook(), mono=MONO, may_probe=True)
+    assert lanes.begin(lanes.of("w"), webhook(), mono=MONO, may_probe=True).is_probe
     assert planned({"w": 0.0}, lanes, mono=MONO + 2 * FIRST_PAUSE_S) == DispatchPlan((), LONGEST_SLEEP_S)
 
 

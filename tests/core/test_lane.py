@@ -12,7 +12,7 @@ WEBHOOK = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=1000)
 
 def begin(lane: Lane, webhook: WebhookDef = WEBHOOK, count: int = 1, mono: float = 0.0) -> None:
     for _ in range(count):
-        assert not lane.begin(webhook, mono=mono, may_probe=False)
+        assert not lane.begin(webhook, mono=mono, may_probe=False).is_probe
 
 
 def taking_all(lanes: int, slots: int) -> list[int]:

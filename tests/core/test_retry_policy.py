@@ -139,16 +139,30 @@ def test_retry_after_holds_the_webhook_and_the_larger_pause_counts(
     assert settlement.hold_until == (None if held_s is None else NOW + held_s)
 
 
-@pytest.mark.parametrize("failures", [0, 2])
 @pytest.mark.parametrize("probe", [False, True])
-def test_429_without_retry_after_holds_the_webhook_for_the_first_pause(failures: int, probe: bool) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_without_retry_after_nothing_is_held(status: int, probe: bool) -> None:
+    outcome = Outcome(Reason.STATUS, status)
+    settlement = decide(outcome, webhook=WEBHOOK, failures=2, now=NOW, jitter=1.0, probe=probe)
+    assert settlement.hold_until is None
+
+
+@pytest.mark.parametrize(("failures", "pause_s"), [(0, 5), (1, 5), (2, 5), (3, 30), (4, 120), (5, 120)])
+def test_what_was_refused_for_its_rate_comes_again_after_the_first_pause_three_times(
+    failures: int, pause_s: float
+) -> None:
+    webhook = replace(WEBHOOK, retries=9, backoff_s=(5, 30, 120))
     outcome = Outcome(Reason.STATUS, 429)
-    settlement = decide(outcome, webhook=WEBHOOK, failures=failures, now=NOW, jitter=1.0, probe=probe)
-    assert settlement.hold_until == NOW + 5
+    settlement = decide(outcome, webhook=webhook, failures=failures, now=NOW, jitter=0.0, rate_limited=True)
+    assert settlement == Settlement(State.PENDING, counted=True, due_at=NOW + pause_s)
 
 
-def test_503_without_retry_after_holds_nothing() -> None:
-    assert settled(Outcome(Reason.STATUS, 503)).hold_until is None
+def test_what_is_refused_for_its_rate_too_often_is_dead() -> None:
+    outcome = Outcome(Reason.STATUS, 503)
+    settlement = decide(
+        outcome, webhook=WEBHOOK, failures=WEBHOOK.retries, now=NOW, jitter=0.0, rate_limited=True
+    )
+    assert settlement.state is State.DEAD
 
 
 def test_retry_after_of_a_dead_delivery_still_holds_the_webhook() -> None:
@@ -182,8 +196,6 @@ def test_a_retry_never_comes_early(
     outcome = Outcome(reason, status, retry_after_s=asked_s)
     settlement = decide(outcome, webhook=webhook, failures=failures, now=NOW, jitter=jitter)
     step_s = steps[min(failures, len(steps) - 1)]
-    if status == 429 and asked_s is None:
-        asked_s = steps[0]
     asks = asked_s is not None and status in {429, 503}
     assert settlement.due_at is not None
     assert settlement.due_at >= NOW + step_s

@@ -50,6 +50,7 @@ FAMILIES = {
     "hookd_parked": "gauge",
     "hookd_in_flight": "gauge",
     "hookd_webhook_breaker_open": "gauge",
+    "hookd_webhook_slowed_to_per_second": "gauge",
     "hookd_rule_errors_total": "counter",
     "hookd_config_last_reload_success": "gauge",
     "hookd_config_last_reload_timestamp_seconds": "gauge",

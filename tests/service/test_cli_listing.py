@@ -63,6 +63,7 @@ def lane(**changes: Any) -> dict[str, Any]:
         "in_flight": 0,
         "oldest_age_s": None,
         "held_until": None,
+        "slowed_to_per_s": None,
         "breaker": "closed",
         "next_probe_at": None,
         "insecure": False,
@@ -250,6 +251,10 @@ class TestStatus:
                 "the oldest for 2h 1m; last result: none yet; ",
             ),
             (
+                {"webhooks": [lane(pending=2, oldest_age_s=7260.0, slowed_to_per_s=0.052)]},
+                "the oldest for 2h 1m; its receiver limits its rate (about 3/m); last result: 200; ",
+            ),
+            (
                 {"webhooks": [lane(name="a b", pending=2, oldest_age_s=7260.0)]},
                 "`hookd deliveries --state pending --webhook 'a b'` lists them, `hookd show ID` says why",
             ),
@@ -266,6 +271,14 @@ class TestStatus:
             (
                 {"webhooks": [lane(pending=2, held_until="2026-01-02T03:04:05.9Z")]},
                 "ops: 2 wait, the receiver asked for a pause until 2026-01-02T03:04:05Z",
+            ),
+            (
+                {"webhooks": [lane(pending=180, slowed_to_per_s=4.87)]},
+                "ops: 180 wait, its receiver limits its rate (about 5/s)",
+            ),
+            (
+                {"webhooks": [lane(pending=1, slowed_to_per_s=1 / 600)]},
+                "ops: 1 waits, its receiver limits its rate (about 6/h)",
             ),
             (
                 {"deliveries__dead": 1, "last_died_at": "2026-01-02T04:04:05Z"},

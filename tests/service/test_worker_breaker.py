@@ -264,3 +264,39 @@ async def test_an_exception_in_an_attempt_is_recorded_and_ends_the_probe(
     receiver.reply = OK
     stage.advance(2 * FIRST_PAUSE_S + 60)
     await stage.settled(State.DELIVERED, OPENS_AFTER)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_receiver_that_limits_its_rate_is_not_down(
+    tmp_path: Path, receiver: Receiver, status: int
+) -> None:
+    deliveries, per_s, burst = 40, 40.0, 2
+    excess, last = -1.0, 0.0
+
+    async def limiting(_request: Received) -> bytes:
+        nonlocal excess, last
+        now = asyncio.get_running_loop().time()
+        after = max(0.0, excess - per_s * (now - last) + 1)
+        if after > burst:
+            return response(status)
+        excess, last = after, now
+        await asyncio.sleep(0.01)  # what is refused is answered first
+        return response(200)
+
+    receiver.reply = limiting
+    async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(0.2,), concurrency=20) as stage:
+        await stage.take_in(deliveries)
+        await stage.until(lambda: stage.lane.slowed_to_per_s is not None)
+        await stage.settled(State.DELIVERED, deliveries)
+        assert not stage.said
+        assert len(receiver.requests) < 2.5 * deliveries
+
+
+async def test_429_alone_never_opens_the_breaker(tmp_path: Path, receiver: Receiver) -> None:
+    receiver.reply = always(429)
+    async with at_work(tmp_path, f"{receiver.url}/w", concurrency=2 * OPENS_AFTER) as stage:
+        await stage.take_in(2 * OPENS_AFTER)
+        await stage.until(lambda: stage.attempts("w") == 2 * OPENS_AFTER)
+        assert stage.lane.breaker is BreakerState.CLOSED
+        assert stage.lane.slowed_to_per_s == 1
+        assert stage.lane.hold_until is None

@@ -42,7 +42,8 @@ With --check the exit code is 1 when it is not: the store cannot be written, the
 a restart is needed, a listener's certificate ends within 14 days or its new one cannot be served, 80 % of
 daemon.limits.pending are reached, schedules are late, a breaker is open, deliveries wait for a webhook that is
 parked or have waited for 10 minutes, one died within the last day, hookd is stopping.
-Notes (older dead deliveries, warnings of the config, a receiver that asked for a pause) leave it 0."""
+Notes (older dead deliveries, warnings of the config, a receiver that asked for a pause or limits its rate) leave it
+0."""
 EXAMPLE = "hookd status --check >/dev/null || notify-admin"
 
 MOST_ROWS = 40

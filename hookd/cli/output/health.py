@@ -30,6 +30,7 @@ NEAR_LIMIT = 0.8
 RECENT_S = 24 * 3600.0
 """A delivery that died longer ago, in seconds, has had its day to be seen."""
 
+_PERIODS = (("s", 1), ("m", 60), ("h", 3600))
 
 LONGEST_RESULT = 80
 """Characters of a last result that stand between what waits and what to do."""
@@ -204,6 +205,13 @@ def _delivery_notes(status: Status) -> Iterator[Concern]:
     ]
     if held:
         yield _of_webhooks(held)
+    limited = [
+        f"{lane['name']}: {_waiting(lane)}, {rate_limit(lane)}"
+        for lane in by_gravity(status["webhooks"])
+        if lane["slowed_to_per_s"] and lane["pending"] and not lane["held_until"] and not lane_trouble(lane)
+    ]
+    if limited:
+        yield _of_webhooks(limited)
     if status["deliveries"]["dead"] and not _died_recently(status):
         yield Concern([f"{_dead(status)}: `hookd deliveries --state dead` lists them"])
 
@@ -241,8 +249,9 @@ def lane_trouble(lane: LaneData) -> str:
     if (lane["oldest_age_s"] or 0) >= LATE_S:
         last = shortened(last_result(lane), LONGEST_RESULT)
         listed = f"`hookd deliveries --state pending --webhook {shlex.quote(lane['name'])}`"
+        limit = f"{rate_limit(lane)}; " if lane["slowed_to_per_s"] else ""
         return (
-            f"{_waiting(lane)}, the oldest for {format_span(lane['oldest_age_s'])}; last result: {last};"
+            f"{_waiting(lane)}, the oldest for {format_span(lane['oldest_age_s'])}; {limit}last result: {last};"
             f" {listed} lists them, `hookd show ID` says why"
         )
     return ""
@@ -267,6 +276,13 @@ def parked_remedy(why: str, webhook: str) -> str:
             return why
 
 
+def rate_limit(lane: LaneData) -> str:
+    """How fast a receiver that limits its rate lets the webhook go, in the notation of `rate_limit`."""
+    per_s: float = lane["slowed_to_per_s"]
+    unit, period_s = next((each for each in _PERIODS if per_s * each[1] >= 1), _PERIODS[-1])
+    return f"its receiver limits its rate (about {per_s * period_s:.0f}/{unit})"
+
+
 def last_result(lane: LaneData) -> str:
     """How the webhook's last attempt ended, in a few words."""
     last = lane["last_result"]
@@ -279,7 +295,9 @@ def lane_state(lane: LaneData) -> str:
     """One word or two for the table."""
     if lane["parked"]:
         return str(lane["parked"])
-    return "held" if lane["held_until"] else "ok"
+    if lane["held_until"]:
+        return "held"
+    return "limited" if lane["slowed_to_per_s"] else "ok"
 
 
 def by_gravity(lanes: list[LaneData]) -> list[LaneData]:

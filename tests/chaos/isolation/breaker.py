@@ -133,13 +133,18 @@ async def _ramp(scene: Scene, name: str, *, count: int, most: int, per_s: float 
     scene.findings.figures[name] = {"parked": count - failed, "at_once": at_once, "arrived": len(up.answered)}
 
 
+def _fail(line: Line, _request: Request) -> None:
+    """Answer 500: alternating with successes, 503 would slow the webhook down."""
+    line.send(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+
+
 async def _alternate(scene: Scene) -> None:
     name, turn, up = "alternate", 0, Answering()
 
     def in_turn(line: Line, request: Request) -> None:
         nonlocal turn
         turn += 1
-        (up if turn % OPENS_AFTER == 0 else load.refuse_service)(line, request)
+        (up if turn % OPENS_AFTER == 0 else _fail)(line, request)
 
     scene.behaves[name] = in_turn
     numbers = await scene.poster.post([name] * 20)
@@ -273,6 +278,7 @@ async def _limited(scene: Scene, name: str, header: bytes, quiet_s: float, *, un
 
 
 async def _busy(scene: Scene) -> None:
+    """429 slows a webhook down and never opens its breaker; corrected, it goes on at once."""
     name = "busy"
 
     def busy(line: Line, _request: Request) -> None:
@@ -280,11 +286,14 @@ async def _busy(scene: Scene) -> None:
 
     scene.behaves[name] = busy
     numbers = await scene.poster.post([name] * 20)
-    await scene.until_lane(name, breaker="open", parked="breaker")
-    _expect_ten(scene, name)
+    await scene.until(lambda: len(scene.receivers.of(name)) == 3)
+    lane = await scene.lane(name)
+    scene.expect(lane["breaker"] == "closed", f"{name}: {lane}")
+    scene.expect((lane["slowed_to_per_s"] or 9) <= 1, f"{name}: not slowed down: {lane}")
     up = Answering()
     await _recover(scene, name, up)
     await scene.all_arrive_once(name, numbers, up.answered)
+    scene.expect(not scene.logged("webhook.parked", webhook=name), f"{name}: parked by 429")
 
 
 async def _corrected_twice(scene: Scene) -> None:
