@@ -20,12 +20,13 @@ from hookd.domain.deliveries import State
 from hookd.domain.errors import Fault, StoreUnavailable
 from hookd.domain.history import LaneStats, Page
 from hookd.observability import log
-from hookd.observability.metrics import CONTENT_TYPE, LaneGauges
+from hookd.observability.metrics import CONTENT_TYPE, LaneGauges, ListenerFigures
 from hookd.server.long_json import long_json_response
 from hookd.server.messages import Request, Response
 from hookd.server.problems import Problem, json_response, unavailable
 from hookd.server.query import bad_query
 from hookd.server.router import RouteFunction, Router
+from hookd.server.sockets import ListenerState
 
 T = TypeVar("T")
 
@@ -190,15 +191,12 @@ class AdminRoutes:
     async def metrics(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """The Prometheus exposition."""
         services, now = self._services, self._services.clock.now()
-        for listener in services.listeners():
-            if listener.certificate is not None:
-                ends_at = listener.certificate.ends_at
-                services.metrics.certificate_end.labels(listener.address).set(ends_at or 0)
         gauges = (
             (state.webhook, _gauges(state, stats, now))
             for state, stats, _ in await lookups.lane_reports(services)
         )
-        return Response(200, await services.metrics.exposition(gauges), CONTENT_TYPE)
+        listeners = {each.address: _figures(each) for each in services.listeners()}
+        return Response(200, await services.metrics.exposition(gauges, listeners), CONTENT_TYPE)
 
     async def openapi(self, request: Request, _variables: Mapping[str, str]) -> Response:
         """The description of this API, as the listener serves it."""
@@ -220,6 +218,14 @@ def _gauges(state: LaneState, stats: LaneStats | None, now: float) -> LaneGauges
         in_flight=state.in_flight,
         breaker_open=state.breaker is not BreakerState.CLOSED,
         slowed_to_per_s=state.slowed_to_per_s or 0,
+    )
+
+
+def _figures(given: ListenerState) -> ListenerFigures:
+    return ListenerFigures(
+        open=given.open,
+        unserved={kind: each.count for kind, each in given.unserved.items()},
+        certificate_ends_at=None if given.certificate is None else given.certificate.ends_at,
     )
 
 

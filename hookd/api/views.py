@@ -155,7 +155,7 @@ def lane(
 
 
 def listener(given: ListenerState) -> JsonObject:
-    """A listener with its certificate, where it has one."""
+    """A listener with its connections, and with its certificate where it has one."""
     certificate = given.certificate
     return {
         "listen": given.address,
@@ -164,6 +164,14 @@ def listener(given: ListenerState) -> JsonObject:
             "path": certificate.path,
             "ends_at": instant(certificate.ends_at),
             "error": certificate.error,
+        },
+        "connections": {
+            "open": given.open,
+            "most": given.most,
+            "unserved": {
+                kind: {"count": each.count, "last_at": instant(each.last_at)}
+                for kind, each in given.unserved.items()
+            },
         },
     }
 

@@ -54,6 +54,12 @@ _FAMILIES = {
         "gauge",
         "Attempts a second that the receiver's limit lets the webhook begin; 0 where there is none",
     ),
+    "hookd_connections": ("gauge", "Open connections, by listener"),
+    "hookd_connections_unserved_total": (
+        "counter",
+        "Connections that ended without being served, by listener and reason",
+    ),
+    "hookd_certificate_end_timestamp_seconds": ("gauge", "When the certificate that a listener serves ends"),
 }
 """What is written as text: type and help by name."""
 
@@ -74,6 +80,21 @@ class LaneGauges:
     in_flight: int
     breaker_open: bool
     slowed_to_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerFigures:
+    """A listener's connections at the moment of a scrape.
+
+    Attributes:
+        open: how many are open.
+        unserved: how many ended without being served since the start, by reason.
+        certificate_ends_at: seconds since the epoch; None without a certificate.
+    """
+
+    open: int
+    unserved: Mapping[str, int]
+    certificate_ends_at: float | None
 
 
 class Metrics:
@@ -129,11 +150,6 @@ class Metrics:
             "hookd_store_writable", "Whether the store can record (1) or not (0)"
         )
         self.store_writable.set(1)
-        self.certificate_end = self._gauge(
-            "hookd_certificate_end_timestamp_seconds",
-            "When the certificate that a listener serves ends; 0 where that cannot be read",
-            "listen",
-        )
         build = self._gauge("hookd_build_info", "The running program", "version", "python")
         build.labels(version, platform.python_version()).set(1)
 
@@ -176,11 +192,14 @@ class Metrics:
         self.reload_success.set(0)
         self.reload_time.set(at)
 
-    async def exposition(self, gauges: Iterable[tuple[str, LaneGauges]]) -> bytes:
+    async def exposition(
+        self, gauges: Iterable[tuple[str, LaneGauges]], listeners: Mapping[str, ListenerFigures]
+    ) -> bytes:
         """The text that `GET /metrics` answers, of the type `CONTENT_TYPE`.
 
         Args:
             gauges: each webhook, with its lane as it is now.
+            listeners: each listener's address, with its connections.
         """
         families = {
             name: [f"# HELP {name} {text}\n# TYPE {name} {kind}\n".encode()]
@@ -189,6 +208,7 @@ class Metrics:
         await _write_each(families, _write_rule_errors, tuple(self._rule_errors.items()))
         await _write_each(families, _write_counts, tuple(self._lanes.items()))
         await _write_each(families, _write_gauges, gauges)
+        await _write_each(families, _write_listener, listeners.items())
         return b"".join([generate_latest(self.registry), *chain.from_iterable(families.values())])
 
 
@@ -285,6 +305,17 @@ def _write_gauges(lines: _LinesByFamily, webhook: str, now: LaneGauges) -> None:
         ("hookd_webhook_slowed_to_per_second", now.slowed_to_per_s),
     ):
         lines[name].append(f'{name}{{webhook="{webhook}"}} {value}\n')
+
+
+def _write_listener(lines: _LinesByFamily, address: str, now: ListenerFigures) -> None:
+    lines["hookd_connections"].append(f'hookd_connections{{listen="{address}"}} {now.open}\n')
+    name = "hookd_connections_unserved_total"
+    lines[name] += [
+        f'{name}{{listen="{address}",reason="{reason}"}} {count}\n' for reason, count in now.unserved.items()
+    ]
+    name = "hookd_certificate_end_timestamp_seconds"
+    if now.certificate_ends_at is not None:
+        lines[name].append(f'{name}{{listen="{address}"}} {now.certificate_ends_at}\n')
 
 
 def _escaped(value: str) -> str:

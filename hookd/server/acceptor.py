@@ -11,11 +11,11 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 
 from hookd.domain.text import error_text
 from hookd.observability import log
 from hookd.server.served_certificate import ServedCertificate
+from hookd.server.unserved import UnservedConnections
 
 AT_ONCE = 512
 """Connections accepted in one turn of the loop; a flood of them keeps nothing else waiting for long, nor itself."""
@@ -33,6 +33,7 @@ class Acceptor:
         sock: listening and not blocking.
         protocol_factory: makes the protocol of a connection.
         on_shortage: called when a connection waits for which there is no descriptor; may set one free.
+        unserved: counts the handshakes that fail.
         certificate: where the listener speaks TLS; each handshake uses the one in force then.
         handshake_s: bounds the begin of TLS.
         shutdown_s: bounds its end.
@@ -43,6 +44,7 @@ class Acceptor:
         sock: socket.socket,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         on_shortage: Callable[[], None],
+        unserved: UnservedConnections,
         *,
         certificate: ServedCertificate | None = None,
         handshake_s: float | None = None,
@@ -52,6 +54,7 @@ class Acceptor:
         self._sock = sock
         self._protocol_factory = protocol_factory
         self._on_shortage = on_shortage
+        self._unserved = unserved
         self._certificate = certificate
         self._handshake_s = handshake_s if certificate else None
         self._shutdown_s = shutdown_s if certificate else None
@@ -87,7 +90,7 @@ class Acceptor:
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
             try:
-                sock, _ = self._sock.accept()
+                sock, client = self._sock.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionAbortedError:
@@ -97,7 +100,7 @@ class Acceptor:
                 return
             self._short = False
             sock.setblocking(False)
-            task = self._loop.create_task(self._begin(sock))
+            task = self._loop.create_task(self._begin(sock, client))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
 
@@ -116,8 +119,8 @@ class Acceptor:
         self._pause = None
         self._loop.add_reader(self._sock, self._accept)
 
-    async def _begin(self, sock: socket.socket) -> None:
-        with suppress(OSError):  # gone before it began, or no TLS
+    async def _begin(self, sock: socket.socket, client: object) -> None:
+        try:
             await self._loop.connect_accepted_socket(
                 self._protocol_factory,
                 sock,
@@ -125,3 +128,6 @@ class Acceptor:
                 ssl_handshake_timeout=self._handshake_s,
                 ssl_shutdown_timeout=self._shutdown_s,
             )
+        except OSError as exc:  # gone before it began, or no TLS
+            if self._certificate is not None:
+                self._unserved.note_handshake(exc, client, self._handshake_s)

@@ -29,6 +29,7 @@ from hookd.server.messages import Request, Response
 from hookd.server.peers import Peer, peer_of
 from hookd.server.problems import Problem, unavailable
 from hookd.server.request_head import is_last, refusal, target_of
+from hookd.server.unserved import UnservedConnections, UnservedKind
 
 Serve = Callable[[Request], Awaitable[Response]]
 """Makes the response to a request; must not raise."""
@@ -47,6 +48,7 @@ class ConnectionRegistry(Protocol):
     software: str
     limits: Limits
     memory: MemoryBudget
+    unserved: UnservedConnections
 
     def add(self, connection: "Connection") -> None:
         """Count a new connection, or refuse it."""
@@ -59,6 +61,7 @@ class Connection(BaseProtocol):
     """One client connection."""
 
     __slots__ = (
+        "_accounted",
         "_discarded",
         "_eof",
         "_fed_at",
@@ -95,6 +98,7 @@ class Connection(BaseProtocol):
         self._queue: deque[_Queued] = deque()
         self._payload: StreamReader | None = None
         self._task: asyncio.Task[None] | None = None
+        self._accounted = False  # it has asked for something, or its end is hookd's own doing
         self._discarded = 0
         self._fed_at = 0.0
         self._peer: Peer | None = None
@@ -145,6 +149,8 @@ class Connection(BaseProtocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone; what is being served goes on to its end, unanswered; an endless response ends."""
+        if not self._accounted:
+            self._listener.unserved.note(UnservedKind.NO_REQUEST, self.client)
         super().connection_lost(exc)
         self._parser = None
         self._cut_payload()
@@ -161,6 +167,11 @@ class Connection(BaseProtocol):
     def gone(self) -> bool:
         """Whether it is gone, or will be in the loop's next turn."""
         return self.transport is None or (self.transport.is_closing() and not self._unread())
+
+    @property
+    def client(self) -> object:
+        """The client's address as the socket has it; None where it is gone."""
+        return None if self.transport is None else self.transport.get_extra_info("peername")
 
     @property
     def idle(self) -> bool:
@@ -186,6 +197,7 @@ class Connection(BaseProtocol):
 
     def evict(self) -> None:
         """Close a connection whose place others need."""
+        self._accounted = True
         self._end(_crowded())
 
     def _end(self, reason: Problem) -> None:
@@ -203,12 +215,14 @@ class Connection(BaseProtocol):
 
     def refuse(self, *, linger: bool) -> None:
         """Refuse a new connection for which there is no place; lingering, where there is one for that."""
+        self._accounted = True
         self._parser = None
         self._write(_crowded().response(), "close")
         self._finish(linger=linger)
 
     def close(self) -> None:
         """Close after what is being served; at once where nothing is."""
+        self._accounted = True
         self.disable_keep_alive()
         if self._task is None and self.transport is not None:
             self._advance(states.CLOSE)
@@ -222,6 +236,7 @@ class Connection(BaseProtocol):
 
     def _begin(self) -> None:
         """From now on the first of the queue is served."""
+        self._accounted = True
         queued = self._queue[0]
         whole = isinstance(queued, Problem) or queued[1].is_eof()
         self._advance(states.REQUEST_COMPLETE if whole else states.HEAD_COMPLETE)

@@ -13,6 +13,7 @@ from hookd.domain.clock import Clock
 from hookd.server.connection import Connection, Serve
 from hookd.server.limits import Limits
 from hookd.server.memory_budget import MemoryBudget
+from hookd.server.unserved import UnservedConnections, UnservedKind
 
 AT_ONCE = 64
 """Slow clients that are evicted together where descriptors have run out."""
@@ -35,6 +36,7 @@ class Listener:
         self.software = software
         self.limits = limits
         self.memory = memory
+        self.unserved = UnservedConnections(clock)
         self._open: set[Connection] = set()
         self._closing: set[Connection] = set()
         self._looks_again_at = 0.0
@@ -49,7 +51,7 @@ class Listener:
 
     def add(self, connection: Connection) -> None:
         """Count a new connection; past the limit the slowest is evicted for it, or else the new one is refused."""
-        full = len(self._open) - len(self._closing) >= self.limits.connections
+        full = self.open >= self.limits.connections
         slow = self._slow(1) if full else []  # the newcomer is none of them, however long this takes
         for each in slow:
             self._evict(each)
@@ -58,6 +60,7 @@ class Listener:
         if self._keep_alive_disabled:
             connection.disable_keep_alive()
         if full and not slow:
+            self.unserved.note(UnservedKind.PAST_LIMIT, connection.client)
             self._closing.add(connection)
             connection.refuse(linger=len(self._closing) <= self.limits.refused)
 
@@ -67,6 +70,11 @@ class Listener:
         self._closing.discard(connection)
         if not self._open:
             self._empty.set()
+
+    @property
+    def open(self) -> int:
+        """How many connections are open and count against the limit."""
+        return len(self._open) - len(self._closing)
 
     def evict_slow(self) -> None:
         """End slow connections: descriptors have run out."""
@@ -86,6 +94,7 @@ class Listener:
 
     def _evict(self, connection: Connection) -> None:
         if not connection.gone:
+            self.unserved.note(UnservedKind.EVICTED, connection.client)
             self._closing.add(connection)
             connection.evict()
 
@@ -131,3 +140,4 @@ class Listener:
             for connection in tuple(self._open):
                 if connection.time_used(now) > 1:
                     connection.time_out()
+            self.unserved.log_overdue()

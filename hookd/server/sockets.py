@@ -13,6 +13,7 @@ import grp
 import os
 import socket
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -28,6 +29,7 @@ from hookd.server.listener import Listener
 from hookd.server.memory_budget import MemoryBudget
 from hookd.server.router import App, Router
 from hookd.server.served_certificate import CertificateState, ServedCertificate, ServedCertificates
+from hookd.server.unserved import UnservedCount, UnservedKind
 
 BACKLOG = 1024
 
@@ -44,10 +46,20 @@ FIRST_REQUEST_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ListenerState:
-    """A listener as it is shown; `certificate`: what it serves, or None for plain HTTP."""
+    """A listener as it is shown.
+
+    Attributes:
+        certificate: what it serves, or None for plain HTTP.
+        open: how many connections are.
+        most: how many may be.
+        unserved: how many connections ended without being served, by kind.
+    """
 
     address: str
     certificate: CertificateState | None
+    open: int
+    most: int
+    unserved: Mapping[UnservedKind, UnservedCount]
 
 
 @dataclass(slots=True)
@@ -65,7 +77,7 @@ class Listeners:
     _passed: list[Acceptor] = field(default_factory=list)
     _listeners: list[Listener] = field(default_factory=list)
     _sockets: list[tuple[str, int]] = field(default_factory=list)
-    _states: list[tuple[str, ServedCertificate | None]] = field(default_factory=list)
+    _states: list[tuple[Listener, ServedCertificate | None]] = field(default_factory=list)
 
     @property
     def socket_activated(self) -> bool:
@@ -75,8 +87,14 @@ class Listeners:
     def states(self) -> list[ListenerState]:
         """Every listener as it is now."""
         return [
-            ListenerState(address, None if certificate is None else certificate.state)
-            for address, certificate in self._states
+            ListenerState(
+                listener.unserved.address,
+                None if certificate is None else certificate.state,
+                listener.open,
+                self.limits.connections,
+                listener.unserved.counts,
+            )
+            for listener, certificate in self._states
         ]
 
     async def open(self, target: ListenTarget) -> None:
@@ -100,12 +118,14 @@ class Listeners:
         if certificate is not None:
             certificate.address = address
         self.addresses.append(address)
-        self._states.append((address, certificate))
+        listener.unserved.address = address
+        self._states.append((listener, certificate))
         limits = self.limits
         acceptor = Acceptor(
             sock,
             listener,
             listener.evict_slow,
+            listener.unserved,
             certificate=certificate,
             handshake_s=limits.head_s,
             shutdown_s=limits.linger_s,

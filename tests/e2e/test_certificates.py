@@ -84,7 +84,7 @@ async def test_a_renewed_certificate_is_served_without_a_restart(site: Site) -> 
     async with site.daemon as daemon:
         assert site.served() == "first"
         ended = await site.status()
-        assert (ended.code, ended.out.splitlines()[0]) == (0, "everything is all right")
+        assert ended.code == 0
         assert f"{site.address} (certificate until " in ended.out
         kept = await Kept.open(site)
         site.put(site.issue("second"))

@@ -80,7 +80,18 @@ def lane(**changes: Any) -> dict[str, Any]:
 
 def listener(listen: str, **certificate: Any) -> dict[str, Any]:
     known = {"path": "/c.pem", "error": None, **certificate} if certificate else None
-    return {"listen": listen, "certificate": known}
+    kinds = {kind: {"count": 0, "last_at": None} for kind in ("past_limit", "tls_failed", "no_request")}
+    connections = {"open": 1, "most": 1000, "unserved": kinds}
+    return {"listen": listen, "certificate": known, "connections": connections}
+
+
+def unserved(**counts: tuple[int, str]) -> dict[str, Any]:
+    """A listener with so many connections that were not served, the latest at that instant."""
+    found = listener("http://127.0.0.1:8420")
+    found["connections"]["unserved"] |= {
+        kind: {"count": count, "last_at": last_at} for kind, (count, last_at) in counts.items()
+    }
+    return found
 
 
 def spent(task: str) -> dict[str, Any]:
@@ -171,6 +182,17 @@ class TestStatus:
         told = capsys.readouterr().out.splitlines()
         assert "listen      https://[::]:1 (certificate until 2026-01-17T04:05:07Z), http://[::]:2" in told
 
+    def test_connections_that_were_not_served_have_a_line(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        long_ago = "2026-01-03T03:00:00Z"
+        listeners = [unserved(past_limit=(1, long_ago), no_request=(2, long_ago))]
+        listeners.append(unserved(no_request=(3, long_ago), tls_failed=(4, long_ago)))
+        daemon.answers["GET /v1/status"] = Canned(200, status(listeners=listeners))
+        assert main(["status", "--check"]) == 0
+        told = "1 past the limit, 4 without a TLS handshake, 5 without a request"
+        assert f"connections not served since the start: {told}" in capsys.readouterr().out.splitlines()
+
     def test_the_spool_has_a_line_where_something_is_in_it(
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -224,6 +246,10 @@ class TestStatus:
             (
                 {"listeners": [listener("https://[::]:1", ends_at=None, error="no PEM")]},
                 "  fix /c.pem; it is looked at every second. Until then the one before is served, to -",
+            ),
+            (
+                {"listeners": [unserved(past_limit=(12, "2026-01-03T04:00:00.5Z"))]},
+                "12 connections to http://127.0.0.1:8420 refused, the latest at 2026-01-03T04:00:00Z: 1000 were",
             ),
             (
                 {"spool__error": "the store cannot write now", "spool__waiting": 1},

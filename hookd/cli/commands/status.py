@@ -21,6 +21,7 @@ from hookd.cli.output.health import (
     lane_trouble,
     last_result,
     notes,
+    unserved,
 )
 from hookd.cli.output.terminal import (
     UNBOUNDED,
@@ -39,9 +40,10 @@ from hookd.domain.text import printable
 DESCRIPTION = """Show whether everything is all right, and if not, what to do about it.
 
 With --check the exit code is 1 when it is not: the store cannot be written, the config on disk was refused,
-a restart is needed, a listener's certificate ends within 14 days or its new one cannot be served, 80 % of
-daemon.limits.pending are reached, schedules are late, a breaker is open, deliveries wait for a webhook that is
-parked or have waited for 10 minutes, one died within the last day, hookd is stopping.
+a restart is needed, a listener's certificate ends within 14 days or its new one cannot be served, connections
+were refused within 10 minutes because too many were open, 80 % of daemon.limits.pending are reached, schedules
+are late, a breaker is open, deliveries wait for a webhook that is parked or have waited for 10 minutes, one died
+within the last day, hookd is stopping.
 Notes (older dead deliveries, warnings of the config, a receiver that asked for a pause or limits its rate) leave it
 0."""
 EXAMPLE = "hookd status --check >/dev/null || notify-admin"
@@ -154,6 +156,7 @@ def _facts(status: Status, width: int) -> list[str]:
         ("config", f"{config['path']}, {generation_words(config)}"),
         ("loaded", to_the_second(config["loaded_at"])),
         ("listen", _listen(status)),
+        ("connections", unserved(status)),
         ("store", store["path"] + (f", {size / (1 << 20):.1f} MiB" if size is not None else "")),
         ("deliveries", counts),
         ("spool", _spool(status.get("spool"))),

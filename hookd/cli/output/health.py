@@ -14,6 +14,7 @@ from typing import Any
 
 from hookd.cli.output.terminal import shortened, to_the_second
 from hookd.domain.durations import format_span
+from hookd.domain.text import counted
 
 Status = Mapping[str, Any]
 LaneData = Mapping[str, Any]
@@ -24,6 +25,9 @@ LATE_S = 600.0
 ENDS_SOON_S = 14 * 86400.0
 """So long before its end, in seconds, a certificate should have been renewed: those of 90 days are after 60."""
 
+REFUSED_LATELY_S = 600.0
+"""A connection that was refused longer ago, in seconds, shows no lack of places now."""
+
 NEAR_LIMIT = 0.8
 """From this share of `daemon.limits.pending` on, it is time to look."""
 
@@ -31,6 +35,15 @@ RECENT_S = 24 * 3600.0
 """A delivery that died longer ago, in seconds, has had its day to be seen."""
 
 _PERIODS = (("s", 1), ("m", 60), ("h", 3600))
+
+UNSERVED = {
+    "past_limit": "past the limit",
+    "evicted": "slow ones for others",
+    "tls_failed": "without a TLS handshake",
+    "plain_http": "of plain HTTP to HTTPS",
+    "no_request": "without a request",
+}
+"""What a connection was that was not served."""
 
 LONGEST_RESULT = 80
 """Characters of a last result that stand between what waits and what to do."""
@@ -62,6 +75,7 @@ def concerns(status: Status) -> list[Concern]:
         *_daemon_concerns(status),
         *_config_concerns(status["config"]),
         *_certificate_concerns(status),
+        *_connection_concerns(status),
         *_spool_concerns(status.get("spool")),
         *_delivery_concerns(status),
     ]
@@ -131,6 +145,31 @@ def _certificate_concerns(status: Status) -> Iterator[Concern]:
                     f"  renew {path}; hookd serves what is put there by itself",
                 ]
             )
+
+
+def _connection_concerns(status: Status) -> Iterator[Concern]:
+    for listener in status.get("listeners", ()):
+        connections = listener["connections"]
+        refused = connections["unserved"]["past_limit"]
+        if refused["last_at"] and _age_s(status, refused["last_at"]) < REFUSED_LATELY_S:
+            number, most = counted(refused["count"], "connection"), connections["most"]
+            refusals = f"{number} to {listener['listen']} refused"
+            yield Concern(
+                [
+                    f"{refusals}, the latest at {to_the_second(refused['last_at'])}: {most} were open, the limit",
+                    "  let clients close connections that they do not need, or use fewer at once",
+                ]
+            )
+
+
+def unserved(status: Status) -> str:
+    """The connections that were not served since the start, in a line; empty where there are none."""
+    totals: dict[str, int] = {}
+    for listener in status.get("listeners", ()):
+        for kind, each in listener["connections"]["unserved"].items():
+            totals[kind] = totals.get(kind, 0) + each["count"]
+    told = [f"{totals[kind]} {words}" for kind, words in UNSERVED.items() if totals.get(kind)]
+    return f"not served since the start: {', '.join(told)}" if told else ""
 
 
 def _spool_concerns(spool: Mapping[str, Any] | None) -> Iterator[Concern]:
