@@ -855,7 +855,7 @@ def test_durations(text: str, seconds: float) -> None:
     assert duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "s", "-5s", "1h30m", "5 m", "1w", "1e3", "٣s", "99999999999d"])
+@pytest.mark.parametrize("text", ["", "s", "-5s", "1h30m", "5 m", "1y", "1e3", "٣s", "99999999999d"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match="is not a duration"):
         duration(text)
