@@ -53,6 +53,14 @@ _KINDS = {
 _IGNORED = "x-"
 """What a key of the first level begins with that only holds anchors for others, as in compose files."""
 _KNOWN = sorted([DAEMON, *_KINDS])
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("limits", "listen", "log", "retention", "shutdown_grace", "spool", "store", "timezone"),
+        "; it stands under daemon",
+    ),
+    "secrets": "; secrets stand in the webhook that needs them",
+    "include": "; give hookd the directory, whose files are all read",
+}
 ANYWHERE: Mapping[str, str] = {"TZ": "UTC"}
 """The environment of a portable load: the same on every machine."""
 MOST_DIAGNOSTICS = 10_000
@@ -150,7 +158,7 @@ class _Load:
             elif name in _KINDS:
                 self._gather_section(name, cursor)
             elif not name.startswith(_IGNORED):
-                near = self._scope.meant(name, _KNOWN)
+                near = _ELSEWHERE.get(name) or self._scope.meant(name, _KNOWN)
                 cursor.error_at_key(f"unknown key{near} (known here: {listed(_KNOWN)})")
 
     def _gather_daemon(self, cursor: Cursor) -> None:

@@ -39,7 +39,7 @@ _VALUE_RULES = frozenset(
 _MOST_MEANT = 1000
 """Unknown keys of one mapping that are compared with the known ones."""
 _ONE_DURATION = "90m"
-_SEVERAL_DURATIONS = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?\s?(?:ms|s|m|h|d|w)\s?){2,30}")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 def word_errors(errors: Iterable[ValidationError], top: Location, report: ReportDiagnostic) -> None:
@@ -94,8 +94,11 @@ def _word_value(schema: Schema, at: Node) -> str:
 
 
 def _hint(schema: Schema, text: str) -> str:
-    """What to write instead of a text: `; ` and a hint, for durations in a row or from the schema's `x-hints`."""
-    if re.search(schema.get("pattern", "$^"), _ONE_DURATION) and _SEVERAL_DURATIONS.fullmatch(text):
+    """What to write instead of a text: `; ` and a hint, for numbers in quotes, durations, or from `x-hints`."""
+    types = schema.get("type", ())
+    if _NUMBER.fullmatch(text) and not _NUMERIC.isdisjoint([types] if isinstance(types, str) else types):
+        return "; write it without quotes"
+    if re.search(schema.get("pattern", "$^"), _ONE_DURATION) and "number" in types:
         return f"; write one number and one unit, such as 90s or {_ONE_DURATION}"
     hints: Mapping[str, str] = schema.get("x-hints", {})
     return next((f"; {hint}" for pattern, hint in hints.items() if re.search(pattern, text)), "")
@@ -139,7 +142,14 @@ def _quote_hint(schema: Schema, at: Node) -> str:
         return "; quote it"
     if at.text == str(at.value) and not _NUMERIC.isdisjoint(schema.get("type", ())):
         return ""
+    if not _fits(schema, at.text):
+        return "" if at.text == str(at.value).lower() else f"; {read_as(at)}"
     return f"; {read_as(at)}, so quote it: {quoted(at.text)}"
+
+
+def _fits(schema: Schema, text: str) -> bool:
+    """Whether a text would be right here."""
+    return text in schema.get("enum", (text,)) and re.search(schema.get("pattern", ""), text) is not None
 
 
 def _unknown_keys(breach: _Breach, at: Node, _home: _LineColumn) -> _Located:
@@ -161,7 +171,8 @@ def _unknown_keys(breach: _Breach, at: Node, _home: _LineColumn) -> _Located:
 def _missing_keys(breach: _Breach, at: Node, key_location: _LineColumn) -> _Located:
     for key in breach.wanted:
         if key not in at.value and not at.broken:
-            yield key_location, (), f"{key} is missing"
+            choices = breach.schema.get("properties", {}).get(key, {}).get("enum")
+            yield key_location, (), f"{key} is missing" + (f" ({listed(choices)})" if choices else "")
 
 
 def _either(breach: _Breach, at: Node, key_location: _LineColumn) -> _Located:

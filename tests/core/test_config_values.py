@@ -399,7 +399,10 @@ def test_what_is_no_scalar(text: str) -> None:
         ("? \n: b", "a key is text, not empty"),
         ("~: b", 'a key is text; YAML reads ~ as null, so quote it: "~"'),
         ("1.5: b", 'a key is text; YAML reads 1.5 as the number 1.5, so quote it: "1.5"'),
-        ("!x {a: b}", "a tag (!…) is not allowed; quote text that begins with !"),
+        (
+            "!x {a: b}",
+            "a tag (!…) is not allowed; quote text that begins with !; a secret is written {env: NAME} or {file: PATH}",
+        ),
         ("&a a: b\n*a : c", "stands here a second time; the first is in line 1"),
     ],
 )

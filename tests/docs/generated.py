@@ -20,7 +20,7 @@ from hookd.cli.manual.key_reference import Key, key_sections
 from hookd.config import schema_text
 from tests.docs import pages
 
-_VARIABLE = re.compile(r"\$+\{[^}\s]*\}?|\$[A-Z_]+")
+_VARIABLE = re.compile(r'\$+\{(?:"[^"]*"|[^}\s"])*\}|\$+\{|\$[A-Z_]+')
 
 MARKER = "<!-- {}: python -m tests.docs -->\n"
 

@@ -110,7 +110,8 @@ def _referred(cursor: Cursor) -> Secret | None:
 def _from_env(cursor: Cursor) -> str | None:
     value = cursor.scope.env.get(cursor.value)
     if value is None:
-        cursor.error(f"the environment variable {cursor.value} is not set")
+        hint = "; write its name without $" if cursor.value.startswith("$") else ""
+        cursor.error(f"the environment variable {cursor.value} is not set{hint}")
         return None
     if not is_utf8(value):
         cursor.error(f"the environment variable {cursor.value} is not UTF-8 text")

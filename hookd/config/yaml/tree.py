@@ -344,7 +344,11 @@ class _Builder:
     def _refuse_tag(self, node: Node) -> None:
         node.broken = True
         # The tag is not repeated: it may be the beginning of a password.
-        self._problem(node.line, node.column, "a tag (!…) is not allowed; quote text that begins with !")
+        self._problem(
+            node.line,
+            node.column,
+            "a tag (!…) is not allowed; quote text that begins with !; a secret is written {env: NAME} or {file: PATH}",
+        )
 
     def _problem(self, line: int, column: int, message: str, *more: str) -> None:
         self.problems.append(YamlError(line, column, (*self._steps(), *more), message))

@@ -30,8 +30,22 @@ _FUNCTIONS = (
 )  # fmt: skip
 _WORDS = ("true", "false", "null")
 _NAMES = {"id": "object.id", "name": "object.name", "tags": "object.tags", "now": "time", "none": "null"}
-_SIGNS = {"and": "&&", "or": "||", "=": "==", "=>": ">=", "&": "&&", "|": "||"}
-_FOREIGN = {"$": "write data.x, without ${ }", "#": "a comment begins with //"}
+_SIGNS = {"and": "&&", "or": "||", "not": "!", "=": "==", "=>": ">=", "&": "&&", "|": "||"}
+_CALLED = {
+    "len": "size",
+    "length": "size",
+    "count": "size",
+    "regex": "matches",
+    "defined": "has",
+    "exists": "has",
+}
+_FOREIGN = {
+    "$": "write data.x, without ${ }",
+    "#": "a comment begins with //",
+    "=~": 'write data.x.matches("…")',
+    "is": "has(data.x) asks whether it is there",
+    **{word: f'write data.x.{word}("…")' for word in ("contains", "endsWith", "matches", "startsWith")},
+}
 _CURLY = "\u2018\u2019\u201a\u201c\u201d\u201e"
 _TYPES = {
     "int64": "int",
@@ -68,7 +82,8 @@ def _undeclared(reference: str, line: str, column: int) -> tuple[int, str]:
 def _unknown_function(name: str) -> str:
     if name in _FUNCTIONS:
         return f"{name}() takes other arguments"
-    return f'unknown function "{shown(name)}"{did_you_mean(name, _FUNCTIONS)}'
+    meant = f'; did you mean "{_CALLED[name]}"?' if name in _CALLED else did_you_mean(name, _FUNCTIONS)
+    return f'unknown function "{shown(name)}"{meant}'
 
 
 def _unknown_name(name: str) -> str:
@@ -89,8 +104,9 @@ def _unexpected(piece: str) -> str:
         return f"unexpected text {shown(word, 20)}"
     if word[0] in _CURLY:
         return f"unexpected quote {word[0]}; quotes are \" or '"
-    if word[0] in _FOREIGN:
-        return f'unexpected "{word[0]}"; {_FOREIGN[word[0]]}'
+    foreign = word if word in _FOREIGN else word[0]
+    if foreign in _FOREIGN:
+        return f'unexpected "{foreign}"; {_FOREIGN[foreign]}'
     sign = "" if word in _SIGNS.values() else _SIGNS.get(word.lower()) or _SIGNS.get(word[0])
     return f'unexpected "{shown(word, 20)}"' + (f'; did you mean "{sign}"?' if sign else "")
 
