@@ -49,20 +49,20 @@ class EventRoutes:
         generation = services.current_config.generation
         try:
             events, batch = await self._events(request, generation.config.daemon.event_size)
-            request.reservation.hold(PER_EVENT * len(events))
+            hold = request.reservation.hold
+            hold(PER_EVENT * len(events))
+            receipts = await services.intake.accept(events, generation, hold=hold) if events else ()
+        except IdConflict as exc:
+            where = f"/{exc.index}/id" if batch else "/id"
+            raise Problem(
+                409, str(exc), faults=[Fault(where, "is taken by an event with other content")]
+            ) from None
         except (EventRejected, Problem) as exc:
             (self._unavailable if exc.status == 503 else self._rejected).inc()
             raise
         except BudgetExceeded:
             self._unavailable.inc()
             raise
-        try:
-            receipts = await services.intake.accept(events, generation) if events else ()
-        except IdConflict as exc:
-            where = f"/{exc.index}/id" if batch else "/id"
-            raise Problem(
-                409, str(exc), faults=[Fault(where, "is taken by an event with other content")]
-            ) from None
         status = 200 if all(receipt.duplicate for receipt in receipts) else 202
         if batch:
             return json_response({"events": [views.receipt(receipt) for receipt in receipts]}, status)

@@ -262,6 +262,7 @@ def _daemon(given: DaemonDef) -> dict[str, Any]:
         **_kept(given, ("spool", "timezone")),
         "limits": {
             "event_size": _size(given.event_size),
+            "message_size": _size(given.message_size),
             "pending": given.pending,
             "in_flight": given.in_flight,
         },

@@ -75,6 +75,7 @@ class Draft:
 
         Raises:
             UnknownSecret: the message needs a secret that the webhook does not have.
+            MessageTooLarge: it was never made.
         """
         sent = fill_secrets(body, self.secrets) if self.has_body else b""
         timestamp = int(now)

@@ -83,6 +83,8 @@ def decide(
     """
     if outcome.reason is Reason.OK:
         return Settlement(State.DELIVERED, counted=False)
+    if outcome.reason is Reason.SIZE:
+        return Settlement(State.DEAD, counted=False, detail=outcome.error)
     if not outcome.reason.is_remote:
         pause_s = {Reason.LOCAL: LOCAL_PAUSE_S, Reason.CONFIG: CONFIG_PAUSE_S}.get(outcome.reason, 0.0)
         return Settlement(State.PENDING, counted=False, due_at=now + pause_s)

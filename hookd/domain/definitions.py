@@ -373,6 +373,7 @@ class DaemonDef:
         timezone: IANA name.
         spool: absolute path of the directory in which events wait that were posted while hookd did not answer.
         event_size: largest request body.
+        message_size: largest rendered message.
         pending: most deliveries that may wait at once.
         in_flight: attempts under way over all webhooks (spec 14, Seats).
         log_format: `auto`, `console` or `json`.
@@ -382,6 +383,7 @@ class DaemonDef:
     store: StoreDef
     timezone: str = "UTC"
     event_size: int = 1 << 20
+    message_size: int = 1 << 20
     pending: int = 1_000_000
     in_flight: int = 200
     keep_delivered_s: float = 7 * 86400.0

@@ -110,6 +110,7 @@ class Reason(StrEnum):
     PROTOCOL = "protocol"  # the answer was not HTTP
     INTERRUPTED = "interrupted"  # hookd stopped or crashed; the answer is unknown
     CONFIG = "config"  # the webhook lacks a secret that the message needs; never counted against the receiver
+    SIZE = "size"  # the message was never made, since it would have been larger than `limits.message_size`
     LOCAL = "local"  # hookd's own lack (descriptors, memory); never counted against the receiver
 
     @property
@@ -127,7 +128,7 @@ class Reason(StrEnum):
                 | Reason.PROTOCOL
             ):
                 return True
-            case Reason.OK | Reason.INTERRUPTED | Reason.CONFIG | Reason.LOCAL:
+            case Reason.OK | Reason.INTERRUPTED | Reason.CONFIG | Reason.SIZE | Reason.LOCAL:
                 return False
             case _:
                 assert_never(self)

@@ -230,10 +230,17 @@ def _request(
     task = generation.config.tasks[name]
     webhook = generation.config.webhooks[task.webhook]
     values = templates.Values(event, name, webhook.name, now, generation.timezone, random)
+    body = templates.fill(task.template, values, generation.config.daemon.message_size)
+    withheld = "" if webhook.enabled else f"the webhook {_quoted(webhook.name)} is not enabled"
+    if templates.is_missing(body):
+        body, withheld = (
+            b"",
+            "its message is larger than daemon.limits.message_size, so the delivery is dead at once",
+        )
     request = build(
         replace(webhook, secrets={name: _stand_in(secret) for name, secret in webhook.secrets.items()}),
         delivery_id=DELIVERY_ID,
-        body=templates.fill(task.template, values),
+        body=body,
         now=now,
         trace=event.trace,
         span_id=SPAN_ID,
@@ -250,7 +257,7 @@ def _request(
         insecure=webhook.tls.insecure and _split(webhook.url.value).scheme == "https",
         once=task.delete_after_running,
         secrets=task.template.secrets,
-        withheld="" if webhook.enabled else f"the webhook {_quoted(webhook.name)} is not enabled",
+        withheld=withheld,
     )
 
 

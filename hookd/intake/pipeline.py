@@ -8,13 +8,13 @@ Must never: speak HTTP, send anything, or answer before the store has committed.
 import hashlib
 import os
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from hookd.config.generation import Generation
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import ScheduleDef, TaskDef, WebhookDef
-from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailable, TaskSpent
+from hookd.domain.errors import EventRejected, IdConflict, PendingLimitReached, StoreUnavailable, TaskSpent
 from hookd.domain.events import Event, EventObject, Kind, NewDelivery, Receipt, Submission
 from hookd.domain.ids import new_id
 from hookd.domain.message_templates import Template
@@ -27,6 +27,12 @@ from hookd.rules import templates
 from hookd.rules.calendar import firing_id
 from hookd.rules.matcher import firings
 from hookd.store.contract import History, Queue
+
+MOST_RENDERED = 32 << 20
+"""Bytes that the messages of one request may take, unless a single one may take more."""
+
+_WORTH_HOLDING = 4096
+"""Shorter messages are what is held for an event in any case."""
 
 
 class IntakeStore(Queue, History, Protocol):
@@ -50,6 +56,35 @@ class _Entropy:
         return self._left.pop()
 
 
+def _nothing(_size: int) -> None:
+    """Where no request holds memory."""
+
+
+class _Rendering:
+    """How much the messages of one request take: bounded before they are stored, and held in memory's budget."""
+
+    def __init__(self, hold: Callable[[int], None], largest_message: int) -> None:
+        self._hold = hold
+        self._left = max(MOST_RENDERED, largest_message)
+
+    def add(self, body: bytes) -> None:
+        """Count one message.
+
+        Raises:
+            EventRejected: 413; all of them take too much.
+        """
+        self._left -= len(body)
+        if self._left < 0:
+            raise EventRejected(
+                413,
+                "Too much to store",
+                f"the messages of this request take more than {MOST_RENDERED >> 20} MiB; nothing was stored: "
+                "post fewer events at once, or let fewer or shorter messages hold their data",
+            )
+        if len(body) > _WORTH_HOLDING:
+            self._hold(len(body))
+
+
 class Intake:
     """Takes events in. One instance for a daemon."""
 
@@ -68,7 +103,12 @@ class Intake:
         return new_id("evt_", now_ms=int(self._clock.now() * 1000), entropy=self._entropy.draw())
 
     async def accept(
-        self, events: Sequence[Event], generation: Generation, *, again: bool = False
+        self,
+        events: Sequence[Event],
+        generation: Generation,
+        *,
+        again: bool = False,
+        hold: Callable[[int], None] = _nothing,
     ) -> tuple[Receipt, ...]:
         """Match, render and store a batch of events, whole or not at all.
 
@@ -76,17 +116,21 @@ class Intake:
             events: in order.
             generation: whose rules count.
             again: they were turned away before; that is not counted twice.
+            hold: takes bytes of memory until the request is answered; what it raises ends the taking in.
 
         Returns:
             One receipt per event, after the commit is on disk.
 
         Raises:
+            EventRejected: 413; their messages take more than `MOST_RENDERED`.
             IdConflict, PendingLimitReached, StoreUnavailable: as `Store.enqueue`.
         """
         now = self._clock.now()
+        rendering = _Rendering(hold, generation.config.daemon.message_size)
         batch = tuple(
             Submission(
-                event, tuple(self._fire(event, self._matched(event, generation, now), generation, now))
+                event,
+                tuple(self._fire(event, self._matched(event, generation, now), generation, now, rendering)),
             )
             for event in events
         )
@@ -184,7 +228,12 @@ class Intake:
                 yield task, place
 
     def _fire(
-        self, event: Event, tasks: Iterable[tuple[TaskDef, str]], generation: Generation, now: float
+        self,
+        event: Event,
+        tasks: Iterable[tuple[TaskDef, str]],
+        generation: Generation,
+        now: float,
+        rendering: _Rendering | None = None,
     ) -> Iterable[NewDelivery]:
         for task, rule in tasks:
             values = templates.Values(
@@ -195,11 +244,14 @@ class Intake:
                 timezone=generation.timezone,
                 random=random.getrandbits(31),
             )
+            body = templates.fill(task.template, values, generation.config.daemon.message_size)
+            if rendering is not None:
+                rendering.add(body)
             yield NewDelivery(
                 id=new_id("dlv_", now_ms=int(now * 1000), entropy=self._entropy.draw()),
                 task=task.name,
                 webhook=task.webhook,
-                body=templates.fill(task.template, values),
+                body=body,
                 rule=rule,
                 one_shot_digest=task.digest if task.delete_after_running else "",
             )

@@ -158,6 +158,7 @@ def test_every_key_of_daemon(good: Path) -> None:
         store=SqliteDef(str(good / "state/hookd.db")),
         timezone="Europe/Berlin",
         event_size=65536,
+        message_size=131072,
         pending=5000,
         in_flight=20,
         keep_delivered_s=7200,

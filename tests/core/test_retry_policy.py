@@ -13,7 +13,9 @@ from hookd.domain.deliveries import Outcome, Reason, Settlement, State
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, RFC 9110's example
 WEBHOOK = WebhookDef("w", Secret("http://127.0.0.1/"), retries=3, backoff_s=(5, 30))
 FAILING = [
-    reason for reason in Reason if reason not in {Reason.OK, Reason.INTERRUPTED, Reason.CONFIG, Reason.LOCAL}
+    reason
+    for reason in Reason
+    if reason not in {Reason.OK, Reason.INTERRUPTED, Reason.CONFIG, Reason.SIZE, Reason.LOCAL}
 ]
 
 
@@ -101,6 +103,11 @@ def test_410_is_final_at_once() -> None:
 def test_what_is_not_the_receivers_fault_never_counts(reason: Reason, pause_s: float) -> None:
     settlement = settled(Outcome(reason), failures=100)
     assert settlement == Settlement(State.PENDING, counted=False, due_at=NOW + pause_s)
+
+
+def test_a_message_that_was_never_made_is_dead_at_once_and_no_fault_of_the_receivers() -> None:
+    settlement = settled(Outcome(Reason.SIZE, error="too large"), failures=0)
+    assert settlement == Settlement(State.DEAD, counted=False, detail="too large")
 
 
 @pytest.mark.parametrize("reason", FAILING)

@@ -14,14 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookd.domain.events import Event, EventObject, Kind
-from hookd.domain.message_templates import BodyFormat
+from hookd.domain.message_templates import BodyFormat, Template
+from hookd.rules import templates
 from hookd.rules.templates import (
+    MessageTooLarge,
     TemplateError,
     UnknownSecret,
     Values,
     compile_message,
-    fill,
     fill_secrets,
+    is_missing,
     shown_body,
 )
 
@@ -54,6 +56,10 @@ def values(
 ) -> Values:
     event = Event("evt_1", type="virtual_machine", event="powered_on", object=obj, data=data)
     return Values(event, task="notify", webhook="ops-slack", now=now, timezone=zone, random=2147483647)
+
+
+def fill(template: Template, given: Values, limit: int = 64 << 20) -> bytes:
+    return templates.fill(template, given, limit)
 
 
 def as_json(message: Any, **given_values: Any) -> str:
@@ -775,3 +781,29 @@ def test_a_mark_cannot_be_made_of_what_utf8_cannot_express() -> None:
     template = compile_message("${secret.K} ${data.v}", body_format=BodyFormat.TEXT)
     with pytest.raises(UnicodeEncodeError):
         fill(template, values(data={"v": "\udcfftext:K\udcfe"}))
+
+
+@given(EVENTS, st.integers(1, 400), st.sampled_from(list(BodyFormat)))
+def test_a_message_is_made_within_its_limit_or_not_at_all(
+    data: dict[str, Any], limit: int, body_format: BodyFormat
+) -> None:
+    message = json.dumps({"v": "${data.v}", "w": "${data.w} ${data.v} ${NAME}"})
+    if body_format is BodyFormat.FORM:
+        message = "v=${data.v}&w=${data.w}"
+    template = compile_message(message, body_format=body_format)
+    given_values = values(data=data)
+    whole, bounded = fill(template, given_values), fill(template, given_values, limit)
+    assert is_missing(bounded) == (len(whole) > limit)
+    if is_missing(bounded):
+        assert shown_body(bounded) == ""
+        with pytest.raises(MessageTooLarge) as refused:
+            fill_secrets(bounded, {})
+        assert refused.value.limit == limit
+    else:
+        assert bounded == whole
+
+
+@pytest.mark.parametrize(("limit", "missing"), [(40, True), (200, False)])
+def test_the_marks_of_secrets_count_as_well(limit: int, missing: bool) -> None:
+    template = compile_message({"a": "${secret.K}" * 4, "b": "x"}, body_format=BodyFormat.JSON)
+    assert is_missing(fill(template, values(), limit)) == missing

@@ -18,7 +18,7 @@ _RUNTIME_DIRECTORY = "/run/hookd"
 _SOCKET_NAME = "hookd.sock"
 _STORE_NAME = "hookd.db"
 _DEFAULT_HTTP = HttpListen("127.0.0.1", 8420)
-_EVENT_SIZE = Range(1 << 10, 64 << 20, "a size from 1KiB to 64MiB")
+_ONE_SIZE = Range(1 << 10, 64 << 20, "a size from 1KiB to 64MiB")
 _KEEP = Range(1, 3650 * 86400, "a duration from 1s to 3650d")
 _SHORT_S = 3600
 _GRACE = Range(0, 3600, "a duration of at most 1h")
@@ -37,7 +37,8 @@ def build_daemon(cursor: Cursor | None, env: Mapping[str, str]) -> DaemonDef:
         listen=read_listeners(cursor.get("listen"), defaults.listen),
         store=_read_store(cursor.get("store"), defaults.store),
         timezone=read_timezone(cursor.get("timezone"), defaults.timezone),
-        event_size=_read_event_size(limits, defaults.event_size),
+        event_size=_read_size(limits, "event_size", defaults.event_size),
+        message_size=_read_size(limits, "message_size", defaults.message_size),
         pending=int(_plain(limits, "pending", defaults.pending)),
         in_flight=int(_plain(limits, "in_flight", defaults.in_flight)),
         keep_delivered_s=_read_keep(retention, "delivered", defaults.keep_delivered_s),
@@ -98,9 +99,9 @@ def _read_spool(cursor: Cursor | None, default: str) -> str:
     return str(cursor.file_of(cursor.value))
 
 
-def _read_event_size(limits: Cursor | None, default: int) -> int:
-    cursor = None if limits is None else limits.get("event_size")
-    return read_size(cursor, default, _EVENT_SIZE)
+def _read_size(limits: Cursor | None, key: str, default: int) -> int:
+    cursor = None if limits is None else limits.get(key)
+    return read_size(cursor, default, _ONE_SIZE)
 
 
 def _read_keep(retention: Cursor | None, key: str, default_s: float) -> float:

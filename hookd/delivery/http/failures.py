@@ -18,7 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from hookd.domain.deliveries import Reason
 from hookd.domain.text import JOINED_ERRNO, error_text, host_and_port, shown, tls_words
-from hookd.rules.templates import UnknownSecret
+from hookd.rules.templates import MessageTooLarge, UnknownSecret
 
 LOCAL_ERRNOS = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN}
@@ -79,7 +79,7 @@ def explain(
     """Say why an attempt that ended in `exc` got no answer.
 
     Args:
-        exc: one of `REMOTE`, `TlsUnusable` or `UnknownSecret`.
+        exc: one of `REMOTE`, `TlsUnusable`, `MessageTooLarge` or `UnknownSecret`.
         host: of the URL.
         port: of the URL.
         phase: how far the attempt came.
@@ -88,6 +88,11 @@ def explain(
     """
     place = host_and_port(host, port)
     match exc:
+        case MessageTooLarge():
+            failure = AttemptFailure(
+                Reason.SIZE,
+                f"{exc}, so it was never made; raise the limit or shorten the task's message, and post the event anew",
+            )
         case UnknownSecret():
             failure = AttemptFailure(
                 Reason.CONFIG,

@@ -25,7 +25,7 @@ from hookd.domain.clock import Clock
 from hookd.domain.definitions import WebhookDef
 from hookd.domain.deliveries import Outcome, Reason
 from hookd.domain.tracing import Trace
-from hookd.rules.templates import UnknownSecret
+from hookd.rules.templates import MessageTooLarge, UnknownSecret
 
 _ASKING_FOR_TIME: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
@@ -113,7 +113,7 @@ class Sender:
                 route = await self._route(webhook)
                 message = route.message(delivery_id, body, now, trace)
                 await client.exchange(route.destination, message, response, keep=route.redactor.window)
-        except (TlsUnusable, UnknownSecret, *REMOTE) as exc:
+        except (TlsUnusable, MessageTooLarge, UnknownSecret, *REMOTE) as exc:
             failure = self._failure(webhook, route, exc, response)
         duration_s = self._clock.monotonic() - begun_at
         if route is None or response.status is None:

@@ -10,6 +10,7 @@ Must never: do I/O, read a clock or draw a random number; they come in as `Value
 from hookd.rules.templates.compiler import DEFAULT_MESSAGE, advice, compile_message
 from hookd.rules.templates.renderer import Values, fill
 from hookd.rules.templates.secret_marks import UnknownSecret, fill_secrets, shown_body
+from hookd.rules.templates.size_bound import MessageTooLarge, is_missing
 from hookd.rules.templates.variables import (
     Source,
     TemplateError,
@@ -20,6 +21,7 @@ from hookd.rules.templates.variables import (
 
 __all__ = [
     "DEFAULT_MESSAGE",
+    "MessageTooLarge",
     "Source",
     "TemplateError",
     "UnknownSecret",
@@ -29,6 +31,7 @@ __all__ = [
     "fill",
     "fill_secrets",
     "foreign_variables",
+    "is_missing",
     "named_secrets",
     "shown_body",
     "wrong_variables",

@@ -15,6 +15,7 @@ from hookd.domain.times import date_time, read_seconds
 from hookd.rules.templates.escapes import escaped, json_string
 from hookd.rules.templates.lookup import MISSING, look_up
 from hookd.rules.templates.secret_marks import mark
+from hookd.rules.templates.size_bound import in_place_of
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -42,22 +43,39 @@ class Values:
     random: int
 
 
-def fill(template: Template, values: Values) -> bytes:
-    """The message's bytes. Never fails on values that came through `intake` and `config`."""
-    try:
-        return "".join(
-            [part if isinstance(part, str) else _write(part, values) for part in template.parts]
-        ).encode()
-    except KeyError:  # a secret has no value here; asking for it first would cost every other message
-        if not template.secrets:
-            raise
-        return b"".join(_encoded(part, values) for part in template.parts)
+def fill(template: Template, values: Values, limit: int) -> bytes:
+    """The message's bytes; of one that would have more than `limit`, what stands in its place (`size_bound`).
+
+    Never fails on values that came through `intake` and `config`, and never holds much more than `limit`.
+    """
+    written, size = [], 0
+    for part in template.parts:
+        if isinstance(part, str):
+            text = part
+        elif part.name == SECRET:
+            return _with_secrets(template, values, limit)
+        else:
+            text = _write(part, values)
+        written.append(text)
+        size += len(text)
+        if size > limit:
+            return in_place_of(limit)
+    body = "".join(written).encode()
+    return body if len(body) <= limit else in_place_of(limit)
 
 
-def _encoded(part: str | Placeholder, values: Values) -> bytes:
-    if isinstance(part, str):
-        return part.encode()
-    return mark(part) if part.name == SECRET else _write(part, values).encode()
+def _with_secrets(template: Template, values: Values, limit: int) -> bytes:
+    written, size = [], 0
+    for part in template.parts:
+        if isinstance(part, str):
+            raw = part.encode()
+        else:
+            raw = mark(part) if part.name == SECRET else _write(part, values).encode()
+        written.append(raw)
+        size += len(raw)
+        if size > limit:
+            return in_place_of(limit)
+    return b"".join(written)
 
 
 @lru_cache(maxsize=16)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from hookd.domain.message_templates import Escaping, Placeholder
 from hookd.rules.templates.escapes import escaped
+from hookd.rules.templates.size_bound import expect_made, is_missing
 
 _BEGIN = b"\xff"
 _MARK = re.compile(rb"\xff([a-z_]+):([A-Za-z0-9_]+)\xfe")
@@ -30,9 +31,11 @@ def fill_secrets(body: bytes, secrets: Mapping[str, str]) -> bytes:
 
     Raises:
         UnknownSecret: it needs one that is not there.
+        MessageTooLarge: it was never made.
     """
     if _BEGIN not in body:
         return body
+    expect_made(body)
 
     def filled(found: re.Match[bytes]) -> bytes:
         name = found[2].decode()
@@ -44,5 +47,7 @@ def fill_secrets(body: bytes, secrets: Mapping[str, str]) -> bytes:
 
 
 def shown_body(body: bytes) -> str:
-    """A stored body as it may be shown."""
+    """A stored body as it may be shown; nothing of one that was never made."""
+    if is_missing(body):
+        return ""
     return _MARK.sub(rb"${secret.\2}", body).decode("utf-8", "replace")

@@ -17,7 +17,13 @@ from typing import NamedTuple
 
 from hookd.config.generation import CurrentConfig
 from hookd.domain.clock import Clock
-from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, StoreUnavailable
+from hookd.domain.errors import (
+    EventRejected,
+    IdConflict,
+    PendingLimitReached,
+    PendingLimitTooSmall,
+    StoreUnavailable,
+)
 from hookd.domain.spool_layout import REJECTED, SpoolState
 from hookd.domain.text import printable
 from hookd.intake.pipeline import Intake
@@ -155,7 +161,7 @@ class SpoolReader:
             )
             again = found.name in self._turned_away or found.name in self._left
             receipts = await self._intake.accept(events, generation, again=again)
-        except (FileRefused, PendingLimitTooSmall) as exc:
+        except (FileRefused, EventRejected, PendingLimitTooSmall) as exc:
             return FileResult(found.name, refused=str(exc))
         except IdConflict as exc:
             return FileResult(found.name, refused=conflict(exc, found.name, found.content))
