@@ -222,6 +222,21 @@ def test_days_of_cron(expression: str, year: int, expected: list[str]) -> None:
     assert days(expression, year) == expected
 
 
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("0 0 */2 5 MON", ["05-11", "05-25"]),
+        ("0 0 1 * */2", ["01-01", "02-01", "03-01", "08-01", "09-01", "10-01", "11-01", "12-01"]),
+        ("0 0 1-31/8 5 MON", ["05-01", "05-04", "05-09", "05-11", "05-17", "05-18", "05-25"]),
+    ],
+)
+def test_a_field_that_begins_with_a_star_restricts_no_choice_between_the_two_day_fields(
+    expression: str, expected: list[str]
+) -> None:
+    """As in Debian's cron: both must hold then; where neither begins with one, either is enough."""
+    assert days(expression, 2026) == expected
+
+
 @pytest.mark.parametrize("expression", ["0 0 30 2 *", "0 0 31 4,6 *", "0 0 */15 2 MON#5"])
 def test_a_date_that_never_comes_is_an_expression_without_moments(expression: str) -> None:
     check_cron(expression)
