@@ -4,11 +4,12 @@ Must never: make a request to a receiver, or answer before the store has committ
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from hookd import intake
 from hookd.api import lookups, views
-from hookd.api.delivery_filters import decode_retry
+from hookd.api.delivery_filters import decode_retry, foreign_cursor
 from hookd.api.request_bodies import expect_no_fields, optional_json, trace_of
 from hookd.api.services import Services
 from hookd.domain.definitions import WebhookDef
@@ -72,28 +73,27 @@ class ActionRoutes:
         return json_response(cancelled)
 
     async def retry_matching(self, request: Request, _variables: Mapping[str, str]) -> Response:
-        """Make every delivery due that matches a filter, or count them."""
+        """Make deliveries due that match a filter, or count them; the answer's cursor leads to the rest."""
         services = self._services
         order = decode_retry(await optional_json(request, services))
         if services.stopping:
             raise unavailable("hookd is stopping")
         try:
-            matched, retried = await services.store.retry_matching(
-                order.where, now=services.clock.now(), dry_run=order.dry_run
+            part = await services.store.retry_matching(
+                order.where, now=services.clock.now(), dry_run=order.dry_run, cursor=order.cursor
             )
+        except ValueError:
+            raise foreign_cursor() from None
         except StoreUnavailable as exc:
             raise unavailable(
                 f"the store cannot write now; a part may have been retried already, ask again for the rest: {exc}"
             ) from None
         if not order.dry_run:
+            counts = {"matched": part.matched, "retried": part.retried}
             log.info(
-                "deliveries.retried",
-                matched=matched,
-                retried=retried,
-                state=order.where.state,
-                principal=request.principal.name,
+                "deliveries.retried", **counts, state=order.where.state, principal=request.principal.name
             )
-        return json_response({"matched": matched, "retried": retried})
+        return json_response(asdict(part))
 
     async def pause(self, request: Request, variables: Mapping[str, str]) -> Response:
         """Park a webhook until it is resumed."""

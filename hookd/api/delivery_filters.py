@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hookd.domain.deliveries import State
+from hookd.domain.errors import EventRejected, Fault
 from hookd.domain.history import DeliveryFilter
 from hookd.domain.text import did_you_mean, shown
 from hookd.domain.times import is_date_time, read_seconds
@@ -30,10 +31,11 @@ _REVERSED = "is later than until: nothing can be between them; swap the two"
 
 @dataclass(frozen=True, slots=True)
 class RetryOrder:
-    """What to retry; `dry_run`: only count it."""
+    """What to retry; `dry_run`: only count it; `cursor`: from the part before."""
 
     where: DeliveryFilter
     dry_run: bool
+    cursor: str | None
 
 
 def queried(query: Mapping[str, str]) -> DeliveryFilter:
@@ -89,7 +91,7 @@ def decode_retry(value: Any) -> RetryOrder:
     """
     faults = Faults("Invalid request")
     body = faults.mapping("", value)
-    faults.fields("", body, [*sorted(FILTERS), "dry_run"])
+    faults.fields("", body, [*sorted(FILTERS), "dry_run", "cursor"])
     dry_run = body.get("dry_run", False)
     if not isinstance(dry_run, bool):
         faults.add("/dry_run", f"must be true or false, not {kind(dry_run)}")
@@ -103,8 +105,15 @@ def decode_retry(value: Any) -> RetryOrder:
     )
     if _is_reversed(where):
         faults.add("/since", _REVERSED)
+    cursor = _wanted_text(body, "cursor", faults)
     faults.raise_any()
-    return RetryOrder(_inclusive(where), dry_run is True)
+    return RetryOrder(_inclusive(where), dry_run is True, cursor)
+
+
+def foreign_cursor() -> EventRejected:
+    """The refusal (422) of a cursor in a body that no answer had."""
+    fault = Fault("/cursor", "is not one that an answer to such a request had")
+    return EventRejected(422, "Invalid request", f"{fault.pointer}: {fault.message}", (fault,))
 
 
 def _wanted_state(body: Mapping[str, Any], faults: Faults) -> State:

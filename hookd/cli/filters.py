@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from hookd.cli.client.api_client import Client
+from hookd.cli.client.listing import pages
 from hookd.cli.failure import Failure
 from hookd.cli.options import duration, text
 from hookd.domain.text import near
@@ -77,7 +78,7 @@ def require_known(client: Client, given: Mapping[str, str]) -> None:
 
         client.get(f"/v1/events/{quote(given['event'], safe='')}")
     for kind, name, meant in _strangers(client, given):
-        if not client.get("/v1/deliveries", {kind: name, "limit": "1"})["deliveries"]:
+        if not any(page for page, _ in pages(client, {kind: name}, limit=1)):
             hint = (f"did you mean: {', '.join(meant)}",) if meant else ()
             raise Failure(f"there is no {kind} {name!r}, in the config or in the history", *hint)
 

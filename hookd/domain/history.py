@@ -99,9 +99,24 @@ class DeliveryFilter:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A part of a listing, newest first; `cursor` continues it, None at its end."""
+    """A part of a listing, newest first, which may be empty; `cursor` continues it, None at its end."""
 
     items: tuple[T, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RetriedPart:
+    """What a part of a retry by filter came to.
+
+    Attributes:
+        matched: deliveries seen that match.
+        retried: of these, the ones that are due now.
+        cursor: continues it, None at its end.
+    """
+
+    matched: int
+    retried: int
     cursor: str | None
 
 

@@ -52,10 +52,9 @@ LONGEST_RETRY_S = 60.0
 LOOK_AGAIN_S = 5.0
 """How often a webhook is looked at that is parked while nothing but reports waits for it: something else may come."""
 
-LOOKED_AT = 1000
-"""How many of the deliveries that wait for a webhook are looked at, the newest, to find one that is no report's."""
-
 _PAGE = 200
+_PAGES = 5
+"""Of the deliveries that wait for a webhook, so many pages are looked at to find one that is no report's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +220,12 @@ class OperatorEventPublisher:
     async def _is_of_reports(self, webhook: str) -> bool:
         """Whether all that waits for a webhook are reports, of which nothing is reported."""
         for state in (State.PENDING, State.SENDING):
-            where, cursor, seen = DeliveryFilter(state=state, webhook=webhook), None, 0
-            while seen < LOOKED_AT:
+            where, cursor = DeliveryFilter(state=state, webhook=webhook), None
+            for _ in range(_PAGES):
                 page = await self._store.deliveries(where, limit=_PAGE, cursor=cursor)
                 if not all(is_own_id(record.event_id) for record in page.items):
                     return False
-                seen, cursor = seen + len(page.items), page.cursor
+                cursor = page.cursor
                 if cursor is None:
                     break
         return True

@@ -26,6 +26,7 @@ from hookd.domain.history import (
     EventRecord,
     LaneStats,
     Page,
+    RetriedPart,
     UnreportedDeadLetters,
 )
 
@@ -163,16 +164,19 @@ class Queue(Protocol):
         """
         ...
 
-    async def retry_matching(self, where: DeliveryFilter, *, now: float, dry_run: bool) -> tuple[int, int]:
-        """`retry` every delivery that matches, in bounded steps between which other calls go on.
+    async def retry_matching(
+        self, where: DeliveryFilter, *, now: float, dry_run: bool, cursor: str | None = None
+    ) -> RetriedPart:
+        """`retry` deliveries that match, the newest first: as many as one call may look at, as `deliveries` does.
 
         Args:
             where: with a state other than SENDING.
             now: when they are due.
             dry_run: only count them.
+            cursor: of the part before.
 
-        Returns:
-            How many matched, and how many were made due.
+        Raises:
+            ValueError: such a state, or the cursor is not one of ours.
         """
         ...
 
@@ -188,6 +192,9 @@ class History(Protocol):
         self, where: DeliveryFilter, *, limit: int, cursor: str | None = None
     ) -> Page[DeliveryRecord]:
         """Matching deliveries, newest first.
+
+        One call looks at a bounded number of deliveries, in steps between which other calls go on. So a page may be
+        shorter than `limit`, or empty, and have a cursor.
 
         Raises:
             ValueError: the cursor is not one of ours.

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from tests.bench import emit, latency, memory, rate_limit, throughput, webhooks
+from tests.bench import emit, latency, listings, memory, rate_limit, throughput, webhooks
 
 BENCHES = {
     "throughput": throughput.main,
@@ -13,6 +13,7 @@ BENCHES = {
     "emit": emit.main,
     "webhooks": webhooks.main,
     "rate_limit": rate_limit.main,
+    "listings": listings.main,
 }
 
 

@@ -285,6 +285,7 @@ REFUSED: list[tuple[str, str, dict[str, Any], list[dict[str, Any]]]] = [
     ]),
     ("RetryRequest", "/v1/deliveries/retry", {"dry_run": True}, [
         {"webhook": "a\x00"}, {"task": ""}, {"event": "\n."}, {"state": "sending"},
+        {"cursor": "x"}, {"cursor": "1" * 19},
     ]),
 ]  # fmt: skip
 

@@ -137,7 +137,11 @@ async def test_an_attempt_under_way_is_left_alone(receiver: Receiver, running: R
         answered, problem = await refused(daemon, f"/v1/deliveries/{delivery}/{verb}")
         assert answered == 409
         assert "under way" in problem["detail"]
-    assert await done(daemon, "/v1/deliveries/retry", {"state": "pending"}) == {"matched": 0, "retried": 0}
+    assert await done(daemon, "/v1/deliveries/retry", {"state": "pending"}) == {
+        "matched": 0,
+        "retried": 0,
+        "cursor": None,
+    }
     release.set()
     finished = await daemon.delivery_when(delivery, "delivered")
     assert len(finished["attempts"]) == 1
@@ -167,23 +171,29 @@ async def test_many_are_retried_by_filter(receiver: Receiver, running: Running) 
         ({"since": second["created_at"], "until": second["created_at"]}, 1),
     ):
         answer = await done(daemon, "/v1/deliveries/retry", {**filters, "dry_run": True})
-        assert answer == {"matched": count, "retried": 0}, filters
+        assert answer == {"matched": count, "retried": 0, "cursor": None}, filters
     assert len(receiver.requests) == 3
     receiver.reply = answering(200)
-    assert await done(daemon, "/v1/deliveries/retry", {"task": "tb"}) == {"matched": 1, "retried": 1}
+    assert await done(daemon, "/v1/deliveries/retry", {"task": "tb"}) == {
+        "matched": 1,
+        "retried": 1,
+        "cursor": None,
+    }
     await daemon.delivery_when(third["id"], "delivered")
-    assert await done(daemon, "/v1/deliveries/retry") == {"matched": 2, "retried": 2}
+    assert await done(daemon, "/v1/deliveries/retry") == {"matched": 2, "retried": 2, "cursor": None}
     for delivery in (first, second):
         await daemon.delivery_when(delivery["id"], "delivered")
-    assert await done(daemon, "/v1/deliveries/retry", {}) == {"matched": 0, "retried": 0}
+    assert await done(daemon, "/v1/deliveries/retry", {}) == {"matched": 0, "retried": 0, "cursor": None}
     answer = await done(daemon, "/v1/deliveries/retry", {"state": "delivered", "event": "e3"})
-    assert answer == {"matched": 1, "retried": 1}
+    assert answer == {"matched": 1, "retried": 1, "cursor": None}
     assert [request.id for request in await receiver.wait_for(7)][6] == third["id"]
     for body, pointer in (
         ({"state": "sending"}, "/state"),
         ({"webhok": "a"}, "/webhok"),
         ({"since": 3}, "/since"),
         ({"dry_run": 1}, "/dry_run"),
+        ({"cursor": "x"}, "/cursor"),
+        ({"cursor": 7}, "/cursor"),
         ([], ""),
     ):
         answered, problem = await refused(daemon, "/v1/deliveries/retry", body)
@@ -206,7 +216,11 @@ async def test_cancelled_and_taken_back(receiver: Receiver, running: Running) ->
     await reconfigure(daemon, config)
     await daemon.delivery_when(await posted(daemon, B), "delivered")
     assert to(receiver, "/a") == []
-    assert await done(daemon, "/v1/deliveries/retry", {"state": "cancelled"}) == {"matched": 1, "retried": 1}
+    assert await done(daemon, "/v1/deliveries/retry", {"state": "cancelled"}) == {
+        "matched": 1,
+        "retried": 1,
+        "cursor": None,
+    }
     await daemon.delivery_when(delivery, "delivered")
 
 
@@ -467,7 +481,7 @@ async def test_history_outlives_the_config(receiver: Receiver, running: Running)
     assert (listed["id"], listed["state"], listed["parked"]) == (dead["id"], "dead", None)
     assert (await daemon.get(f"/v1/deliveries/{dead['id']}"))["attempts"] == dead["attempts"]
     answer = await done(daemon, "/v1/deliveries/retry", {"webhook": "a", "task": "ta"})
-    assert answer == {"matched": 1, "retried": 1}
+    assert answer == {"matched": 1, "retried": 1, "cursor": None}
     waiting = await daemon.get(f"/v1/deliveries/{dead['id']}")
     assert (waiting["state"], waiting["parked"]) == ("pending", "gone")
     receiver.reply = answering(200)

@@ -140,6 +140,19 @@ async def facts(store: Store) -> list[object]:
     ]
 
 
+async def retried(
+    store: Store, where: DeliveryFilter, *, now: float, dry_run: bool = False
+) -> tuple[int, int]:
+    """How many matched and how many were retried, over all parts of a retry by filter."""
+    matched = done = 0
+    cursor = None
+    while True:
+        part = await store.retry_matching(where, now=now, dry_run=dry_run, cursor=cursor)
+        matched, done, cursor = matched + part.matched, done + part.retried, part.cursor
+        if cursor is None:
+            return matched, done
+
+
 async def listed(store: Store, limit: int = 100, **where: Any) -> list[str]:
     """The ids of a listing, all its pages."""
     ids: list[str] = []

@@ -163,6 +163,33 @@ class TestRetryByFilter:
         assert main(["retry", *words]) == 0
         assert capsys.readouterr() == ("0 retried\n", note)
 
+    @pytest.mark.parametrize("words", [[], ["--json"]])
+    def test_all_parts_are_done(
+        self, words: list[str], daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        parts = [(25_000, "9"), (0, "8"), (3, None)]
+
+        def answer(_: Asked) -> Canned:
+            count, cursor = parts[len(daemon.asked) - 1]
+            return Canned(200, {"matched": count, "retried": count, "cursor": cursor})
+
+        daemon.answers["POST /v1/deliveries/retry"] = answer
+        assert main(["retry", "--state", "dead", *words]) == 0
+        said = capsys.readouterr()
+        assert [asked.json.get("cursor") for asked in daemon.asked] == [None, "9", "8"]
+        assert {asked.json["state"] for asked in daemon.asked} == {"dead"}
+        assert said.err == "looking further back in the history; this may take a while ...\n"
+        done = {"matched": 25_003, "retried": 25_003}
+        assert json.loads(said.out) == done if words else said.out == "25003 retried\n"
+
+    def test_a_part_that_is_refused_says_what_was_done_before(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        parts = [Canned(200, {"matched": 9, "retried": 7, "cursor": "9"}), problem(503, "no room")]
+        daemon.answers["POST /v1/deliveries/retry"] = lambda _: parts[len(daemon.asked) - 1]
+        assert main(["retry", "--state", "dead"]) == 1
+        assert capsys.readouterr().err.splitlines()[1:] == ["hookd: no room", "7 were retried before that"]
+
     def test_json_is_the_answer(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers["POST /v1/deliveries/retry"] = Canned(200, {"matched": 2, "retried": 2})
         assert main(["retry", "--state", "dead", "--json"]) == 0
@@ -187,8 +214,9 @@ def test_deliveries_of_a_name_that_only_the_history_has_are_listed(
     daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def listing(asked: Asked) -> Canned:
-        found = [] if "state" in asked.query else [{"id": "d"}]
-        return Canned(200, {"deliveries": found, "cursor": None})
+        if "state" in asked.query or "cursor" not in asked.query:
+            return Canned(200, {"deliveries": [], "cursor": None if "state" in asked.query else "5"})
+        return Canned(200, {"deliveries": [{"id": "d"}], "cursor": None})
 
     daemon.answers["GET /v1/deliveries"] = listing
     assert main(["deliveries", "--webhook", "archiv", "--state", "dead"]) == 0
@@ -361,6 +389,33 @@ class TestSend:
         daemon.answers["GET /v1/deliveries/d1"] = no_delivery()
         assert main(["send", "ops"]) == 0
 
+    @pytest.mark.parametrize("words", [[], ["--json"]])
+    def test_all_parts_are_done(
+        self, words: list[str], daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        parts = [(25_000, "9"), (0, "8"), (3, None)]
+
+        def answer(_: Asked) -> Canned:
+            count, cursor = parts[len(daemon.asked) - 1]
+            return Canned(200, {"matched": count, "retried": count, "cursor": cursor})
+
+        daemon.answers["POST /v1/deliveries/retry"] = answer
+        assert main(["retry", "--state", "dead", *words]) == 0
+        said = capsys.readouterr()
+        assert [asked.json.get("cursor") for asked in daemon.asked] == [None, "9", "8"]
+        assert {asked.json["state"] for asked in daemon.asked} == {"dead"}
+        assert said.err == "looking further back in the history; this may take a while ...\n"
+        done = {"matched": 25_003, "retried": 25_003}
+        assert json.loads(said.out) == done if words else said.out == "25003 retried\n"
+
+    def test_a_part_that_is_refused_says_what_was_done_before(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        parts = [Canned(200, {"matched": 9, "retried": 7, "cursor": "9"}), problem(503, "no room")]
+        daemon.answers["POST /v1/deliveries/retry"] = lambda _: parts[len(daemon.asked) - 1]
+        assert main(["retry", "--state", "dead"]) == 1
+        assert capsys.readouterr().err.splitlines()[1:] == ["hookd: no room", "7 were retried before that"]
+
     def test_json_is_the_answer(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers["POST /v1/webhooks/ops/send"] = Canned(202, self.RECEIPT)
         assert main(["send", "ops", "--json"]) == 0
@@ -406,6 +461,33 @@ class TestTrigger:
         daemon.answers["GET /v1/deliveries/d1"] = Canned(200, delivery())
         assert main(["trigger", "page"]) == 0
         assert capsys.readouterr().out == "evt_1\n  d1  page → ops-slack\n"
+
+    @pytest.mark.parametrize("words", [[], ["--json"]])
+    def test_all_parts_are_done(
+        self, words: list[str], daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        parts = [(25_000, "9"), (0, "8"), (3, None)]
+
+        def answer(_: Asked) -> Canned:
+            count, cursor = parts[len(daemon.asked) - 1]
+            return Canned(200, {"matched": count, "retried": count, "cursor": cursor})
+
+        daemon.answers["POST /v1/deliveries/retry"] = answer
+        assert main(["retry", "--state", "dead", *words]) == 0
+        said = capsys.readouterr()
+        assert [asked.json.get("cursor") for asked in daemon.asked] == [None, "9", "8"]
+        assert {asked.json["state"] for asked in daemon.asked} == {"dead"}
+        assert said.err == "looking further back in the history; this may take a while ...\n"
+        done = {"matched": 25_003, "retried": 25_003}
+        assert json.loads(said.out) == done if words else said.out == "25003 retried\n"
+
+    def test_a_part_that_is_refused_says_what_was_done_before(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        parts = [Canned(200, {"matched": 9, "retried": 7, "cursor": "9"}), problem(503, "no room")]
+        daemon.answers["POST /v1/deliveries/retry"] = lambda _: parts[len(daemon.asked) - 1]
+        assert main(["retry", "--state", "dead"]) == 1
+        assert capsys.readouterr().err.splitlines()[1:] == ["hookd: no room", "7 were retried before that"]
 
     def test_json_is_the_answer(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers["POST /v1/tasks/page/trigger"] = Canned(202, self.RECEIPT)

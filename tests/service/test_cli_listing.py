@@ -593,7 +593,30 @@ class TestDeliveries:
         said = capsys.readouterr()
         assert [asked.query["limit"] for asked in daemon.asked] == limits
         assert [line.split()[0] for line in said.out.splitlines()[1:]] == [f"d{n}" for n in range(listed)]
-        assert said.err == ("there are more: --limit 0 lists all\n" if listed < 450 else "")
+        assert said.err == ("there may be more: --limit 0 lists all\n" if listed < 450 else "")
+
+    @pytest.mark.parametrize("words", [[], ["--json"]])
+    def test_a_short_or_empty_page_is_not_the_end(
+        self, words: list[str], daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        parts: list[Any] = [([], "9"), ([delivery(id="d1")], "8"), ([], "7"), ([delivery(id="d2")], None)]
+
+        def answer(asked: Asked) -> Canned:
+            listed, cursor = parts[len(daemon.asked) - 1]
+            return Canned(200, {"deliveries": listed, "cursor": cursor})
+
+        daemon.answers["GET /v1/deliveries"] = answer
+        assert main(["deliveries", *words]) == 0
+        said = capsys.readouterr()
+        ids = [item["id"] for item in json.loads(said.out)] if words else re.findall(r"(?m)^d[0-9]", said.out)
+        assert ids == ["d1", "d2"]
+        assert said.err == "looking further back in the history; this may take a while ...\n"
+        assert [(asked.query["limit"], asked.query.get("cursor")) for asked in daemon.asked] == [
+            ("50", None),
+            ("50", "9"),
+            ("49", "8"),
+            ("49", "7"),
+        ]
 
     @pytest.mark.parametrize("count", [0, 1, 450])
     def test_json_is_one_list(

@@ -663,6 +663,30 @@ class TestListings:
             await enqueue(store, Submission(Event(f"many-{_}"), to(*["w"] * 1000).deliveries))
         assert await listed(store, webhook="rare") == [first.deliveries[0].id]
 
+    async def test_a_call_looks_at_a_bounded_number_and_the_cursor_leads_on(self, store: Store) -> None:
+        first = to("rare")
+        await enqueue(store, first)
+        for _ in range(60):
+            await enqueue(store, Submission(Event(f"many-{_}"), to(*["w"] * 1000).deliveries))
+        page = await store.deliveries(DeliveryFilter(webhook="rare"), limit=1)
+        assert (page.items, page.cursor is None) == ((), False)
+        assert await listed(store, webhook="rare") == [first.deliveries[0].id]
+        assert await listed(store, webhook="none") == []
+
+    async def test_a_full_page_ends_where_the_next_begins(self, store: Store) -> None:
+        batch = [to("w") for _ in range(45)]
+        await enqueue(store, *batch)
+        found: list[str] = []
+        cursor = None
+        while True:
+            page = await store.events(limit=22, cursor=cursor)
+            found += [item.event.id for item in page.items]
+            cursor = page.cursor
+            if cursor is None:
+                break
+            assert len(page.items) == 22
+        assert found == [item.event.id for item in reversed(batch)]
+
     @pytest.mark.parametrize("cursor", ["", "x", "-1", "1.5", "٣", "9" * 40])
     async def test_a_foreign_cursor_is_refused(self, store: Store, cursor: str) -> None:
         with pytest.raises(ValueError, match="cursor"):

@@ -26,6 +26,7 @@ from tests.kit.builders import (
     listed,
     posted,
     record,
+    retried,
     retry_at,
     settle,
     to,
@@ -251,7 +252,7 @@ class TestCancel:
 
 class TestRetryMatching:
     async def retried(self, store: Store, *, dry_run: bool = False, **where: Any) -> tuple[int, int]:
-        return await store.retry_matching(DeliveryFilter(**where), now=T0 + 50, dry_run=dry_run)
+        return await retried(store, DeliveryFilter(**where), now=T0 + 50, dry_run=dry_run)
 
     async def test_every_dead_one(self, store: Store) -> None:
         dead = [await in_state(store, State.DEAD) for _ in range(3)]
@@ -383,6 +384,21 @@ class TestRetryMatching:
         totals = await store.totals()
         assert totals[State.DEAD] == len(taken)
         assert totals[State.PENDING] == 5000 - len(taken) + posted_meanwhile
+
+    async def test_each_call_does_a_bounded_part(self, store: Store) -> None:
+        for _ in range(60):
+            await enqueue(store, Submission(posted(f"many-{_}"), to(*["w"] * 1000).deliveries))
+        where = DeliveryFilter(state=State.PENDING)
+        first = await store.retry_matching(where, now=T0 + 50, dry_run=False)
+        assert 0 < first.retried < 60_000
+        second = await store.retry_matching(where, now=T0 + 50, dry_run=False, cursor=first.cursor)
+        assert (second.cursor, first.matched + second.matched) == (None, 60_000)
+
+    @pytest.mark.parametrize("cursor", ["", "x", "-1", "9" * 40])
+    async def test_a_foreign_cursor_is_refused(self, store: Store, cursor: str) -> None:
+        for dry_run in (True, False):
+            with pytest.raises(ValueError, match="cursor"):
+                await store.retry_matching(DeliveryFilter(), now=T0, dry_run=dry_run, cursor=cursor)
 
     async def test_it_goes_on_when_nobody_waits_any_more(self, store: Store) -> None:
         await many(store, 2500, DEAD)

@@ -28,6 +28,7 @@ from tests.kit.builders import (
     listed,
     once,
     record,
+    retried,
     retry_at,
     settle,
     to,
@@ -305,7 +306,7 @@ async def test_a_full_disk_refuses_what_is_asked_by_hand(disk: Disk) -> None:
 
         disk.make_room()
         where = DeliveryFilter(state=State.DEAD)
-        assert await store.retry_matching(where, now=T0, dry_run=False) == (5, 5)
+        assert await retried(store, where, now=T0) == (5, 5)
         assert await store.cancel(waiting, now=T0) is State.PENDING
         receipts = [(await enqueue(store, once(task=task)))[0] for task in ("before", "one-shot", "one-shot")]
         assert [len(receipt.deliveries) for receipt in receipts] == [0, 1, 0]

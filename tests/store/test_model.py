@@ -32,6 +32,7 @@ from tests.kit.builders import (
     enqueue,
     once,
     record,
+    retried,
     retry_at,
     settle,
     to,
@@ -158,9 +159,9 @@ class StoreHistory(RuleBasedStateMachine):
         matching = [
             row for row in self.rows.values() if state in (None, row.state) and webhook in (None, row.webhook)
         ]
-        retried = 0 if dry_run else sum(row.state is not State.SENDING for row in matching)
-        counted = self.run(self.store.retry_matching(where, now=self.now, dry_run=dry_run))
-        assert counted == (len(matching), retried)
+        made_due = 0 if dry_run else sum(row.state is not State.SENDING for row in matching)
+        counted = self.run(retried(self.store, where, now=self.now, dry_run=dry_run))
+        assert counted == (len(matching), made_due)
         for row in matching if not dry_run else []:
             self.made_due(row)
 

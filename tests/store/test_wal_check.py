@@ -4,6 +4,7 @@
 
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,27 @@ async def test_rests_of_earlier_transactions_behind_the_end(crashed: Path) -> No
     log.write_bytes(log.read_bytes() + whole[log.stat().st_size :])
     assert fault_in(log) == ""
     await store.close()
+
+
+async def test_a_start_looks_at_a_log_for_a_bounded_time_and_the_deep_check_at_all_of_it(
+    crashed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flipped(log_of(crashed), HEADER + 5 * FRAME + 300)
+    assert fault_in(log_of(crashed), timeout_s=0.0) == ""
+    assert "frame 6" in fault_in(log_of(crashed), timeout_s=60.0)
+    assert deep_check(crashed) == [fault_in(log_of(crashed))]
+    monkeypatch.setattr("hookd.store.sqlite.open._LOG_CHECK_S", 0.0)
+    await (await SqliteStore.open(crashed)).close()
+
+
+async def test_a_huge_log_does_not_hold_up_a_start(crashed: Path) -> None:
+    """As a migration of a large store leaves it that was killed: one transaction, sound to its end."""
+    whole = log_of(crashed).read_bytes()
+    with log_of(crashed).open("ab") as log:
+        log.truncate(len(whole) + 20_000 * FRAME)  # a hole
+    began = time.monotonic()
+    assert fault_in(log_of(crashed), timeout_s=0.05) == ""
+    assert time.monotonic() - began < 1.0
 
 
 def test_no_log_and_an_empty_one(tmp_path: Path) -> None:

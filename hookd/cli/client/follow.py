@@ -112,7 +112,9 @@ class Following:
         query = {**named, "since": self._last_at, "until": until}
         found: list[dict[str, Any]] = []
         more = False
-        for page, more in pages(self._client, query, limit=MOST_FROM_HISTORY):  # noqa: B007 - the last page's
+        for page, more in pages(  # noqa: B007 - the last page's
+            self._client, query, limit=MOST_FROM_HISTORY, say=self._say
+        ):
             found += (fact for delivery in page for fact in of_history(delivery))
         if more:
             self._say(f"only the latest {MOST_FROM_HISTORY} deliveries of the history are shown")

@@ -6,6 +6,7 @@ Must never: hold more than a page in memory, so that a backlog of a million can 
 import argparse
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 from hookd.cli.client import address
 from hookd.cli.client.api_client import DeliveryData
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     """List them; 0 also where none match, but not of an event that there is not."""
     client = address.from_options(options)
     given = with_event(client, chosen(options))
-    listing = pages(client, given, limit=options.limit)
+    listing = pages(client, given, limit=options.limit, say=partial(print, file=sys.stderr))
     width = terminal_width(wide=options.wide)
     any_listed = _print_json(listing) if options.json else _print_table(listing, width)
     if not any_listed:
@@ -84,7 +85,7 @@ def _print_table(listing: Iterator[tuple[list[DeliveryData], bool]], width: int)
     if table is None:
         print("no deliveries match")
     elif more:
-        print("there are more: --limit 0 lists all", file=sys.stderr)
+        print("there may be more: --limit 0 lists all", file=sys.stderr)
     return table is not None
 
 

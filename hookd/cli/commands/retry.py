@@ -4,12 +4,13 @@ Must never: decide which may be retried; the daemon does.
 """
 
 import argparse
-import json
 import sys
+from functools import partial
 
 from hookd.cli.client import address
 from hookd.cli.client.api_client import DeliveryData
 from hookd.cli.client.delivery_ids import act, with_event
+from hookd.cli.client.listing import retry_all
 from hookd.cli.filters import add_filters, chosen, notes
 from hookd.cli.options import add_json, text
 from hookd.cli.output.health import parked_remedy
@@ -25,8 +26,6 @@ EXAMPLE = """hookd retry dlv_0198f2c76f0e7c1b9d550a8e5b7f3c21
   hookd retry --state dead --webhook ops-slack --since 2h --dry-run"""
 
 STATES = ("dead", "cancelled", "delivered", "pending")
-TIMEOUT_S = 600.0
-"""A backlog of a million takes its time."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,10 +55,11 @@ def run(options: argparse.Namespace) -> int:
     if options.ids:
         return act(client, options.ids, "retry", outcome=_outcome, as_answer=options.json)
     given = with_event(client, given)
-    order = json.dumps({"state": "dead", **given, "dry_run": options.dry_run}).encode()
-    answer = client.send("/v1/deliveries/retry", order, timeout_s=TIMEOUT_S)
-    print(as_json(answer) if options.json else _counts(answer, dry_run=options.dry_run))
-    if not answer["matched"]:
+    counts = retry_all(
+        client, {"state": "dead", **given, "dry_run": options.dry_run}, say=partial(print, file=sys.stderr)
+    )
+    print(as_json(counts) if options.json else _counts(counts, dry_run=options.dry_run))
+    if not counts["matched"]:
         for note in notes(client, given):
             print(printable(note), file=sys.stderr)
     return 0
@@ -71,8 +71,8 @@ def _outcome(delivery: DeliveryData) -> str:
     return f"{delivery['id']}  due now, to {delivery['webhook']}"
 
 
-def _counts(answer: dict[str, int], *, dry_run: bool) -> str:
+def _counts(counts: dict[str, int], *, dry_run: bool) -> str:
     if dry_run:
-        return f"{answer['matched']} would be retried"
-    left = answer["matched"] - answer["retried"]
-    return f"{answer['retried']} retried" + (f", {left} more had changed meanwhile" if left else "")
+        return f"{counts['matched']} would be retried"
+    left = counts["matched"] - counts["retried"]
+    return f"{counts['retried']} retried" + (f", {left} more had changed meanwhile" if left else "")

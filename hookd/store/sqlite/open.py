@@ -21,6 +21,9 @@ APPLICATION_ID = 0x686F6F6B
 
 _MAGIC = b"SQLite format 3\0"
 _QUICK_CHECK_S = 0.8
+_LOG_CHECK_S = 3.0
+"""Enough for a log as it is left in use (16 MiB, 0.5 s), not for one of gigabytes that a killed migration left."""
+
 _LOCK_WAIT_S = 1.0
 _OLDEST_SQLITE = (3, 37)  # STRICT tables
 _LEFT_AS_IS = (
@@ -197,7 +200,7 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _refuse_broken_log(path: Path) -> None:
-    if fault := wal_check.fault_in(_log_of(path)):
+    if fault := wal_check.fault_in(_log_of(path), timeout_s=_LOG_CHECK_S):
         raise damaged(path, fault)
 
 

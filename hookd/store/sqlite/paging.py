@@ -1,4 +1,4 @@
-"""Pages of a listing: a cursor is the key of the last row shown.
+"""Pages of a listing: a cursor is the key below which it goes on.
 
 Must never: touch the database.
 """
@@ -24,8 +24,14 @@ def key_of(cursor: str | None) -> int:
     return int(cursor)
 
 
-def page_of(found: list[tuple[int, T]], limit: int) -> Page[T]:
-    """A page of at most `limit` records; one more found shows that the listing goes on."""
+def cursor_of(before: int | None) -> str | None:
+    """The cursor for a key; None at the end."""
+    return None if before is None else str(before)
+
+
+def page_of(found: list[tuple[int, T]], limit: int, before: int | None = None) -> Page[T]:
+    """A page of at most `limit` records; one more found shows that the listing goes on, else it does below `before`."""
     shown = found[:limit]
-    cursor = str(shown[-1][0]) if shown and len(found) > limit else None
-    return Page(tuple(record for _, record in shown), cursor)
+    if len(found) > limit:
+        before = shown[-1][0]
+    return Page(tuple(record for _, record in shown), cursor_of(before))

@@ -1,6 +1,6 @@
 """Queries for people: single records and listings, each bounded in time so that writing is not held up.
 
-A listing looks at a few thousand rows in a step; its caller asks for step after step.
+A listing looks at a few thousand rows in a step; its caller asks for step after step, and for no more than `STEPS`.
 
 Must never: write, or put a value into SQL text. Runs on the writer's thread.
 """
@@ -18,8 +18,14 @@ from hookd.store.sqlite import generations
 from hookd.store.sqlite.encoding import CODES, STATES, micros, optional_seconds, seconds, trace_of
 from hookd.store.sqlite.event_deliveries import refs_of
 
-STEP = 5_000
+STEP = 1_000
 """How many rows a listing looks at in one step."""
+
+STEPS = 50
+"""How many steps one call takes: what a client asks for ends soon, however rare what it looks for."""
+
+EVENTS_STEP = 20
+"""How many events one step reads, with their data and deliveries."""
 
 END = 1 << 62
 """A key above all keys: where a listing begins."""

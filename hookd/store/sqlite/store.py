@@ -22,6 +22,7 @@ from hookd.domain.history import (
     EventRecord,
     LaneStats,
     Page,
+    RetriedPart,
     UnreportedDeadLetters,
 )
 from hookd.store.contract import StoreDescription
@@ -42,7 +43,7 @@ from hookd.store.sqlite.operations import (
     Vacuum,
     Write,
 )
-from hookd.store.sqlite.paging import key_of, page_of
+from hookd.store.sqlite.paging import cursor_of, key_of, page_of
 from hookd.store.sqlite.settle import refuse_unfit
 from hookd.store.sqlite.writer import BatchResult, Writer
 
@@ -249,20 +250,25 @@ class SqliteStore:
         """See `Store.cancel`."""
         return await self._write(partial(manual_operations.cancel, delivery_id=delivery_id, now=micros(now)))
 
-    async def retry_matching(self, where: DeliveryFilter, *, now: float, dry_run: bool) -> tuple[int, int]:
+    async def retry_matching(
+        self, where: DeliveryFilter, *, now: float, dry_run: bool, cursor: str | None = None
+    ) -> RetriedPart:
         """See `Store.retry_matching`; raises ValueError for deliveries whose attempt is under way."""
         if where.state is State.SENDING:
             raise ValueError(
                 "what is being sent cannot be retried: choose pending, delivered, dead or cancelled"
             )
         # A task of its own: its waiter may be cancelled between two steps.
-        steps = self._loop.create_task(self._retry_steps(where, micros(now), dry_run=dry_run))
+        steps = self._loop.create_task(self._retry_steps(where, micros(now), key_of(cursor), dry_run=dry_run))
         return await asyncio.shield(steps)
 
-    async def _retry_steps(self, where: DeliveryFilter, now: int, *, dry_run: bool) -> tuple[int, int]:
+    async def _retry_steps(
+        self, where: DeliveryFilter, now: int, before: int | None, *, dry_run: bool
+    ) -> RetriedPart:
         matched = retried = 0
-        before: int | None = queries.END
-        while before is not None:
+        for _ in range(queries.STEPS):
+            if before is None:
+                break
             step: Progress
             if dry_run:
                 step = await self._read(partial(manual_operations.count_step, where=where, before=before))
@@ -271,7 +277,7 @@ class SqliteStore:
                     partial(manual_operations.retry_step, where=where, before=before, now=now)
                 )
             matched, retried, before = matched + step.matched, retried + step.retried, step.before
-        return matched, retried
+        return RetriedPart(matched, retried, cursor_of(before))
 
     async def delivery(self, delivery_id: str) -> DeliveryRecord | None:
         """See `Store.delivery`."""
@@ -283,12 +289,14 @@ class SqliteStore:
         """See `Store.deliveries`."""
         before: int | None = key_of(cursor)
         found: list[tuple[int, DeliveryRecord]] = []
-        while before is not None and len(found) <= limit:
+        for _ in range(queries.STEPS):
+            if before is None or len(found) > limit:
+                break
             wanted = limit + 1 - len(found)
             step = await self._read(partial(queries.deliveries, where=where, before=before, limit=wanted))
             found += step.rows
             before = step.before
-        return page_of(found, limit)
+        return page_of(found, limit, before)
 
     async def event(self, event_id: str) -> EventRecord | None:
         """See `Store.event`."""
@@ -297,7 +305,14 @@ class SqliteStore:
     async def events(self, *, limit: int, cursor: str | None = None) -> Page[EventRecord]:
         """See `Store.events`."""
         before = key_of(cursor)
-        return page_of(await self._read(partial(queries.events, before=before, limit=limit + 1)), limit)
+        found: list[tuple[int, EventRecord]] = []
+        while (wanted := min(limit + 1 - len(found), queries.EVENTS_STEP)) > 0:
+            step = await self._read(partial(queries.events, before=before, limit=wanted))
+            found += step
+            if len(step) < wanted:
+                break
+            before = step[-1][0]
+        return page_of(found, limit)
 
     async def ids(self, beginning: str, *, limit: int) -> Sequence[str]:
         """See `Store.ids`."""

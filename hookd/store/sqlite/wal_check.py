@@ -7,8 +7,10 @@ The format: https://www.sqlite.org/fileformat2.html#walformat
 Must never: change anything, or refuse what a crash leaves behind.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from struct import Struct, iter_unpack
 from typing import BinaryIO, Self
@@ -61,11 +63,11 @@ class _Log:
             return None
         return cls(file, order, page_size, (rest[0], rest[1]), sums)
 
-    def frames(self) -> Iterator[_WalFrame]:
-        """The frames of this round, in order, broken ones among them."""
+    def frames(self, until_mono: float) -> Iterator[_WalFrame]:
+        """The frames of this round, in order, broken ones among them, as far as the time allows."""
         size = _FRAME.size + self.page_size
         self.file.seek(_HEADER.size)
-        while len(raw := self.file.read(size)) == size:
+        while time.monotonic() < until_mono and len(raw := self.file.read(size)) == size:
             _, pages, salt_1, salt_2, sum_1, sum_2 = _FRAME.unpack_from(raw)
             yield _WalFrame(pages != 0, (salt_1, salt_2), (sum_1, sum_2), raw[:8] + raw[_FRAME.size :])
 
@@ -74,23 +76,24 @@ class _Log:
         return frame.salts == self.salts and _add(before, frame.summed, self.order) == frame.sums
 
 
-def fault_in(log: Path) -> str:
+def fault_in(log: Path, *, timeout_s: float = inf) -> str:
     """What is wrong with a log that holds transactions which can no longer be read; nothing where it is sound.
 
-    A log that is not there, is empty, or ends in a transaction that was cut off is sound.
+    A log that is not there, is empty, or ends in a transaction that was cut off is sound. So is one of which the part
+    that can be looked at within `timeout_s` is.
     """
     try:
         with log.open("rb") as file:
             if log.stat().st_size <= _HEADER.size:
                 return ""
             opened = _Log.read(file)
-            return _first_loss(opened) if opened else "the header of its write-ahead log is not valid"
+            return _first_loss(opened, time.monotonic() + timeout_s) if opened else "the header of its write-ahead log is not valid"
     except FileNotFoundError:
         return ""
 
 
-def _first_loss(log: _Log) -> str:
-    frames, sums, sound = log.frames(), log.sums, 0
+def _first_loss(log: _Log, until_mono: float) -> str:
+    frames, sums, sound = log.frames(until_mono), log.sums, 0
     for frame in frames:
         if not log.follows(frame, sums):
             break

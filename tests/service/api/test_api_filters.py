@@ -38,6 +38,7 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 def test_a_body_becomes_a_filter(body: dict[str, Any], where: DeliveryFilter) -> None:
     assert decode_retry(body).where == where
     assert not decode_retry(body).dry_run
+    assert decode_retry({**body, "cursor": "12"}).cursor == "12"
     assert decode_retry({**body, "dry_run": True}).dry_run
 
 
@@ -54,6 +55,8 @@ def test_a_body_becomes_a_filter(body: dict[str, Any], where: DeliveryFilter) ->
         ({"webhook": 3}, "/webhook", "must be a string, not a number"),
         ({"task": ""}, "/task", "must have 1 to"),
         ({"event": True}, "/event", "must be a string, not a boolean"),
+        ({"cursor": 3}, "/cursor", "must be a string, not a number"),
+        ({"cursor": ""}, "/cursor", "must have 1 to"),
         ({"dry_run": "yes"}, "/dry_run", "must be true or false, not a string"),
         ({"dry_run": 1}, "/dry_run", "must be true or false, not a number"),
         ({"since": 1767323045}, "/since", "must be a string, not a number"),
