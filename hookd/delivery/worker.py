@@ -173,6 +173,8 @@ class Worker:
 
     async def _make_probes_due(self, backlog: Backlog, config: Config, now: float, mono: float) -> Backlog:
         """Make something due for each probe that may go out now; all at once, as many may have opened together."""
+        if not self._lanes.down:
+            return backlog
         parked = self._parked.by_operator
         self._lanes.follow(config.webhooks, backlog.earliest_due.keys() - parked)
         names = dispatch.webhooks_to_probe(now, mono, backlog, self._lanes, parked=parked)

@@ -1,7 +1,8 @@
 """The latest facts, numbered and kept in memory for those who follow them live (`GET /v1/tail`).
 
 A ring of fixed size, shared by all readers: each remembers only how far it has come. One that is too slow misses what
-has been overwritten, and learns how much; it costs neither time nor memory.
+has been overwritten, and learns how much; it costs neither time nor memory. What nobody reads costs no more than to be
+put there: it becomes a `LogRecord` when it is first read.
 
 Must never: write anything, wait for a reader, or know what a fact means.
 """
@@ -40,6 +41,10 @@ class LogRecord:
     line: bytes | None = None
 
 
+_Unread = tuple[int, float, str, str, Mapping[str, Any]]
+"""The fields of a `LogRecord`."""
+
+
 class LogTail:
     """The facts of one run of the daemon. Made, and read, in the event loop.
 
@@ -54,7 +59,8 @@ class LogTail:
         self.latest = 0
         self.closed = False
         self._clock = clock
-        self._ring: list[LogRecord | None] = [None] * kept
+        self._ring: list[LogRecord | _Unread | None] = [None] * kept
+        self._kept = kept
         self._wakeups: set[asyncio.Event] = set()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -74,17 +80,23 @@ class LogTail:
             with suppress(RuntimeError):  # the loop is closed: nobody follows any more
                 self._loop.call_soon_threadsafe(self.put, level, name, facts)
             return
-        self.latest += 1
-        self._ring[self.latest % len(self._ring)] = LogRecord(
-            self.latest, self._clock.now(), level, name, facts
-        )
-        self._wake()
+        self.latest = number = self.latest + 1
+        self._ring[number % self._kept] = (number, self._clock.now(), level, name, facts)
+        if self._wakeups:
+            self._wake()
 
     def after(self, number: int, most: int) -> tuple[int, list[LogRecord]]:
         """The facts that follow `number`, at most `most`, and how many before them are kept no more."""
-        first = max(number + 1, self.latest - len(self._ring) + 1)
-        kept = (self._ring[n % len(self._ring)] for n in range(first, min(first + most, self.latest + 1)))
+        first = max(number + 1, self.latest - self._kept + 1)
+        kept = (self._read(n % self._kept) for n in range(first, min(first + most, self.latest + 1)))
         return first - number - 1, [fact for fact in kept if fact is not None]
+
+    def _read(self, place: int) -> LogRecord | None:
+        """What is kept there; a record that several readers read is made once."""
+        found = self._ring[place]
+        if isinstance(found, tuple):
+            found = self._ring[place] = LogRecord(*found)
+        return found
 
     @contextmanager
     def subscribe(self) -> Iterator[asyncio.Event]:

@@ -53,6 +53,11 @@ async def test_a_reader_gets_what_is_kept_and_is_told_what_is_not(
     assert [fact.number for fact in facts] == list(range(after + missed + 1, after + missed + 1 + len(facts)))
 
 
+async def test_readers_share_a_record(log_tail: LogTail) -> None:
+    put(log_tail, 5)
+    assert log_tail.after(2, 1)[1][0] is log_tail.after(0, 2)[1][1]
+
+
 async def test_readers_are_woken_and_counted(log_tail: LogTail) -> None:
     with log_tail.subscribe() as one, log_tail.subscribe() as other:
         assert log_tail.readers == 2

@@ -235,6 +235,36 @@ def _break(patch: pytest.MonkeyPatch, stage: WorkerStage, where: str) -> None:
         patch.setattr(retry_policy, "decide", decide)
 
 
+async def test_where_the_record_itself_fails_it_is_logged_and_the_lease_ends(
+    stage: WorkerStage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(log, "error", lambda fact, **facts: logged.append((fact, facts)))
+    raised = [ValueError("a text that may hold a secret"), KeyError("a text that may hold a secret")]
+    settle = stage.store.settle
+
+    async def failing(*args: Any, **facts: Any) -> bool:
+        if raised:
+            raise raised.pop(0)
+        return await settle(*args, **facts)
+
+    monkeypatch.setattr(stage.store, "settle", failing)
+    await stage.take_in(1)
+    await stage.until(lambda: len(logged) == 2 and not stage.lane.in_flight)
+    assert [(fact, facts["exception"]) for fact, facts in logged] == [
+        ("attempt.broke", "ValueError"),
+        ("attempt.broke", "KeyError"),
+    ]
+    assert "secret" not in str(logged)
+    [waiting] = await stage.records()
+    assert (waiting.state, waiting.attempts) == (State.SENDING, ())
+    stage.advance((waiting.due_at or 0.0) - stage.clock.now() + 1)
+    await stage.settled(State.DELIVERED, 1)
+    [done] = await stage.records()
+    assert [each.reason for each in done.attempts] == [Reason.INTERRUPTED, Reason.OK]
+    assert len(receiver.requests) == 2
+
+
 @pytest.mark.parametrize(("where", "kind"), [("sender", "ValueError"), ("decision", "IndexError")])
 async def test_an_exception_in_an_attempt_is_recorded_and_ends_the_probe(
     stage: WorkerStage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, where: str, kind: str

@@ -329,6 +329,23 @@ async def test_a_store_opens_on_a_full_disk(disk: Disk) -> None:
         assert (await store.backlog()).pending == 2
 
 
+async def test_where_a_full_disk_keeps_the_leases_they_end_by_themselves(disk: Disk) -> None:
+    path = disk.place / "hookd.db"
+    async with opened(path) as store:
+        await enqueue(store, to("w"))
+        first = await claim_one(store, now=T0)
+    disk.fill()
+    async with opened(path) as store:
+        assert (await record(store, first.delivery_id)).due_at == first.expires_at, "it could not be ended"
+        assert await claim(store, now=T0 + 1) == ()
+        disk.make_room()
+        assert await claim(store, now=first.expires_at - 0.001) == ()
+        (again,) = await claim(store, now=first.expires_at)
+        assert (again.delivery_id, again.attempt, again.failures) == (first.delivery_id, 2, 0)
+        (cut_off,) = (await record(store, first.delivery_id)).attempts
+        assert (cut_off.number, cut_off.reason) == (1, Reason.INTERRUPTED)
+
+
 async def test_a_start_ends_the_leases_of_the_process_before(tmp_path: Path) -> None:
     path = tmp_path / "hookd.db"
     async with opened(path) as store:

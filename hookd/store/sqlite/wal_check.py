@@ -87,7 +87,11 @@ def fault_in(log: Path, *, timeout_s: float = inf) -> str:
             if log.stat().st_size <= _HEADER.size:
                 return ""
             opened = _Log.read(file)
-            return _first_loss(opened, time.monotonic() + timeout_s) if opened else "the header of its write-ahead log is not valid"
+            return (
+                _first_loss(opened, time.monotonic() + timeout_s)
+                if opened
+                else "the header of its write-ahead log is not valid"
+            )
     except FileNotFoundError:
         return ""
 
