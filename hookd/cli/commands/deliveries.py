@@ -26,7 +26,8 @@ from hookd.cli.output.terminal import (
 DESCRIPTION = """List deliveries, newest first.
 
 --since and --until compare when a delivery was made; both take an instant (2026-01-02T03:04:05Z) or a
-duration back from now (10m, 2h, 7d).
+duration back from now (10m, 2h, 7d). In a long history it goes on until it has found --limit deliveries or has
+seen all, and says so on standard error.
 
 On a terminal, ids are shortened, and columns that it is too narrow for are left out; every command takes such an id.
 With --wide, or into a pipe, all is printed."""

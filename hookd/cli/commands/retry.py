@@ -21,7 +21,8 @@ DESCRIPTION = """Send deliveries again: those with these ids, or all that match 
 
 Dead, cancelled and delivered ones are sent again, under the same webhook-id; one that waits is due now.
 By filter, dead ones are taken unless --state says otherwise. --since and --until compare when a delivery was
-made; both take an instant (2026-01-02T03:04:05Z) or a duration back from now (10m, 2h, 7d)."""
+made; both take an instant (2026-01-02T03:04:05Z) or a duration back from now (10m, 2h, 7d). A long history is
+gone through part by part, the newest deliveries first."""
 EXAMPLE = """hookd retry dlv_0198f2c76f0e7c1b9d550a8e5b7f3c21
   hookd retry --state dead --webhook ops-slack --since 2h --dry-run"""
 

@@ -30,7 +30,6 @@ from hookd.store.sqlite import dead_letter_reports, due_times, manual_operations
 from hookd.store.sqlite.attempts import seq_of
 from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex
 from hookd.store.sqlite.encoding import micros, optional_seconds, seconds
-from hookd.store.sqlite.manual_operations import Progress
 from hookd.store.sqlite.operations import (
     ClaimOperation,
     Echo,
@@ -43,8 +42,9 @@ from hookd.store.sqlite.operations import (
     Vacuum,
     Write,
 )
-from hookd.store.sqlite.paging import cursor_of, key_of, page_of
+from hookd.store.sqlite.paging import key_of
 from hookd.store.sqlite.settle import refuse_unfit
+from hookd.store.sqlite.walks import Walks
 from hookd.store.sqlite.writer import BatchResult, Writer
 
 T = TypeVar("T")
@@ -86,6 +86,7 @@ class SqliteStore:
         self._fault: str | None = None
         self._snapshot: Backlog | None = None
         self._calls = 0
+        self._walks = Walks(self._read, self._write)
         self._ticking: asyncio.Task[None] | None = None
 
     @classmethod
@@ -259,25 +260,8 @@ class SqliteStore:
                 "what is being sent cannot be retried: choose pending, delivered, dead or cancelled"
             )
         # A task of its own: its waiter may be cancelled between two steps.
-        steps = self._loop.create_task(self._retry_steps(where, micros(now), key_of(cursor), dry_run=dry_run))
+        steps = self._loop.create_task(self._walks.retry(where, micros(now), key_of(cursor), dry_run=dry_run))
         return await asyncio.shield(steps)
-
-    async def _retry_steps(
-        self, where: DeliveryFilter, now: int, before: int | None, *, dry_run: bool
-    ) -> RetriedPart:
-        matched = retried = 0
-        for _ in range(queries.STEPS):
-            if before is None:
-                break
-            step: Progress
-            if dry_run:
-                step = await self._read(partial(manual_operations.count_step, where=where, before=before))
-            else:
-                step = await self._write(
-                    partial(manual_operations.retry_step, where=where, before=before, now=now)
-                )
-            matched, retried, before = matched + step.matched, retried + step.retried, step.before
-        return RetriedPart(matched, retried, cursor_of(before))
 
     async def delivery(self, delivery_id: str) -> DeliveryRecord | None:
         """See `Store.delivery`."""
@@ -287,16 +271,7 @@ class SqliteStore:
         self, where: DeliveryFilter, *, limit: int, cursor: str | None = None
     ) -> Page[DeliveryRecord]:
         """See `Store.deliveries`."""
-        before: int | None = key_of(cursor)
-        found: list[tuple[int, DeliveryRecord]] = []
-        for _ in range(queries.STEPS):
-            if before is None or len(found) > limit:
-                break
-            wanted = limit + 1 - len(found)
-            step = await self._read(partial(queries.deliveries, where=where, before=before, limit=wanted))
-            found += step.rows
-            before = step.before
-        return page_of(found, limit, before)
+        return await self._walks.deliveries(where, key_of(cursor), limit)
 
     async def event(self, event_id: str) -> EventRecord | None:
         """See `Store.event`."""
@@ -304,15 +279,7 @@ class SqliteStore:
 
     async def events(self, *, limit: int, cursor: str | None = None) -> Page[EventRecord]:
         """See `Store.events`."""
-        before = key_of(cursor)
-        found: list[tuple[int, EventRecord]] = []
-        while (wanted := min(limit + 1 - len(found), queries.EVENTS_STEP)) > 0:
-            step = await self._read(partial(queries.events, before=before, limit=wanted))
-            found += step
-            if len(step) < wanted:
-                break
-            before = step[-1][0]
-        return page_of(found, limit)
+        return await self._walks.events(key_of(cursor), limit)
 
     async def ids(self, beginning: str, *, limit: int) -> Sequence[str]:
         """See `Store.ids`."""
