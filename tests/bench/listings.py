@@ -19,7 +19,7 @@ from hookd.store.sqlite.open import open_database
 from tests.kit.daemon import DaemonProcess
 
 LISTED = int(os.environ.get("HOOKD_LISTED", "3000000"))
-WARM_UP_S = 3.0
+WARM_UP_S = 5.0
 ALONE_S = 10.0
 PAUSE_S = 0.002
 

@@ -21,15 +21,19 @@ T = TypeVar("T")
 
 
 class ReadStep(Protocol):
-    """Runs a bounded query."""
+    """What runs a step that only reads."""
 
-    def __call__(self, query: Callable[[sqlite3.Connection], T], /) -> Awaitable[T]: ...
+    def __call__(self, query: Callable[[sqlite3.Connection], T], /) -> Awaitable[T]:
+        """Run a bounded query on the writer's thread."""
+        ...
 
 
 class WriteStep(Protocol):
-    """Runs a bounded change."""
+    """What runs a step that changes something."""
 
-    def __call__(self, work: Callable[[sqlite3.Connection, BacklogDelta], T], /) -> Awaitable[T]: ...
+    def __call__(self, work: Callable[[sqlite3.Connection, BacklogDelta], T], /) -> Awaitable[T]:
+        """Run a bounded change on the writer's thread."""
+        ...
 
 
 class Walks:
