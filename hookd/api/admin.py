@@ -114,7 +114,11 @@ class AdminRoutes:
         """Everything an operator asks first."""
         services = self._services
         generation, last, now = services.current_config.generation, services.reload.last, services.clock.now()
-        totals, described = await services.store.totals(), await services.store.describe()
+        store = services.store
+        totals, died_at, spent = await asyncio.gather(  # at once: beside a listing, one wait instead of three
+            store.totals(), store.last_died(), store.one_shot_marks()
+        )
+        described, backlog = await store.describe(), await store.backlog()
         return await long_json_response(
             {
                 "version": __version__,
@@ -135,15 +139,15 @@ class AdminRoutes:
                 "store": {
                     "path": described.target,
                     "size_bytes": described.size_bytes,
-                    "error": (await services.store.backlog()).fault,
+                    "error": backlog.fault,
                 },
                 "spool": services.spool()._asdict(),
                 "deliveries": {state: totals.get(state, 0) for state in State},
-                "last_died_at": views.instant(await services.store.last_died()),
+                "last_died_at": views.instant(died_at),
                 "schedules": {"error": services.schedule_fault()},
                 "limits": {"pending": generation.config.daemon.pending},
                 "webhooks": await lookups.lanes(services),
-                "spent": views.spent(await services.store.one_shot_marks(), generation.config),
+                "spent": views.spent(spent, generation.config),
             }
         )
 
