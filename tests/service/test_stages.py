@@ -85,8 +85,8 @@ async def test_stages_stop_in_the_reverse_order_of_their_start(
 async def test_what_cannot_listen_is_stopped_as_far_as_it_was_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "h.sock").mkdir()
     made = daemon(tmp_path)
+    (tmp_path / "h.sock").mkdir()
     seen = followed(made, monkeypatch)
     with pytest.raises(ListenFailed):
         await made._work()
