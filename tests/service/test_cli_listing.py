@@ -872,7 +872,16 @@ class TestReload:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("10", 10), ("1.5s", 1.5), ("250ms", 0.25), ("5m", 300), ("2h", 7200), ("7d", 604800), ("1w", 604800), (" 1s ", 1)],
+    [
+        ("10", 10),
+        ("1.5s", 1.5),
+        ("250ms", 0.25),
+        ("5m", 300),
+        ("2h", 7200),
+        ("7d", 604800),
+        ("1w", 604800),
+        (" 1s ", 1),
+    ],
 )
 def test_durations(text: str, seconds: float) -> None:
     assert duration(text) == seconds
