@@ -106,12 +106,20 @@ class ActionRoutes:
         return json_response(await lookups.lane(services, name))
 
     async def resume(self, request: Request, variables: Mapping[str, str]) -> Response:
-        """End a pause, also of a webhook that has left the configuration meanwhile."""
+        """End a pause and a hold, also of a webhook that has left the configuration meanwhile.
+
+        One that was not paused is probed at once where its receiver is down.
+        """
         await expect_no_fields(request, self._services)
         services, name = self._services, variables["name"]
         await lookups.known_webhook(services, name)
-        if await services.store.resume(name):
+        was_paused = await services.store.resume(name)
+        was_held = await services.store.lift_hold(name, now=services.clock.now())
+        services.lanes.try_again(name, probe=not was_paused)
+        if was_paused:
             log.info("webhook.unpaused", webhook=name, principal=request.principal.name)
+        if was_held:
+            log.info("webhook.hold_lifted", webhook=name, principal=request.principal.name)
         return json_response(await lookups.lane(services, name))
 
     async def send(self, request: Request, variables: Mapping[str, str]) -> Response:

@@ -69,8 +69,8 @@ class AdminRoutes:
         where, limit = delivery_filters.queried(query), delivery_filters.queried_limit(query)
         services = self._services
         page = await _page(services.store.deliveries(where, limit=limit, cursor=query.get("cursor")))
-        parked = await lookups.why_parked(services, (record.webhook for record in page.items))
-        listed = [views.delivery(record, parked[record.webhook]) for record in page.items]
+        lanes = await lookups.lane_states(services, (record.webhook for record in page.items))
+        listed = [views.delivery(record, lanes[record.webhook]) for record in page.items]
         return json_response({"deliveries": listed, "cursor": page.cursor})
 
     async def delivery(self, _request: Request, variables: Mapping[str, str]) -> Response:

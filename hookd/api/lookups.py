@@ -11,7 +11,6 @@ from typing import NamedTuple
 from hookd.api import views
 from hookd.api.services import Services
 from hookd.delivery.lane import LaneState
-from hookd.delivery.parking import Parked
 from hookd.domain.history import LaneStats
 from hookd.domain.text import near
 from hookd.server.long_json import LongList
@@ -54,14 +53,14 @@ async def delivery(services: Services, delivery_id: str) -> views.JsonObject:
     record = await services.store.delivery(delivery_id)
     if record is None:
         raise await no_delivery(services, delivery_id)
-    parked = await why_parked(services, (record.webhook,))
-    return views.whole_delivery(record, services.current_config.generation.config, parked[record.webhook])
+    lanes = await lane_states(services, (record.webhook,))
+    return views.whole_delivery(record, services.current_config.generation.config, lanes[record.webhook])
 
 
-async def why_parked(services: Services, names: Iterable[str]) -> Mapping[str, Parked | None]:
-    """Why these webhooks are parked, as far as they are; a webhook that is not configured is gone."""
+async def lane_states(services: Services, names: Iterable[str]) -> Mapping[str, LaneState]:
+    """The lanes of these webhooks, which need not be configured."""
     paused = (await services.store.backlog()).paused
-    return {name: services.lanes.lane_state(name, paused=name in paused).parked for name in set(names)}
+    return {name: services.lanes.lane_state(name, paused=name in paused) for name in set(names)}
 
 
 async def known_webhook(services: Services, name: str) -> None:

@@ -48,6 +48,10 @@ class LaneService(Protocol):
         """A webhook's lane as it is now, whether or not there is such a webhook; `paused`: by hand."""
         ...
 
+    def try_again(self, name: str, *, probe: bool) -> None:
+        """Take note that a webhook's hold was lifted by hand; `probe`: one whose receiver is down is probed at once."""
+        ...
+
 
 @dataclass(slots=True)
 class Services:

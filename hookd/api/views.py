@@ -10,7 +10,6 @@ from typing import Any
 from hookd.config.diff import Comparison, DefinitionChange
 from hookd.config.generation import Generation
 from hookd.delivery.lane import LaneState
-from hookd.delivery.parking import Parked
 from hookd.domain.definitions import Config, EventDef, ScheduleDef, TaskDef, masked
 from hookd.domain.deliveries import Attempt
 from hookd.domain.events import DeliveryRef, EventObject, Receipt, SpentMark
@@ -48,8 +47,8 @@ def reference(given: DeliveryRef) -> JsonObject:
     return {"id": given.id, "task": given.task, "webhook": given.webhook}
 
 
-def delivery(record: DeliveryRecord, parked: Parked | None) -> JsonObject:
-    """A delivery as a listing shows it; `parked`: why its webhook is."""
+def delivery(record: DeliveryRecord, lane: LaneState) -> JsonObject:
+    """A delivery as a listing shows it; `lane`: its webhook's."""
     finished = record.finished_at is not None
     return {
         "id": record.id,
@@ -57,7 +56,8 @@ def delivery(record: DeliveryRecord, parked: Parked | None) -> JsonObject:
         "task": record.task,
         "webhook": record.webhook,
         "state": record.state,
-        "parked": None if finished else parked,
+        "parked": None if finished else lane.parked,
+        "held_until": None if finished else instant(lane.hold_until),
         "cause": {"kind": record.kind, "event_id": record.event_id, "rule": record.rule},
         "attempt": record.attempt,
         "failures": record.failures,
@@ -71,12 +71,12 @@ def delivery(record: DeliveryRecord, parked: Parked | None) -> JsonObject:
     }
 
 
-def whole_delivery(record: DeliveryRecord, config: Config, parked: Parked | None) -> JsonObject:
+def whole_delivery(record: DeliveryRecord, config: Config, lane: LaneState) -> JsonObject:
     """A delivery with its body and attempts."""
     body = shown_body(record.body or b"")
     task = config.tasks.get(record.task)
     return {
-        **delivery(record, parked),
+        **delivery(record, lane),
         "task_description": task.description if task else "",
         "body": body,
         "attempts": [attempt(a) for a in record.attempts],

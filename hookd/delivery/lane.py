@@ -15,7 +15,7 @@ from hookd.delivery.circuit_breaker import Breaker, BreakerState
 from hookd.delivery.pace import Pace
 from hookd.delivery.parking import Parked, parked
 from hookd.domain.definitions import Config, WebhookDef
-from hookd.domain.deliveries import Outcome
+from hookd.domain.deliveries import Outcome, Reason
 
 SHARE = 2
 """A lane may hold at most this many times the slots that are still free (dynamic thresholds, Choudhury and Hahne 1998):
@@ -31,7 +31,7 @@ class BegunAttempt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LastResult:
-    """How the lane's latest attempt ended; `at` in seconds since the epoch."""
+    """How the lane's latest attempt ended that was not cut off; `at` in seconds since the epoch."""
 
     at: float
     outcome: Outcome
@@ -86,16 +86,22 @@ class Lane:
         self._pace = Pace()
         self._definition: WebhookDef | None = None
 
-    def follow(self, webhook: WebhookDef) -> None:
+    def follow(self, webhook: WebhookDef) -> bool:
         """Take note of the definition in force: where it was corrected, a receiver that was down is probed at once.
 
         What a receiver has shown of its rate is forgotten, too.
+
+        Returns:
+            Whether it was corrected.
         """
-        if self._definition is not webhook:
-            if self._definition not in (None, webhook):
-                self.breaker.allow_probe_now()
-                self._pace.start_anew()
-            self._definition = webhook
+        if self._definition is webhook:
+            return False
+        corrected = self._definition not in (None, webhook)
+        if corrected:
+            self.breaker.allow_probe_now()
+            self._pace.start_anew()
+        self._definition = webhook
+        return corrected
 
     def wants_probe(self, *, now: float, mono: float) -> bool:
         """Whether an open breaker lets a probe out now, and nothing holds the lane."""
@@ -153,7 +159,10 @@ class Lane:
         Returns:
             Whether the receiver is up and refused it for its rate.
         """
-        self.last_result = LastResult(now, outcome)
+        if (
+            outcome.reason is not Reason.INTERRUPTED
+        ):  # of which the receiver, or what keeps hookd from it, shows nothing
+            self.last_result = LastResult(now, outcome)
         was_down, began_at = self.is_down(), attempt.began_at
         is_429 = outcome.status == HTTPStatus.TOO_MANY_REQUESTS
         is_refusal = self._pace.is_refusal(outcome, mono) and (is_429 or not was_down)
@@ -173,6 +182,11 @@ class Lane:
         if until > self.hold_until:
             self.hold_until = until
             self._pace.start_slowly()
+
+    def lift_hold(self) -> None:
+        """End a hold; what comes begins with one attempt at a time."""
+        self.hold_until = 0.0
+        self._pace.start_anew()
 
     def state(self, webhook: WebhookDef | None, *, paused: bool, now: float, mono: float) -> LaneState:
         """The lane as it is shown, with the definition in force."""
@@ -252,10 +266,14 @@ class Lanes:
         (self.down.add if lane.is_down() else self.down.discard)(lane.webhook)
         (self.slowed.add if lane.is_slowed() else self.slowed.discard)(lane.webhook)
 
-    def follow(self, webhooks: Mapping[str, WebhookDef], names: AbstractSet[str]) -> None:
-        """Take note of the definitions in force of these lanes as far as they are down or slowed; see `Lane.follow`."""
-        for name in (self.down | self.slowed) & names:
-            self.of(name).follow(webhooks[name])
+    def follow(self, webhooks: Mapping[str, WebhookDef], names: AbstractSet[str], now: float) -> list[Lane]:
+        """Take note of the definitions in force of these lanes as far as they are down, held or slowed.
+
+        Returns:
+            Those that are held and were corrected: their holds are to be lifted.
+        """
+        followed = [self.of(name) for name in (self.down | self.slowed) & names]
+        return [lane for lane in followed if lane.follow(webhooks[lane.webhook]) and lane.hold_until > now]
 
     def forget_unused(self, config: Config, waiting: AbstractSet[str], now: float) -> None:
         """Drop the lanes that left the configuration and have nothing to do; looked for once in a configuration.

@@ -79,6 +79,10 @@ class OutcomeLog:
         """Count an attempt whose result cannot be recorded."""
         self._metrics.leases_lost.inc()
 
+    def hold_lifted(self, webhook: str) -> None:
+        """Log that a webhook is held no more, since it was corrected."""
+        log.info("webhook.hold_lifted", webhook=webhook)
+
     def parking_changed(self, change: ParkingChange) -> None:
         """Log the lanes that are parked and resumed; what is parked at a start is no operator event."""
         for name, why in change.parked.items():

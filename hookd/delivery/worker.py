@@ -111,6 +111,14 @@ class Worker:
             name, webhook, paused=paused, now=self._clock.now(), mono=self._clock.monotonic()
         )
 
+    def try_again(self, name: str, *, probe: bool) -> None:
+        """Take note that a webhook's hold was lifted by hand; `probe`: one whose receiver is down is probed at once."""
+        lane = self._lanes.of(name)
+        lane.lift_hold()
+        if probe:
+            lane.breaker.allow_probe_now()
+        self._wake.set()
+
     async def _listen(self) -> None:
         while True:
             await self._store.wait_for_work()
@@ -150,7 +158,8 @@ class Worker:
         backlog, config = await self._store.backlog(), self._current_config.generation.config
         self._lanes.forget_unused(config, backlog.earliest_due.keys(), now)
         self._note_parked(backlog, config)
-        backlog = await self._make_probes_due(backlog, config, now, mono)
+        await self._follow_corrections(backlog, config, now)
+        backlog = await self._make_probes_due(backlog, now, mono)
         return dispatch.plan(
             now,
             mono,
@@ -171,12 +180,19 @@ class Worker:
         )
         self._log.parking_changed(change)
 
-    async def _make_probes_due(self, backlog: Backlog, config: Config, now: float, mono: float) -> Backlog:
+    async def _follow_corrections(self, backlog: Backlog, config: Config, now: float) -> None:
+        """Lift the holds of webhooks that were corrected: what the receiver asked for was asked of another request."""
+        names = backlog.earliest_due.keys() - self._parked.by_operator
+        for lane in self._lanes.follow(config.webhooks, names, now):
+            await self._store.lift_hold(lane.webhook, now=now)
+            lane.lift_hold()
+            self._log.hold_lifted(lane.webhook)
+
+    async def _make_probes_due(self, backlog: Backlog, now: float, mono: float) -> Backlog:
         """Make something due for each probe that may go out now; all at once, as many may have opened together."""
         if not self._lanes.down:
             return backlog
         parked = self._parked.by_operator
-        self._lanes.follow(config.webhooks, backlog.earliest_due.keys() - parked)
         names = dispatch.webhooks_to_probe(now, mono, backlog, self._lanes, parked=parked)
         if not names:
             return backlog

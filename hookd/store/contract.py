@@ -126,6 +126,14 @@ class Queue(Protocol):
         """
         ...
 
+    async def lift_hold(self, webhook: str, *, now: float) -> bool:
+        """Let a webhook that is held (`Settlement.hold_until`) be claimed from again, also after a restart.
+
+        Returns:
+            Whether it was held beyond `now`; else nothing was changed.
+        """
+        ...
+
     async def backlog(self) -> Backlog:
         """What waits, as far as is known here: everything this process has been answered counts. Does no I/O."""
         ...

@@ -6,6 +6,7 @@ from hookd.delivery.circuit_breaker import BreakerState
 from hookd.delivery.lane import Lane
 from hookd.delivery.parking import Parked, parked
 from hookd.domain.definitions import RateLimit, Secret, WebhookDef
+from hookd.domain.deliveries import Outcome, Reason
 
 WEBHOOK = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=1000)
 
@@ -115,3 +116,14 @@ def test_parked() -> None:
     assert parked(WEBHOOK, paused=False, breaker=BreakerState.OPEN) is Parked.BREAKER
     assert parked(WEBHOOK, paused=False, breaker=BreakerState.HALF_OPEN) is Parked.BREAKER
     assert parked(WEBHOOK, paused=True, breaker=BreakerState.OPEN) is Parked.PAUSED
+
+
+@pytest.mark.parametrize("reason", [Reason.LOCAL, Reason.CONFIG, Reason.TIMEOUT, Reason.STATUS])
+def test_the_last_result_is_never_an_attempt_that_was_cut_off(reason: Reason) -> None:
+    lane = Lane("w")
+    for outcome in (Outcome(reason), Outcome(Reason.INTERRUPTED)):
+        attempt = lane.begin(WEBHOOK, mono=0.0, may_probe=False)
+        lane.end(attempt)
+        lane.record(outcome, attempt, now=1.0, mono=1.0)
+    assert lane.last_result is not None
+    assert lane.last_result.outcome.reason is reason

@@ -25,6 +25,14 @@ events:
   ea: {{type: vm, event: a, task: ta}}
   eb: {{type: vm, event: b, task: tb}}
 """
+HELD = """
+webhooks:
+  a: {{url: {url}/a, concurrency: 1}}
+tasks:
+  ta: {{webhook: a}}
+events:
+  ea: {{type: vm, event: a, task: ta}}
+"""
 A = {"type": "vm", "event": "a"}
 B = {"type": "vm", "event": "b"}
 
@@ -523,6 +531,33 @@ async def once_there(listing: Callable[[], Awaitable[Any]]) -> Any:
         return (await listing())["deliveries"]
 
     return (await until(look))[0]
+
+
+async def test_a_hold_names_its_end_and_is_lifted(
+    receiver: Receiver, running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def asking(_request: Received) -> bytes:
+        return response(503, "Retry-After: 86400")
+
+    receiver.reply = asking
+    daemon = await running(HELD.format(url=receiver.url))
+    first = await posted(daemon, A)
+    found = await daemon.get_when(f"/v1/deliveries/{first}", lambda each: each["held_until"])
+    way_out = "as the receiver asked; `hookd resume a` lifts it"
+    code, out, _ = await commanded(daemon, capsys, "retry", first)
+    assert (code, out) == (0, f"{first}  waits: held until {found['held_until'][:19]}Z, {way_out}\n")
+    code, out, _ = await commanded(daemon, capsys, "send", "a")
+    assert code == 0
+    assert out.splitlines()[-1] == f"  it waits: held until {found['held_until'][:19]}Z, {way_out}"
+    assert way_out in (await commanded(daemon, capsys, "show", first))[1]
+    assert len(receiver.requests) == 1
+    receiver.reply = answering(200)
+    assert (await commanded(daemon, capsys, "resume", "a"))[:2] == (
+        0, "a is not paused; 2 deliveries go on\n",
+    )  # fmt: skip
+    await daemon.delivery_when(first, "delivered")
+    assert (await lane(daemon, "a"))["held_until"] is None
+    assert daemon.logged("webhook.hold_lifted", webhook="a")
 
 
 async def test_the_commands_do_it(

@@ -27,7 +27,14 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaem
 
 
 def delivery(**changes: Any) -> dict[str, Any]:
-    return {"id": ID, "webhook": "ops-slack", "state": "pending", "parked": None, **changes}
+    return {
+        "id": ID,
+        "webhook": "ops-slack",
+        "state": "pending",
+        "parked": None,
+        "held_until": None,
+        **changes,
+    }
 
 
 def lane(**changes: Any) -> dict[str, Any]:
@@ -50,6 +57,17 @@ class TestRetryByIds:
             r"a/b\x1b  waits: it was paused by hand; `hookd resume ops-slack` lets it send",
         ]
         assert len(daemon.asked) == 2
+
+    def test_one_that_is_held_names_the_way_out(
+        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        held = delivery(held_until="2026-01-02T03:04:05.5Z")
+        daemon.answers[f"POST /v1/deliveries/{ID}/retry"] = Canned(200, held)
+        assert main(["retry", ID]) == 0
+        assert capsys.readouterr().out == (
+            f"{ID}  waits: held until 2026-01-02T03:04:05Z, as the receiver asked; "
+            "`hookd resume ops-slack` lifts it\n"
+        )
 
     def test_one_that_is_refused_does_not_keep_the_others(
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
@@ -383,6 +401,15 @@ class TestSend:
         last = capsys.readouterr().out.splitlines()[-1]
         assert last.startswith("  it waits: ")
         assert told in last
+
+    def test_a_held_one_is_told(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+        daemon.answers["POST /v1/webhooks/ops/send"] = Canned(202, self.RECEIPT)
+        daemon.answers["GET /v1/deliveries/d1"] = Canned(200, delivery(held_until="2026-01-02T03:04:05.5Z"))
+        assert main(["send", "ops"]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == (
+            "  it waits: held until 2026-01-02T03:04:05Z, as the receiver asked; "
+            "`hookd resume ops-slack` lifts it"
+        )
 
     def test_not_to_learn_whether_it_waits_is_no_failure(self, daemon: FakeDaemon) -> None:
         daemon.answers["POST /v1/webhooks/ops/send"] = Canned(202, self.RECEIPT)

@@ -41,6 +41,7 @@ def delivery(**changes: Any) -> dict[str, Any]:
         "webhook": "ops",
         "state": "delivered",
         "parked": None,
+        "held_until": None,
         "cause": {"kind": "event", "event_id": "e1", "rule": "events.prod"},
         "attempt": 1,
         "failures": 0,
@@ -498,6 +499,7 @@ class TestDeliveries:
             delivery(id="d3", **waiting, parked="gone", last_status=None, attempt=0, task=""),
             delivery(id="d4", state="dead", detail="410 Gone\x1b[2J\nd9  delivered"),
             delivery(id="d5", state="sending", finished_at=None),
+            delivery(id="d6", **waiting, held_until="2026-01-02T04:05:00.1Z", last_status=503, attempt=2),
         ]
         daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": listed, "cursor": None})
         assert main(["deliveries"]) == 0
@@ -510,6 +512,7 @@ class TestDeliveries:
             ["d3", "pending (gone)", "ops", "-", "0", made, "waits"],
             ["d4", "dead", "ops", "page", "1", made, r"410 Gone\x1b[2J\nd9", "delivered"],
             ["d5", "sending", "ops", "page", "1", made, "under way"],
+            ["d6", "pending", "ops", "page", "2", made, "held until 2026-01-02T04:05:00Z, last: 503"],
         ]
         assert said.err == ""
 

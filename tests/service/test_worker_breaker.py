@@ -146,6 +146,62 @@ async def test_a_hold_is_longer_than_a_pause(tmp_path: Path, receiver: Receiver)
         assert len(receiver.requests) == OPENS_AFTER
 
 
+async def test_a_corrected_webhook_is_held_no_more(tmp_path: Path, receiver: Receiver) -> None:
+    receiver.reply = always(503, "Retry-After: 86400")
+    async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(0.001,)) as stage:
+        await stage.take_in(1)
+        await stage.until(lambda: stage.lane.hold_until is not None)
+        await stage.take_in(3)
+        await asyncio.sleep(0.05)
+        assert len(receiver.requests) == 1
+        receiver.reply = OK
+        stage.configure(f"{receiver.url}/corrected")
+        await stage.settled(State.DELIVERED, 3)
+        assert stage.lane.hold_until is None
+        held_for_itself = (await stage.records())[0]
+        assert held_for_itself.due_at == pytest.approx(stage.clock.now() + 86_400, abs=60)
+
+
+async def test_a_hold_of_an_earlier_run_is_lifted_by_a_correction_too(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.reply = always(503, "Retry-After: 3600")
+    async with at_work(tmp_path, f"{receiver.url}/w") as stage:
+        await stage.take_in(1)
+        await stage.until(lambda: stage.lane.hold_until is not None)
+        await stage.settled(State.SENDING, 0)
+    receiver.reply = OK
+    async with at_work(tmp_path, f"{receiver.url}/w") as stage:
+        await stage.take_in(1)
+        await asyncio.sleep(0.05)
+        assert len(receiver.requests) == 1
+        stage.configure(f"{receiver.url}/corrected")
+        await stage.settled(State.DELIVERED, 1)
+
+
+async def test_a_hold_that_is_lifted_by_hand_ends_at_once(tmp_path: Path, receiver: Receiver) -> None:
+    receiver.reply = always(503, "Retry-After: 3600")
+    async with at_work(tmp_path, f"{receiver.url}/w") as stage:
+        await stage.take_in(1)
+        await stage.until(lambda: stage.lane.hold_until is not None)
+        await stage.settled(State.SENDING, 0)
+        receiver.reply = OK
+        await stage.take_in(1)
+        await stage.store.lift_hold("w", now=stage.clock.now())
+        stage.worker.try_again("w", probe=False)
+        await stage.settled(State.DELIVERED, 1)
+
+
+async def test_what_is_down_is_probed_at_once_by_hand(tmp_path: Path, receiver: Receiver) -> None:
+    receiver.reply = always(500)
+    async with at_work(tmp_path, f"{receiver.url}/w", backoff_s=(36_000.0,)) as stage:
+        await stage.take_in(OPENS_AFTER)
+        await stage.opened()
+        receiver.reply = OK
+        stage.worker.try_again("w", probe=True)
+        await stage.settled(State.DELIVERED, 1)
+
+
 async def test_a_corrected_webhook_is_probed_at_once(tmp_path: Path, receiver: Receiver) -> None:
     async with at_work(tmp_path, "http://127.0.0.1:9/", backoff_s=(36_000.0,)) as stage:
         await stage.take_in(OPENS_AFTER)
@@ -182,6 +238,8 @@ async def test_what_was_claimed_while_the_breaker_opened_is_not_sent(
         await stage.opened()
         await stage.settled(State.DEAD, OPENS_AFTER)
         await stage.settled(State.PENDING, 3)
+        assert stage.lane.last_result is not None
+        assert stage.lane.last_result.outcome.status == 503
         late = (await stage.records())[OPENS_AFTER:]
         assert [(each.attempt, each.failures) for each in late] == [(1, 0)] * 3
         assert len(receiver.requests) == OPENS_AFTER

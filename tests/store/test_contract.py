@@ -308,6 +308,20 @@ class TestClosedLanes:
         claimed = await store.claim(wants, now=T0 + 30)
         assert (len(claimed.leases), claimed.waits) == (2, {})
 
+    async def test_a_hold_that_is_lifted_is_over_at_once_and_stays_so(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        await enqueue(store, to("w"))
+        await settle(store, await claim_one(store), retry_at(T0 + 1, hold_until=T0 + 90))
+        assert not await store.lift_hold("v", now=T0 + 2)
+        assert await store.lift_hold("w", now=T0 + 2)
+        assert not await store.lift_hold("w", now=T0 + 2)
+        assert (await store.backlog()).holds.get("w", 0.0) <= T0 + 2
+        await store.close()
+        store = await open_store()
+        [lease] = (await store.claim([ClaimRequest("w", 5, LEASE_S)], now=T0 + 2)).leases
+        await settle(store, lease, retry_at(T0 + 3, hold_until=T0 + 50))
+        assert (await store.claim([ClaimRequest("w", 5, LEASE_S)], now=T0 + 3)).waits == {"w": T0 + 50}
+
     async def test_a_lane_that_is_paused_is_refused_until_it_is_resumed(self, open_store: OpenStore) -> None:
         store = await open_store()
         await enqueue(store, to("w"))

@@ -14,7 +14,7 @@ from typing import Any
 from hookd.cli.client.api_client import NOBODY_THERE, Client, Foreign, Refusal
 from hookd.cli.client.delivery_ids import path_of
 from hookd.cli.failure import REFUSED, UNREACHABLE, WAITING, Failure
-from hookd.cli.output.health import parked_remedy
+from hookd.cli.output.health import what_holds
 from hookd.cli.output.receipts import receipt_lines
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import printable
@@ -152,8 +152,8 @@ def _detail(found: Mapping[str, Any]) -> str:
     match found["state"]:
         case "delivered":
             return f"at attempt {found['attempt']}" if found["attempt"] > 1 else ""
-        case "pending" if found["parked"]:
-            return parked_remedy(found["parked"], found["webhook"])
+        case "pending" if waits := what_holds(found):
+            return waits
         case "pending" if found["failures"]:
             last = found["last_status"] or found["last_error"]
             return f"attempt {found['attempt']} failed ({last}), the next is due at {found['due_at']}"
@@ -185,5 +185,5 @@ def _parked_lines(client: Client, answer: Mapping[str, Any]) -> Iterator[str]:
             delivery = client.get(path_of(made["id"]))
         except Failure:
             continue
-        if delivery["parked"]:
-            yield printable(f"  it waits: {parked_remedy(delivery['parked'], delivery['webhook'])}")
+        if waits := what_holds(delivery):
+            yield printable(f"  it waits: {waits}")

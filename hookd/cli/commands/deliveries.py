@@ -122,6 +122,8 @@ def outlook(delivery: DeliveryData) -> str:
     match delivery["state"]:
         case "pending" if delivery["parked"]:
             return _joined("waits", last and f"last: {last}")
+        case "pending" if delivery.get("held_until"):
+            return _joined(f"held until {to_the_second(delivery['held_until'])}", last and f"last: {last}")
         case "pending":
             return _joined(f"next {to_the_second(delivery['due_at'])}", last and f"last: {last}")
         case "sending":

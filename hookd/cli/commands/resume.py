@@ -1,4 +1,4 @@
-"""`hookd resume`: ends the pause of a webhook.
+"""`hookd resume`: ends the pause of a webhook, and a hold that its receiver asked for.
 
 Must never: change the config.
 """
@@ -13,7 +13,9 @@ from hookd.cli.output.health import parked_remedy
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import counted, printable
 
-DESCRIPTION = "End the pause of a webhook: what waits for it is sent."
+DESCRIPTION = """End the pause of a webhook: what waits for it is sent.
+
+A pause that its receiver asked for (`Retry-After`) ends as well. A receiver that is down is probed at once."""
 EXAMPLE = "hookd resume ops-slack"
 
 

@@ -13,7 +13,7 @@ from hookd.cli.client.delivery_ids import act, with_event
 from hookd.cli.client.listing import retry_all
 from hookd.cli.filters import add_filters, chosen, notes
 from hookd.cli.options import add_json, text
-from hookd.cli.output.health import parked_remedy
+from hookd.cli.output.health import what_holds
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import printable
 
@@ -67,8 +67,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _outcome(delivery: DeliveryData) -> str:
-    if delivery["parked"]:
-        return f"{delivery['id']}  waits: {parked_remedy(delivery['parked'], delivery['webhook'])}"
+    if waits := what_holds(delivery):
+        return f"{delivery['id']}  waits: {waits}"
     return f"{delivery['id']}  due now, to {delivery['webhook']}"
 
 

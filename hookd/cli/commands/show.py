@@ -12,6 +12,7 @@ from hookd.cli.client.api_client import Refusal
 from hookd.cli.client.delivery_ids import RecentIds, path_of, with_id
 from hookd.cli.options import add_json, text
 from hookd.cli.output.generation_words import generation_words
+from hookd.cli.output.health import hold_remedy
 from hookd.cli.output.terminal import as_json, pretty_body, to_the_second, visible_block
 from hookd.domain.text import printable
 
@@ -75,6 +76,7 @@ def _facts(delivery: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("trace", delivery["trace_id"] or ""),
         ("created", to_the_second(delivery["created_at"])),
         ("due", to_the_second(delivery["due_at"]) if delivery["state"] == "pending" else ""),
+        ("", hold_remedy(delivery["held_until"], delivery["webhook"]) if delivery.get("held_until") else ""),
         ("finished", to_the_second(delivery["finished_at"]) if delivery["finished_at"] else ""),
         ("counted", _counted(delivery)),
     ]

@@ -247,7 +247,10 @@ def _delivery_notes(status: Status) -> Iterator[Concern]:
     limited = [
         f"{lane['name']}: {_waiting(lane)}, {rate_limit(lane)}"
         for lane in by_gravity(status["webhooks"])
-        if lane["slowed_to_per_s"] and lane["pending"] and not lane["held_until"] and not lane_trouble(lane)
+        if lane.get("slowed_to_per_s")
+        and lane["pending"]
+        and not lane["held_until"]
+        and not lane_trouble(lane)
     ]
     if limited:
         yield _of_webhooks(limited)
@@ -288,7 +291,7 @@ def lane_trouble(lane: LaneData) -> str:
     if (lane["oldest_age_s"] or 0) >= LATE_S:
         last = shortened(last_result(lane), LONGEST_RESULT)
         listed = f"`hookd deliveries --state pending --webhook {shlex.quote(lane['name'])}`"
-        limit = f"{rate_limit(lane)}; " if lane["slowed_to_per_s"] else ""
+        limit = f"{rate_limit(lane)}; " if lane.get("slowed_to_per_s") else ""
         return (
             f"{_waiting(lane)}, the oldest for {format_span(lane['oldest_age_s'])}; {limit}last result: {last};"
             f" {listed} lists them, `hookd show ID` says why"
@@ -315,6 +318,19 @@ def parked_remedy(why: str, webhook: str) -> str:
             return why
 
 
+def what_holds(delivery: Mapping[str, Any]) -> str:
+    """What keeps a delivery that is due from being sent, and what helps; empty where nothing does."""
+    if delivery["parked"]:
+        return parked_remedy(delivery["parked"], delivery["webhook"])
+    until = delivery.get("held_until")
+    return hold_remedy(until, delivery["webhook"]) if until else ""
+
+
+def hold_remedy(until: str, webhook: str) -> str:
+    """Until when a receiver has asked for a pause, and what ends that."""
+    return f"held until {to_the_second(until)}, as the receiver asked; `hookd resume {shlex.quote(webhook)}` lifts it"
+
+
 def rate_limit(lane: LaneData) -> str:
     """How fast a receiver that limits its rate lets the webhook go, in the notation of `rate_limit`."""
     per_s: float = lane["slowed_to_per_s"]
@@ -336,7 +352,7 @@ def lane_state(lane: LaneData) -> str:
         return str(lane["parked"])
     if lane["held_until"]:
         return "held"
-    return "limited" if lane["slowed_to_per_s"] else "ok"
+    return "limited" if lane.get("slowed_to_per_s") else "ok"
 
 
 def by_gravity(lanes: list[LaneData]) -> list[LaneData]:

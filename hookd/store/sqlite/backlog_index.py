@@ -84,7 +84,7 @@ class BacklogIndex:
         _add(self.sending, change.sending)
         self.holds = held_after(self.holds, change)
         self.paused = paused_after(self.paused, change)
-        rings = self._follow_due(change) or bool(change.paused)
+        rings = self._follow_due(change) or bool(change.paused or change.moved_holds)
         for webhook in change.unfinished:
             if webhook not in self.unfinished:
                 self.earliest.pop(webhook, None)

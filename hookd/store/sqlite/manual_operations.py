@@ -1,4 +1,4 @@
-"""What people do to deliveries and webhooks by hand: retry, cancel, pause, resume, rearm (spec 8, 13).
+"""What people do to deliveries and webhooks by hand: retry, cancel, pause, resume, lift a hold, rearm (spec 8, 13).
 
 Each function runs inside the shared transaction, before the enqueues and claims of its batch: what is made due can be
 claimed at once, what is cancelled cannot any more.
@@ -29,6 +29,7 @@ _REVIVE = """
 _HASTEN = "UPDATE deliveries SET due_at = min(due_at, ?) WHERE seq IN (SELECT value FROM json_each(?))"
 _CANCEL = "UPDATE deliveries SET state = 4, due_at = NULL, finished_at = ? WHERE seq = ?"
 _PAUSE = "INSERT INTO paused (webhook, since) VALUES (?, ?) ON CONFLICT (webhook) DO NOTHING"
+_LIFT_HOLD = "UPDATE lanes SET hold_until = ? WHERE webhook = ? AND hold_until > ?"
 
 assert (PENDING, CANCELLED) == (CODES[State.PENDING], CODES[State.CANCELLED]) == (0, 4), (
     "as the statements say"
@@ -124,6 +125,14 @@ def resume(connection: sqlite3.Connection, change: BacklogDelta, *, webhook: str
     if was_paused:
         change.paused[webhook] = None
     return was_paused
+
+
+def lift_hold(connection: sqlite3.Connection, change: BacklogDelta, *, webhook: str, now: int) -> bool:
+    """End a webhook's hold at `now` (microseconds); returns whether it was longer."""
+    was_held = bool(connection.execute(_LIFT_HOLD, (now, webhook, now)).rowcount)
+    if was_held:
+        change.moved_holds[webhook] = now
+    return was_held
 
 
 def reset_one_shot(connection: sqlite3.Connection, change: BacklogDelta, *, task: str, digest: str) -> bool:

@@ -204,6 +204,10 @@ class SqliteStore:
         """See `Store.resume`."""
         return await self._write(partial(manual_operations.resume, webhook=webhook))
 
+    async def lift_hold(self, webhook: str, *, now: float) -> bool:
+        """See `Store.lift_hold`."""
+        return await self._write(partial(manual_operations.lift_hold, webhook=webhook, now=micros(now)))
+
     async def one_shot_marks(self) -> tuple[SpentMark, ...]:
         """See `Store.one_shot_marks`."""
         return await self._read(queries.one_shot_marks)

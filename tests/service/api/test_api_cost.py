@@ -42,6 +42,9 @@ class CountedLanes:
         self.looked_at.append(name)
         return self._lanes.state(name, WEBHOOKS.get(name), paused=paused, now=T0, mono=0.0)
 
+    def try_again(self, name: str, *, probe: bool) -> None:
+        """Nothing is held or down here."""
+
 
 class CountedStore(SqliteStore):
     """A store, and of how many webhooks it was asked what waits; -1 stands for all of them."""
