@@ -34,12 +34,14 @@ class SpoolState(NamedTuple):
         path: the directory.
         waiting: files that are still to be taken in.
         rejected: files in `rejected/`, reasons not counted.
+        skipped: what is no regular file and is left alone, by name; the first of many.
         error: why what waits does; None where nothing keeps it.
     """
 
     path: str = DEFAULT
     waiting: int = 0
     rejected: int = 0
+    skipped: tuple[str, ...] = ()
     error: str | None = None
 
 

@@ -1,6 +1,7 @@
 """What the tests of the spool share: a configuration, and ways to fill and watch the directory."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ webhooks: {{w: {{url: {url}, timeout: 3}}}}
 tasks: {{t: {{webhook: w, message: {{id: "${{ID}}"}}}}}}
 events: {{e: {{type: vm, event: up, task: t}}}}
 """
+UNPRIVILEGED = (
+    ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "sh", "-c", '"$@"; exit $?', "sh")
+    if os.geteuid() == 0
+    else ()
+)
+"""Root may read and write everything; without its capabilities it may not."""
+
 UP = {"type": "vm", "event": "up"}
 
 
@@ -71,3 +79,8 @@ async def until_settled(daemon: DaemonProcess, spool: Path, *, within_s: float =
 async def until_there(directory: Path, name: str) -> None:
     """Wait for a file."""
     await until((directory / name).exists)
+
+
+async def until_gone(directory: Path, name: str) -> None:
+    """Wait until a file is gone."""
+    await until(lambda: not (directory / name).exists())

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.e2e.conftest import Running
 from tests.e2e.spooled import (
     DAEMON,
     RULES,
+    UNPRIVILEGED,
     UP,
     allow,
     ids,
@@ -19,12 +21,13 @@ from tests.e2e.spooled import (
     put,
     until_empty,
     until_error,
+    until_gone,
     until_left,
     until_settled,
     until_there,
     write,
 )
-from tests.kit.commands import emit
+from tests.kit.commands import emit, hookd
 from tests.kit.daemon import DaemonProcess
 from tests.kit.receiver import Receiver
 from tests.kit.strace import Injection, under
@@ -200,9 +203,6 @@ class TestTakingIn:
         put(spool, "6.txt", UP)
         with (spool / "7-huge.json").open("wb") as huge:
             huge.truncate(3 << 30)
-        (spool / "8-link.json").symlink_to("/etc/passwd")
-        os.mkfifo(spool / "9-fifo.json")
-        (spool / "10-directory.json").mkdir()
         put(spool, "name\x1b\udcff.json", b"1")
         put(spool, "n" * 240 + ".json", b"1")
         put(spool, "good.json", {**UP, "id": "good"})
@@ -222,9 +222,6 @@ class TestTakingIn:
             "5-empty.ndjson": "the file is empty",
             "6.txt": "the name must end in .json (an event or an array) or .ndjson (one event a line)",
             "7-huge.json": "the file is larger than 1048576 bytes (daemon.limits.event_size)",
-            "8-link.json": "it is a symlink, not a regular file",
-            "9-fifo.json": "it is a named pipe, not a regular file",
-            "10-directory.json": "it is a directory, not a regular file",
             "11-two.ndjson": "line 3: /type: is required\nline 3: /event: is required",
             "12-cut.ndjson": "the file ends in the middle (line 2, column 14)",
             "13-conflict.ndjson": "line 2: event id 'taken' is already taken by an event with other content",
@@ -235,9 +232,9 @@ class TestTakingIn:
         logged = daemon.log.read_text()
         assert f'"path": "{rejected}/1-half.json"' in logged
         assert (rejected / "1-half.json").read_bytes() == b'{"type": "vm", "event": "u'
-        assert spooled == {"path": str(spool), "waiting": 0, "rejected": 17, "error": None}
-        assert await daemon.metric('hookd_spool_files_total{result="rejected"}') == 17
-        assert await daemon.metric("hookd_spool_rejected") == 17
+        assert spooled == {"path": str(spool), "waiting": 0, "rejected": 14, "skipped": [], "error": None}
+        assert await daemon.metric('hookd_spool_files_total{result="rejected"}') == 14
+        assert await daemon.metric("hookd_spool_rejected") == 14
 
     async def test_what_was_rejected_before_is_not_replaced(
         self, spool: Path, receiver: Receiver, running: Running
@@ -250,6 +247,29 @@ class TestTakingIn:
         assert (spool / "rejected/2-x.json").read_bytes() == b"second"
         assert (spool / "rejected/2-x.json.reason").is_file()
 
+    async def test_what_is_no_regular_file_is_left_alone(
+        self, tmp_path: Path, spool: Path, receiver: Receiver, running: Running
+    ) -> None:
+        (spool / "1-link.json").symlink_to("/etc/passwd")
+        os.mkfifo(spool / "2-fifo.json")
+        (spool / "3-directory.json").mkdir()
+        put(spool / "3-directory.json", "a.json", {**UP, "id": "inside"})
+        (spool / "4\x1b.reason").mkdir()
+        daemon = await running(RULES.format(url=receiver.url), daemon=DAEMON)
+        odd = ["1-link.json", "2-fifo.json", "3-directory.json", "4\\x1b.reason"]
+        for name in ("a.json", "b.json"):  # a look each
+            put(spool, name, {**UP, "id": name})
+            await until_gone(spool, name)
+        await receiver.wait_for(2)
+        assert sorted(ids(receiver)) == ["a.json", "b.json"]
+        spooled = (await daemon.get("/v1/status"))["spool"]
+        assert spooled == {"path": str(spool), "waiting": 0, "rejected": 0, "skipped": odd, "error": None}
+        assert daemon.log.read_text().count("spool.skipped") == 1
+        assert (
+            "left alone in the spool, since they are no regular files: 1-link.json, 2-fifo.json"
+            in (await hookd("status", "--socket", tmp_path / "h.sock")).out
+        )
+
     async def test_rejected_is_not_followed_elsewhere(
         self, tmp_path: Path, spool: Path, receiver: Receiver, running: Running
     ) -> None:
@@ -260,9 +280,12 @@ class TestTakingIn:
         put(spool, "a.json", b"1")
         put(spool, "b.json", {**UP, "id": "good"})
         await receiver.wait_for(1)
-        await until_error(daemon, "a.json cannot be moved")
+        await until_there(spool / "rejected", "a.json")
         assert not left_in(elsewhere)
-        assert (spool / "a.json").exists()
+        assert not (spool / "rejected").is_symlink()
+        spooled = (await daemon.get_when("/v1/status", lambda now: now["spool"]["skipped"]))["spool"]
+        assert spooled["skipped"] == ["rejected.foreign"]
+        assert daemon.log.read_text().count("spool.foreign") == 1
 
     async def test_the_directory_may_come_and_go_and_change(
         self, tmp_path: Path, receiver: Receiver, running: Running
@@ -279,7 +302,7 @@ class TestTakingIn:
             put(directory, "x.json", {**UP, "id": f"e{count}"})
             await receiver.wait_for(count)
             await until_empty(directory)
-            directory.rmdir()
+            shutil.rmtree(directory)
         assert ids(receiver) == ["e1", "e2", "e3"]
 
     @needs("strace")
@@ -317,6 +340,7 @@ class TestTakingIn:
             "path": str(spool),
             "waiting": 1,
             "rejected": 0,
+            "skipped": [],
             "error": "too many deliveries are waiting (daemon.limits.pending)",
         }
         for name in ("y.txt", "z.txt"):  # a turn each
@@ -412,14 +436,6 @@ class TestTakingIn:
         finally:
             allow(spool, 0o755)
             await daemon.close()
-
-
-UNPRIVILEGED = (
-    ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "sh", "-c", '"$@"; exit $?', "sh")
-    if os.geteuid() == 0
-    else ()
-)
-"""Root may read and write everything; without its capabilities it may not."""
 
 
 def places(spool: Path) -> list[Path]:

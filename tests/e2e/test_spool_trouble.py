@@ -11,6 +11,7 @@ from tests.e2e.conftest import Running
 from tests.e2e.spooled import (
     DAEMON,
     RULES,
+    UNPRIVILEGED,
     UP,
     ids,
     left_in,
@@ -35,22 +36,27 @@ def spool(tmp_path: Path) -> Path:
 
 
 async def test_what_could_not_be_moved_is_moved_once_it_can_be(
-    spool: Path, receiver: Receiver, running: Running
+    tmp_path: Path, spool: Path, receiver: Receiver
 ) -> None:
-    (spool / "rejected").touch()
-    daemon = await running(RULES.format(url=receiver.url), daemon=DAEMON)
+    (spool / "rejected").mkdir(0o500)
+    write(tmp_path, receiver)
+    async with DaemonProcess(tmp_path, wrap=UNPRIVILEGED) as daemon:
+        await _what_could_not_be_moved(daemon, spool, receiver)
+
+
+async def _what_could_not_be_moved(daemon: DaemonProcess, spool: Path, receiver: Receiver) -> None:
     put(spool, "a.json", b"{")
     put(spool, "b.json", b"{")
     await until_left(daemon, 2)
     remedy = "make rejected/ beside it a directory that hookd can write to, with room on its disk, or remove the file"
     told = await until_error(daemon, "a.json cannot be moved")
-    assert told["error"] == f"a.json cannot be moved to rejected/: not a directory; {remedy}"
+    assert told["error"] == f"a.json cannot be moved to rejected/: permission denied; {remedy}"
     assert told["waiting"] == 2
     put(spool, "b.json", {**UP, "id": "mended"})
     await receiver.wait_for(1)
     assert left_in(spool) == [spool / "a.json"]
     assert daemon.log.read_text().count("spool.left") == 2
-    (spool / "rejected").unlink()
+    (spool / "rejected").chmod(0o700)
     spooled = await until_settled(daemon, spool)
     assert left_in(spool / "rejected") == [spool / "rejected/a.json", spool / "rejected/a.json.reason"]
     assert spooled["error"] is None

@@ -123,7 +123,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "limits": {"pending": 10},
         "webhooks": [lane()],
         "spent": [],
-        "spool": {"path": "/var/spool/hookd", "waiting": 0, "rejected": 0, "error": None},
+        "spool": {"path": "/var/spool/hookd", "waiting": 0, "rejected": 0, "skipped": [], "error": None},
         "stopping": False,
     }
     for place, value in changes.items():

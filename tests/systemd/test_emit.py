@@ -230,3 +230,30 @@ async def test_a_member_of_the_group_spools(service: Service, receiver: Receiver
     service.start()
     [request] = await receiver.wait_for(1)
     assert json.loads(request.body)["unit"] == "x"
+
+
+async def test_a_member_keeps_nothing_of_the_spool_for_itself(service: Service, receiver: Receiver) -> None:
+    """Neither by a lock on it, nor by making `rejected/` first; what was refused is read by hookd alone."""
+    service.configure(CONFIG.format(url=receiver.url))
+    spool = "/var/spool/hookd"
+    service.machine.run("rm", "-r", f"{spool}/rejected")
+    member = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--groups=hookd-emit"]
+    service.machine.run(*member, "mkdir", "-m", "777", f"{spool}/rejected")
+    service.machine.run(*member, "mkdir", f"{spool}/x.json")
+    service.machine.run(*member, "sh", "-c", f"echo '[' > {spool}/bad.json")
+    service.start()
+    path = f"{spool}/rejected/bad.json"
+    await eventually(lambda: service.machine.run("test", "-e", path, check=False).returncode == 0)
+    owners = service.machine.run("stat", "-c", "%U %a", f"{spool}/rejected", f"{spool}/rejected.foreign")
+    assert owners.stdout == "hookd 2700\nnobody 2777\n"
+    spooled = service.status()["spool"]
+    assert (spooled["skipped"], spooled["error"]) == (["rejected.foreign", "x.json"], None)
+    for command in (
+        f"flock -n {spool} true",
+        f"flock -n {spool}/rejected true",
+        f"cat {path}",
+        f"rm {path}",
+        f"mv {spool}/rejected {spool}/mine",
+    ):
+        assert service.machine.run(*member, "sh", "-c", command, check=False).returncode != 0
+    service.machine.run("sh", "-c", f"rm -r {spool}/* && systemd-tmpfiles --create /etc/tmpfiles.d/hookd.conf")

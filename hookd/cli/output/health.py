@@ -14,7 +14,7 @@ from typing import Any
 
 from hookd.cli.output.terminal import shortened, to_the_second
 from hookd.domain.durations import format_span
-from hookd.domain.text import counted
+from hookd.domain.text import counted, listed
 
 Status = Mapping[str, Any]
 LaneData = Mapping[str, Any]
@@ -179,6 +179,13 @@ def _spool_concerns(spool: Mapping[str, Any] | None) -> Iterator[Concern]:
     if spool["error"]:
         wait = "file waits" if waiting == 1 else "files wait"
         yield Concern([f"the spool: {spool['error']}" + (f" ({waiting} {wait})" if waiting else "")])
+    if skipped := spool.get("skipped"):
+        yield Concern(
+            [
+                f"left alone in the spool, since they are no regular files: {listed(skipped, 3)}",
+                f"  look at them (`ls -lA {shlex.quote(path)}`), and move or remove them",
+            ]
+        )
     if rejected:
         were = "file of the spool was" if rejected == 1 else "files of the spool were"
         yield Concern(

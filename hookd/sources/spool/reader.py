@@ -137,6 +137,7 @@ class SpoolReader:
             self._waits = None
         self._queue.extend(listing.names)
         self._note(waiting=listing.waiting, rejected=listing.rejected)
+        self._note_skipped(listing.skipped)
         self._note_error(listing.fault)
 
     async def _take_all(self, read: Sequence[SpoolFile]) -> list[FileResult]:
@@ -179,7 +180,9 @@ class SpoolReader:
 
     async def _settle(self, spool: int, read: Sequence[SpoolFile], verdicts: Sequence[FileResult]) -> None:
         """Remove what was taken in, move what was refused, and count both."""
-        settled = await asyncio.to_thread(spool_files.settle, spool, self._directory, verdicts)
+        settled = await asyncio.to_thread(
+            spool_files.settle, spool, self._claim.rejected, self._directory, verdicts
+        )
         for found, verdict in zip(read, verdicts, strict=True):
             if verdict.later:
                 continue
@@ -217,6 +220,12 @@ class SpoolReader:
         self._state = self._state._replace(waiting=max(0, waiting), rejected=rejected)
         self._metrics.spool_waiting.set(self._state.waiting)
         self._metrics.spool_rejected.set(rejected)
+
+    def _note_skipped(self, names: tuple[str, ...]) -> None:
+        """Note what is no regular file; it is logged when something is new among it."""
+        if not set(names) <= set(self._state.skipped):
+            log.warning("spool.skipped", path=str(self._directory), names=names)
+        self._state = self._state._replace(skipped=names)
 
     def _note_error(self, fault: str | None) -> None:
         """Note what keeps files waiting: the directory, else what turned them away, else that one is left."""

@@ -1,7 +1,7 @@
 """The files of the spool: which there are, what is in one, and what becomes of it. Everything here blocks.
 
 Other users write into the directory, so nothing is followed (symlinks), waited for (FIFOs) or read past its limit, and
-files are named by their directory's descriptor, which `spool_lock` has opened.
+files are named by their directory's descriptor, which `spool_lock` has opened. What is no regular file is left alone.
 
 Must never: raise for what a single file is like; or replace or drop a file that may hold events. Runs in threads.
 """
@@ -20,16 +20,17 @@ from hookd.config.yaml.files import kind_of
 from hookd.domain.spool_layout import BATCH_BYTES, JSON, NDJSON, PART, REASON, REJECTED
 from hookd.domain.text import error_text, printable
 from hookd.sources.spool.content import FileRefused
-from hookd.sources.spool.spool_lock import DIRECTORY, HeldElsewhere, SpoolLock
+from hookd.sources.spool.rejected_directory import free_name
+from hookd.sources.spool.spool_lock import HeldElsewhere, SpoolLock
 
 MOST_LISTED = 10_000
 """Names that one look brings; the rest is found by the next."""
 
+MOST_SKIPPED = 20
+"""Names of what is skipped that are shown."""
+
 MOST_BYTES = 1 << 20
 """Once this much has been read, the files that are left wait for the next lot."""
-
-LONGEST_NAME = 200
-"""Bytes of a name in `rejected/`: the reason's name is longer, and 255 is the limit of file systems."""
 
 ABANDONED_S = 3600.0
 """A file that is still being written after so long is nobody's any more: its writer was killed."""
@@ -75,6 +76,7 @@ class SpoolListing:
         names: what to take in, in order, `MOST_LISTED` at most.
         waiting: how many there are in all.
         rejected: files in `rejected/`, reasons not counted.
+        skipped: what is no regular file, by name, `MOST_SKIPPED` at most.
         still: of the names that were left, those that are still there.
         fault: why nothing can be taken in; then there are no names.
     """
@@ -82,6 +84,7 @@ class SpoolListing:
     names: tuple[str, ...] = ()
     waiting: int = 0
     rejected: int = 0
+    skipped: tuple[str, ...] = ()
     still: frozenset[str] = frozenset()
     fault: str | None = None
 
@@ -97,42 +100,70 @@ def look(claim: SpoolLock, directory: Path, left: frozenset[str], *, again: bool
         now: seconds since the epoch.
     """
     try:
-        spool = claim.take(directory)
-        names = _tidied(spool, now)
+        spool = claim.open(directory)
+        names, skipped = _tidied(spool, now)
     except FileNotFoundError:
         return SpoolListing()
-    except HeldElsewhere:
-        return SpoolListing(fault=f"{directory} is emptied by another hookd; {ELSEWHERE}")
     except OSError as exc:
         return SpoolListing(
             fault=f"{directory} cannot be read: {error_text(exc).lower()}; fix that, or {ELSEWHERE}"
         )
-    still = left.intersection(names)
-    found = SpoolListing(waiting=len(names), rejected=_count_rejected(spool), still=still)
-    if names and not os.access(".", os.W_OK | os.X_OK, dir_fd=spool):
-        fault = f"{directory} cannot be written to by hookd, so that nothing could be removed from it"
+    found = SpoolListing(
+        waiting=len(names),
+        skipped=tuple(printable(name) for name in nsmallest(MOST_SKIPPED, skipped)),
+        still=left.intersection(names),
+    )
+    try:
+        found = replace(found, rejected=_count_rejected(claim.take()))
+    except HeldElsewhere:
+        return SpoolListing(fault=f"{directory} is emptied by another hookd; {ELSEWHERE}")
+    except OSError as exc:
+        fault = None if not names else _unwritable(spool, directory) or _no_rejected(directory, exc)
         return replace(found, fault=fault)
-    listed = names if again else [name for name in names if name not in still]
+    if names and (fault := _unwritable(spool, directory)):
+        return replace(found, fault=fault)
+    listed = names if again else [name for name in names if name not in found.still]
     return replace(found, names=tuple(nsmallest(MOST_LISTED, listed)))
 
 
-def _tidied(spool: int, now: float) -> list[str]:
-    """The names of what is to be taken in; reasons that were moved back and abandoned halves of files are removed."""
-    names = []
-    for name in _names(spool):
-        if name.endswith(REASON):
-            _forget(spool, name)
-        elif name.startswith("."):
+def _unwritable(spool: int, directory: Path) -> str | None:
+    if os.access(".", os.W_OK | os.X_OK, dir_fd=spool):
+        return None
+    return f"{directory} cannot be written to by hookd, so that nothing could be removed from it"
+
+
+def _no_rejected(directory: Path, exc: OSError) -> str:
+    place = directory / REJECTED
+    return (
+        f"{place} cannot be used: {error_text(exc).lower()}; make it a directory that only hookd can write to"
+    )
+
+
+def _tidied(spool: int, now: float) -> tuple[list[str], list[str]]:
+    """The names of what is to be taken in, and of what is skipped.
+
+    Reasons that were moved back and abandoned halves of files are removed.
+    """
+    names, skipped = [], []
+    for name, is_file in _entries(spool):
+        if name.startswith("."):
             if name.endswith(PART):
                 _forget(spool, name, before=now - ABANDONED_S)
+        elif not is_file:
+            if name != REJECTED:
+                skipped.append(name)
+        elif name.endswith(REASON):
+            _forget(spool, name)
         elif name != REJECTED:
             names.append(name)
-    return names
+    return names, skipped
 
 
-def _names(directory: int) -> list[str]:
+def _entries(directory: int) -> Iterator[tuple[str, bool]]:
+    """Each name, and whether it is that of a regular file."""
     with os.scandir(directory) as entries:
-        return [entry.name for entry in entries]
+        for entry in entries:
+            yield entry.name, entry.is_file(follow_symlinks=False)
 
 
 def _forget(directory: int, name: str, *, before: float | None = None) -> None:
@@ -142,21 +173,14 @@ def _forget(directory: int, name: str, *, before: float | None = None) -> None:
             os.unlink(name, dir_fd=directory)
 
 
-def _count_rejected(spool: int) -> int:
+def _count_rejected(rejected: int) -> int:
     """The files in `rejected/`; a reason whose file is gone goes too."""
-    try:
-        rejected = os.open(REJECTED, DIRECTORY | os.O_NOFOLLOW, dir_fd=spool)
-    except OSError:
-        return 0
-    try:
-        names = _names(rejected)
-        kept = {name for name in names if not name.endswith(REASON)}
-        for name in names:
-            if name not in kept and name.removesuffix(REASON) not in kept:
-                _forget(rejected, name)
-        return len(kept)
-    finally:
-        os.close(rejected)
+    names = [name for name, _ in _entries(rejected)]
+    kept = {name for name in names if not name.endswith(REASON)}
+    for name in names:
+        if name not in kept and name.removesuffix(REASON) not in kept:
+            _forget(rejected, name)
+    return len(kept)
 
 
 def read(spool: int, names: Iterable[str], limit: int, taken: Mapping[str, FileIdentity]) -> list[SpoolFile]:
@@ -244,11 +268,12 @@ class Settled(NamedTuple):
     failed: dict[str, str]
 
 
-def settle(spool: int, directory: Path, verdicts: Sequence[FileResult]) -> Settled:
+def settle(spool: int, rejected: int, directory: Path, verdicts: Sequence[FileResult]) -> Settled:
     """Remove the files that were taken in, move the refused ones to `rejected/`.
 
     Args:
         spool: the directory.
+        rejected: its `rejected/`.
         directory: its path, for the reasons.
         verdicts: what becomes of files.
     """
@@ -257,7 +282,7 @@ def settle(spool: int, directory: Path, verdicts: Sequence[FileResult]) -> Settl
         try:
             if verdict.refused:
                 reason = f"{verdict.refused}\nfix it and move it back into {directory} under its name, or remove it"
-                settled.kept[verdict.name] = _reject(spool, verdict.name, reason)
+                settled.kept[verdict.name] = _reject(spool, rejected, verdict.name, reason)
             elif not (verdict.later or verdict.gone):
                 os.unlink(verdict.name, dir_fd=spool)
         except FileNotFoundError:
@@ -267,39 +292,17 @@ def settle(spool: int, directory: Path, verdicts: Sequence[FileResult]) -> Settl
     return settled
 
 
-def _reject(spool: int, name: str, reason: str) -> str:
+def _reject(spool: int, rejected: int, name: str, reason: str) -> str:
     """Move a file aside: first its reason, so that there is none without one; where it is then, below the spool."""
-    with suppress(FileExistsError):
-        os.mkdir(REJECTED, 0o750, dir_fd=spool)
-    rejected = os.open(REJECTED, DIRECTORY | os.O_NOFOLLOW, dir_fd=spool)
+    free = free_name(rejected, name)
+    _forget(rejected, free + REASON)
     try:
-        free = next(kept for kept in _kept_names(name) if not _is_there(rejected, kept))
+        _write_reason(rejected, free + REASON, reason)
+        os.rename(name, free, src_dir_fd=spool, dst_dir_fd=rejected)
+    except OSError:
         _forget(rejected, free + REASON)
-        try:
-            _write_reason(rejected, free + REASON, reason)
-            os.rename(name, free, src_dir_fd=spool, dst_dir_fd=rejected)
-        except OSError:
-            _forget(rejected, free + REASON)
-            raise
-    finally:
-        os.close(rejected)
+        raise
     return f"{REJECTED}/{free}"
-
-
-def _kept_names(name: str) -> Iterator[str]:
-    """The name, cut where it is too long, then others made of it: what is there is never replaced."""
-    short = os.fsdecode(os.fsencode(name)[:LONGEST_NAME])
-    yield short
-    for number in range(2, 1_000_000):
-        yield f"{number}-{short}"
-
-
-def _is_there(directory: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _write_reason(directory: int, name: str, reason: str) -> None:
