@@ -256,4 +256,6 @@ async def test_a_member_keeps_nothing_of_the_spool_for_itself(service: Service, 
         f"mv {spool}/rejected {spool}/mine",
     ):
         assert service.machine.run(*member, "sh", "-c", command, check=False).returncode != 0
-    service.machine.run("sh", "-c", f"rm -r {spool}/* && systemd-tmpfiles --create /etc/tmpfiles.d/hookd.conf")
+    service.machine.run(
+        "sh", "-c", f"rm -r {spool}/* && systemd-tmpfiles --create /etc/tmpfiles.d/hookd.conf"
+    )
