@@ -24,7 +24,7 @@ from hookd.domain.clock import Clock
 from hookd.server import connection_state as states
 from hookd.server.connection_state import BUSY, DEADLINES, ConnectionInput, next_state
 from hookd.server.limits import Limits
-from hookd.server.memory_budget import MemoryBudget
+from hookd.server.memory_budget import BudgetExceeded, MemoryBudget, Reservation
 from hookd.server.messages import Request, Response
 from hookd.server.peers import Peer, peer_of
 from hookd.server.problems import Problem, unavailable
@@ -35,6 +35,9 @@ Serve = Callable[[Request], Awaitable[Response]]
 """Makes the response to a request; must not raise."""
 
 READ_BYTES = 64 * 1024
+
+LARGE_ANSWER = 64 * 1024
+"""Answers of more bytes count until they are read; of others, a connection holds no more than this."""
 
 _Queued = tuple[RawRequestMessage, StreamReader] | Problem
 """A request, or the refusal of what is not one."""
@@ -62,6 +65,7 @@ class Connection(BaseProtocol):
 
     __slots__ = (
         "_accounted",
+        "_answer",
         "_discarded",
         "_eof",
         "_fed_at",
@@ -102,6 +106,7 @@ class Connection(BaseProtocol):
         self._discarded = 0
         self._fed_at = 0.0
         self._peer: Peer | None = None
+        self._answer: Reservation | None = None  # of a large answer that is not read yet
 
     def _advance(self, given: ConnectionInput) -> None:
         """Go on to the next state; with it the client's time starts anew, unless the connection only closes."""
@@ -152,6 +157,7 @@ class Connection(BaseProtocol):
         if not self._accounted:
             self._listener.unserved.note(UnservedKind.NO_REQUEST, self.client)
         super().connection_lost(exc)
+        self._forget_answer()
         self._parser = None
         self._cut_payload()
         self._queue.clear()
@@ -289,7 +295,10 @@ class Connection(BaseProtocol):
             self._take_next()
             close = self._eof and not self._queue
         connection = "close" if close else "keep-alive" if message.version == HttpVersion10 else ""
+        response = self._within_budget(response, message.method)
         self._write(response, connection, head_only=message.method == "HEAD")
+        if not self._unread():
+            self._forget_answer()
         if close:
             self._finish(linger=unread_body or bool(self._queue) or self._buffer_paused)
         else:
@@ -323,6 +332,26 @@ class Connection(BaseProtocol):
         self._since = self._loop.time()
         with suppress(ConnectionError):
             await self._drain_helper()
+        self._forget_answer()
+
+    def _within_budget(self, response: Response, method: str) -> Response:
+        """A response that memory has room for until it is read: this one, or a refusal where nothing was changed."""
+        self._forget_answer()
+        size = len(response.body)
+        if size <= LARGE_ANSWER:
+            return response
+        answer = self._listener.memory.reserve()
+        try:
+            answer.hold_answer(size, refusable=method == "GET")
+        except BudgetExceeded:
+            return unavailable("too many answers wait to be read by their clients; ask again").response()
+        self._answer = answer
+        return response
+
+    def _forget_answer(self) -> None:
+        if self._answer is not None:
+            self._answer.release()
+            self._answer = None
 
     def _request(self, message: RawRequestMessage, payload: StreamReader) -> Request:
         path, query, headers = target_of(message)

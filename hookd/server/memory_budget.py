@@ -1,4 +1,4 @@
-"""How much memory requests may take between them: unfinished bodies, and complete ones until they are answered.
+"""How much memory requests may take: their bodies until they are answered, and their answers until they are read.
 
 The number of connections alone bounds nothing: a thousand bodies of 1 MiB are a GiB, and parsed many times that. What
 does not fit is refused (503 with Retry-After); among unfinished bodies, the one that has been coming longest is evicted
@@ -29,20 +29,23 @@ class MemoryBudget:
         max_complete: bytes that requests whose body is complete may take; one alone may take more.
         timeout_s: a request that has waited longer to be looked at is refused, and so is every one while `max_waiting`
             others wait and one of them has been waiting longer for its answer. So an answer is prompt, also a refusal.
+        max_answers: bytes that large answers may take until they are read; one alone may take more.
         max_waiting: requests that may wait for however long their commit takes, as on a slow disk.
         unfinished: the reservations of unfinished bodies, the oldest first, and `unfinished_bytes` those they take.
         waiting: the reservations of complete requests, the oldest first, with since when (monotonic seconds), and
-            `complete_bytes` those they take. Only a `Reservation` changes these four.
+            `complete_bytes` those they take. Only a `Reservation` changes these four, and `answer_bytes`.
     """
 
     max_unfinished: int = 64 * 1024 * 1024
     max_complete: int = 64 * 1024 * 1024
+    max_answers: int = 32 * 1024 * 1024
     timeout_s: float = 3.0
     max_waiting: int = 100
     unfinished: dict["Reservation", None] = field(default_factory=dict)
     unfinished_bytes: int = 0
     waiting: dict["Reservation", float] = field(default_factory=dict)
     complete_bytes: int = 0
+    answer_bytes: int = 0
 
     def reserve(self) -> "Reservation":
         """The reservation of one request, of nothing so far; it is to be released."""
@@ -67,6 +70,7 @@ class Reservation:
     evict: Callable[[], None] = _nothing
     _unfinished: int = 0
     _complete: int = 0
+    _answer: int = 0
 
     def grow(self, size: int) -> None:
         """Note bytes of an unfinished body; past the bound, the oldest of several is evicted."""
@@ -113,9 +117,27 @@ class Reservation:
         self.hold(size)
         waiting[self] = since
 
+    def hold_answer(self, size: int, *, refusable: bool) -> None:
+        """Take the bytes of an answer until it is read.
+
+        Args:
+            size: of the answer.
+            refusable: whether a refusal may go out in its place; an answer that says what was done must.
+
+        Raises:
+            BudgetExceeded: others leave too much unread.
+        """
+        budget = self.budget
+        if refusable and budget.answer_bytes and budget.answer_bytes + size > budget.max_answers:
+            raise BudgetExceeded
+        self._answer += size
+        budget.answer_bytes += size
+
     def release(self) -> None:
         """Give everything back."""
         self.finish()
+        self.budget.answer_bytes -= self._answer
+        self._answer = 0
         self.budget.waiting.pop(self, None)
         self.budget.complete_bytes -= self._complete
         self._complete = 0

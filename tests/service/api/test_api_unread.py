@@ -30,6 +30,31 @@ async def test_a_client_that_reads_no_answers_is_held_and_cut(serving: Serving) 
     assert len(server.routes.seen) <= 3
 
 
+async def test_unread_answers_count_and_past_the_bound_a_get_is_refused(serving: Serving) -> None:
+    server = await serving(unread_s=0.5)
+    budget = server.listeners.memory
+    budget.max_answers = 4 * len(LARGE)
+    lazy = [await server.connect() for _ in range(10)]
+    for client in lazy:
+        client.stop_reading()
+        client.send(get("/large"))
+    await until(lambda: len(server.routes.seen) == len(lazy))
+    await until(lambda: 3 * len(LARGE) <= budget.answer_bytes <= budget.max_answers)
+    refused = await server.ask(get("/large"))
+    assert (refused.status, b"too many answers wait" in refused.body) == (503, True)
+    assert (await server.ask(get())).body == b"hello", "small answers always have room"
+    await until(lambda: budget.answer_bytes == 0)
+    assert (await server.ask(get("/large"))).body == LARGE
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_an_answer_counts_no_longer_than_it_is_unread(serving: Serving, version: str) -> None:
+    server = await serving()
+    for _ in range(3):
+        assert (await server.ask(get("/large", version=version))).body == LARGE
+    await until(lambda: server.listeners.memory.answer_bytes == 0)
+
+
 async def test_a_client_that_reads_late_gets_all(serving: Serving) -> None:
     server = await serving()
     client = await server.connect()
