@@ -46,6 +46,8 @@ def masked(value: Any) -> Any:
         return {str(key): masked(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [masked(each) for each in value]
+    if isinstance(value, frozenset):
+        return sorted(masked(each) for each in value)
     return value
 
 

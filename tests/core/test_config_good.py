@@ -26,6 +26,7 @@ from hookd.domain.definitions import (
     TypeDef,
     UnixListen,
     WebhookDef,
+    masked,
 )
 from hookd.domain.message_templates import BodyFormat
 from hookd.domain.principals import EVERY_RIGHT, Right
@@ -329,6 +330,14 @@ def test_places_are_where_the_names_stand(good: Path) -> None:
 def test_nothing_loaded_shows_a_secret(good: Path) -> None:
     secrets = ("fr0m-env", "t0ken", "l1stener-0123456", "sl4ck", "pass:wörd", "from-env", WHSEC, "any text")
     assert not any(secret in repr(load(good / "every-key.yaml")) for secret in secrets)
+
+
+def test_every_key_can_be_shown_as_json(good: Path) -> None:
+    found = every_key(good)
+    shown = json.loads(json.dumps([masked(part) for part in (found.daemon, found.webhooks, found.tasks)]))
+    rights = [peer["may"] for listen in shown[0]["listen"] for peer in listen.get("peers") or ()]
+    assert rights
+    assert all(may == sorted(may) for may in rights)
 
 
 def test_merge_keys(good: Path) -> None:
