@@ -155,8 +155,9 @@ def _fits(schema: Schema, text: str) -> bool:
 def _unknown_keys(breach: _Breach, at: Node, _home: _LineColumn) -> _Located:
     known = sorted(breach.schema.get("properties", {}))
     misplaced = breach.schema.get("x-misplaced", {})
+    ignored = tuple(breach.schema.get("patternProperties", ()))
     for number, key in enumerate(breach.given):
-        if key in known or at.broken:
+        if key in known or at.broken or any(re.search(pattern, key) for pattern in ignored):
             continue
         at.value[key].broken = True
         if key in misplaced:

@@ -676,6 +676,35 @@ def test_what_is_pasted_into_a_message_and_sent_otherwise_is_warned_of(tmp_path:
 
 
 @pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1e3", "1.0e+3"),
+        ("1E-7", "1.0e-7"),
+        ("-2.5e10", "-2.5e+10"),
+        ("0e0", "0.0e+0"),
+        ("2.5e+3", None),
+        ("12e", None),
+    ],
+)
+def test_a_number_of_json_that_yaml_takes_for_text_is_warned_of(
+    text: str, number: str | None, tmp_path: Path
+) -> None:
+    for written, expected in ((text, number), (f'"{text}"', None)):
+        (tmp_path / "x.yaml").write_text(
+            f"webhooks: {{w: {{url: https://h.example/}}}}\ntasks: {{t: {{webhook: w, message: {{n: {written}}}}}}}\n"
+        )
+        found = config.load(tmp_path / "x.yaml", env={})
+        assert found.config is not None
+        assert [one.message for one in found.diagnostics] == [
+            f'YAML reads {text} as text, and "{text}" is sent; write {expected} for the number, or quote it'
+        ] * (expected is not None)
+    if number is not None:
+        root = parse(f"n: {number}".encode()).root
+        assert root is not None
+        assert root.plain() == {"n": float(text)}
+
+
+@pytest.mark.parametrize(
     ("word", "warned"),
     [("web-*", True), ("error|warning", True), ("^web", True), ("web.+", True), ("{{ x }}", True), ("US$", False),
      ("/dev/sda", False), ("a.b", False), ("C++", False), ("a, b", False)],

@@ -70,6 +70,18 @@ def on(name: str) -> str:
     return f"event: {{type: vm, event: powered, object: {name}}}"
 
 
+def test_extensions_are_ignored_and_hold_anchors(loaded: Config) -> None:
+    cases, diagnostics = read(
+        "x-event: &event {type: alarm, event: raised, object: null, id: null, time: null, data: null}\n"
+        "cases:\n  - {name: n, event: *event, expect: []}\n",
+        loaded,
+    )
+    assert diagnostics == []
+    assert [case.event.object for case in cases] == [None]
+    _, diagnostics = read("x-a: 1\ny-a: 1\ncases: []\n", loaded)
+    assert diagnostics[0].startswith("2:1: y-a: unknown key")
+
+
 BODY = "{n: 1.5, at: '1767225600', 'on': 'Thu, 01 Jan 2026 00:00:00 UTC', r: '4', id: evt_example}"
 
 
@@ -258,6 +270,7 @@ CASE = "cases:\n- name: n\n  event: {type: alarm, event: raised}\n  expect: "
         ("- a", ["1:1: file: must be a mapping with the key cases, not a list"]),
         ("cases: []", ["1:8: cases: must be a list with at least one entry, not an empty list"]),
         ("cases: [", [("2:1: yaml: not valid YAML: did not find expected node content"
+                      "; close each bracket; quote text that begins with : or #"
                       " (while parsing a flow node that begins in line 2)")]),
         ("cases:\n- {}", ["2:3: cases[0]: event is missing", "2:3: cases[0]: expect is missing",
                           "2:3: cases[0]: name is missing"]),

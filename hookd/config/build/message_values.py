@@ -17,6 +17,7 @@ _LIKE_JSON = re.compile(
 """Scalars that mean in YAML 1.1 what they look like."""
 _VERSION = re.compile(r"[0-9]+\.[0-9]*[1-9]0+")
 """What loses its last digit as a number, as the version 1.10 does."""
+_EXPONENT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?[eE][-+]?[0-9]+")
 _LINE_ESCAPE = re.compile(r"(?<!\\)\\[nt](?![\w\\-]*\\)")
 _DRIVE = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\|\\\\")
 _VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -45,6 +46,7 @@ def _check(cursor: Cursor) -> None:
         for child in cursor.items():
             _check(child)
     elif isinstance(cursor.value, str):
+        _warn_of_exponent(cursor)
         _warn_of_escape(cursor)
     else:
         _warn_of_reading(cursor)
@@ -59,6 +61,22 @@ def _warn_of_reading(cursor: Cursor) -> None:
         )
     elif text and (_LIKE_JSON.fullmatch(text) is None or _VERSION.fullmatch(text)):
         cursor.warn(f"{read_as(cursor.node)}; if it is meant as text, quote it: {quoted(text)}")
+
+
+def _warn_of_exponent(cursor: Cursor) -> None:
+    """Warns of a number of JSON that YAML 1.1 takes for text, since it lacks the dot or the sign."""
+    text = cursor.value
+    if not cursor.node.style and _EXPONENT.fullmatch(text):
+        cursor.warn(
+            f'YAML reads {text} as text, and "{text}" is sent; write {_as_yaml(text)} for the number, or quote it'
+        )
+
+
+def _as_yaml(text: str) -> str:
+    """A number with an exponent as YAML 1.1 reads it: with a dot and a sign."""
+    mantissa, _, exponent = text.lower().partition("e")
+    dotted = mantissa if "." in mantissa else f"{mantissa}.0"
+    return f"{dotted}e{exponent if exponent[0] in '+-' else '+' + exponent}"
 
 
 def _warn_of_comment(key: str, child: Cursor) -> None:

@@ -17,6 +17,7 @@ import yaml
 
 from hookd.config.yaml.diagnostics import Steps
 from hookd.config.yaml.scalars import BadScalar, make, resolve
+from hookd.config.yaml.syntax_errors import syntax_fault
 from hookd.domain.text import quoted
 
 MAX_DEPTH = 100
@@ -32,12 +33,6 @@ _TAG = "tag:yaml.org,2002:"
 _SCALAR_TAGS = frozenset({"str", "int", "float", "bool", "null"})
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _TEXT_PER_COST = 64
-_HINTS = {
-    "found a tab": "indent with spaces",
-    "found character that cannot start": "indent with spaces, not tabs; quote text that begins with @ ` %",
-    "expected alphabetic or numeric": "quote text that begins with * or &",
-    "mapping values are not allowed": "quote text that holds a colon and a space, and check the indentation",
-}
 
 
 class YamlError(NamedTuple):
@@ -117,7 +112,9 @@ def parse(data: bytes) -> Tree:
     except _ParsingStopped as refused:
         return Tree(None, (*builder.problems, refused.problem), complete=False, text=text)
     except yaml.YAMLError as error:
-        return Tree(None, (*builder.problems, _syntax_problem(error)), complete=False, text=text)
+        line, column, message = syntax_fault(error, lines_of(text))
+        fault = YamlError(line, column, (), message)
+        return Tree(None, (*builder.problems, fault), complete=False, text=text)
     return Tree(builder.root, tuple(builder.problems), complete=True, text=text)
 
 
@@ -400,16 +397,3 @@ def _control_problem(text: str, position: int) -> YamlError:
     said = "a NUL byte: this is not a text file" if code == 0 else f"the control character U+{code:04X}"
     column = position - (text.rfind("\n", 0, position) + 1) + 1
     return YamlError(text.count("\n", 0, position) + 1, column, (), f"holds {said}")
-
-
-def _syntax_problem(error: yaml.YAMLError) -> YamlError:
-    mark = getattr(error, "problem_mark", None)
-    context_mark = getattr(error, "context_mark", None)
-    said = f"not valid YAML: {getattr(error, 'problem', None) or 'it cannot be read'}"
-    said += next((f"; {hint}" for sign, hint in _HINTS.items() if sign in said), "")
-    context = getattr(error, "context", None)
-    if context and context_mark is not None:
-        said += f" ({context} that begins in line {context_mark.line + 1})"
-    at = mark or context_mark
-    line, column = (at.line + 1, at.column + 1) if at is not None else (1, 1)
-    return YamlError(line, column, (), said)
