@@ -12,12 +12,12 @@ from typing import TypeVar
 
 from hookd import __version__
 from hookd.api import delivery_filters, lookups, openapi, views
-from hookd.api.request_bodies import expect_no_fields
+from hookd.api.request_bodies import decode_comparison, expect_no_fields, optional_json
 from hookd.api.services import Services
 from hookd.delivery.circuit_breaker import BreakerState
 from hookd.delivery.lane import LaneState
 from hookd.domain.deliveries import State
-from hookd.domain.errors import Fault, StoreUnavailable
+from hookd.domain.errors import CandidateRefused, Fault, StoreUnavailable
 from hookd.domain.history import LaneStats, Page
 from hookd.observability import log
 from hookd.observability.metrics import CONTENT_TYPE, LaneGauges, ListenerFigures
@@ -173,9 +173,18 @@ class AdminRoutes:
         )
 
     async def diff(self, request: Request, _variables: Mapping[str, str]) -> Response:
-        """Compare the configuration on disk with the one in force; nothing is changed (spec 8)."""
-        await expect_no_fields(request, self._services)
-        comparison = await self._services.reload.compare_with_disk()
+        """Compare a configuration with the one in force; nothing is changed (spec 8)."""
+        wanted = decode_comparison(await optional_json(request, self._services))
+        reload = self._services.reload
+        try:
+            if wanted.revision is not None:
+                comparison = await reload.compare_with_commit(wanted.revision)
+            elif wanted.path is not None:
+                comparison = await reload.compare_with_checkout(wanted.path, wanted.yaml_hash)
+            else:
+                comparison = await reload.compare_with_disk()
+        except CandidateRefused as exc:
+            raise Problem(422, str(exc)) from None
         return json_response(views.comparison(comparison, await self._services.store.lanes()))
 
     async def healthz(self, _request: Request, _variables: Mapping[str, str]) -> Response:

@@ -5,6 +5,7 @@ Must never: hold logic.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from hookd.config.diff import Comparison
@@ -34,6 +35,14 @@ class ReloadService(Protocol):
 
     async def compare_with_disk(self) -> Comparison:
         """What is on disk beside what is in force."""
+        ...
+
+    async def compare_with_checkout(self, path: Path, yaml_hash: str | None) -> Comparison:
+        """What stands at another path beside what is in force."""
+        ...
+
+    async def compare_with_commit(self, revision: str) -> Comparison:
+        """What a commit holds beside what is in force."""
         ...
 
 

@@ -40,7 +40,7 @@ COMMANDS = {
     "resume": "end the pause of a webhook",
     "rearm": "let a one-shot task that is spent run again",
     "reload": "make the daemon read its config again",
-    "diff": "compare the config on disk with the one in force",
+    "diff": "compare a config with the one in force: on disk, elsewhere, or of a commit",
     "completion": "print a script that completes commands in bash, zsh or fish",
     "receive": "a test receiver: print what arrives, answer as asked",
     "demo": "show the whole thing working, on temporary state",

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 from hookd.config.fingerprint import digest
 from hookd.config.isolated import chunks, start_child
@@ -66,7 +67,7 @@ _ENVIRONMENT = {
 """All that git is given besides `PATH`: nothing of the daemon's environment, whose secrets are none of its business."""
 
 
-class _Untold(Exception):
+class GitSilent(Exception):
     """Git gave no answer; the message says why, for the log."""
 
 
@@ -86,17 +87,17 @@ def revision_of(
         loaded any more, and where its commit is still the one that is checked out.
     """
     try:
-        place = _work_tree(path)
+        place = work_tree(path)
         if place is None:
             return None
-        top, commit = _head(place)
+        top, commit = head_of(place)
         if known is not None and known.commit == commit:
             return known
         contents = [(file, read_regular(file, MAX_CONFIG_BYTES)) for file in list_tree(path).files]
         if digest(path, contents, {source: identity(source) for source in sources}) != content:
             return known
         return Revision(commit, dirty=_is_dirty(path, contents, top, commit))
-    except (_Untold, Unreadable, OSError, ValueError) as error:
+    except (GitSilent, Unreadable, OSError, ValueError) as error:
         log.debug("config.commit_unknown", path=str(path), error=_why(error))
         return known
 
@@ -105,7 +106,7 @@ def _why(error: Exception) -> str:
     return error_text(error) if isinstance(error, OSError) else str(error)
 
 
-def _work_tree(path: Path) -> Path | None:
+def work_tree(path: Path) -> Path | None:
     """The top of the work tree of the configuration: that of its path, else of its first file; links resolved."""
     top = work_tree_of(path)
     if top is not None:
@@ -118,7 +119,7 @@ def _is_dirty(path: Path, contents: Sequence[tuple[Path, bytes]], top: Path, com
     """Whether the commit does not hold exactly these files with these contents."""
     names = _WorkTreeNames(top)
     on_disk = {names.of(file): _blob(content, len(commit)) for file, content in contents}
-    held = _tree(top, commit, _asked(path, on_disk, top))
+    held = names_in(top, commit, _asked(path, on_disk, top))
     changed = any(held.get(name) != blob for name, blob in on_disk.items())
     return changed or _lacks(path, [file for file, _ in contents], held.keys() - on_disk.keys(), top)
 
@@ -138,21 +139,21 @@ class _WorkTreeNames:
         return file.name if directory == os.curdir else f"{directory}{os.sep}{file.name}"
 
 
-def _head(place: Path) -> tuple[Path, str]:
+def head_of(place: Path) -> tuple[Path, str]:
     """The top of the work tree as git sees it, and the commit that is checked out in it."""
-    answer = _git(place, ["rev-parse", "--show-toplevel", "--verify", "HEAD^{commit}"])
+    answer = ask_git(place, ["rev-parse", "--show-toplevel", "--verify", "HEAD^{commit}"])
     top, _, commit = os.fsdecode(answer).removesuffix("\n").rpartition("\n")
     if len(commit) not in _ID_LENGTHS:
-        raise _Untold("git rev-parse did not print a commit")
+        raise GitSilent("git rev-parse did not print a commit")
     return Path(top).resolve(), commit
 
 
-def _tree(top: Path, commit: str, asked: Sequence[str]) -> dict[str, str]:
+def names_in(top: Path, commit: str, asked: Sequence[str]) -> dict[str, str]:
     """What the commit holds of the asked paths and below them (of none: all): names, and the ids of their contents."""
     held: dict[str, str] = {}
     for start in range(0, max(1, len(asked)), _AT_ONCE):
         words = ["ls-tree", "-r", "-z", "--full-tree", commit, "--", *asked[start : start + _AT_ONCE]]
-        for entry in os.fsdecode(_git(top, words)).split("\0"):
+        for entry in os.fsdecode(ask_git(top, words)).split("\0"):
             facts, tab, name = entry.partition("\t")
             if tab:
                 held[name] = facts.split(" ")[2]
@@ -198,21 +199,21 @@ def _blob(content: bytes, length: int) -> str:
     return whole.hexdigest()
 
 
-def _git(place: Path, words: Sequence[str]) -> bytes:
-    """What git prints; raises _Untold where it fails, prints too much, or takes too long."""
+def ask_git(place: Path, words: Sequence[str], given: IO[bytes] | None = None) -> bytes:
+    """What git prints, given a file as input; raises GitSilent where it fails, prints too much, or takes too long."""
     deadline = time.monotonic() + GIT_S
-    with start_child([*_GIT, "-C", os.fspath(place), *words], _environment(os.environ)) as child:
+    with start_child([*_GIT, "-C", os.fspath(place), *words], _environment(os.environ), given) as child:
         try:
             _limit(child.pid)
             answer = b"".join(_bounded(child, deadline))
             code = child.wait(max(0.0, deadline - time.monotonic()))
         except (TimeoutError, subprocess.TimeoutExpired):
-            raise _Untold(f"git {words[0]} takes too long") from None
+            raise GitSilent(f"git {words[0]} takes too long") from None
         finally:
             if child.returncode is None:
                 os.killpg(child.pid, signal.SIGKILL)
     if code:
-        raise _Untold(f"git {words[0]} failed")
+        raise GitSilent(f"git {words[0]} failed")
     return answer
 
 
@@ -233,5 +234,5 @@ def _bounded(child: "subprocess.Popen[bytes]", deadline: float) -> Iterator[byte
     for chunk in chunks(child.stdout.fileno(), deadline):
         size += len(chunk)
         if size > _MAX_OUTPUT_BYTES:
-            raise _Untold("git prints too much")
+            raise GitSilent("git prints too much")
         yield chunk

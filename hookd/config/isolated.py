@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hookd.config.fingerprint import tree_hash
 from hookd.config.yaml.diagnostics import (
@@ -151,13 +151,16 @@ def _frames(child: "subprocess.Popen[bytes]", deadline: float) -> Iterator[tuple
 
 
 def start_child(
-    command: Sequence[str], environment: Mapping[str, str] | None = None
+    command: Sequence[str], environment: Mapping[str, str] | None = None, given: IO[bytes] | None = None
 ) -> "subprocess.Popen[bytes]":
-    """A child that only its output is read of, in a session of its own: no signal of the terminal reaches it."""
+    """A child that only its output is read of, in a session of its own: no signal of the terminal reaches it.
+
+    Its input is the file that is `given`, or nothing.
+    """
     return subprocess.Popen(  # noqa: S603 - fixed words, and paths that cannot pass for options
         command,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL if given is None else given,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -181,7 +184,8 @@ def chunks(pipe: int, deadline: float) -> Iterator[bytes]:
 def _dead(path: Path, received: _ChildOutput, message: str) -> Loaded:
     place = received.reading or shown_path(path)
     diagnostic = Diagnostic(place, 1, 1, "file", Severity.ERROR, message)
-    return Loaded(None, (diagnostic,), (), tree_hash(path))
+    found = tree_hash(path)
+    return Loaded(None, (diagnostic,), (), found, found)
 
 
 def _cause(code: int, cpu_s: int, memory_bytes: int) -> str:

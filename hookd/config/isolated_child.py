@@ -90,7 +90,7 @@ def _frames(loaded: Loaded) -> Iterator[tuple[str, Any]]:
         config = replace(
             config, types=None, webhooks={}, tasks={}, events={}, schedules={}, places={}, warnings=()
         )
-    yield "end", Loaded(config, (), loaded.sources, loaded.hash)
+    yield "end", replace(loaded, config=config, diagnostics=())
 
 
 def _batches(values: Iterable[Any]) -> Iterator[tuple[Any, ...]]:

@@ -246,8 +246,9 @@ class _Load:
         diagnostics = _bounded(sorted(set(self._scope.diagnostics), key=_order))
         sources = tuple(sorted(self._scope.sources))
         whole = digest(self._path, self._contents, self._scope.sources)
+        read, relative = digest(self._path, self._contents, {}), frozenset(self._scope.relative)
         if any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics):
-            return Loaded(None, diagnostics, sources, whole)
+            return Loaded(None, diagnostics, sources, whole, read, relative)
         types: dict[str, TypeDef] = dict(definitions["types"])
         webhooks: dict[str, WebhookDef] = dict(definitions["webhooks"])
         tasks: dict[str, TaskDef] = dict(definitions["tasks"])
@@ -266,7 +267,7 @@ class _Load:
             warnings=tuple(str(diagnostic) for diagnostic in diagnostics),
             sources=sources,
         )
-        return Loaded(config, diagnostics, sources, whole)
+        return Loaded(config, diagnostics, sources, whole, read, relative)
 
     def _places(self) -> Iterator[tuple[str, SourcePosition]]:
         # A task may be called "a.triggers[0]": where two places have one name, the last one counts, and is the task's.

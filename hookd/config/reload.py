@@ -16,10 +16,12 @@ from watchfiles import Change, awatch
 
 from hookd import config as configuration
 from hookd.config import Loaded, Severity
+from hookd.config.candidate import Candidate, load_checkout, load_commit
 from hookd.config.diff import Comparison, compare, differences
 from hookd.config.generation import CurrentConfig, Generation
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, DaemonDef, Revision
+from hookd.domain.errors import CandidateRefused
 from hookd.domain.reload_result import Changes, ReloadResult
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
@@ -121,12 +123,46 @@ class Reloader:
 
     async def compare_with_disk(self) -> Comparison:
         """What is on disk beside what is in force; nothing is changed. One at a time."""
-        async with self._comparing:
-            loaded = await asyncio.to_thread(configuration.isolated_load, self._path)
-            return await asyncio.to_thread(self._compared, loaded, self._current_config.generation)
+        return await self._compare(lambda _: self._on_disk())
 
-    def _compared(self, loaded: Loaded, generation: Generation) -> Comparison:
-        revision = configuration.revision_of(self._path, loaded.hash, loaded.sources)
+    async def compare_with_checkout(self, path: Path, yaml_hash: str | None) -> Comparison:
+        """What a reload would do if this file or directory stood in place of the daemon's own.
+
+        Args:
+            path: absolute.
+            yaml_hash: as `load_checkout` takes it; of the daemon's own path it is not asked for.
+
+        Raises:
+            CandidateRefused: it cannot be read, or not for the one who asks.
+        """
+        if await asyncio.to_thread(_is_same, path, self._path):
+            return await self.compare_with_disk()
+        if yaml_hash is None:
+            raise CandidateRefused(
+                f"hookd answers about {path} only if `hash` is that of its YAML files, as `hookd diff PATH` sends it"
+            )
+        return await self._compare(lambda in_force: load_checkout(path, yaml_hash, in_force))
+
+    async def compare_with_commit(self, revision: str) -> Comparison:
+        """What a reload would do if this commit of the configuration's repository were checked out.
+
+        Raises:
+            CandidateRefused: there is no such commit, or it cannot be read.
+        """
+        return await self._compare(lambda in_force: load_commit(self._path, revision, in_force))
+
+    def _on_disk(self) -> Candidate:
+        loaded = configuration.isolated_load(self._path)
+        return Candidate(loaded, configuration.revision_of(self._path, loaded.hash, loaded.sources))
+
+    async def _compare(self, load: Callable[[Config], Candidate]) -> Comparison:
+        async with self._comparing:
+            generation = self._current_config.generation
+            candidate = await asyncio.to_thread(load, generation.config)
+            return await asyncio.to_thread(self._compared, candidate, self._current_config.generation)
+
+    def _compared(self, candidate: Candidate, generation: Generation) -> Comparison:
+        loaded, revision = candidate.loaded, candidate.revision
         seen = Comparison(
             in_force=generation.ref,
             hash=loaded.hash,
@@ -320,6 +356,13 @@ def faults_of(loaded: Loaded) -> list[str]:
 
 def _existing_directories(path: Path) -> frozenset[Path]:
     return frozenset(d for d in configuration.watch_dirs(path) if d.is_dir())
+
+
+def _is_same(path: Path, own: Path) -> bool:
+    try:
+        return path.samefile(own)
+    except OSError:
+        return False
 
 
 def _in_effect(config: Config, started_with: DaemonDef) -> Config:

@@ -94,6 +94,13 @@ class StoreDamaged(StoreUnusable):
     """What the store's file holds is not what was written to it."""
 
 
+class CandidateRefused(HookdError):
+    """A configuration that is to be compared with the one in force cannot be read; answered 422.
+
+    The message says why and what to do.
+    """
+
+
 class ConfigInvalid(HookdError):
     """The configuration has errors; the diagnostics say where. Exit code 78 at start."""
 

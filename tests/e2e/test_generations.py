@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -257,9 +258,74 @@ class TestDiff:
         assert [diagnostic["where"] for diagnostic in answer["findings"]] == ["webhooks.x.url.env"]
         assert await in_force(daemon) == before
 
-    async def test_a_body_is_refused(self, daemon: DaemonProcess) -> None:
-        code, problem = await daemon.request("POST", "/v1/config/diff", body={"path": "/etc"})
-        assert (code, problem["detail"]) == (422, "this request takes no fields")
+    async def test_another_checkout(self, tmp_path: Path, tree: Path) -> None:
+        (tree / "w.yaml").write_text("webhooks: {ops: {url: {env: OPS}}}\n")
+        other = tmp_path / "a" / "checkout"
+        env = {"OPS": "http://127.0.0.1:9/"}
+        async with DaemonProcess(tmp_path, config=tree, env=env) as daemon:
+            before = await in_force(daemon)
+            shutil.copytree(tree, other)
+            assert (await self.diff(daemon, str(other), "--exit-code"))[0] == 0
+            for place in other.glob("*.yaml"):
+                place.write_text(
+                    place.read_text().replace("h.db", "new.db").replace("{env: OPS}", "{env: OPS2}")
+                )
+            code, lines = await self.diff(daemon, str(other))
+            assert (code, lines) == (
+                1, ["a/checkout/w.yaml:1:29: webhooks.ops.url.env: the environment variable OPS2 is not set"],
+            )  # fmt: skip
+            (other / "w.yaml").write_text("webhooks: {ops: {url: {env: OPS}, timeout: 20}}\n")
+            wanted = [
+                "webhooks +0 ~1 -0", "  ~ ops", "      timeout: 15s → 20s",
+                "daemon +0 ~1 -0", "  ~ daemon", f"      store: {tree.parent}/h.db → {tree.parent}/new.db",
+                "restart needed for daemon.store: `systemctl restart hookd`",
+            ]  # fmt: skip
+            for words in ((str(other),), ("-c", str(other))):
+                code, lines = await self.diff(daemon, *words, "--exit-code")
+                assert code == 1
+                assert lines[1].startswith(f"compared  {other}, hash ")
+                assert lines[2:] == wanted
+            assert await in_force(daemon) == before
+
+    async def test_a_commit(self, tree: Path, daemon: DaemonProcess) -> None:
+        head = git(tree, "rev-parse", "HEAD")
+        git(tree, "checkout", "-qb", "other")
+        (tree / "w.yaml").write_text("webhooks: {new: {url: 'http://127.0.0.1:9/'}}\n")
+        later = commit(tree)
+        git(tree, "checkout", "-q", head)
+        await becomes(daemon, commit=head)
+        code, lines = await self.diff(daemon, "--rev", "other")
+        assert code == 0
+        assert lines[1].startswith("compared  other, hash ")
+        assert lines[1].endswith(f", commit {later[:12]}")
+        assert "  + new" in lines
+        assert (await self.diff(daemon, "--rev", "HEAD", "--exit-code"))[0] == 0
+
+    async def test_what_the_caller_cannot_read_is_not_told(
+        self, tmp_path: Path, daemon: DaemonProcess
+    ) -> None:
+        hidden = tmp_path / "hidden.yaml"
+        hidden.write_text("webhooks: {s3cret: {}}\n")
+        for order in (
+            {"path": str(hidden)}, {"path": str(hidden), "hash": "0" * 12}, {"path": "/etc/passwd", "hash": "0" * 12},
+        ):  # fmt: skip
+            code, problem = await daemon.request("POST", "/v1/config/diff", body=order)
+            assert code == 422
+            assert "s3cret" not in json.dumps(problem)
+            assert "root:x" not in json.dumps(problem)
+
+    @pytest.mark.parametrize(
+        ("order", "pointer"),
+        [
+            ({"path": "conf"}, "/path"), ({"path": "/etc", "hash": "x"}, "/hash"), ({"rev": "-x"}, "/rev"),
+            ({"rev": "a", "path": "/etc"}, "/rev"), ({"paths": "/etc"}, "/paths"), ({"rev": 3}, "/rev"),
+        ],
+    )  # fmt: skip
+    async def test_a_wrong_body_is_refused(
+        self, daemon: DaemonProcess, order: dict[str, Any], pointer: str
+    ) -> None:
+        code, problem = await daemon.request("POST", "/v1/config/diff", body=order)
+        assert (code, [fault["pointer"] for fault in problem["errors"]]) == (422, [pointer])
         code, _ = await daemon.request("GET", "/v1/config/diff")
         assert code == 405
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hookd.cli.main import main
+from hookd.config import tree_hash
 from tests.kit.fake_daemon import Canned, FakeDaemon, serving
 
 IN_FORCE = {"number": 3, "hash": "0123456789ab", "commit": "c" * 40, "dirty": False}
@@ -64,6 +65,43 @@ CHANGES = (
     change("tasks", "t", "changed", ("message", "m" * 301, "x")),
     change("daemon", "daemon", "changed", ("store", "/a.db", "/b.db")),
 )  # fmt: skip
+
+
+def test_a_path_is_sent_with_the_hash_that_shows_that_we_read_it(
+    daemon: FakeDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "hookd.yaml").write_text("webhooks: {}\n")
+    monkeypatch.chdir(tmp_path)
+    daemon.answers["POST /v1/config/diff"] = Canned(200, comparison())
+    for words in (["there"], ["-c", "there"], [str(tmp_path / "there")]):
+        assert main(["diff", *words]) == 0
+        sent = {"path": str(tmp_path / "there"), "hash": tree_hash(tmp_path / "there")}
+        assert daemon.asked[-1].json == sent
+        told = capsys.readouterr().out.splitlines()
+        assert told[1] == f"compared  {tmp_path}/there, hash ba9876543210, commit dddddddddddd, dirty"
+        assert told[2] == "nothing differs"
+
+
+def test_a_commit_is_named(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.answers["POST /v1/config/diff"] = Canned(200, comparison())
+    assert main(["diff", "--rev", "origin/main"]) == 0
+    assert daemon.asked[0].json == {"rev": "origin/main"}
+    assert "compared  origin/main, hash " in capsys.readouterr().out
+
+
+def test_a_path_that_is_not_there_or_not_ours_to_read(
+    daemon: FakeDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "open.yaml").write_text("{}")
+    (tmp_path / "open.yaml").chmod(0o666)
+    assert main(["diff", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err == f"hookd: {tmp_path}/none: no such config\n"
+    assert main(["diff", str(tmp_path / "open.yaml")]) == 1
+    assert "is world-writable" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["diff", str(tmp_path), "--rev", "x"])
+    assert not daemon.asked
 
 
 def test_everything_that_can_differ(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,21 +9,26 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from hookd.cli.client import address
 from hookd.cli.commands.reload import SIGNS, restart_lines, section_head
-from hookd.cli.failure import REFUSED
-from hookd.cli.options import add_json
+from hookd.cli.failure import REFUSED, Failure
+from hookd.cli.options import add_json, text
 from hookd.cli.output.generation_words import generation_words
 from hookd.cli.output.terminal import as_json, shortened
 from hookd.domain.text import printable
 
-DESCRIPTION = """Compare the config on disk with the one in force: by name and field, and how many deliveries wait for
-each webhook that differs. Of a secret, only that it changed is shown. The daemon changes nothing.
+DESCRIPTION = """Compare a config with the one in force, by name and field, and how many deliveries wait for each
+webhook that differs: the daemon's own on disk; or PATH, such as another checkout; or a commit of the repository
+that the daemon's own is in. It is what a reload would do if that stood there. Of a secret, only that it changed
+is shown. The daemon reads secrets, and changes nothing.
 
 A config with errors is reported as by `hookd check`, with exit code 1."""
-EXAMPLE = "hookd diff --exit-code"
+EXAMPLE = """hookd diff --exit-code
+  hookd diff /srv/checkout/hookd
+  hookd diff --rev origin/main"""
 
 TIMEOUT_S = 60.0
 LONGEST_VALUE = 300
@@ -31,30 +36,70 @@ LONGEST_VALUE = 300
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take what the exit code says, and where the daemon is."""
+    """Take what is compared, what the exit code says, and where the daemon is."""
+    parser.add_argument(
+        "path",
+        metavar="PATH",
+        nargs="?",
+        type=Path,
+        help="the config to compare (default: that of --config, else the daemon's own on disk)",
+    )
+    parser.add_argument(
+        "--rev",
+        metavar="COMMIT",
+        type=text,
+        help="compare a commit of the repository that the daemon's config is in: a branch, tag or hash",
+    )
     parser.add_argument("--exit-code", action="store_true", help="exit with 1 if anything differs")
     add_json(parser)
     address.add_options(parser)
+    parser.set_defaults(refuse=parser.error)
 
 
 def run(options: argparse.Namespace) -> int:
     """Ask and print; 1 where the config on disk is invalid, or with `--exit-code` where it differs."""
-    answer = address.from_options(options).send("/v1/config/diff", timeout_s=TIMEOUT_S)
-    print(as_json(answer) if options.json else "\n".join(lines_of(answer)))
+    if options.rev is not None and options.path is not None:
+        options.refuse("PATH and --rev exclude each other")
+    client, order = address.from_options(options), _order(options)
+    answer = client.send("/v1/config/diff", json.dumps(order).encode(), timeout_s=TIMEOUT_S)
+    what = options.rev or order.get("path")
+    print(as_json(answer) if options.json else "\n".join(lines_of(answer, what)))
     return REFUSED if not answer["valid"] or (options.exit_code and answer["differs"]) else 0
 
 
-def lines_of(answer: Mapping[str, Any]) -> list[str]:
-    """The comparison for people."""
+def _order(options: argparse.Namespace) -> dict[str, str]:
+    """What the daemon is asked to compare; of a path also the hash, which shows that we can read it.
+
+    Raises:
+        Failure: PATH is not there, or we cannot read it.
+    """
+    from hookd.config import tree_hash, why_unread
+
+    if options.rev is not None:
+        return {"rev": options.rev}
+    if options.path is None and options.config is None:
+        return {}
+    path = address.config_path(str(options.path or options.config)).absolute()
+    if why := why_unread(path):
+        if options.path is not None:
+            raise Failure(why)
+        return {"path": str(path)}  # the daemon may be able to, if it is its own
+    return {"path": str(path), "hash": tree_hash(path)}
+
+
+def lines_of(answer: Mapping[str, Any], what: str | None = None) -> list[str]:
+    """The comparison for people; `what` was compared where it is not what is on disk."""
     if not answer["valid"]:
         return [diagnostic_line(diagnostic) for diagnostic in answer["findings"]]
     in_force, on_disk = answer["in_force"], answer["on_disk"]
     sections = groupby(answer["changes"], key=lambda change: change["section"])
     changed = [line for section, changes in sections for line in _section_lines(section, list(changes))]
-    same = "nothing differs" if in_force["hash"] == on_disk["hash"] else "nothing differs but the files' text"
+    label = "on disk" if what is None else "compared"
+    only_text = what is None and in_force["hash"] != on_disk["hash"]
+    same = "nothing differs but the files' text" if only_text else "nothing differs"
     return [
         printable(f"in force  {generation_words(in_force)}"),
-        printable(f"on disk   {generation_words(on_disk)}"),
+        printable(f"{label:<10}{', '.join(filter(None, (what, generation_words(on_disk))))}"),
         *(changed or [same]),
         *restart_lines(answer["restart_needed"]),
     ]

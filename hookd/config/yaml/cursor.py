@@ -65,6 +65,7 @@ class Scope:
 
     Attributes:
         portable: nothing of this machine is looked at: secret references stand for themselves.
+        relative: the paths that were written as relative ones.
     """
 
     def __init__(self, env: Mapping[str, str], *, portable: bool = False) -> None:
@@ -72,6 +73,7 @@ class Scope:
         self.portable = portable
         self.diagnostics: list[Diagnostic] = []
         self.sources: dict[str, bytes] = {}
+        self.relative: set[str] = set()
         self.proven: dict[Any, str | None] = {}
         self._contents: dict[Path, bytes | Unreadable] = {}
         self._compared = 0
@@ -207,7 +209,10 @@ class Cursor:
 
     def file_of(self, text: str) -> Path:
         """The absolute path that a path in this file means."""
-        return Path(os.path.normpath(self.document.directory / text))
+        path = Path(os.path.normpath(self.document.directory / text))
+        if not text.startswith("/"):
+            self.scope.relative.add(str(path))
+        return path
 
     def _child(self, step: str | int, node: Node, key_location: tuple[int, int]) -> "Cursor":
         return Cursor(self.scope, self.document, Location(node, (*self.steps, step), key_location))

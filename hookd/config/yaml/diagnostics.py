@@ -74,12 +74,16 @@ class Loaded:
         sources: absolute paths of the files read besides the YAML (secrets, certificates).
         hash: `tree_hash(path, sources)` at the moment of the load, 12 hex digits: while it stays the same,
             loading again gives the same result (the environment apart). `Config.hash` is the same value.
+        yaml_hash: of the YAML files alone, as they were read: `tree_hash(path)`.
+        relative: absolute paths that are written as relative ones.
     """
 
     config: "Config | None"
     diagnostics: tuple[Diagnostic, ...]
     sources: tuple[str, ...] = ()
     hash: str = ""
+    yaml_hash: str = ""
+    relative: frozenset[str] = frozenset()
 
 
 def dotted(steps: Steps) -> str:
