@@ -57,6 +57,10 @@ class Breaker:
         self._probe_at = 0.0
         self._reprobes = False
 
+    def is_untouched(self) -> bool:
+        """Whether the latest attempt, as far as it told anything, showed the receiver alive."""
+        return not self._consecutive_failures and self.state is BreakerState.CLOSED
+
     def allowed(self, slots: int, mono: float) -> int:
         """How many of `slots` attempts may begin now."""
         match self.state:

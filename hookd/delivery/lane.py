@@ -62,6 +62,7 @@ class Lane:
     Attributes:
         in_flight: attempts under way.
         hold_until: nothing is claimed before (seconds since the epoch).
+        untroubled: its receiver has taken everything lately, so that neither pace nor breaker has anything to keep.
         lacks_probe: nothing waits that could be made due as a probe, until one of its attempts has ended.
     """
 
@@ -73,6 +74,7 @@ class Lane:
         "in_flight",
         "lacks_probe",
         "last_result",
+        "untroubled",
         "webhook",
     )
 
@@ -84,6 +86,7 @@ class Lane:
         self.last_result: LastResult | None = None
         self.breaker = Breaker()
         self._pace = Pace()
+        self.untroubled = True
         self._definition: WebhookDef | None = None
 
     def follow(self, webhook: WebhookDef) -> bool:
@@ -124,6 +127,8 @@ class Lane:
         """
         share = -((self.in_flight - SHARE * free) // (SHARE + 1))
         slots = min(webhook.concurrency - self.in_flight, max(share, 0 if self.in_flight else 1))
+        if self.untroubled and webhook.rate_limit is None:
+            return max(slots, 0)
         slots = self._pace.admitted(webhook, slots, in_flight=self.in_flight, mono=mono)
         return self.breaker.allowed(max(slots, 0), mono)
 
@@ -144,14 +149,18 @@ class Lane:
         """Note an attempt that was claimed; `mono` as its slots were asked for."""
         self.in_flight += 1
         if webhook is not None:
-            self.follow(webhook)
+            if webhook is not self._definition:
+                self.follow(webhook)
+            if self.untroubled and webhook.rate_limit is None:
+                return BegunAttempt(mono, False)
             self._pace.begin(webhook, mono)
         return BegunAttempt(mono, may_probe and self.breaker.begin())
 
     def end(self, attempt: BegunAttempt) -> None:
         """Note that an attempt is over and its slot free."""
         self.in_flight -= 1
-        self.breaker.end(attempt.began_at)
+        if not self.untroubled:
+            self.breaker.end(attempt.began_at)
 
     def record(self, outcome: Outcome, attempt: BegunAttempt, *, now: float, mono: float) -> bool:
         """Note how an attempt ended, after `end`.
@@ -163,6 +172,9 @@ class Lane:
             outcome.reason is not Reason.INTERRUPTED
         ):  # of which the receiver, or what keeps hookd from it, shows nothing
             self.last_result = LastResult(now, outcome)
+        if self.untroubled and outcome.reason is Reason.OK:
+            self._pace.answered_at = mono
+            return False
         was_down, began_at = self.is_down(), attempt.began_at
         is_429 = outcome.status == HTTPStatus.TOO_MANY_REQUESTS
         is_refusal = self._pace.is_refusal(outcome, mono) and (is_429 or not was_down)
@@ -175,6 +187,7 @@ class Lane:
             self.breaker.record(outcome, is_probe=attempt.is_probe, mono=mono, in_flight=self.in_flight)
         if was_down and not self.is_down():
             self._pace.start_slowly()
+        self.untroubled = self._pace.takes_everything() and self.breaker.is_untouched()
         return is_refusal
 
     def hold(self, until: float) -> None:
@@ -182,6 +195,7 @@ class Lane:
         if until > self.hold_until:
             self.hold_until = until
             self._pace.start_slowly()
+            self.untroubled = False
 
     def lift_hold(self) -> None:
         """End a hold; what comes begins with one attempt at a time."""
@@ -248,7 +262,8 @@ class Lanes:
     def record(self, lane: Lane, outcome: Outcome, attempt: BegunAttempt, *, now: float, mono: float) -> bool:
         """Note how an attempt ended; see `Lane.record`."""
         is_refusal = lane.record(outcome, attempt, now=now, mono=mono)
-        self._note(lane)
+        if not lane.untroubled or lane.webhook in self.down or lane.webhook in self.slowed:
+            self._note(lane)
         return is_refusal
 
     def hold(self, lane: Lane, until: float) -> None:

@@ -59,14 +59,18 @@ class TokenBucket:
 
 
 class Pace:
-    """One lane's pace."""
+    """One lane's pace.
 
-    __slots__ = ("_adaptive", "_answered_at", "_bucket", "_unavailable_at")
+    Attributes:
+        answered_at: when its receiver last answered otherwise than by a refusal.
+    """
+
+    __slots__ = ("_adaptive", "_bucket", "_unavailable_at", "answered_at")
 
     def __init__(self) -> None:
         self._bucket = TokenBucket()
         self._adaptive: AdaptiveRate | None = None  # as long as the receiver has taken everything
-        self._answered_at = -inf  # when it last answered otherwise than by a refusal
+        self.answered_at = -inf
         self._unavailable_at = (
             -inf
         )  # when it last answered 503 that was not taken for a limit, with no answer since
@@ -88,8 +92,12 @@ class Pace:
         per_s = self._per_s(webhook)
         return per_s if per_s < _configured(webhook) else None
 
+    def takes_everything(self) -> bool:
+        """Whether neither a refusal nor a hold or an opening has shown otherwise."""
+        return self._adaptive is None and self._unavailable_at == -inf
+
     def is_adapted(self) -> bool:
-        """Whether the receiver has shown, or a hold or an opening made it likely, that it cannot take everything."""
+        """Whether the lane may go slower than its definition says."""
         return self._adaptive is not None
 
     def begin(self, webhook: WebhookDef, mono: float) -> None:
@@ -119,7 +127,7 @@ class Pace:
             return True
         per_s = inf if self._adaptive is None else self._adaptive.per_s
         alternates_s = max(ALTERNATES_S, ALTERNATES_ATTEMPTS / per_s)
-        return outcome.status == HTTPStatus.SERVICE_UNAVAILABLE and mono - self._answered_at <= alternates_s
+        return outcome.status == HTTPStatus.SERVICE_UNAVAILABLE and mono - self.answered_at <= alternates_s
 
     def refused(self, webhook: WebhookDef | None, outcome: Outcome, *, began_at: float, mono: float) -> bool:
         """Slow down, as an attempt that began at `began_at` was refused.
@@ -142,7 +150,7 @@ class Pace:
     def record(self, webhook: WebhookDef | None, outcome: Outcome, *, began_at: float, mono: float) -> None:
         """Note an attempt that ended otherwise than by a refusal, of a receiver that was not taken to be down."""
         if shows_alive(outcome):
-            self._answered_at = mono
+            self.answered_at = mono
             if mono - self._unavailable_at <= LATE_ANSWER_S:
                 self.refused(webhook, _UNAVAILABLE, began_at=began_at, mono=mono)
             elif self._adaptive is not None:

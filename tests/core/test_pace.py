@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookd.delivery.circuit_breaker import OPENS_AFTER, BreakerState
-from hookd.delivery.lane import BegunAttempt, Lane
+from hookd.delivery.lane import BegunAttempt, Lane, Lanes
 from hookd.delivery.pace import SLOWEST_UNAVAILABLE_PER_S
 from hookd.domain.definitions import RateLimit, Secret, WebhookDef
 from hookd.domain.deliveries import Outcome, Reason
@@ -158,6 +158,16 @@ def test_503s_that_come_before_the_first_success_are_a_limit_too() -> None:
     drive.run(lambda: drive.taken >= 50)
     assert not drive.was_down
     assert len(drive.attempts) < 50 + 60
+
+
+def test_what_is_slowed_is_known_to_be_so_also_where_a_success_showed_it() -> None:
+    lanes = Lanes()
+    lane = lanes.of("w")
+    for outcome, slowed in ((status(503), False), (OK, True)):
+        attempt = lanes.begin(lane, webhook(), mono=0.0, may_probe=False)
+        lanes.end(lane, attempt)
+        lanes.record(lane, outcome, attempt, now=1.0, mono=1.0)
+        assert ("w" in lanes.slowed) is slowed
 
 
 def test_a_lane_that_is_limited_never_passes_what_is_configured() -> None:
