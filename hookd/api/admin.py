@@ -82,7 +82,7 @@ class AdminRoutes:
         query = request.parameters
         limit = delivery_filters.queried_limit(query)
         page = await _page(self._services.store.events(limit=limit, cursor=query.get("cursor")))
-        return json_response({"events": [views.event(r) for r in page.items], "cursor": page.cursor})
+        return json_response({"events": [views.listed_event(r) for r in page.items], "cursor": page.cursor})
 
     async def event(self, _request: Request, variables: Mapping[str, str]) -> Response:
         """One kept event."""

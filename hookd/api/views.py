@@ -101,6 +101,11 @@ def attempt(given: Attempt) -> JsonObject:
 
 def event(record: EventRecord) -> JsonObject:
     """A kept event."""
+    return {**listed_event(record), "data": dict(record.event.data)}
+
+
+def listed_event(record: EventRecord) -> JsonObject:
+    """A kept event as a listing shows it: without its data."""
     given = record.event
     return {
         "id": given.id,
@@ -109,7 +114,6 @@ def event(record: EventRecord) -> JsonObject:
         "event": given.event,
         "object": _object(given.object),
         "time": given.time,
-        "data": dict(given.data),
         "received_at": instant(record.received_at),
         "trace_id": given.trace and given.trace.trace_id,
         "deliveries": [reference(d) for d in record.deliveries],

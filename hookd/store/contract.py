@@ -214,7 +214,7 @@ class History(Protocol):
         ...
 
     async def events(self, *, limit: int, cursor: str | None = None) -> Page[EventRecord]:
-        """Kept events, newest first. Raises ValueError for a foreign cursor."""
+        """Kept events, newest first, without their data. Raises ValueError for a foreign cursor."""
         ...
 
     async def ids(self, beginning: str, *, limit: int) -> Sequence[str]:

@@ -65,7 +65,7 @@ def pairs() -> dict[str, tuple[Any, Any]]:
         "why a delivery is parked": (schema("Delivery")["parked"]["enum"], [*Parked, None]),
         "why a webhook is parked": (schema("Webhook")["parked"]["enum"], [*Parked, None]),
         "a cause": (schema("Delivery")["cause"]["properties"]["kind"]["enum"], [*Kind]),
-        "an event's kind": (schema("Event")["kind"]["enum"], [*Kind]),
+        "an event's kind": (schema("ListedEvent")["kind"]["enum"], [*Kind]),
         "how an attempt ended": (schema("Attempt")["reason"]["enum"], [*Reason]),
         "the last result": (schema("Webhook")["last_result"]["properties"]["reason"]["enum"], [*Reason]),
         "a breaker": (schema("Webhook")["breaker"]["enum"], [*BreakerState]),

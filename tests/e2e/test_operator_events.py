@@ -85,7 +85,7 @@ async def own_events(
         return len(own) >= at_least and until_last in {None, own[-1]["event"] if own else ""}
 
     await until(look)
-    return own
+    return [await daemon.get(f"/v1/events/{each['id']}") for each in own]
 
 
 async def breaker(daemon: DaemonProcess, webhook: str) -> str:

@@ -687,6 +687,30 @@ class TestListings:
         assert await listed(store, webhook="rare") == [first.deliveries[0].id]
         assert await listed(store, webhook="none") == []
 
+    async def test_a_listed_event_is_the_record_without_its_data(self, store: Store) -> None:
+        await enqueue(store, Submission(posted("full", data={"k": "v"}), to("w").deliveries))
+        (item,) = (await store.events(limit=5)).items
+        kept = await store.event("full")
+        assert kept is not None
+        assert kept.event.data == {"k": "v"}
+        assert item == dataclasses.replace(kept, event=dataclasses.replace(kept.event, data={}))
+
+    async def test_a_page_ends_where_it_gets_large(self, store: Store) -> None:
+        """Whatever makes a record large: its deliveries, its object's tags, what went wrong."""
+        tags = tuple(f"{number:08d}" * 16 for number in range(3000))
+        for number in range(6):
+            event = posted(f"large-{number}", object=EventObject(name="o", tags=tags))
+            await enqueue(store, Submission(event, to(*["w"] * 300).deliveries))
+        pages, cursor = [], None
+        while True:
+            page = await store.events(limit=500, cursor=cursor)
+            pages.append([item.event.id for item in page.items])
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert [each for page in pages for each in page] == [f"large-{number}" for number in range(5, -1, -1)]
+        assert [len(page) for page in pages] == [2, 2, 2]
+
     async def test_a_full_page_ends_where_the_next_begins(self, store: Store) -> None:
         batch = [to("w") for _ in range(45)]
         await enqueue(store, *batch)

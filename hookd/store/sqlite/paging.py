@@ -1,14 +1,24 @@
-"""Pages of a listing: a cursor is the key below which it goes on.
+"""Pages of a listing: a cursor is the key below which it goes on. A page ends at its limit, or where it gets large.
 
 Must never: touch the database.
 """
 
+from collections.abc import Callable
 from typing import TypeVar
 
-from hookd.domain.history import Page
+from hookd.domain.history import DeliveryRecord, EventRecord, Page
 from hookd.store.sqlite import queries
 
 T = TypeVar("T")
+
+MOST_BYTES = 1 << 20
+"""Bytes of a page, about; a larger record has a page of its own."""
+
+PER_RECORD = 500
+"""Bytes of a record as JSON, about, beside its texts of any length."""
+
+PER_REFERENCE = 100
+"""Bytes of a delivery's id, task and webhook, about."""
 
 
 def key_of(cursor: str | None) -> int:
@@ -29,9 +39,37 @@ def cursor_of(before: int | None) -> str | None:
     return None if before is None else str(before)
 
 
-def page_of(found: list[tuple[int, T]], limit: int, before: int | None = None) -> Page[T]:
-    """A page of at most `limit` records; one more found shows that the listing goes on, else it does below `before`."""
-    shown = found[:limit]
-    if len(found) > limit:
-        before = shown[-1][0]
-    return Page(tuple(record for _, record in shown), cursor_of(before))
+def delivery_bytes(record: DeliveryRecord) -> int:
+    """About how many bytes a listed delivery takes."""
+    return PER_RECORD + len(record.detail) + len(record.last_error)
+
+
+def event_bytes(record: EventRecord) -> int:
+    """About how many bytes a listed event takes."""
+    obj = record.event.object
+    named = (
+        0 if obj is None else len(obj.id or "") + len(obj.name or "") + sum(len(tag) + 3 for tag in obj.tags)
+    )
+    return PER_RECORD + named + PER_REFERENCE * len(record.deliveries)
+
+
+def page_of(
+    found: list[tuple[int, T]], limit: int, size: Callable[[T], int], before: int | None = None
+) -> Page[T]:
+    """A page of at most `limit` records and `MOST_BYTES`, but of one at least.
+
+    Args:
+        found: keys and records, in order; one more than is shown tells that the listing goes on.
+        limit: the most records.
+        size: how many bytes one takes.
+        before: where the listing goes on below what was found; None at the end.
+    """
+    shown, left = 0, MOST_BYTES
+    for _, record in found[:limit]:
+        left -= size(record)
+        if left < 0 and shown:
+            break
+        shown += 1
+    if shown < len(found):
+        before = found[shown - 1][0]
+    return Page(tuple(record for _, record in found[:shown]), cursor_of(before))

@@ -25,7 +25,7 @@ STEPS = 50
 """How many steps one call takes: what a client asks for ends soon, however rare what it looks for."""
 
 EVENTS_STEP = 20
-"""How many events one step reads, with their data and deliveries."""
+"""How many events one step reads, with their deliveries."""
 
 END = 1 << 62
 """A key above all keys: where a listing begins."""
@@ -44,7 +44,8 @@ _EVENT_COLUMNS = """
     seq, id, kind, type, event, object, time, data, digest, received_at, first_delivery, deliveries, trace
 """
 _EVENT = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = ?"  # noqa: S608  constants
-_EVENTS = f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608  constants
+_LISTED_COLUMNS = _EVENT_COLUMNS.replace("data,", "NULL,")
+_EVENTS = f"SELECT {_LISTED_COLUMNS} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608  constants
 _DELIVERY_IDS = "SELECT id FROM deliveries WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
 _EVENT_IDS = "SELECT id FROM events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
 _ONE_SHOT_MARKS = "SELECT task, digest, spent_at, delivery_id FROM spent ORDER BY spent_at DESC, task, digest"
@@ -143,7 +144,7 @@ def ids(connection: sqlite3.Connection, beginning: str, limit: int) -> list[str]
 
 
 def events(connection: sqlite3.Connection, before: int, limit: int) -> list[tuple[int, EventRecord]]:
-    """Kept events with their keys, newest first."""
+    """Kept events with their keys, newest first, without their data."""
     rows = connection.execute(_EVENTS, (before, limit)).fetchall()
     return [(row[0], _event_record(connection, row)) for row in rows]
 

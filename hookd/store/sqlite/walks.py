@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, Page, RetriedPart
 from hookd.store.sqlite import manual_operations, queries
 from hookd.store.sqlite.backlog_index import BacklogDelta
-from hookd.store.sqlite.paging import cursor_of, page_of
+from hookd.store.sqlite.paging import cursor_of, delivery_bytes, event_bytes, page_of
 
 T = TypeVar("T")
 
@@ -56,10 +56,10 @@ class Walks:
                 step = await self._read(query)
             found += step.rows
             before = step.before
-        return page_of(found, limit, before)
+        return page_of(found, limit, delivery_bytes, before)
 
     async def events(self, before: int, limit: int) -> Page[EventRecord]:
-        """At most `limit` events below a key."""
+        """At most `limit` events below a key, without their data."""
         found: list[tuple[int, EventRecord]] = []
         while (wanted := min(limit + 1 - len(found), queries.EVENTS_STEP)) > 0:
             async with self._turn:
@@ -68,7 +68,7 @@ class Walks:
             if len(rows) < wanted:
                 break
             before = rows[-1][0]
-        return page_of(found, limit)
+        return page_of(found, limit, event_bytes)
 
     async def retry(
         self, where: DeliveryFilter, now: int, before: int | None, *, dry_run: bool
