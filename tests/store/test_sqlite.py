@@ -98,6 +98,30 @@ async def test_what_the_clock_shows_is_noted_while_anything_waits(
     await store.close()
 
 
+@pytest.mark.parametrize("few", [0, 5000])
+async def test_the_few_that_wait_are_found_without_a_walk_through_the_history(
+    path: Path, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(queries, "STEPS", 1)
+    monkeypatch.setattr(queries, "FEW", few)
+    store = await SqliteStore.open(path)
+    first, second = to("v"), to("w")
+    await enqueue(store, first, second)
+    await enqueue(store, *(to("x") for _ in range(1500)))
+    for lease in await claim(store, "x", 1000) + await claim(store, "x", 1000):
+        await settle(store, lease, DELIVERED)
+    where = DeliveryFilter(state=State.PENDING)
+    page = await store.deliveries(where, limit=5)
+    found = [second.deliveries[0].id, first.deliveries[0].id]
+    if few:
+        assert ([item.id for item in page.items], page.cursor) == (found, None)
+        assert await listed(store, limit=1, state=State.PENDING) == found
+    else:
+        assert (page.items, page.cursor is None) == ((), False)
+        assert await listed(store, state=State.PENDING) == found
+    await store.close()
+
+
 class TestFile:
     async def test_a_new_file_is_for_its_owner_alone(self, path: Path) -> None:
         await (await SqliteStore.open(path)).close()
