@@ -66,6 +66,37 @@ async def test_a_secret_of_a_message_is_the_one_in_force_at_the_attempt(
     assert b"s3cond" not in kept
 
 
+async def test_no_client_gets_a_secret_filled_into_what_it_wrote(
+    receiver: Receiver, running: Running, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("the s3cret k3y")
+    daemon = await running(CONFIG.format(url=receiver.url))
+    reference = "${secret.KEY}"
+    for message in (reference, {"a": [f"x {reference}"]}, {"a": "${data.x:-" + reference + "}"}, [reference]):
+        answered, problem = await daemon.request("POST", "/v1/webhooks/pager/send", body={"message": message})
+        assert answered == 422
+        assert "s3cret" not in json.dumps(problem)
+    shape = "\u00ffjson:KEY\u00fe"  # as a stored message names a secret, could a text hold its bytes
+    data = {"x": f"{reference} $${reference} {shape}"}
+    message = {"m": shape, "n": "$${secret.KEY}"}
+    for number, (path, body) in enumerate(
+        (
+            ("/v1/tasks/t/trigger", {"object": reference, "data": data}),
+            ("/v1/events", {"type": "a", "event": "b", "object": {"name": reference}, "data": data}),
+            ("/v1/webhooks/pager/send", {"message": message}),
+        ),
+        start=1,
+    ):
+        answered, _ = await daemon.request("POST", path, body=body)
+        assert answered == 202
+        await receiver.wait_for(number)
+    triggered, posted, sent = [json.loads(request.body) for request in receiver.requests]
+    assert triggered == posted == {"routing_key": "the s3cret k3y", "echo": data["x"]}
+    assert sent == {"m": shape, "n": reference}
+    assert await daemon.stop() == 0
+    assert b"s3cret" not in stored(tmp_path)
+
+
 async def test_a_message_waits_for_a_secret_that_its_webhook_lost(
     receiver: Receiver, running: Running, tmp_path: Path
 ) -> None:

@@ -1,47 +1,34 @@
 """Keeps a webhook's secrets out of what is stored and shown of an attempt (spec 14, Echoed secrets).
 
-Receivers echo what they got, and in other spellings than they got it: escaped for JSON, percent-encoded, only
-the token without its scheme, in capitals. Every such form is masked.
-
 Must never: show what it masks.
 """
 
-import base64
-import html
-import json
 from collections.abc import Iterator
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
-from hookd.domain.definitions import Secret, Signing, WebhookDef, names_credential
-from hookd.domain.signatures import decoded, encoded_part
+from hookd.delivery.http.secret_forms import SHORTEST, needles
+from hookd.delivery.http.unescaped import CUT_ESCAPE, Unescaped, layers
+from hookd.domain.definitions import WebhookDef
 
 EXCERPT_BYTES = 4096
 """At most this much of an answer is kept (spec 5)."""
 
 _MASK = b"***"
 
-_SHORTEST = 4
-"""Shorter texts are not masked: they occur at random, and every word would be torn."""
-
-_SHORTEST_SEGMENT = 8
-"""Shorter parts of a URL's path are words such as `hooks`, not tokens."""
-
-_SHORTEST_PLAIN_SEGMENT = 16
-"""In a URL that the configuration shows to everybody who reads it, only what looks like a token is masked."""
+_BEYOND = 512
+"""Bytes behind the excerpt that are looked at: more than the beginning of a secret takes, however it is escaped."""
 
 
 class Redactor:
     """Masks one webhook's secrets. Made once for a definition."""
 
     def __init__(self, webhook: WebhookDef) -> None:
-        texts = {text for text in _secret_texts(webhook) if len(text) >= _SHORTEST}
-        forms = {form.lower() for text in texts for form in _forms(text)}
-        self._secret_forms = sorted(forms, key=len, reverse=True)
-        self.window = EXCERPT_BYTES + (len(self._secret_forms[0]) if self._secret_forms else 0)
+        self._needles = needles(webhook)
+        self._shortest = min((len(beginning) for beginning, _ in self._needles), default=0)
+        self.window = EXCERPT_BYTES + (_BEYOND if self._needles else 0)
         """Bytes of an answer that must be kept so that no secret is cut in two at the excerpt's end."""
 
     def __repr__(self) -> str:
-        return f"Redactor({len(self._secret_forms)} forms)"
+        return f"Redactor({len(self._needles)} forms)"
 
     def excerpt(self, body: bytes, *, whole: bool) -> bytes:
         """Return what may be stored of an answer's body, at most 4 KiB.
@@ -50,126 +37,71 @@ class Redactor:
             body: its first bytes, up to `window`.
             whole: false: more followed, or should have; a secret may be cut off at the end.
         """
-        if not self._secret_forms:
-            return body[:EXCERPT_BYTES]
-        masked = self._masked(body)
-        if not whole:
-            masked = self._without_cut_secret(masked)
-        return masked[:EXCERPT_BYTES]
+        body = body[: self.window]
+        return self._masked(body, cut=not whole)[:EXCERPT_BYTES]
 
     def redact(self, text: str) -> str:
         """Return an error's text without secrets."""
-        return self._masked(text.encode(errors="replace")).decode(errors="replace")
+        return self._masked(text.encode(errors="replace"), cut=False).decode(errors="replace")
 
-    def _masked(self, data: bytes) -> bytes:
-        lowered = data.lower()  # of the same length: only ASCII letters change
-        for form in self._secret_forms:
-            while (at := lowered.find(form)) >= 0:
-                data = data[:at] + _MASK + data[at + len(form) :]
-                lowered = lowered[:at] + _MASK + lowered[at + len(form) :]
-        return data
+    def _masked(self, data: bytes, *, cut: bool) -> bytes:
+        """The data with a mask for each secret, as it stands there or as it does without some layers of escapes."""
+        if not self._needles or (len(data) < self._shortest and not cut):
+            return data
+        spans = list(self._spans(data, cut=cut))
+        taken: list[Unescaped] = []
+        for layer in layers(data):
+            taken.append(layer)
+            spans += (_at_source(span, taken) for span in self._spans(layer.text, cut=cut))
+        return _with_masks(data, spans)
 
-    def _without_cut_secret(self, data: bytes) -> bytes:
-        """Mask the beginning of a secret at the end of data."""
-        lowered = data.lower()
-        for form in self._secret_forms:
-            for length in range(min(len(form) - 1, len(data)), _SHORTEST - 1, -1):
-                if lowered.endswith(form[:length]):
-                    return data[:-length] + _MASK
-        return data
-
-
-def _secret_texts(webhook: WebhookDef) -> Iterator[str]:
-    plain = webhook.url.reference == "plain"
-    yield from _token_texts(webhook.url.value) if plain else _url_texts(webhook.url.value)
-    for name, secret in webhook.headers:
-        if _is_secret(name, secret):
-            yield from _header_texts(secret.value)
-    yield from (secret.value for secret in webhook.secrets.values())
-    if webhook.signing is not None:
-        for secret in webhook.signing.secrets:
-            yield from _signing_texts(secret.value, webhook.signing)
+    def _spans(self, text: bytes, *, cut: bool) -> Iterator[tuple[int, int]]:
+        """Where secrets stand in a text; and, where it is cut off, the beginning of one at its end."""
+        lowered = text.lower()  # of the same length: only ASCII letters change
+        for beginning, whole in self._needles:
+            at = lowered.find(beginning)
+            while at >= 0:
+                yield at, at + _alike(lowered, at, beginning, whole)
+                at = lowered.find(beginning, at + 1)
+        for shown in {lowered, CUT_ESCAPE.sub(b"", lowered)} if cut else ():
+            begin = min(_cut_at(shown, beginning) for beginning, _ in self._needles)
+            if begin < len(shown):
+                yield begin, len(text)
 
 
-def _is_secret(name: str, secret: Secret) -> bool:
-    return secret.reference != "plain" or names_credential(name)
+def _alike(text: bytes, at: int, beginning: bytes, whole: bytes) -> int:
+    """How much of `whole` stands at a place where its beginning does."""
+    if text.startswith(whole, at):
+        return len(whole)
+    least, most = len(beginning), min(len(whole) - 1, len(text) - at)
+    while least < most:
+        middle = (least + most + 1) // 2
+        if text.startswith(whole[:middle], at):
+            least = middle
+        else:
+            most = middle - 1
+    return least
 
 
-def _url_texts(url: str) -> Iterator[str]:
-    """The whole, path and query, and parts that may be tokens; the host is not secret (spec 8, explain)."""
-    parts = urlsplit(url)
-    yield url
-    yield parts.path.removesuffix("/")
-    if parts.query:
-        yield f"{parts.path}?{parts.query}"
-        yield parts.query
-    for segment in parts.path.split("/"):
-        if len(segment) >= _SHORTEST_SEGMENT:
-            yield segment
-            yield unquote(segment)
-    for _, value in parse_qsl(parts.query):
-        yield value
+def _cut_at(text: bytes, beginning: bytes) -> int:
+    """Where a secret begins that a text ends within, if so little of it is there that it is not found; else its end."""
+    for length in range(min(len(beginning) - 1, len(text)), SHORTEST - 1, -1):
+        if text.endswith(beginning[:length]):
+            return len(text) - length
+    return len(text)
 
 
-def _token_texts(url: str) -> Iterator[str]:
-    """What may be a token in a URL that stands in the configuration as plain text."""
-    parts = urlsplit(url)
-    for segment in parts.path.split("/"):
-        if len(segment) >= _SHORTEST_PLAIN_SEGMENT:
-            yield segment
-            yield unquote(segment)
-    for _, value in parse_qsl(parts.query):
-        if len(value) >= _SHORTEST_SEGMENT:
-            yield value
+def _at_source(span: tuple[int, int], taken: list[Unescaped]) -> tuple[int, int]:
+    for layer in reversed(taken):
+        span = layer.span(*span)
+    return span
 
 
-def _signing_texts(secret: str, signing: Signing) -> Iterator[str]:
-    """The text as it is written, without what stands before the key, and the key in the forms that it is shown in."""
-    yield secret
-    bare = secret.removeprefix("v1,")
-    yield bare
-    yield bare.removeprefix("whsec_")
-    key = decoded(encoded_part(secret, signing.secret_format) or "")
-    if not key:
-        return
-    yield key.hex()
-    yield key.decode("utf-8", "surrogateescape")
-    for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        yield encode(key).decode()
-        yield encode(key).decode().rstrip("=")
-
-
-def _header_texts(value: str) -> Iterator[str]:
-    """The value, what follows a scheme or prefix, and a Basic password, or its user name where that is empty."""
-    yield value
-    for separator in (" ", "=", ":"):
-        yield value.partition(separator)[2]
-    scheme, _, credentials = value.partition(" ")
-    if scheme.lower() == "basic":
-        yield from _basic_texts(credentials)
-
-
-def _basic_texts(credentials: str) -> Iterator[str]:
-    try:
-        pair = base64.b64decode(credentials).decode()
-    except ValueError:
-        return
-    yield pair
-    username, _, password = pair.partition(":")
-    yield password or username
-
-
-def _forms(text: str) -> set[bytes]:
-    """The spellings in which a receiver may echo a text."""
-    escaped = json.dumps(text)[1:-1]
-    spellings = {
-        text,
-        escaped,
-        escaped.replace("/", "\\/"),
-        json.dumps(text, ensure_ascii=False)[1:-1],
-        quote(text, safe="", errors="replace"),
-        quote(text, errors="replace"),
-        quote_plus(text, errors="replace"),
-        html.escape(text),
-    }
-    return {spelling.encode(errors="surrogateescape") for spelling in spellings}
+def _with_masks(data: bytes, spans: list[tuple[int, int]]) -> bytes:
+    pieces: list[bytes] = []
+    done = 0
+    for begin, end in sorted(spans):
+        if begin > done or not pieces:
+            pieces += (data[done:begin], _MASK)
+        done = max(done, end)
+    return b"".join((*pieces, data[done:]))

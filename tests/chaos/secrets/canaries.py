@@ -6,6 +6,7 @@ Must never: count a place as searched that was empty. Called by: the package.
 import asyncio
 import json
 import random
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -22,8 +23,13 @@ KINDS = ("bearer", "apikey", "basic", "header")
 ECHOES = (
     "body", "json", "upper", "lower", "percent", "phrase", "headers", "redirect",
     "cut4k", "cut64k", "chunks", "garbage", "reset", "hang", "late",
+    "base64", "base64-on", "unpadded", "hex", "escaped", "entities", "percent-all", "short",
 )  # fmt: skip
+SHORT = 10
+"""Characters of a value that a receiver gives back which cuts them short."""
 BEYOND = ("refused", "name", "tls")
+
+ESCAPES = ("\\u{:04x}", "&#{};", "%{:02x}")
 
 Refer = Callable[[str, str], str]
 """Keeps a value for a part of a webhook; the YAML that refers to it."""
@@ -45,15 +51,20 @@ class Cage:
         return bird
 
     def search(self, name: str, text: bytes | str) -> None:
-        """Look for every canary, in any case, and as base64 at any offset."""
+        """Look for the beginning of every canary, in any case, hexadecimal, escaped, and in base64 at any offset."""
         data = text.encode(errors="surrogateescape") if isinstance(text, str) else text
         self.searched += bool(data)
         lowered = data.lower()
         for place, bird in self.birds.items():
-            raw = bird.encode()
-            coded = (b64encode(b"x" * skip + raw)[4 : 4 + 24] for skip in range(3))
-            if raw.lower() in lowered or any(each in data for each in coded):
+            raw = bird[:SHORT].encode()
+            coded = (b64encode(b"x" * skip + raw)[4:12] for skip in range(3))
+            plain = (raw, raw.hex().encode(), *(_escaped(raw.decode(), form).encode() for form in ESCAPES))
+            if any(each.lower() in lowered for each in plain) or any(each in data for each in coded):
                 self.found.append(f"the canary of {place} stands in {name}")
+
+
+def _escaped(text: str, form: str) -> str:
+    return "".join(form.format(ord(char)) for char in text)
 
 
 async def canaries(directory: Path, findings: Findings, options: Options) -> dict[str, object]:
@@ -145,7 +156,7 @@ def _auth(kind: str, value: str, refer: Refer) -> str:
         case "bearer":
             return f"{{type: bearer, token: {refer('AUTH', value)}}}"
         case "apikey":
-            return f"{{type: apikey, key: {refer('AUTH', value)}, prefix: 'Key '}}"
+            return f"{{type: apikey, key: {refer('AUTH', value)}, prefix: 'Key-'}}"
         case "basic":
             return f"{{type: basic, username: hookd, password: {refer('AUTH', value)}}}"
     return "{type: none}"
@@ -161,6 +172,14 @@ async def _echo(request: Received) -> bytes:
         "upper": head.upper(),
         "lower": head.lower(),
         "percent": quote(head),
+        "base64": b64encode(head.encode()).decode(),
+        "base64-on": b64encode(f"x{head}".encode()).decode(),
+        "unpadded": " ".join(b64encode(value.encode()).decode().rstrip("=") for _, value in request.headers),
+        "hex": head.encode().hex(),
+        "escaped": _escaped(head, ESCAPES[0]),
+        "entities": _escaped(head, ESCAPES[1]),
+        "percent-all": _escaped(head, ESCAPES[2]),
+        "short": _cut_short(head),
         "cut4k": "-" * (4096 - len(head) // 2) + head * 3,
         "cut64k": "-" * (65536 - len(head) // 2) + head * 3,
     }
@@ -185,6 +204,11 @@ async def _echo(request: Received) -> bytes:
             return f"HTTP/1.1 400 X\r\nTransfer-Encoding: chunked\r\n\r\n{parts}0\r\n\r\n".encode()
     body = bodies.get(way, head)
     return f"{lines}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+def _cut_short(head: str) -> str:
+    """Every word and part of a word to its first characters only, as in `sk_live_01…`."""
+    return re.sub(r"[A-Za-z0-9+=]+", lambda found: found[0][:SHORT], head)
 
 
 async def _attempt_all(stage: Stage, names: list[str]) -> dict[str, list[dict[str, object]]]:
