@@ -26,6 +26,7 @@ from hookd.api.services import Services
 from hookd.config import Loaded
 from hookd.config.generation import CurrentConfig, Generation
 from hookd.config.reload import Reloader
+from hookd.config.undumpable import refuse_dumps
 from hookd.delivery import retention
 from hookd.delivery.clock_steps import watch_clock
 from hookd.delivery.http import Sender
@@ -84,6 +85,7 @@ def run(path: Path, loaded: Loaded) -> int:
         The process's exit code: 0 after a clean stop, 78 for an invalid configuration or sockets of systemd's that do
         not fit it, 74 for an unusable store, 1 when an address cannot be listened on (spec 8).
     """
+    refuse_dumps()
     if loaded.config is None:
         for diagnostic in loaded.diagnostics:
             sys.stderr.write(f"{diagnostic}\n")

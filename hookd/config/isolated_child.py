@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hookd.config.loader import load
+from hookd.config.undumpable import refuse_dumps
 from hookd.config.yaml.diagnostics import OUT_OF_MEMORY, PORTABLE, Loaded
 
 _BATCH = 100
@@ -36,6 +37,7 @@ def main() -> None:
     path, cpu_s, memory_bytes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     now = next((float(word) for word in sys.argv[4:] if word != PORTABLE), None)
     pipe = _private_stdout()
+    refuse_dumps()
     _limit(cpu_s, memory_bytes)
     # Nothing is freed before the end, so looking for garbage would only cost time.
     gc.disable()
@@ -73,7 +75,6 @@ def _private_stdout() -> int:
 
 
 def _limit(cpu_s: int, memory_bytes: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for kind, wanted in ((resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_CPU, cpu_s)):
         _, hard = resource.getrlimit(kind)
         resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))

@@ -137,7 +137,7 @@ class Listeners:
         if isinstance(listen, HttpListen):
             return bind_tcp(listen)
         sock = bind_unix(listen)
-        self._sockets.append((listen.path, os.stat(listen.path).st_ino))
+        self._sockets.append((listen.path, os.lstat(listen.path).st_ino))
         return sock
 
     def disable_keep_alive(self) -> None:
@@ -154,7 +154,7 @@ class Listeners:
             acceptor.close()
         for path, inode in self._sockets:
             with suppress(OSError):
-                if os.stat(path).st_ino == inode:
+                if os.lstat(path).st_ino == inode:
                     os.unlink(path)
         await asyncio.gather(*(acceptor.drain(FIRST_REQUEST_S / 2) for acceptor in self._passed))
         first_request_s = FIRST_REQUEST_S if self.socket_activated else 0.0
@@ -175,15 +175,10 @@ def bind_unix(listen: UnixListen) -> socket.socket:
     try:
         with suppress(FileNotFoundError):
             os.unlink(private)
-        previous = os.umask(0o777)
-        try:
-            sock.bind(private)
-        finally:
-            os.umask(previous)
+        _bind_with_mode(sock, private, listen.mode)
         if listen.group is not None:
-            os.chown(private, -1, grp.getgrnam(listen.group).gr_gid)
-        os.chmod(private, listen.mode)
-        sock.listen(BACKLOG)
+            os.chown(private, -1, grp.getgrnam(listen.group).gr_gid, follow_symlinks=False)
+        sock.listen(BACKLOG)  # until now nobody could connect
         os.rename(private, listen.path)
     except (OSError, KeyError) as exc:
         sock.close()
@@ -192,6 +187,16 @@ def bind_unix(listen: UnixListen) -> socket.socket:
         raise ListenFailed(_why_not_unix(listen, exc)) from None
     sock.setblocking(False)
     return sock
+
+
+def _bind_with_mode(sock: socket.socket, path: str, mode: int) -> None:
+    """Bind so that the file is made with its mode: set afterwards by its name, it might be that of another file."""
+    os.fchmod(sock.fileno(), mode)
+    previous = os.umask(0o777 & ~mode)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(previous)
 
 
 def _why_not_unix(listen: UnixListen, exc: Exception) -> str:

@@ -146,8 +146,14 @@ class Session:
         *before, last = self.here(block.text).splitlines()
         code, out = await self._run(["bash", "-euc", "\n".join(before)], merged=True)
         assert code == 0, f"{block}: {out.decode()}"
+        exports = [line for line in before if line.startswith("export ")]
         process = await asyncio.create_subprocess_exec(
-            "bash", "-c", f"exec {last}", cwd=self.directory, env=self.env, stdout=asyncio.subprocess.DEVNULL
+            "bash",
+            "-c",
+            "\n".join([*exports, f"exec {last}"]),
+            cwd=self.directory,
+            env=self.env,
+            stdout=asyncio.subprocess.DEVNULL,
         )
         self._stack.push_async_callback(_ended, process)
         port = int(self._ports["9099" if "receive" in last else "8420"])

@@ -96,7 +96,9 @@ class DaemonProcess:
 
     async def launch(self) -> None:
         """Start the process without waiting for it to be ready."""
-        env = {**os.environ, **self._env, "NOTIFY_SOCKET": str(self.notifications.path)}
+        # Without root's rights, tests could look into hookd and trace it no more than others of its user may.
+        dumpable = {} if os.geteuid() == 0 else {"HOOKD_DUMPABLE": "1"}
+        env = {**os.environ, **dumpable, **self._env, "NOTIFY_SOCKET": str(self.notifications.path)}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *self.wrap, sys.executable, "-m", *self.module, "run", "-c", str(self.config),

@@ -119,6 +119,21 @@ async def test_what_git_needs(service: Service) -> None:
         service.machine.run("rm", "-rf", "/etc/hookd/.git")
 
 
+async def test_others_of_its_user_cannot_look_into_its_memory(service: Service) -> None:
+    """Also with the sandbox, in which nothing may be written and executed (MemoryDenyWriteExecute=)."""
+    service.drop_in(STRICT)
+    service.start()
+    pid = service.pid
+    shown = service.machine.run("stat", "-c", "%U", f"/proc/{pid}/mem", f"/proc/{pid}/environ").stdout
+    assert shown == "root\nroot\n"
+    other = ["setpriv", "--reuid=hookd", "--regid=hookd", "--clear-groups"]
+    for name in ("environ", "maps", "mem"):
+        refused = service.machine.run(*other, "head", "-c1", f"/proc/{pid}/{name}", check=False)
+        assert "Permission denied" in refused.stderr
+    limits = service.machine.run("cat", f"/proc/{pid}/limits").stdout
+    assert [line.split()[4:6] for line in limits.splitlines() if line.startswith("Max core")] == [["0", "0"]]
+
+
 async def test_a_denied_call_is_a_death(service: Service) -> None:
     """Else the two tests above would show nothing."""
     service.drop_in(f"{STRICT}\nExecStartPre=/usr/bin/python3 -c \"import os; os.chroot('/')\"")

@@ -31,6 +31,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "HOOKD_CONFIG": "the configuration, where `--config` is not given",
     "HOOKD_SOCKET": "the daemon's Unix socket, where neither `--socket` nor `--url` is given",
     "HOOKD_SPOOL": "the directory for `hookd emit --spool`, where the option names none",
+    "HOOKD_DUMPABLE": "`1` lets debuggers of hookd's own user into `hookd run`, and core files be written",
     "CREDENTIALS_DIRECTORY": "where `{credential: NAME}` is read; systemd sets it",
     "STATE_DIRECTORY": "where the store is, unless `daemon.store` says otherwise; systemd sets it",
     "RUNTIME_DIRECTORY": "where the Unix socket is, unless `daemon.listen` says otherwise; systemd sets it",
