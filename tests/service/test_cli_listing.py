@@ -532,7 +532,7 @@ class TestDeliveries:
         head, *rows = capsys.readouterr().out.splitlines()
         assert all(columns_of(line) <= columns for line in (head, *rows))
         assert all(row.startswith(f"{SHORT}  ") for row in rows)
-        assert ("CREATED" in head, "ATTEMPTS" in head) == (columns >= 132, columns >= 100)
+        assert ("CREATED" in head, "ATTEMPTS" in head) == (columns >= 132, columns >= 132)
         if columns >= 60:
             assert "WEBHOOK" in head
             assert "NEXT OR LAST" in head or "NEXT O" in head

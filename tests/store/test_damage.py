@@ -38,7 +38,7 @@ async def test_it_is_left_alone_and_used_again_where_it_is_sound(tmp_path: Path)
 
 async def test_a_value_that_hookd_never_wrote_is_damage(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "hookd.db")
-    with pytest.raises(StoreUnavailable, match="seems damaged"):
+    with pytest.raises(StoreUnavailable, match=r"seems damaged \(it holds a value that hookd never wrote: "):
         await store._write(undecodable)
     await store.close()
 

@@ -16,8 +16,8 @@ _HEAD = ("timestamp", "level", "event", "cursor")
 _LONGEST_NAME = 18
 _IDS = {"delivery_id", "event_id"}
 _LEAST_FIRST = (
-    "history", "trace_id", "resent", "duration_s", "commit", "dirty", "path", "place", "state", "event_id", "attempt",
-    "task", "reason", "delivery_id",
+    "history", "kind", "duplicate", "trace_id", "resent", "duration_s", "commit", "dirty", "path", "place", "state",
+    "event_id", "attempt", "task", "reason", "delivery_id",
 )  # fmt: skip
 """Keys that a narrow terminal goes without, the least important first; what they say is known otherwise as well."""
 

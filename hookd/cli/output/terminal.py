@@ -128,7 +128,7 @@ class Table:
     """
 
     GAP = "  "
-    COMFORTABLE = 12
+    COMFORTABLE = 16
     LEAST = 8
 
     def __init__(

@@ -16,7 +16,7 @@ from hookd.store.sqlite.claim import Leasing
 from hookd.store.sqlite.encoding import SENDING, ManyRows, seconds
 from hookd.store.sqlite.enqueue import EnqueuePlan, Keys
 from hookd.store.sqlite.generations import GenerationKeys
-from hookd.store.sqlite.open import close_as_it_is, damaged, open_database, unusable
+from hookd.store.sqlite.open import close_as_it_is, damaged, finding_of, open_database, unusable
 from hookd.store.sqlite.operations import (
     ClaimOperation,
     Enqueue,
@@ -84,11 +84,11 @@ class Engine:
         except sqlite3.Error as error:
             close_as_it_is(self.connection)
             if getattr(error, "sqlite_errorcode", None) is None:  # Python's own: a text that is none
-                raise damaged(path, str(error)) from error
+                raise damaged(path, finding_of(error)) from error
             raise unusable(path, error) from error
         except (LookupError, OverflowError, TypeError, ValueError) as error:
             close_as_it_is(self.connection)
-            raise damaged(path, f"it holds a value that hookd never wrote: {error}") from error
+            raise damaged(path, finding_of(error)) from error
         self._unfinished = self.picture.total
         self._holds, self._paused = self.picture.holds, self.picture.paused
         self._recent = BodyCache()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
-from hookd.domain.errors import StoreDamaged, StoreUnusable
+from hookd.domain.errors import HookdError, StoreDamaged, StoreUnusable
 from hookd.domain.text import error_text
 from hookd.store.sqlite import wal_check
 from hookd.store.sqlite.lock import FileLock
@@ -301,6 +301,13 @@ def unusable(path: Path, error: sqlite3.Error) -> StoreUnusable:
         case _:
             text = f"{path} cannot be used: {error}"
     return StoreUnusable(text)
+
+
+def finding_of(error: Exception) -> str:
+    """What an error says of the file: in SQLite's words, or ours; what Python makes of a value is of no help."""
+    if isinstance(error, HookdError) or getattr(error, "sqlite_errorcode", None) is not None:
+        return str(error)
+    return f"it holds a value that hookd never wrote: {type(error).__name__}"
 
 
 def damaged(path: Path, finding: str) -> StoreDamaged:

@@ -24,7 +24,7 @@ from typing import Any
 from hookd.domain.errors import HookdError, StoreDamaged, StoreFailed, StoreUnavailable, StoreUnusable
 from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex
 from hookd.store.sqlite.engine import Engine
-from hookd.store.sqlite.open import lock_database, primary_code
+from hookd.store.sqlite.open import finding_of, lock_database, primary_code
 from hookd.store.sqlite.operations import Echo, Enqueue, Operation, Read, Write
 
 _REOPEN_PAUSE_S = 1.0
@@ -315,11 +315,13 @@ class Writer:
             self._damages = 0
         self._reopen_at = now + min(_DAMAGE_PAUSE_S, _REOPEN_PAUSE_S * 2**self._damages)
         self._damages, self._damaged_at = self._damages + 1, now
-        self._reason = f"{self._path} seems damaged ({error}). {_IF_IT_STAYS}"
+        self._reason = f"{self._path} seems damaged ({finding_of(error)}). {_IF_IT_STAYS}"
         return StoreUnavailable(self._reason)
 
     def _unreadable(self, error: Exception) -> StoreUnavailable:
-        return StoreUnavailable(f"{self._path} holds a row that cannot be read ({error}): it may be damaged")
+        return StoreUnavailable(
+            f"{self._path} holds a row that cannot be read ({finding_of(error)}): it may be damaged"
+        )
 
     def _drop_engine(self) -> None:
         engine, self._engine = self._engine, None
