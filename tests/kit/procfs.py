@@ -54,9 +54,8 @@ def cpu_s(pid: int) -> float:
 
 
 def queued_s(pid: int | str = "self") -> float:
-    """How long its threads could have run but had no processor, in seconds: what other programs cost it."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[1]) for task in tasks) / 1e9
+    """How long its first thread could have run but had no processor, in seconds: what other programs cost it."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
 def runs(pid: int) -> bool:
