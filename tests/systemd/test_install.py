@@ -2,6 +2,7 @@
 
 import re
 
+from hookd.domain.blocked_addresses import NEVER_CALLED_4, NEVER_CALLED_6
 from tests.systemd.machine import PREFIX, REPOSITORY, Machine
 from tests.systemd.service import Service
 
@@ -52,6 +53,13 @@ def test_exposure(machine: Machine) -> None:
         ).stdout
         [figure] = re.findall(r"Overall exposure level for .*: ([0-9.]+)", shown)
         assert float(figure) <= 1.5, path
+
+
+def test_what_is_never_called_is_denied_as_well(machine: Machine) -> None:
+    """As systemd reads it; the kernel of a container may have no firewall for it."""
+    shown = machine.show("hookd.service", "IPAddressDeny", "IPAddressAllow")
+    assert set(shown["IPAddressDeny"].split()) == {str(each) for each in (*NEVER_CALLED_4, *NEVER_CALLED_6)}
+    assert shown["IPAddressAllow"] == ""
 
 
 def test_the_program_is_not_the_services_to_change(machine: Machine) -> None:
