@@ -12,8 +12,9 @@ Must never: keep anything for a reader but how far it has come.
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ from hookd.server.query import bad_query
 from hookd.server.router import Router
 
 MOST_READERS = 32
-"""How many may follow at once; so they cannot take the connections that posting needs."""
+"""How many may follow on one listener at once, so that they cannot take the connections that posting needs."""
 
 MOST_FACTS = 256
 """Facts in one write, and in one document."""
@@ -48,7 +49,7 @@ STATES: Mapping[str, State] = {
 }
 """The state that a delivery has after a fact; `attempt.failed` has its own."""
 
-_FRESH = (("Cache-Control", "no-store"), ("Vary", "Accept"))
+_HEADERS = (("Vary", "Accept"),)
 _CURSOR = re.compile(r"([0-9a-f]{12})-(\d{1,18})", re.ASCII)
 _encode = json.JSONEncoder(default=str, separators=(",", ":")).encode
 """As the log writes a fact, whose values may be no JSON, but without spaces: every reader is sent each line."""
@@ -80,6 +81,7 @@ class TailRoutes:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._followers: Counter[str] = Counter()
 
     def register(self, router: Router) -> None:
         """Add the route."""
@@ -98,16 +100,25 @@ class TailRoutes:
             return _page(
                 log_tail, after if "after" in query else max(0, log_tail.latest - MOST_FACTS), chosen
             )
-        return self._stream(log_tail, after, chosen)
-
-    def _stream(self, log_tail: LogTail, after: int, chosen: TailFilter) -> Response:
-        if log_tail.readers >= MOST_READERS or log_tail.closed:
-            raise unavailable(
-                "hookd is stopping" if log_tail.closed else f"{MOST_READERS} are following already"
-            )
+        if log_tail.closed:
+            raise unavailable("hookd is stopping")
+        if self._followers[request.listener] >= MOST_READERS:
+            raise unavailable(f"{MOST_READERS} are following already on this listener")
         began = {"started_at": views.instant(self._services.started_at)}
-        lines = _stream_lines(log_tail, after, began, chosen)
-        return Response(200, content_type=NDJSON, headers=_FRESH, stream=lines)
+        lines = self._counted(request.listener, _stream_lines(log_tail, after, began, chosen))
+        return Response(200, content_type=NDJSON, headers=_HEADERS, stream=lines)
+
+    async def _counted(
+        self, listener: str, lines: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[bytes, None]:
+        """The same lines, counted as one who follows on that listener while they are written."""
+        self._followers[listener] += 1
+        try:
+            async with aclosing(lines):
+                async for line in lines:
+                    yield line
+        finally:
+            self._followers[listener] -= 1
 
 
 def _after(cursor: str | None, log_tail: LogTail) -> int:
@@ -127,7 +138,7 @@ def _page(log_tail: LogTail, after: int, chosen: TailFilter) -> Response:
     lines = b",".join(_line(log_tail, fact).rstrip() for fact in facts if chosen.matches(fact))
     cursor = _cursor(log_tail, facts[-1].number if facts else after)
     return Response(
-        200, b'{"facts":[%b],"cursor":"%b","missed":%d}' % (lines, cursor.encode(), missed), headers=_FRESH
+        200, b'{"facts":[%b],"cursor":"%b","missed":%d}' % (lines, cursor.encode(), missed), headers=_HEADERS
     )
 
 

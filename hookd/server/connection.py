@@ -184,6 +184,11 @@ class Connection(BaseProtocol):
         """Whether it has been served, and nothing of another request has come."""
         return self._state in (states.IDLE, states.LINGERING, states.CLOSING)
 
+    @property
+    def kept_alive(self) -> bool:
+        """Whether it has been served, is kept open, and asks for nothing."""
+        return self._state is states.IDLE
+
     def time_used(self, now: float) -> float:
         """The fraction of its time that the client has used: negative in hookd's turn, past 1.0 it is overdue."""
         state, limits, waited_s = self._state, self._listener.limits, now - self._since

@@ -50,7 +50,7 @@ class Listener:
         return Connection(self)
 
     def add(self, connection: Connection) -> None:
-        """Count a new connection; past the limit the slowest is evicted for it, or else the new one is refused."""
+        """Count a new connection; past the limit one is evicted for it (`_slow`), or else the new one is refused."""
         full = self.open >= self.limits.connections
         slow = self._slow(1) if full else []  # the newcomer is none of them, however long this takes
         for each in slow:
@@ -82,12 +82,18 @@ class Listener:
             self._evict(each)
 
     def _slow(self, most: int) -> list[Connection]:
-        """The slow connections, the slowest first. Looking costs, so it is not done again soon where there is none."""
+        """The slow connections, the slowest first; where there are none, the one that has been idle longest.
+
+        Looking costs, so it is not done again soon where there is nothing.
+        """
         now = self._sweeper.get_loop().time()
         if now < self._looks_again_at:
             return []
         used = {each: each.time_used(now) for each in self._open - self._closing}
         slow = nlargest(most, (each for each in used if used[each] >= self.limits.slow), key=used.__getitem__)
+        if not slow:
+            idle = [each for each in used if each.kept_alive]
+            slow = [max(idle, key=used.__getitem__)] if idle else []
         if not slow:
             self._looks_again_at = now + EVICTION_INTERVAL_S
         return slow

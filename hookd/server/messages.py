@@ -35,6 +35,7 @@ class Request:
         arrived_at: when its head had come, and as much of its body as came along (monotonic seconds).
         parameters: the query's, once `router` has found the route and knows which it takes.
         peer: finds the local user who sent it.
+        listener: the address of the listener that it came by; `router` says so.
         guarded: whether the listener asks for a token; `router` says so.
         principal: who sent it; `router` says so.
     """
@@ -50,6 +51,7 @@ class Request:
     arrived_at: float
     peer: Callable[[], Awaitable[Peer | None]]
     parameters: Mapping[str, str] = field(default_factory=dict)
+    listener: str = ""
     guarded: bool = False
     principal: Principal = _UNKNOWN
 

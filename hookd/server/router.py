@@ -130,7 +130,7 @@ class App:
             request.principal = principal = await policy.principal_of(request)
             (route, query, needed), variables = self._router.find(request.method, request.path)
             policy.demand(needed, principal)
-            request.guarded = bool(policy.tokens)
+            request.listener, request.guarded = policy.address, bool(policy.tokens)
             if query is not None:
                 request.parameters = parse_query(request, query)
             return await route(request, variables)

@@ -223,7 +223,7 @@ async def test_there_is_a_bound_on_readers(receiver: Receiver, running: Running)
     streams = [await each.__aenter__() for each in opened]
     assert [(await stream.next())["event"] for stream in streams] == ["tail.began"] * MOST_READERS
     refused, problem = await daemon.request("GET", "/v1/tail", headers=NDJSON)
-    assert (refused, problem["detail"]) == (503, f"{MOST_READERS} are following already")
+    assert (refused, problem["detail"]) == (503, f"{MOST_READERS} are following already on this listener")
     await opened.pop().__aexit__(None, None, None)
     async with asyncio.timeout(WITHIN_S):
         while True:
@@ -394,7 +394,8 @@ async def test_since_begins_with_the_history_and_repeats_nothing(
 async def test_the_reader_of_its_output_may_go(receiver: Receiver, running: Running) -> None:
     daemon = await running(CONFIG.format(url=receiver.url))
     made = await delivered(daemon, B)
-    line = f"{sys.executable} -m hookd tail --since 1h --state delivered --socket {daemon.socket} | head -n 1"
+    words = f"--since 1h --state delivered --socket {daemon.socket}"
+    line = f"export COLUMNS=40; {sys.executable} -m hookd tail {words} | head -n 1"
     piped = await asyncio.create_subprocess_exec(
         "bash", "-c", f"{line}; echo ended ${{PIPESTATUS[0]}}",
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,

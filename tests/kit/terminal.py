@@ -12,6 +12,8 @@ import sys
 import termios
 from collections.abc import Mapping
 
+import pytest
+
 
 def shown_in_terminal(
     *words: str, columns: int, rows: int, env: Mapping[str, str] | None = None
@@ -27,6 +29,13 @@ def shown_in_terminal(
         child.wait(30)
     os.close(ours)
     return output.decode().replace("\r\n", "\n").splitlines()
+
+
+def terminal_of(patch: pytest.MonkeyPatch, *, columns: int, rows: int = 1000) -> None:
+    """Let the commands of this process take their standard output for a terminal of this size."""
+    patch.setattr("hookd.cli.output.terminal.is_terminal", lambda: True)
+    patch.setenv("COLUMNS", str(columns))
+    patch.setenv("LINES", str(rows))
 
 
 def _piece(terminal: int) -> bytes:

@@ -17,7 +17,7 @@ from hookd.cli.output.health import Concern, concerns, notes
 from hookd.cli.output.terminal import columns_of, rows_of
 from hookd.domain.durations import format_span
 from tests.kit.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
-from tests.kit.terminal import shown_in_terminal
+from tests.kit.terminal import shown_in_terminal, terminal_of
 
 SHORT = "0198f2c76f0e7c1b9d55"
 WHOLE = f"dlv_{SHORT}0a8e5b7f3c21"
@@ -361,7 +361,7 @@ class TestStatus:
         monkeypatch: pytest.MonkeyPatch,
         columns: int,
     ) -> None:
-        monkeypatch.setenv("COLUMNS", str(columns))
+        terminal_of(monkeypatch, columns=columns)
         lanes = [lane(name=f"hook-{n}-{'x' * 80}\x1b", pending=n, parked="gone") for n in range(300)]
         trouble = status(
             webhooks=lanes,
@@ -393,8 +393,7 @@ class TestStatus:
         *,
         again: bool,
     ) -> None:
-        monkeypatch.setenv("COLUMNS", "80")
-        monkeypatch.setenv("LINES", str(rows))
+        terminal_of(monkeypatch, columns=80, rows=rows)
         lanes = [lane(name=f"hook-{number}", parked="paused", pending=3) for number in range(10)]
         daemon.answers["GET /v1/status"] = Canned(200, status(webhooks=lanes))
         assert main(["status"]) == 0
@@ -414,7 +413,7 @@ class TestStatus:
     def test_no_kind_of_trouble_hides_another(
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("COLUMNS", "80")
+        terminal_of(monkeypatch, columns=80)
         lanes = [
             *(lane(name=f"p{n}", pending=900 - n, parked="paused") for n in range(250)),
             *(lane(name=f"b{n}", pending=9, parked="breaker") for n in range(3)),
@@ -524,7 +523,7 @@ class TestDeliveries:
         monkeypatch: pytest.MonkeyPatch,
         columns: int,
     ) -> None:
-        monkeypatch.setenv("COLUMNS", str(columns))
+        terminal_of(monkeypatch, columns=columns)
         dead = delivery(id=WHOLE, webhook="w" * 30, task="漢" * 20, state="dead", detail="x" * 200)
         parked = delivery(id=WHOLE, webhook="w", state="pending", parked="breaker", finished_at=None)
         daemon.answers["GET /v1/deliveries"] = Canned(200, {"deliveries": [dead, parked], "cursor": None})

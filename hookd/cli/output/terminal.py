@@ -8,6 +8,7 @@ Must never: print by itself, or import more than the start of `hookd emit` can b
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -66,19 +67,25 @@ def short_id(whole: str) -> str:
 
 
 def terminal_width(*, wide: bool = False) -> int:
-    """Columns of the terminal (or `$COLUMNS`); `UNBOUNDED` where standard output is none, or with `wide`."""
+    """Columns of the terminal (`$COLUMNS` goes before); `UNBOUNDED` where standard output is none, or with `wide`."""
     return UNBOUNDED if wide else _terminal_size().columns
 
 
 def terminal_height() -> int:
-    """Rows of the terminal (or `$LINES`); `UNBOUNDED` where standard output is none."""
+    """Rows of the terminal (`$LINES` goes before); `UNBOUNDED` where standard output is none."""
     return _terminal_size().lines
 
 
 def _terminal_size() -> os.terminal_size:
+    """Of none, whatever `$COLUMNS` says: programs that load GNU readline hand it on to all that they start."""
     import shutil
 
-    return shutil.get_terminal_size(fallback=(UNBOUNDED, UNBOUNDED))
+    return shutil.get_terminal_size() if is_terminal() else os.terminal_size((UNBOUNDED, UNBOUNDED))
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def columns_of(text: str) -> int:

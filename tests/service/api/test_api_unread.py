@@ -125,3 +125,28 @@ async def test_stopping_does_not_wait_for_ever(serving: Serving) -> None:
     assert time.monotonic() - began_at < 1
     await until(lambda: all(each.transport is None for each in listener._open))
     assert server.routes.seen.count("/large") <= 2
+
+
+async def test_past_the_limit_the_one_that_has_been_idle_longest_makes_room(serving: Serving) -> None:
+    server = await serving(connections=3, slow=1.0)
+    clients = [await server.connect() for _ in range(3)]
+    for client in (clients[1], clients[0], clients[2]):
+        assert (await client.ask(get())).body == b"hello"
+        await asyncio.sleep(0.02)  # the loop's clock may have steps of a millisecond
+    newcomer = await server.connect()
+    assert (await newcomer.ask(get())).body == b"hello"
+    assert await clients[1].ended()
+    for client in (clients[0], clients[2], newcomer):
+        assert (await client.ask(get())).body == b"hello"
+
+
+async def test_who_is_at_work_makes_no_room(serving: Serving) -> None:
+    server = await serving(connections=2, slow=1.0)
+    clients = [await server.connect() for _ in range(2)]
+    for client in clients:
+        client.send(get("/gate"))
+    await until(lambda: len(server.routes.seen) == len(clients))
+    assert (await (await server.connect()).answer()).status == 503
+    server.routes.gate.set()
+    for client in clients:
+        assert (await client.answer()).status == 200
