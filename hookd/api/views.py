@@ -11,7 +11,7 @@ from hookd.config.diff import Comparison, DefinitionChange
 from hookd.config.generation import Generation
 from hookd.delivery.lane import LaneState
 from hookd.domain.definitions import Config, EventDef, ScheduleDef, TaskDef, masked
-from hookd.domain.deliveries import Attempt
+from hookd.domain.deliveries import Attempt, State
 from hookd.domain.events import DeliveryRef, EventObject, Receipt, SpentMark
 from hookd.domain.history import DeliveryRecord, EventRecord, LaneStats
 from hookd.domain.reload_result import Changes, ReloadResult
@@ -62,13 +62,20 @@ def delivery(record: DeliveryRecord, lane: LaneState) -> JsonObject:
         "attempt": record.attempt,
         "failures": record.failures,
         "created_at": instant(record.created_at),
-        "due_at": None if finished else instant(record.due_at),
+        "due_at": None if finished else instant(_due_at(record, lane)),
         "finished_at": instant(record.finished_at),
         "detail": record.detail,
         "last_status": record.last_status,
         "last_error": record.last_error,
         "trace_id": record.trace_id,
     }
+
+
+def _due_at(record: DeliveryRecord, lane: LaneState) -> float | None:
+    """When a delivery is attempted next: not before its webhook's hold ends."""
+    if record.state is State.PENDING and record.due_at is not None:
+        return max(record.due_at, lane.hold_until or 0.0)
+    return record.due_at
 
 
 def whole_delivery(record: DeliveryRecord, config: Config, lane: LaneState) -> JsonObject:

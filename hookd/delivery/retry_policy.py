@@ -96,12 +96,13 @@ def decide(
 def _probed(outcome: Outcome, webhook: WebhookDef, failures: int, now: float, jitter: float) -> Settlement:
     asked_s = _asked_s(outcome)
     hold_until = now + asked_s if asked_s else None
-    pause_s = _pause_s(webhook, max(failures, 1), asked_s, jitter)
+    pause_s = _pause_s(webhook, max(failures, 1), jitter)
     return Settlement(State.PENDING, counted=False, due_at=now + pause_s, hold_until=hold_until)
 
 
-def _pause_s(webhook: WebhookDef, failures: int, asked_s: float, jitter: float) -> float:
-    return max(_step_s(webhook, failures) * (1 + JITTER * jitter), asked_s)
+def _pause_s(webhook: WebhookDef, failures: int, jitter: float) -> float:
+    """The delivery's own pause. What its receiver asked for holds its webhook: it is over when that is lifted."""
+    return _step_s(webhook, failures) * (1 + JITTER * jitter)
 
 
 def _failed(
@@ -114,7 +115,7 @@ def _failed(
     if failures > webhook.retries:
         return _dead(_exhausted(outcome, failures), hold_until)
     nth = max(1, failures - LENIENT_RETRIES + 1) if rate_limited else failures
-    pause_s = _pause_s(webhook, nth, asked_s, jitter)
+    pause_s = _pause_s(webhook, nth, jitter)
     return Settlement(State.PENDING, counted=True, due_at=now + pause_s, hold_until=hold_until)
 
 

@@ -166,7 +166,7 @@ class Settlement:
     Attributes:
         state: DELIVERED, DEAD or PENDING.
         counted: whether the attempt counts against `retries`.
-        due_at: when the next attempt is due (seconds since the epoch); only for PENDING.
+        due_at: when the next attempt is due (seconds since the epoch), if nothing holds the webhook; only for PENDING.
         detail: why it is dead, one sentence; empty otherwise.
         hold_until: the whole webhook waits until then (seconds since the epoch), or None.
     """

@@ -27,7 +27,7 @@ events:
 """
 HELD = """
 webhooks:
-  a: {{url: {url}/a, concurrency: 1}}
+  a: {{url: {url}/a, backoff: [100ms]}}
 tasks:
   ta: {{webhook: a}}
 events:
@@ -544,6 +544,7 @@ async def test_a_hold_names_its_end_and_is_lifted(
     first = await posted(daemon, A)
     found = await daemon.get_when(f"/v1/deliveries/{first}", lambda each: each["held_until"])
     way_out = "as the receiver asked; `hookd resume a` lifts it"
+    assert found["due_at"] == found["held_until"]
     code, out, _ = await commanded(daemon, capsys, "retry", first)
     assert (code, out) == (0, f"{first}  waits: held until {found['held_until'][:19]}Z, {way_out}\n")
     code, out, _ = await commanded(daemon, capsys, "send", "a")
