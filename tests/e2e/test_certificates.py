@@ -98,7 +98,7 @@ async def test_a_renewed_certificate_is_served_without_a_restart(site: Site) -> 
         assert [fact["listen"] for fact in daemon.logged("listener.certificate_renewed")] == [site.address]
         reloaded = await hookd("reload", cwd=site.directory)
         by_itself = daemon.logged("config.reloaded", certificates=f"+0 ~1 -0 ~{site.address}")
-        assert bool(by_itself) != (f"  ~ {site.address}" in reloaded.out.splitlines())
+        assert by_itself or f"  ~ {site.address}" in reloaded.out.splitlines()
 
 
 @dataclass(frozen=True)
