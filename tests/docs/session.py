@@ -97,6 +97,7 @@ class Session:
             "sudo ": "",
             "/etc/hookd": f"{self.directory}/etc/hookd",
             "/usr/local": f"{self.directory}/usr/local",
+            "/srv/checkout": f"{self.directory}/srv/checkout",
             "hookd receive": f"hookd receive --listen 127.0.0.1:{self._ports['9099']}",
             **{f"127.0.0.1:{port}": f"127.0.0.1:{free}" for port, free in self._ports.items()},
         }

@@ -18,6 +18,11 @@ webhooks: {ops-slack: {url: http://127.0.0.1:9/}}
 tasks: {t: {webhook: ops-slack}}
 events: {powered-on: {type: virtual_machine, event: powered_on, task: t}}
 """
+CHECKOUTS = """\
+git() { command git -C daemon -c user.name=t -c user.email=t@example.org "$@"; }
+git init -q && git add hookd.yaml && git commit -qm c && git update-ref refs/remotes/origin/main HEAD
+mkdir -p srv/checkout/hookd && cp daemon/hookd.yaml srv/checkout/hookd
+"""
 TESTS = "cases: [{name: none, event: {type: a, event: b}, expect: []}]\n"
 ID = re.compile(r"\bdlv_[0-9a-f]{32}\b")
 
@@ -36,6 +41,7 @@ async def test_every_example_works(short_path: Path) -> None:
         session.file("events.ndjson", event * 3)
         session.file("bin/notify-admin", "#!/bin/sh\n").chmod(0o755)
         await session.play(_sh("hookd pause ops-slack\nhookd trigger sync-failed"))
+        await session.play(_sh(CHECKOUTS))
         for entry in command_entries(COMMANDS, parser_of):
             if entry.name not in ELSEWHERE:
                 for example in entry.examples:
