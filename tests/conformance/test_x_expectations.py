@@ -448,7 +448,10 @@ async def test_x12_bounds(stage: Stage) -> None:
     assert [(each["where"], each["message"]) for each in found] == [
         (
             "daemon.retention.delivered",
-            'must be seconds as a number, or a duration such as 250ms, 10s, 5m, 2h, 7d, not "70 days"',
+            (
+                'must be seconds as a number, or a duration such as 250ms, 10s, 5m, 2h, 7d, 2w, not "70 days";'
+                " write one number and one unit, such as 90s or 90m"
+            ),
         ),
         ("daemon.retention.dead", 'must be a duration from 1s to 3650d, not "0s"'),
     ]
