@@ -193,7 +193,7 @@ async def test_a_unix_socket_without_an_entry_is_served(activated: Activated) ->
 
 
 async def test_a_tcp_socket_without_an_entry(activated: Activated) -> None:
-    write(activated, listen="[{unix: h.sock}, {http: 127.0.0.1:1}]")
+    write(activated, listen="[{unix: h.sock}, {http: 127.0.0.1:1, tokens: [a-token-of-some-length]}]")
     await activated.launch()
     assert await activated.ended() == 78
     shown = f"127.0.0.1:{activated.passed[1].getsockname()[1]}"
