@@ -5,9 +5,11 @@ import asyncio
 import io
 import json
 import os
+import random
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -15,7 +17,8 @@ import pytest
 from hookd.cli.commands import explain as command
 from hookd.cli.failure import Failure
 from hookd.cli.options import Parser
-from hookd.cli.output.curl import curl_line, quoted
+from hookd.cli.output.curl import curl_line
+from hookd.cli.output.shell_words import shell_word
 from hookd.config.generation import Generation
 from hookd.delivery.http import Sender
 from hookd.domain.definitions import (
@@ -33,7 +36,7 @@ from hookd.domain.events import Event
 from hookd.domain.message_templates import BodyFormat
 from hookd.dryrun.explain import DELIVERY_ID, SPAN_ID, ExplainedRequest, explain
 from hookd.rules.templates import compile_message
-from tests.kit.receiver import Receiver
+from tests.kit.receiver import Received, Receiver
 from tests.kit.tls import Authority, server_context
 from tests.kit.tools import needs
 
@@ -77,26 +80,46 @@ async def sender() -> AsyncIterator[Sender]:
     await made.close()
 
 
-async def run_in_bash(line: str, **environment: str) -> None:
+SHELLS = {
+    "bash": ("bash",),
+    "bash with history": ("bash", "-o", "history", "-o", "histexpand"),
+    "dash": ("dash",),
+    "zsh": ("zsh", "-f"),
+    "busybox": ("busybox", "sh"),
+    "fish": ("fish", "--no-config"),
+}
+needs_shells = needs("bash", "busybox", "curl", "dash", "fish", "zsh")
+
+
+async def run_in_shell(
+    line: str, *command: str, environment: Mapping[str, str] = MappingProxyType({}), cwd: Path | None = None
+) -> None:
     hostile = {"http_proxy": "http://127.0.0.1:1", "all_proxy": "http://127.0.0.1:1"}
-    bash = await asyncio.create_subprocess_exec(
-        "bash",
+    shell = await asyncio.create_subprocess_exec(
+        *command,
         stdin=asyncio.subprocess.PIPE,
         env={**os.environ, **hostile, **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        cwd=cwd,
     )
-    _, err = await asyncio.wait_for(bash.communicate(line.encode()), 30)
-    assert bash.returncode == 0, err
+    _, err = await asyncio.wait_for(shell.communicate(line.encode()), 60)
+    assert shell.returncode == 0, err
 
 
 async def both(
-    receiver: Receiver, sender: Sender, webhook: WebhookDef, found: ExplainedRequest, **environment: str
+    receiver: Receiver,
+    sender: Sender,
+    webhook: WebhookDef,
+    found: ExplainedRequest,
+    *,
+    shell: tuple[str, ...] = ("bash",),
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Send by curl and by hookd, and compare what arrived."""
     line = curl_line(found, environment)
     assert all(part.isprintable() for part in line.split("\n"))
-    await run_in_bash(line, **environment)
+    await run_in_shell(f"{line}\n", *shell, environment=environment)
     await sender.attempt(webhook, delivery_id=DELIVERY_ID, body=found.request.body, now=NOW)
     by_curl, by_hookd = receiver.requests
     assert by_curl.line == by_hookd.line
@@ -125,23 +148,80 @@ HOSTILE = {
 }
 
 
-@needs_curl
+@needs_shells
+@pytest.mark.parametrize("shell", SHELLS.values(), ids=SHELLS)
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("headers", [(JSON,), (TEXT,), ()], ids=["json", "text", "no type"])
 async def test_the_line_for_curl_sends_the_same_body(
-    text: str, headers: tuple[tuple[str, Secret], ...], sender: Sender
+    text: str, headers: tuple[tuple[str, Secret], ...], shell: tuple[str, ...], sender: Sender
 ) -> None:
     async with Receiver() as receiver:
         message = {"x": "${data.x}"} if headers == (JSON,) else "${data.x}"
-        await both(receiver, sender, *request_to(Secret(receiver.to()), message, *headers, data=text))
+        found = request_to(Secret(receiver.to()), message, *headers, data=text)
+        await both(receiver, sender, *found, shell=shell)
 
 
-@needs_curl
+@needs_shells
+@pytest.mark.parametrize("shell", SHELLS.values(), ids=SHELLS)
 @pytest.mark.parametrize("size", [1025, 99_999, 100_001, 1_100_000])
-async def test_a_long_body_is_sent_without_a_question(size: int, sender: Sender) -> None:
+async def test_a_long_body_is_sent_without_a_question(
+    size: int, shell: tuple[str, ...], sender: Sender
+) -> None:
     async with Receiver() as receiver:
         found = request_to(Secret(receiver.to()), "${data.x}", TEXT, data="x" * size)
-        await both(receiver, sender, *found)
+        await both(receiver, sender, *found, shell=shell)
+
+
+PIECES = (
+    "'", '"', "\\", "`", "$", "!", "\n", "\r\n", "\t", "\0", "\x1b[2J", "\x7f", "\x9b", "\u202e", "ü", "漢", "🙂", " ",
+    "$(touch ran)", "`touch ran`", "(touch ran)", "<(touch ran)", ";touch ran;", "|touch ran|", "&touch ran&",
+    "\ntouch ran\n", "';touch ran;'", '";touch ran;"', "\\';touch ran;\\'", ";end;touch ran;",
+    "$'", "$'\\'", "'\\''", "'\"'\"'", "\\'", "\\\\'", "\\\n", "${IFS}", "$HOME", "!!", "!$", "!-1", "^a^b",
+    "~", "*", "?", "[a-z]", "{a,b}", "=ls", "#", "@/etc/hostname", "-", "--",
+    "%s", "%n", "%%", "%1$s", "%b", "\\c", "\\0", "\\x41", "\\u0041", "\\101", "\\n",
+    "7", "a", "\x017", "\ufeff", "\u2028", "\xa0",
+)  # fmt: skip
+"""What one shell or another takes for more than text, and what `printf` and curl do."""
+SEEDS = range(20)
+PER_SEED = 50
+
+
+def hostile_texts(seed: int) -> list[str]:
+    dice = random.Random(seed)
+    return ["".join(dice.choices(PIECES, k=dice.randint(1, 12))) for _ in range(PER_SEED)]
+
+
+@needs_shells
+@pytest.mark.parametrize("shell", SHELLS.values(), ids=SHELLS)
+@pytest.mark.parametrize(
+    "seed", [SEEDS[0], *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in SEEDS[1:])]
+)
+async def test_no_shell_runs_what_an_event_holds(seed: int, shell: tuple[str, ...], tmp_path: Path) -> None:
+    """1,000 texts over all seeds, in the body and in a header: all arrive byte for byte, and nothing is run."""
+    async with Receiver() as receiver:
+        requests = []
+        for text in hostile_texts(seed):
+            header = "X-Text", Secret("".join(filter(_is_for_headers, text)).strip(" \t"))
+            _, found = request_to(Secret(receiver.to()), "${data.x}", header, data=text)
+            requests.append(found)
+        lines = [curl_line(found, {}) for found in requests]
+        assert all(part.isprintable() for line in lines for part in line.split("\n"))
+        await run_in_shell("\n".join([*lines, ""]), *shell, cwd=tmp_path)
+        arrived = [(request.body, _header_of(request)) for request in receiver.requests]
+    assert arrived == [(found.request.body, dict(found.request.headers)["X-Text"]) for found in requests]
+    assert _names(tmp_path) == []
+
+
+def _names(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
+
+
+def _is_for_headers(char: str) -> bool:
+    return char == "\t" or not ("\0" <= char < " " or "\x7f" <= char <= "\x9f")
+
+
+def _header_of(request: Received) -> str:
+    return next(value for name, value in request.headers if name == "X-Text")
 
 
 @needs_curl
@@ -188,7 +268,7 @@ async def test_a_secret_from_the_environment_is_the_shells_variable(prefix: str,
         header = ("Authorization", Secret(prefix + SECRET, f"env {SHELL_VARIABLE}"))
         webhook, found = request_to(url, {"x": 1}, JSON, header)
         environment = {SHELL_VARIABLE: SECRET, f"{SHELL_VARIABLE}_URL": url.value}
-        await both(receiver, sender, webhook, found, **environment)
+        await both(receiver, sender, webhook, found, environment=environment)
         line = curl_line(found, environment)
         assert f'"${SHELL_VARIABLE}"' in line
         assert line.endswith(f'"${SHELL_VARIABLE}_URL"')
@@ -235,13 +315,16 @@ def test_a_url_from_a_file_is_masked_in_the_line() -> None:
     [
         ("plain", "plain"),
         ("a b", "'a b'"),
-        ("a'b", "'a'\"'\"'b'"),
-        ("a\n'\\", r"$'a\012\'\\'"),
-        ("\u202e", r"$'\342\200\256'"),
+        ("", "''"),
+        ("it's a\\b", r"'it'\''s a'\\'b'"),
+        ("$(id)!", r"'$(id)'\!"),
+        ("a\n'\\", r'''"$(printf 'a\n\047\134')"'''),
+        ("\u202e-", r'''"$(printf '\342\200\256-')"'''),
+        ("-\t%", r'''"$(printf '\055\t\045')"'''),
     ],
 )
 def test_words_are_quoted(text: str, word: str) -> None:
-    assert quoted(text) == word
+    assert shell_word(text) == word
 
 
 # The command.

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from hookd.dryrun.explain import Explained, ExplainedRequest
 
 DESCRIPTION = """Show what an event leads to, from the config alone: the rules that match, each request as it would
-go out (secrets masked) and as a line for curl, and, of the rules that come near, why they do not match.
+go out (secrets masked) and as a line for curl, to be pasted into any shell, and, of the rules that come near, why
+they do not match.
 
 FILE holds an event as `POST /v1/events` takes it (a CloudEvent too), an array of events, or one event a line; hookd's
 own (hookd.…) are explained, too. The exit code is 0 if at least one request would be sent, else 1. Nothing is sent,

@@ -1,17 +1,13 @@
-r"""A request as a line for curl that sends the same bytes (spec 8, `explain`).
-
-Everything stands in quotes; what is not printable is written as `\ooo`, so that the line can be copied from a
-terminal and cannot drive one. The quoting `$'…'` that this takes is that of bash, zsh, ksh and POSIX 2024.
+"""A request as a line for curl that sends the same bytes, pasted into whatever shell (spec 8, `explain`).
 
 Must never: write a secret; it is the shell's variable where it comes from one, else `***`.
 """
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 
+from hookd.cli.output.shell_words import printf_command, shell_word
 from hookd.domain.definitions import Method
-from hookd.domain.text import printable
 from hookd.dryrun.explain import MASK, ExplainedRequest, Shown
 
 _OPENING = "curl -q -i -g --http1.1 --noproxy '*' --path-as-is"
@@ -48,27 +44,15 @@ def curl_line(given: ExplainedRequest, environment: Mapping[str, str]) -> str:
     return " \\\n  ".join(parts)
 
 
-def quoted(text: str) -> str:
-    r"""Text as one word of a shell; with escapes `\ooo` where something in it is not printable."""
-    if text.isprintable():
-        return shlex.quote(text)
-    escaped = text.replace("\\", r"\\").replace("'", r"\'")
-    return f"$'{printable(escaped, _octal)}'"
-
-
-def _octal(char: str) -> str:
-    return "".join(f"\\{byte:03o}" for byte in char.encode())
-
-
 def _header(name: str, value: Shown, real: str, environment: Mapping[str, str]) -> str:
     if not value.reference:
         # curl sends a header without a value only where a semicolon takes the colon's place.
-        return "-H " + quoted(f"{name}: {value.text}" if value.text else f"{name};")
+        return "-H " + shell_word(f"{name}: {value.text}" if value.text else f"{name};")
     variable = _variable(value.reference, real, environment)
     if variable is None:
-        return "-H " + quoted(f"{name}: {value.text}")
+        return "-H " + shell_word(f"{name}: {value.text}")
     prefix = real.removesuffix(environment[variable])
-    return f'-H {quoted(f"{name}: {prefix}")}"${variable}"'
+    return f'-H {shell_word(f"{name}: {prefix}")}"${variable}"'
 
 
 def _variable(reference: str, real: str, environment: Mapping[str, str]) -> str | None:
@@ -90,21 +74,18 @@ def _removals(given: ExplainedRequest) -> Iterator[str]:
 
 
 def _piped(body: bytes) -> str:
-    """The command that writes the body, where it does not fit into an argument of curl; `printf` is the shell's own."""
-    if not _needs_pipe(body):
-        return ""
-    text = body.decode().replace("\\", r"\\").replace("%", "%%")
-    return f"printf -- {shlex.quote(printable(text, _octal))} | "
+    """The command that writes the body, where it cannot stand in an argument of curl; `printf` is the shell's own."""
+    return f"{printf_command(body.decode())} | " if _needs_pipe(body) else ""
 
 
 def _needs_pipe(body: bytes) -> bool:
-    return b"\0" in body or len(body) > _LONGEST_ARGUMENT
+    return len(body) > _LONGEST_ARGUMENT or not body.decode().isprintable()
 
 
 def _data(given: ExplainedRequest) -> Iterator[str]:
     body = given.request.body
     if given.request.method is not Method.GET:
-        yield "--data-binary @-" if _needs_pipe(body) else f"--data-raw {quoted(body.decode())}"
+        yield "--data-binary @-" if _needs_pipe(body) else f"--data-raw {shell_word(body.decode())}"
 
 
 def _tls(given: ExplainedRequest) -> Iterator[str]:
@@ -115,16 +96,16 @@ def _tls(given: ExplainedRequest) -> Iterator[str]:
     if tls.insecure:
         yield "-k"
     elif tls.ca is not None:
-        yield f"--cacert {quoted(tls.ca)}"
+        yield f"--cacert {shell_word(tls.ca)}"
     if tls.cert is not None:
         # What follows a colon would be a passphrase.
-        yield "--cert " + quoted(tls.cert.replace("\\", r"\\").replace(":", r"\:"))
+        yield "--cert " + shell_word(tls.cert.replace("\\", r"\\").replace(":", r"\:"))
     if tls.key is not None:
-        yield f"--key {quoted(tls.key)}"
+        yield f"--key {shell_word(tls.key)}"
 
 
 def _url(given: ExplainedRequest, environment: Mapping[str, str]) -> str:
     variable = _variable(given.url.reference, given.request.url, environment)
     if variable is not None and environment[variable] == given.request.url:
         return f'"${variable}"'
-    return quoted(given.url.text.replace("…", MASK) if given.url.reference else given.url.text)
+    return shell_word(given.url.text.replace("…", MASK) if given.url.reference else given.url.text)

@@ -6,12 +6,12 @@ or recovers by itself, is worth a note.
 Must never: ask the daemon or print; values in, sentences out.
 """
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from hookd.cli.output.shell_words import shell_word
 from hookd.cli.output.terminal import shortened, to_the_second
 from hookd.domain.durations import format_span
 from hookd.domain.text import counted, listed
@@ -183,14 +183,14 @@ def _spool_concerns(spool: Mapping[str, Any] | None) -> Iterator[Concern]:
         yield Concern(
             [
                 f"left alone in the spool, since they are no regular files: {listed(skipped, 3)}",
-                f"  look at them (`ls -lA {shlex.quote(path)}`), and move or remove them",
+                f"  look at them (`ls -lA {shell_word(path)}`), and move or remove them",
             ]
         )
     if rejected:
         were = "file of the spool was" if rejected == 1 else "files of the spool were"
         yield Concern(
             [
-                f"{rejected} {were} rejected: `head {shlex.quote(path)}/rejected/*.reason` says why",
+                f"{rejected} {were} rejected: `head {shell_word(path)}/rejected/*.reason` says why",
                 f"  fix and move them back into {path}, or remove them",
             ]
         )
@@ -297,7 +297,7 @@ def lane_trouble(lane: LaneData) -> str:
         return ""
     if (lane["oldest_age_s"] or 0) >= LATE_S:
         last = shortened(last_result(lane), LONGEST_RESULT)
-        listed = f"`hookd deliveries --state pending --webhook {shlex.quote(lane['name'])}`"
+        listed = f"`hookd deliveries --state pending --webhook {shell_word(lane['name'])}`"
         limit = f"{rate_limit(lane)}; " if lane.get("slowed_to_per_s") else ""
         return (
             f"{_waiting(lane)}, the oldest for {format_span(lane['oldest_age_s'])}; {limit}last result: {last};"
@@ -316,7 +316,7 @@ def parked_remedy(why: str, webhook: str) -> str:
         case "disabled":
             return "`enabled: false` parks what is for it; set it to true to send"
         case "paused":
-            return f"it was paused by hand; `hookd resume {shlex.quote(webhook)}` lets it send"
+            return f"it was paused by hand; `hookd resume {shell_word(webhook)}` lets it send"
         case "gone":
             return "the webhook is no longer in the config; bring it back to send"
         case "breaker":
@@ -335,7 +335,7 @@ def what_holds(delivery: Mapping[str, Any]) -> str:
 
 def hold_remedy(until: str, webhook: str) -> str:
     """Until when a receiver has asked for a pause, and what ends that."""
-    return f"held until {to_the_second(until)}, as the receiver asked; `hookd resume {shlex.quote(webhook)}` lifts it"
+    return f"held until {to_the_second(until)}, as the receiver asked; `hookd resume {shell_word(webhook)}` lifts it"
 
 
 def rate_limit(lane: LaneData) -> str:
