@@ -1,15 +1,16 @@
 """From an event, a schedule's moment, a fact of hookd's own or a person's wish to stored deliveries.
 
-Match, render, one `enqueue`.
+Match, render, one `enqueue`. Matching and rendering let the loop do other work every few milliseconds.
 
 Must never: speak HTTP, send anything, or answer before the store has committed.
 """
 
+import asyncio
 import hashlib
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from hookd.config.generation import Generation
 from hookd.domain.clock import Clock
@@ -25,11 +26,14 @@ from hookd.observability import log
 from hookd.observability.metrics import Metrics
 from hookd.rules import templates
 from hookd.rules.calendar import firing_id
-from hookd.rules.matcher import firings
+from hookd.rules.matcher import Matches, firings
 from hookd.store.contract import History, Queue
 
 MOST_RENDERED = 32 << 20
 """Bytes that the messages of one request may take, unless a single one may take more."""
+
+SLICE_S = 0.005
+"""After so much work without a pause, what else the loop has to do comes first."""
 
 _WORTH_HOLDING = 4096
 """Shorter messages are what is held for an event in any case."""
@@ -85,6 +89,28 @@ class _Rendering:
             self._hold(len(body))
 
 
+class _Pace:
+    """Lets others have the loop between the steps of a long piece of work."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until = clock.monotonic() + SLICE_S
+
+    async def rest(self) -> None:
+        """Between two steps: make way for others once it is time."""
+        if self._clock.monotonic() >= self._until:
+            await asyncio.sleep(0)
+            self._until = self._clock.monotonic() + SLICE_S
+
+
+class Prepared(NamedTuple):
+    """Events with their deliveries, ready to be stored."""
+
+    batch: tuple[Submission, ...]
+    generation: Generation
+    now: float
+
+
 class Intake:
     """Takes events in. One instance for a daemon."""
 
@@ -103,19 +129,13 @@ class Intake:
         return new_id("evt_", now_ms=int(self._clock.now() * 1000), entropy=self._entropy.draw())
 
     async def accept(
-        self,
-        events: Sequence[Event],
-        generation: Generation,
-        *,
-        again: bool = False,
-        hold: Callable[[int], None] = _nothing,
+        self, events: Sequence[Event], generation: Generation, *, hold: Callable[[int], None] = _nothing
     ) -> tuple[Receipt, ...]:
         """Match, render and store a batch of events, whole or not at all.
 
         Args:
             events: in order.
             generation: whose rules count.
-            again: they were turned away before; that is not counted twice.
             hold: takes bytes of memory until the request is answered; what it raises ends the taking in.
 
         Returns:
@@ -125,16 +145,22 @@ class Intake:
             EventRejected: 413; their messages take more than `MOST_RENDERED`.
             IdConflict, PendingLimitReached, StoreUnavailable: as `Store.enqueue`.
         """
-        now = self._clock.now()
+        return await self.store(await self.prepare(events, generation, hold=hold))
+
+    async def prepare(
+        self, events: Sequence[Event], generation: Generation, *, hold: Callable[[int], None] = _nothing
+    ) -> Prepared:
+        """The first half of `accept`, match and render: for who has more to store, and in order."""
+        now, pace = self._clock.now(), _Pace(self._clock)
         rendering = _Rendering(hold, generation.config.daemon.message_size)
-        batch = tuple(
-            Submission(
-                event,
-                tuple(self._fire(event, self._matched(event, generation, now), generation, now, rendering)),
-            )
-            for event in events
-        )
-        return await self._enqueue(batch, generation, now, again=again)
+        batch = [
+            Submission(event, await self._fired(event, generation, now, pace, rendering)) for event in events
+        ]
+        return Prepared(tuple(batch), generation, now)
+
+    async def store(self, prepared: Prepared, *, again: bool = False) -> tuple[Receipt, ...]:
+        """The second half of `accept`; with `again`, that they are turned away is not counted: it was before."""
+        return await self._enqueue(*prepared, again=again)
 
     async def trigger(
         self,
@@ -199,7 +225,7 @@ class Intake:
             time=date_time(at),
             data=fact.data,
         )
-        fired = tuple(self._fire(event, self._matched(event, generation, now), generation, now))
+        fired = await self._fired(event, generation, now, _Pace(self._clock))
         if not fired:
             return None
         return (
@@ -216,16 +242,40 @@ class Intake:
         batch = (Submission(event, tuple(self._fire(event, ((task, ""),), generation, now))),)
         return (await self._enqueue(batch, generation, now))[0]
 
-    def _matched(self, event: Event, generation: Generation, now: float) -> Iterator[tuple[TaskDef, str]]:
+    async def _fired(
+        self,
+        event: Event,
+        generation: Generation,
+        now: float,
+        pace: _Pace,
+        rendering: _Rendering | None = None,
+    ) -> tuple[NewDelivery, ...]:
+        """The deliveries of the enabled tasks that an event fires."""
+        tasks = await self._matched(event, generation, now, pace)
+        fired = []
+        for delivery in self._fire(event, tasks, generation, now, rendering):
+            fired.append(delivery)
+            await pace.rest()
+        return tuple(fired)
+
+    async def _matched(
+        self, event: Event, generation: Generation, now: float, pace: _Pace
+    ) -> list[tuple[TaskDef, str]]:
         """The enabled tasks that an event fires, each with the place of its rule."""
-        found = generation.matcher.match(event, now)
+        matching = generation.matcher.matching(event, now)
+        while True:
+            try:
+                next(matching)
+            except StopIteration as end:
+                found: Matches = end.value
+                break
+            await pace.rest()
         for place, error in found.failures:
             self._metrics.rule_error(place)
             log.warning("rule.error", rule=place, event_id=event.id, error=error)
-        for name, place in firings(found.rules):
-            task = generation.config.tasks[name]
-            if task.enabled:
-                yield task, place
+            await pace.rest()
+        fired = ((generation.config.tasks[name], place) for name, place in firings(found.rules))
+        return [(task, place) for task, place in fired if task.enabled]
 
     def _fire(
         self,

@@ -3,13 +3,14 @@
 Must never: do I/O, or look at anything but the event and the rules it was built from.
 """
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hookd.domain.definitions import EventDef
 from hookd.domain.events import Event, EventObject
 from hookd.rules.conditions import Condition, EvaluationError, Facts, compile_condition
+from hookd.rules.steps import at_once
 
 _Rules = list[tuple[int, EventDef]]
 """Rules with their position in the declaration."""
@@ -71,16 +72,21 @@ class Matcher:
 
     def match(self, event: Event, now: float) -> Matches:
         """The rules that match; `now` (seconds since the epoch) is the time of an event that has none."""
+        return at_once(self.matching(event, now))
+
+    def matching(self, event: Event, now: float) -> Generator[None, None, Matches]:
+        """As `match`, in steps of bounded work, between which the caller may do something else."""
         facts = Facts(event, now)
         rules: list[EventDef] = []
         failures: list[tuple[str, str]] = []
         for position, rule in self._indexed(event):
             condition = self._conditions.get(position)
             try:
-                if condition is None or condition.holds_for(facts):
+                if condition is None or (yield from condition.judge(facts)):
                     rules.append(rule)
             except EvaluationError as error:
                 failures.append((rule.place, str(error)))
+            yield
         return Matches(tuple(rules), tuple(failures))
 
     def _indexed(self, event: Event) -> _Rules:

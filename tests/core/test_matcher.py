@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 import pytest
 
@@ -175,8 +175,9 @@ def test_where_is_not_asked_of_rules_that_do_not_match_otherwise(monkeypatch: py
         def __init__(self, text: str) -> None:
             self.text = text
 
-        def holds_for(self, _facts: object) -> bool:
+        def judge(self, _facts: object) -> Generator[None, None, bool]:
             asked.append(self.text)
+            yield
             return True
 
     monkeypatch.setattr(matcher, "compile_condition", Watched)

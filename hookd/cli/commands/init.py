@@ -22,8 +22,7 @@ FILES = ("hookd.yaml", "hookd.test.yaml")
 """What is written, from `hookd/cli/starter`."""
 
 _MODE = 0o644
-_DIRECTORY_MODE = 0o755
-"""Whatever the umask: a config that anybody may write to is not read, nor one in such a directory."""
+"""Whatever the umask: a config that anybody may write to is not read."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,9 +64,7 @@ def write_starter(directory: Path) -> None:
     if taken:
         raise _taken(taken)
     try:
-        for place in (*reversed(directory.parents), directory):
-            if not place.exists():
-                place.mkdir(_DIRECTORY_MODE, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         with ExitStack() as undoing:
             for path in paths:
                 _write(path)

@@ -3,12 +3,12 @@
 Must never: do I/O or read a clock.
 """
 
-from hookd.rules.conditions.cel import LONGEST, MOST_BUILT, Condition, Facts, compile_condition
+from hookd.rules.conditions.cel import LONGEST, Condition, compile_condition
 from hookd.rules.conditions.condition_errors import VARIABLES, ConditionError, EvaluationError
+from hookd.rules.conditions.facts import Facts
 
 __all__ = [
     "LONGEST",
-    "MOST_BUILT",
     "VARIABLES",
     "Condition",
     "ConditionError",

@@ -4,11 +4,12 @@ Must never: compile or evaluate.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from hookd.domain.text import did_you_mean, near, shown
 from hookd.rules.conditions.condition_errors import CONTAINER, VARIABLES, ConditionError, spot
+from hookd.rules.conditions.sizes import Size
 
 # The library's errors in other words. Each pattern must match all of the library's sentence.
 
@@ -181,3 +182,29 @@ def _worded(sentence: str, wording: _Wording) -> str:
 def evaluation_message(problem: str) -> str:
     """What an evaluation's failure says, in one line."""
     return _worded(_CODE.sub("", problem), _EVALUATING)
+
+
+def too_much(times: float, parts: Iterable[tuple[str, Size]]) -> str:
+    """The refusal of an evaluation that is too much work, with the parts of the event that make it so.
+
+    Args:
+        times: by what factor it is too much.
+        parts: what the expression looks at, with their sizes.
+    """
+    named = sorted(((_largest(size), name) for name, size in parts), reverse=True)[:2]
+    large = ", ".join(f"{shown(name)}: {number:,} {unit}" for (number, unit), name in named)
+    factor = f"{times:,.0f} times" if times >= 2 else "more than"
+    return (
+        f"it could take {factor} the work that one evaluation may ({large}); post shorter lists or texts, "
+        "or use fewer of all(), exists(), map(), filter() and matches() within one another"
+    )
+
+
+def _largest(size: Size) -> tuple[int, str]:
+    """What is largest in a part of an event, in its unit."""
+    counted: Size | None = size
+    entries = length = 0
+    while counted is not None:
+        entries, length = max(entries, counted.count), max(length, counted.text)
+        counted = counted.within
+    return (length, "bytes of text") if length > 10 * entries else (entries, "entries")

@@ -26,7 +26,7 @@ from hookd.domain.errors import (
 )
 from hookd.domain.spool_layout import REJECTED, SpoolState
 from hookd.domain.text import printable
-from hookd.intake.pipeline import Intake
+from hookd.intake.pipeline import Intake, Prepared
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 from hookd.sources.spool import spool_files
@@ -144,11 +144,12 @@ class SpoolReader:
         """Hand every file to the intake, in order, so that they share a commit."""
         taking = []
         for found in read:
-            taking.append(asyncio.ensure_future(self._take(found)))
+            prepared = await self._prepare(found)
+            taking.append(asyncio.ensure_future(self._store(found, prepared)))
             await asyncio.sleep(0)
         return list(await asyncio.gather(*taking))
 
-    async def _take(self, found: SpoolFile) -> FileResult:
+    async def _prepare(self, found: SpoolFile) -> FileResult | Prepared:
         if isinstance(found.content, FileResult):
             return found.content
         generation = self._current_config.generation
@@ -160,11 +161,20 @@ class SpoolReader:
                 types=generation.config.types,
                 make_id=self._intake.make_event_id,
             )
-            again = found.name in self._turned_away or found.name in self._left
-            receipts = await self._intake.accept(events, generation, again=again)
-        except (FileRefused, EventRejected, PendingLimitTooSmall) as exc:
+            return await self._intake.prepare(events, generation)
+        except (FileRefused, EventRejected) as exc:
+            return FileResult(found.name, refused=str(exc))
+
+    async def _store(self, found: SpoolFile, prepared: FileResult | Prepared) -> FileResult:
+        if isinstance(prepared, FileResult):
+            return prepared
+        again = found.name in self._turned_away or found.name in self._left
+        try:
+            receipts = await self._intake.store(prepared, again=again)
+        except PendingLimitTooSmall as exc:
             return FileResult(found.name, refused=str(exc))
         except IdConflict as exc:
+            assert isinstance(found.content, bytes)
             return FileResult(found.name, refused=conflict(exc, found.name, found.content))
         except PendingLimitReached:
             return FileResult(found.name, later="too many deliveries are waiting (daemon.limits.pending)")
