@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Self
 
-from tests.kit.daemon import DaemonProcess
+from tests.kit.daemon import TRACEABLE, DaemonProcess
 from tests.kit.waiting import until
 
 _PASS = """
@@ -62,7 +62,8 @@ class Activated(DaemonProcess):
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-c", _PASS, ",".join(map(str, fds)), self.listen_pid, names,
                 sys.executable, "-m", "hookd", "run", "-c", str(self.config),
-                cwd=self.directory, env={**os.environ, "NOTIFY_SOCKET": str(self.notifications.path)},
+                cwd=self.directory,
+                env={**os.environ, **TRACEABLE, "NOTIFY_SOCKET": str(self.notifications.path)},
                 stdout=log, stderr=log, pass_fds=fds,
             )  # fmt: skip
 

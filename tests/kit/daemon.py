@@ -18,6 +18,9 @@ from tests.kit.waiting import WITHIN_S, comes_true, until
 
 START_S = 60.0
 
+TRACEABLE = {} if os.geteuid() == 0 else {"HOOKD_DUMPABLE": "1"}
+"""For a daemon's environment: without root's rights, tests could look into it no more than others of its user may."""
+
 
 class Notifications:
     """The service manager's end of `$NOTIFY_SOCKET`."""
@@ -96,9 +99,7 @@ class DaemonProcess:
 
     async def launch(self) -> None:
         """Start the process without waiting for it to be ready."""
-        # Without root's rights, tests could look into hookd and trace it no more than others of its user may.
-        dumpable = {} if os.geteuid() == 0 else {"HOOKD_DUMPABLE": "1"}
-        env = {**os.environ, **dumpable, **self._env, "NOTIFY_SOCKET": str(self.notifications.path)}
+        env = {**os.environ, **TRACEABLE, **self._env, "NOTIFY_SOCKET": str(self.notifications.path)}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *self.wrap, sys.executable, "-m", *self.module, "run", "-c", str(self.config),
