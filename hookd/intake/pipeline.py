@@ -89,7 +89,7 @@ class _Rendering:
             self._hold(len(body))
 
 
-class _Pace:
+class _Turn:
     """Lets others have the loop between the steps of a long piece of work."""
 
     def __init__(self, clock: Clock) -> None:
@@ -151,7 +151,7 @@ class Intake:
         self, events: Sequence[Event], generation: Generation, *, hold: Callable[[int], None] = _nothing
     ) -> Prepared:
         """The first half of `accept`, match and render: for who has more to store, and in order."""
-        now, pace = self._clock.now(), _Pace(self._clock)
+        now, pace = self._clock.now(), _Turn(self._clock)
         rendering = _Rendering(hold, generation.config.daemon.message_size)
         batch = [
             Submission(event, await self._fired(event, generation, now, pace, rendering)) for event in events
@@ -225,7 +225,7 @@ class Intake:
             time=date_time(at),
             data=fact.data,
         )
-        fired = await self._fired(event, generation, now, _Pace(self._clock))
+        fired = await self._fired(event, generation, now, _Turn(self._clock))
         if not fired:
             return None
         return (
@@ -247,7 +247,7 @@ class Intake:
         event: Event,
         generation: Generation,
         now: float,
-        pace: _Pace,
+        pace: _Turn,
         rendering: _Rendering | None = None,
     ) -> tuple[NewDelivery, ...]:
         """The deliveries of the enabled tasks that an event fires."""
@@ -259,7 +259,7 @@ class Intake:
         return tuple(fired)
 
     async def _matched(
-        self, event: Event, generation: Generation, now: float, pace: _Pace
+        self, event: Event, generation: Generation, now: float, pace: _Turn
     ) -> list[tuple[TaskDef, str]]:
         """The enabled tasks that an event fires, each with the place of its rule."""
         matching = generation.matcher.matching(event, now)

@@ -19,11 +19,11 @@ from hookd.rules.conditions.sizes import Size, measure
 from hookd.rules.conditions.syntax_tree import (
     Call,
     Entries,
+    ExpressionNode,
     Field,
     Literal,
     Loop,
     Name,
-    Node,
     children,
     syntax_tree,
 )
@@ -33,7 +33,7 @@ LONGEST_STEP_S = 0.05
 """No event may hold the loop for longer."""
 
 
-def tree(text: str) -> Node:
+def tree(text: str) -> ExpressionNode:
     return syntax_tree(environment().compile(text).serialize())
 
 
@@ -165,7 +165,7 @@ class Counting:
     work: int = 0
     rounds: int = 0
 
-    def value(self, node: Node, names: Mapping[str, Any]) -> Any:
+    def value(self, node: ExpressionNode, names: Mapping[str, Any]) -> Any:
         self.work += 1
         match node:
             case Literal() | Name():
@@ -204,7 +204,7 @@ class Counting:
             result = self.step(node.step, within)
         return self.value(node.result, {**names, node.accumulator: result})
 
-    def step(self, node: Node, names: Mapping[str, Any]) -> Any:
+    def step(self, node: ExpressionNode, names: Mapping[str, Any]) -> Any:
         """The result of a round; where it adds an entry under a condition, as if it held: that is the most."""
         if isinstance(node, Call) and node.function == "_?_:_" and node.arguments[2] == Name("@result"):
             self.value(node.arguments[0], names)

@@ -13,7 +13,7 @@ from hookd.domain.message_templates import BodyFormat
 from hookd.intake.pipeline import Intake
 from hookd.observability.metrics import Metrics
 from hookd.rules.templates import compile_message
-from hookd.server.memory_budget import BudgetExceeded, MemoryBudget
+from hookd.server.memory_budget import BudgetExceeded, MemoryBudget, Reservation
 
 TASKS = tuple(f"t{number}" for number in range(30))
 
@@ -49,7 +49,15 @@ async def test_rendered_messages_count_until_they_are_stored() -> None:
     intake = Intake(store, Clock(), Metrics(__version__))  # type: ignore[arg-type]  # only what is asked here
     event = Event("e1", type="t", event="e", data={"text": "x" * 1_000_000})
     reservations = [budget.reserve() for _ in range(3)]
-    storing = [asyncio.create_task(intake.accept([event], found, hold=each.hold)) for each in reservations]
+
+    async def accept(reservation: Reservation) -> None:
+        try:
+            await intake.accept([event], found, hold=reservation.hold)
+        except BudgetExceeded:
+            reservation.release()  # as the server does where a request is refused
+            raise
+
+    storing = [asyncio.create_task(accept(each)) for each in reservations]
     done, waiting = await asyncio.wait(storing, timeout=0.5)
     assert [type(task.exception()) for task in done] == [BudgetExceeded]
     assert len(waiting) == store.asked == 2

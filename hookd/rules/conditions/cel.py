@@ -15,7 +15,7 @@ from hookd.rules.conditions.environment import environment
 from hookd.rules.conditions.error_messages import evaluation_message, refuse, too_much
 from hookd.rules.conditions.facts import Facts
 from hookd.rules.conditions.fields import check_fields
-from hookd.rules.conditions.syntax_tree import Node, syntax_tree
+from hookd.rules.conditions.syntax_tree import ExpressionNode, syntax_tree
 from hookd.rules.steps import at_once
 
 LONGEST = 100_000
@@ -62,7 +62,7 @@ class Condition:
         return result is True
 
     @cached_property
-    def _tree(self) -> Node:
+    def _tree(self) -> ExpressionNode:
         return syntax_tree(self._expression.serialize())
 
     @cached_property

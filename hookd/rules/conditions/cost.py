@@ -14,7 +14,16 @@ from functools import reduce
 from hookd.rules.conditions import patterns
 from hookd.rules.conditions.condition_errors import CONTAINER
 from hookd.rules.conditions.sizes import SCALAR, Size, joined, larger, list_size, repeated, text_size
-from hookd.rules.conditions.syntax_tree import Call, Entries, Field, Literal, Loop, Name, Node, children
+from hookd.rules.conditions.syntax_tree import (
+    Call,
+    Entries,
+    ExpressionNode,
+    Field,
+    Literal,
+    Loop,
+    Name,
+    children,
+)
 
 MOST = 40_000_000
 """Of one evaluation."""
@@ -37,7 +46,7 @@ Path = tuple[str, ...]
 """A variable of the event and the names of the fields below it: `data.host.name` is `("data", "host", "name")`."""
 
 
-def path_of(node: Node) -> Path | None:
+def path_of(node: ExpressionNode) -> Path | None:
     """Which part of the event an expression names; None where it is another value."""
     match node:
         case Name() if node.name.startswith(f"{CONTAINER}."):
@@ -51,7 +60,7 @@ def path_of(node: Node) -> Path | None:
             return None
 
 
-def paths_in(node: Node) -> frozenset[Path]:
+def paths_in(node: ExpressionNode) -> frozenset[Path]:
     """The parts of the event that an expression looks at."""
     if path := path_of(node):
         return frozenset({path})
@@ -77,7 +86,7 @@ class Estimate:
     text_of: Callable[[Path], str | None]
     cost: int = 0
 
-    def add(self, node: Node) -> int:
+    def add(self, node: ExpressionNode) -> int:
         """The cost of evaluating it once, and of what was added before."""
         self._size(node, {}, 1)
         return self.cost
@@ -86,7 +95,7 @@ class Estimate:
         """The cost of letting the library have these parts of the event."""
         self.cost += sum(_SEEN * self.size_of(root).values for root in roots)
 
-    def _size(self, node: Node, variables: Mapping[str, Size], times: int) -> Size:
+    def _size(self, node: ExpressionNode, variables: Mapping[str, Size], times: int) -> Size:
         """How large its value is; the cost of evaluating it so many times is added."""
         self.cost += times * _NODE
         if path := path_of(node):
@@ -132,7 +141,7 @@ class Estimate:
         self.cost += times * work
         return result
 
-    def _pattern(self, node: Node, size: Size) -> patterns.Pattern:
+    def _pattern(self, node: ExpressionNode, size: Size) -> patterns.Pattern:
         path = path_of(node)
         text = node.text if isinstance(node, Literal) else self.text_of(path) if path else None
         return patterns.weigh(text) if text is not None else patterns.unknown(size.text)

@@ -29,7 +29,7 @@ class Name:
 class Field:
     """A field of a value, or the question whether it is there."""
 
-    operand: "Node"
+    operand: "ExpressionNode"
     name: str
 
 
@@ -38,14 +38,14 @@ class Call:
     """A function or operator; the value before its dot, if any, is the first argument."""
 
     function: str
-    arguments: "tuple[Node, ...]"
+    arguments: "tuple[ExpressionNode, ...]"
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
     """A list, or a map as its keys and values in turn."""
 
-    nodes: "tuple[Node, ...]"
+    nodes: "tuple[ExpressionNode, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +53,24 @@ class Loop:
     """What `all`, `exists`, `exists_one`, `map` and `filter` are: a step for each entry, that builds a result."""
 
     variable: str
-    entries: "Node"
+    entries: "ExpressionNode"
     accumulator: str
-    initial: "Node"
-    condition: "Node"
-    step: "Node"
-    result: "Node"
+    initial: "ExpressionNode"
+    condition: "ExpressionNode"
+    step: "ExpressionNode"
+    result: "ExpressionNode"
 
 
-Node = Literal | Name | Field | Call | Entries | Loop
+ExpressionNode = Literal | Name | Field | Call | Entries | Loop
 
 
-def syntax_tree(serialized: bytes) -> Node:
+def syntax_tree(serialized: bytes) -> ExpressionNode:
     """The tree of an expression that the library has compiled and serialized."""
     envelope = _message(serialized)
     return _node(_message(_only(envelope, 2))[4][0])
 
 
-def children(node: Node) -> "tuple[Node, ...]":
+def children(node: ExpressionNode) -> "tuple[ExpressionNode, ...]":
     """The parts of a node."""
     match node:
         case Field():
@@ -85,31 +85,31 @@ def children(node: Node) -> "tuple[Node, ...]":
             return ()
 
 
-def _node(raw: bytes) -> Node:
+def _node(raw: bytes) -> ExpressionNode:
     fields = _message(raw)
     kind = next((number for number in range(3, 10) if number in fields), 3)
     body = _message(fields[kind][0]) if kind in fields else {}
     return _READERS[kind](body)
 
 
-def _literal(body: "_Message") -> Node:
+def _literal(body: "_Message") -> ExpressionNode:
     raw = body.get(6) or body.get(7)
     return Literal(raw[0].decode("utf-8", "replace") if raw else None)
 
 
-def _call(body: "_Message") -> Node:
+def _call(body: "_Message") -> ExpressionNode:
     arguments = [*body.get(1, ()), *body.get(3, ())]
     return Call(_text(body, 2), tuple(map(_node, arguments)))
 
 
-def _map(body: "_Message") -> Node:
+def _map(body: "_Message") -> ExpressionNode:
     parts = [
         part for raw in body.get(2, ()) for entry in (_message(raw),) for part in (entry.get(3), entry.get(4))
     ]
     return Entries(tuple(_node(part[0]) for part in parts if part))
 
 
-def _loop(body: "_Message") -> Node:
+def _loop(body: "_Message") -> ExpressionNode:
     entries, initial, condition, step, result = (_node(_only(body, number)) for number in (2, 4, 5, 6, 7))
     return Loop(_text(body, 1), entries, _text(body, 3), initial, condition, step, result)
 
