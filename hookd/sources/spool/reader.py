@@ -31,8 +31,9 @@ from hookd.observability import log
 from hookd.observability.metrics import Metrics
 from hookd.sources.spool import spool_files
 from hookd.sources.spool.content import FileRefused, conflict, events_of
-from hookd.sources.spool.spool_files import FileIdentity, FileResult, SpoolFile
+from hookd.sources.spool.spool_files import FileIdentity, FileResult, Settled, SpoolFile
 from hookd.sources.spool.spool_lock import SpoolLock
+from hookd.sources.spool.taking_mark import CONDEMNED, TakingMark
 
 POLL_S = 1.0
 """How often the directory is looked at. A poll, because it need not be there, and no notice of a change can be lost."""
@@ -45,6 +46,9 @@ LEFT_S = 3.0
 
 BETWEEN_S = 0.01
 """Pause between two lots, so that a full spool leaves room for what is posted."""
+
+MOST_NAMED = 20
+"""Files that a line of the log names."""
 
 AT_ONCE = 50
 """Files whose events share a commit."""
@@ -72,6 +76,7 @@ class SpoolReader:
         self._metrics = metrics
         self._directory = Path()
         self._claim = SpoolLock()
+        self._mark = TakingMark()
         self._queue: deque[str] = deque()
         self._left: dict[str, StuckFile] = {}
         self._left_until = 0.0
@@ -101,13 +106,16 @@ class SpoolReader:
             await self._look()
         if not self._queue:
             return POLL_S
-        names = [self._queue.popleft() for _ in range(min(AT_ONCE, len(self._queue)))]
-        spool, limit = self._claim.descriptor, self._current_config.generation.config.daemon.event_size
-        taken = {name: left.taken for name, left in self._left.items() if left.taken}
-        read = await asyncio.to_thread(spool_files.read, spool, names, limit, taken)
-        self._queue.extendleft(reversed(names[len(read) :]))
-        verdicts = await self._take_all(read)
-        await self._settle(spool, read, verdicts)
+        try:
+            read = await self._read_lot()
+            verdicts = await self._take_all(read)
+            await self._settle(self._claim.descriptor, read, verdicts)
+        except asyncio.CancelledError:
+            self._mark.withdraw(self._claim.rejected)  # the process ends as it should
+            raise
+        except Exception:
+            self._mark.end(self._claim.rejected)  # it goes on
+            raise
         self._turned_away |= {verdict.name for verdict in verdicts if verdict.later}
         self._waits = next((verdict.later for verdict in verdicts if verdict.later), None)
         self._note_error(None)
@@ -115,6 +123,35 @@ class SpoolReader:
             return BETWEEN_S
         self._queue.clear()
         return RETRY_S
+
+    def _next_lot(self) -> list[str]:
+        """The names of the next files: as many as may be at once, or one alone that may be why hookd ended before."""
+        names = [self._queue.popleft()]
+        if not self._mark.is_suspect(names[0]):
+            while self._queue and len(names) < AT_ONCE and not self._mark.is_suspect(self._queue[0]):
+                names.append(self._queue.popleft())
+        return names
+
+    async def _read_lot(self) -> list[SpoolFile]:
+        """Read the next files, and mark that they are being taken in."""
+        names = self._next_lot()
+        limit = self._current_config.generation.config.daemon.event_size
+        taken = {name: left.taken for name, left in self._left.items() if left.taken}
+        spool, rejected, mark = self._claim.descriptor, self._claim.rejected, self._mark
+
+        def read() -> list[SpoolFile]:
+            found = [
+                SpoolFile(each.name, FileResult(each.name, refused=CONDEMNED), each.mark)
+                if mark.is_condemned(each.name, each.mark)
+                else each
+                for each in spool_files.read(spool, names, limit, taken)
+            ]
+            mark.begin(rejected, {each.name: each.mark for each in found if each.mark is not None})
+            return found
+
+        lot = await asyncio.to_thread(read)
+        self._queue.extendleft(reversed(names[len(lot) :]))
+        return lot
 
     def _follow_config(self) -> None:
         directory = Path(self._current_config.generation.config.daemon.spool)
@@ -135,7 +172,12 @@ class SpoolReader:
         self._turned_away.intersection_update(listing.names)
         if not self._turned_away:
             self._waits = None
-        self._queue.extend(listing.names)
+        if listing.names:
+            suspects = await asyncio.to_thread(self._mark.load, self._claim.descriptor, self._claim.rejected)
+            if suspects:
+                log.warning("spool.interrupted", files=[printable(name) for name in suspects[:MOST_NAMED]])
+        # Those that may be why hookd ended come last; the others stay in order.
+        self._queue.extend(sorted(listing.names, key=self._mark.is_suspect))
         self._note(waiting=listing.waiting, rejected=listing.rejected)
         self._note_skipped(listing.skipped)
         self._note_error(listing.fault)
@@ -190,9 +232,14 @@ class SpoolReader:
 
     async def _settle(self, spool: int, read: Sequence[SpoolFile], verdicts: Sequence[FileResult]) -> None:
         """Remove what was taken in, move what was refused, and count both."""
-        settled = await asyncio.to_thread(
-            spool_files.settle, spool, self._claim.rejected, self._directory, verdicts
-        )
+        done = tuple(verdict.name for verdict in verdicts if not verdict.later)
+
+        def settle() -> Settled:
+            settled = spool_files.settle(spool, self._claim.rejected, self._directory, verdicts)
+            self._mark.end(self._claim.rejected, done)
+            return settled
+
+        settled = await asyncio.to_thread(settle)
         for found, verdict in zip(read, verdicts, strict=True):
             if verdict.later:
                 continue

@@ -175,7 +175,7 @@ def _forget(directory: int, name: str, *, before: float | None = None) -> None:
 
 def _count_rejected(rejected: int) -> int:
     """The files in `rejected/`; a reason whose file is gone goes too."""
-    names = [name for name, _ in _entries(rejected)]
+    names = [name for name, _ in _entries(rejected) if not name.startswith(".")]
     kept = {name for name in names if not name.endswith(REASON)}
     for name in names:
         if name not in kept and name.removesuffix(REASON) not in kept:
