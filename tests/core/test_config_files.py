@@ -121,13 +121,15 @@ def test_secret_files_are_read_with_the_same_care(tmp_path: Path) -> None:
     (tmp_path / "open").chmod(0o666)
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "bytes").write_bytes(b"\xff")
-    lines += [f"  {name}: {{url: {{file: {name}}}}}" for name in ("fifo", "open", "empty", "bytes")]
+    (tmp_path / "long").write_bytes(b"x" * (files.MAX_SOURCE_BYTES + 1))
+    lines += [f"  {name}: {{url: {{file: {name}}}}}" for name in ("fifo", "open", "empty", "bytes", "long")]
     (tmp_path / "x.yaml").write_text("\n".join(lines))
     assert [line.partition(": webhooks.")[2] for line in diagnostics(tmp_path / "x.yaml")] == [
         "fifo.url.file: the file fifo is a named pipe, not a regular file",
         "open.url.file: the file open is world-writable, so anybody could change it (fix: chmod o-w)",
         "empty.url: file empty is empty",
         "bytes.url.file: the file bytes is not UTF-8 text",
+        "long.url.file: the file long is larger than 1048576 bytes",
     ]
 
 

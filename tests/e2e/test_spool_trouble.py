@@ -1,5 +1,6 @@
 """The spool where something is wrong with it: what is told, and that a cure needs no restart (spec 11)."""
 
+import asyncio
 import os
 import shutil
 import time
@@ -24,8 +25,12 @@ from tests.e2e.spooled import (
     write,
 )
 from tests.kit.daemon import DaemonProcess
+from tests.kit.procfs import cpu_s, memory_mib
 from tests.kit.receiver import Receiver
 from tests.kit.waiting import until
+
+MOST_MIB = 55 + 64
+"""Idle memory, and what one user may cost."""
 
 
 @pytest.fixture
@@ -138,3 +143,22 @@ async def test_halves_that_a_killed_writer_left_are_removed(
     await running(RULES.format(url=receiver.url), daemon=DAEMON)
     await until(lambda: not (spool / ".old.json.part").exists())
     assert {file.name for file in left_in(spool)} == {".new.json.part", ".old.json"}
+
+
+async def test_very_many_entries_cost_the_others_little(
+    tmp_path: Path, spool: Path, receiver: Receiver
+) -> None:
+    """A member of the group may make as many as there is room for, and nobody takes them away."""
+    write(tmp_path, receiver)
+    for number in range(100_000):
+        (spool / f".{number:060d}").touch()
+    for number in range(40_000):
+        (spool / f"{number:060d}").mkdir()
+    async with DaemonProcess(tmp_path) as daemon:
+        await daemon.get_when("/v1/status", lambda status: status["spool"]["skipped"])
+        before_s, begun = cpu_s(daemon.pid), time.monotonic()
+        await asyncio.sleep(5)
+        assert (cpu_s(daemon.pid) - before_s) / (time.monotonic() - begun) < 0.1
+        assert memory_mib(daemon.pid, "VmHWM") < MOST_MIB
+        put(spool, "a.json", {**UP, "id": "a"})
+        await receiver.wait_for(1)

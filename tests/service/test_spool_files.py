@@ -2,11 +2,13 @@
 
 import fcntl
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from hookd.sources.spool import spool_files
 from hookd.sources.spool.rejected_directory import open_rejected
 from hookd.sources.spool.spool_files import FileResult, look, settle
 from hookd.sources.spool.spool_lock import HeldElsewhere, SpoolLock
@@ -91,6 +93,37 @@ def test_a_move_that_fails_leaves_no_reason(spool: Path, claim: SpoolLock) -> No
     settled = settle(opened, claim.take(), spool, [FileResult("gone.json", refused="odd")])
     assert settled == ({}, {})
     assert not list((spool / "rejected").iterdir())
+
+
+def test_a_look_brings_the_first_names_and_counts_the_others(
+    spool: Path, claim: SpoolLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_files, "MOST_LISTED", 3)
+    for number in range(7):
+        (spool / f"{number}.json").touch()
+    left = frozenset({"0.json", "gone.json"})
+    listing = look(claim, spool, left, again=False, now=0)
+    assert (listing.names, listing.waiting) == (("1.json", "2.json", "3.json"), 7)
+    assert listing.still == {"0.json"}
+    assert look(claim, spool, left, again=True, now=0).names == ("0.json", "1.json", "2.json")
+    for number in range(5):
+        (spool / "rejected" / f"{number}.json").touch()
+        (spool / "rejected" / f"x{number}.json.reason").touch()
+    assert look(claim, spool, left, again=True, now=0).rejected == 5
+    assert len(list((spool / "rejected").iterdir())) == 10
+
+
+def test_what_nobody_takes_away_costs_little(spool: Path, claim: SpoolLock) -> None:
+    """However much of it there is; it is not remembered, and what the look took is told."""
+    for number in range(20_000):
+        (spool / f"{number:060d}.json").mkdir()
+    tracemalloc.start()
+    listing = look(claim, spool, frozenset(), again=True, now=0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert listing.skipped == tuple(f"{number:060d}.json" for number in range(20))
+    assert listing.cpu_s > 0
+    assert peak < 1 << 18
 
 
 class TestRejected:

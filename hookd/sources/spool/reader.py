@@ -44,6 +44,9 @@ RETRY_S = 2.0
 LEFT_S = 3.0
 """Pause before files are tried again that could be neither removed nor moved."""
 
+LOOK_SHARE = 0.05
+"""Of one processor: looking takes no more of it, however much lies in the directory that nobody takes away."""
+
 BETWEEN_S = 0.01
 """Pause between two lots, so that a full spool leaves room for what is posted."""
 
@@ -80,6 +83,7 @@ class SpoolReader:
         self._queue: deque[str] = deque()
         self._left: dict[str, StuckFile] = {}
         self._left_until = 0.0
+        self._poll_s = POLL_S
         self._turned_away: set[str] = set()
         self._waits: str | None = None
         self._state = SpoolState(current_config.generation.config.daemon.spool)
@@ -105,7 +109,7 @@ class SpoolReader:
         if not self._queue:
             await self._look()
         if not self._queue:
-            return POLL_S
+            return self._poll_s
         try:
             read = await self._read_lot()
             verdicts = await self._take_all(read)
@@ -167,6 +171,7 @@ class SpoolReader:
         listing = await asyncio.to_thread(
             spool_files.look, self._claim, self._directory, left, again=again, now=now
         )
+        self._poll_s = max(POLL_S, listing.cpu_s / LOOK_SHARE)
         for name in left - listing.still:
             del self._left[name]
         self._turned_away.intersection_update(listing.names)

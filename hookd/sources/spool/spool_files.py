@@ -8,6 +8,7 @@ Must never: raise for what a single file is like; or replace or drop a file that
 
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -79,6 +80,7 @@ class SpoolListing:
         skipped: what is no regular file, by name, `MOST_SKIPPED` at most.
         still: of the names that were left, those that are still there.
         fault: why nothing can be taken in; then there are no names.
+        cpu_s: processor time that the look took.
     """
 
     names: tuple[str, ...] = ()
@@ -87,6 +89,7 @@ class SpoolListing:
     skipped: tuple[str, ...] = ()
     still: frozenset[str] = frozenset()
     fault: str | None = None
+    cpu_s: float = 0.0
 
 
 def look(claim: SpoolLock, directory: Path, left: frozenset[str], *, again: bool, now: float) -> SpoolListing:
@@ -99,31 +102,33 @@ def look(claim: SpoolLock, directory: Path, left: frozenset[str], *, again: bool
         again: whether these are listed too.
         now: seconds since the epoch.
     """
+    begun_s = time.thread_time()
+    listing = _look(claim, directory, _Scan(left, again=again, now=now))
+    return replace(listing, cpu_s=time.thread_time() - begun_s)
+
+
+def _look(claim: SpoolLock, directory: Path, scan: "_Scan") -> SpoolListing:
     try:
         spool = claim.open(directory)
-        names, skipped = _tidied(spool, now)
+        names = tuple(nsmallest(MOST_LISTED, scan.names(spool)))
     except FileNotFoundError:
         return SpoolListing()
     except OSError as exc:
         return SpoolListing(
             fault=f"{directory} cannot be read: {error_text(exc).lower()}; fix that, or {ELSEWHERE}"
         )
-    found = SpoolListing(
-        waiting=len(names),
-        skipped=tuple(printable(name) for name in nsmallest(MOST_SKIPPED, skipped)),
-        still=left.intersection(names),
-    )
+    skipped = tuple(printable(name) for name in nsmallest(MOST_SKIPPED, scan.skipped))
+    found = SpoolListing(waiting=scan.waiting, skipped=skipped, still=frozenset(scan.still))
     try:
         found = replace(found, rejected=_count_rejected(claim.take()))
     except HeldElsewhere:
         return SpoolListing(fault=f"{directory} is emptied by another hookd; {ELSEWHERE}")
     except OSError as exc:
-        fault = None if not names else _unwritable(spool, directory) or _no_rejected(directory, exc)
+        fault = None if not scan.waiting else _unwritable(spool, directory) or _no_rejected(directory, exc)
         return replace(found, fault=fault)
-    if names and (fault := _unwritable(spool, directory)):
+    if scan.waiting and (fault := _unwritable(spool, directory)):
         return replace(found, fault=fault)
-    listed = names if again else [name for name in names if name not in found.still]
-    return replace(found, names=tuple(nsmallest(MOST_LISTED, listed)))
+    return replace(found, names=names)
 
 
 def _unwritable(spool: int, directory: Path) -> str | None:
@@ -139,24 +144,48 @@ def _no_rejected(directory: Path, exc: OSError) -> str:
     )
 
 
-def _tidied(spool: int, now: float) -> tuple[list[str], list[str]]:
-    """The names of what is to be taken in, and of what is skipped.
+class _Scan:
+    """One pass through the spool; of a million names it remembers few.
 
-    Reasons that were moved back and abandoned halves of files are removed.
+    Attributes:
+        waiting: files that are to be taken in.
+        still: of the names that were left, those that are still there.
+        skipped: what is no regular file: some names, the first ones among them.
     """
-    names, skipped = [], []
-    for name, is_file in _entries(spool):
-        if name.startswith("."):
-            if name.endswith(PART):
-                _forget(spool, name, before=now - ABANDONED_S)
-        elif not is_file:
-            if name != REJECTED:
-                skipped.append(name)
-        elif name.endswith(REASON):
-            _forget(spool, name)
-        elif name != REJECTED:
-            names.append(name)
-    return names, skipped
+
+    def __init__(self, left: frozenset[str], *, again: bool, now: float) -> None:
+        self._left, self._again, self._now = left, again, now
+        self.waiting = 0
+        self.still: set[str] = set()
+        self.skipped: list[str] = []
+
+    def names(self, spool: int) -> Iterator[str]:
+        """What is to be taken in now; reasons that were moved back and abandoned halves of files are removed."""
+        for name, is_file in _entries(spool):
+            if name.startswith("."):
+                if name.endswith(PART):
+                    _forget(spool, name, before=self._now - ABANDONED_S)
+            elif name == REJECTED:
+                continue
+            elif not is_file:
+                self._skip(name)
+            elif name.endswith(REASON):
+                _forget(spool, name)
+            elif self._counts(name):
+                yield name
+
+    def _skip(self, name: str) -> None:
+        self.skipped.append(name)
+        if len(self.skipped) > 10 * MOST_SKIPPED:
+            self.skipped = nsmallest(MOST_SKIPPED, self.skipped)
+
+    def _counts(self, name: str) -> bool:
+        """Count a file that waits; whether it is to be tried now."""
+        self.waiting += 1
+        if name in self._left:
+            self.still.add(name)
+            return self._again
+        return True
 
 
 def _entries(directory: int) -> Iterator[tuple[str, bool]]:
@@ -174,13 +203,21 @@ def _forget(directory: int, name: str, *, before: float | None = None) -> None:
 
 
 def _count_rejected(rejected: int) -> int:
-    """The files in `rejected/`; a reason whose file is gone goes too."""
-    names = [name for name, _ in _entries(rejected) if not name.startswith(".")]
-    kept = {name for name in names if not name.endswith(REASON)}
-    for name in names:
-        if name not in kept and name.removesuffix(REASON) not in kept:
-            _forget(rejected, name)
-    return len(kept)
+    """The files in `rejected/`; a reason whose file is gone goes too, unless there are very many."""
+    count = 0
+    names: list[str] = []
+    for name, _ in _entries(rejected):
+        if name.startswith("."):
+            continue
+        count += not name.endswith(REASON)
+        if len(names) <= MOST_LISTED:
+            names.append(name)
+    if len(names) <= MOST_LISTED:
+        kept = {name for name in names if not name.endswith(REASON)}
+        for name in names:
+            if name not in kept and name.removesuffix(REASON) not in kept:
+                _forget(rejected, name)
+    return count
 
 
 def read(spool: int, names: Iterable[str], limit: int, taken: Mapping[str, FileIdentity]) -> list[SpoolFile]:
