@@ -14,6 +14,7 @@ from hookd.domain.errors import EventRejected, Fault, IdConflict
 from hookd.domain.events import Event
 from hookd.observability import log
 from hookd.server import body
+from hookd.server.long_json import LongList, long_json_response
 from hookd.server.memory_budget import BudgetExceeded
 from hookd.server.messages import JSON_TYPE, Request, Response
 from hookd.server.problems import Problem, json_response, unavailable
@@ -65,17 +66,20 @@ class EventRoutes:
             raise
         status = 200 if all(receipt.duplicate for receipt in receipts) else 202
         if batch:
-            return json_response({"events": [views.receipt(receipt) for receipt in receipts]}, status)
+            return await long_json_response({"events": LongList(map(views.receipt, receipts))}, status)
         return json_response(views.receipt(receipts[0]), status)
 
     async def _events(self, request: Request, limit: int) -> tuple[list[Event], bool]:
         """The events of a request, and whether they are a batch."""
         kind = _kind(request)
         raw = await body.read(request, limit)
-        events, batch = self._decoded(request, kind, raw)
-        if (trace := trace_of(request)) is not None:
-            events = [replace(event, trace=trace) for event in events]
-        return events, batch
+        trace = trace_of(request)
+
+        def decoded() -> tuple[list[Event], bool]:
+            events, batch = self._decoded(request, kind, raw)
+            return ([replace(event, trace=trace) for event in events] if trace is not None else events), batch
+
+        return await self._services.intake.decode(len(raw), decoded)
 
     def _decoded(self, request: Request, kind: str, raw: bytes) -> tuple[list[Event], bool]:
         types = self._services.current_config.generation.config.types

@@ -4,6 +4,7 @@ Must never: hold a rule about what a body means (`intake` and the routes do).
 """
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ async def optional_json(request: Request, services: Services) -> Any:
         return {}
     if kind != JSON_TYPE:
         raise Problem(415, f"the Content-Type must be {JSON_TYPE}")
-    return intake.parse_json(raw)
+    return await services.intake.decode(len(raw), partial(intake.parse_json, raw))
 
 
 async def expect_no_fields(request: Request, services: Services) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from hookd.config.generation import Generation
 from hookd.domain.clock import Clock
@@ -29,11 +29,16 @@ from hookd.rules.calendar import firing_id
 from hookd.rules.matcher import Matches, firings
 from hookd.store.contract import History, Queue
 
+Decoded = TypeVar("Decoded")
+
 MOST_RENDERED = 32 << 20
 """Bytes that the messages of one request may take, unless a single one may take more."""
 
 SLICE_S = 0.005
 """After so much work without a pause, what else the loop has to do comes first."""
+
+LARGE = 64 * 1024
+"""Bytes of a body above which it is read in a thread: 1 MiB of small events takes hundreds of milliseconds."""
 
 _WORTH_HOLDING = 4096
 """Shorter messages are what is held for an event in any case."""
@@ -53,11 +58,13 @@ class _Entropy:
         self._left: list[bytes] = []
 
     def draw(self) -> bytes:
-        """Ten bytes that were never given out before."""
-        if not self._left:
-            raw = os.urandom(self.PIECE * self.PIECES)
-            self._left = [raw[at : at + self.PIECE] for at in range(0, len(raw), self.PIECE)]
-        return self._left.pop()
+        """Ten bytes that were never given out before; in any thread."""
+        while True:
+            try:
+                return self._left.pop()
+            except IndexError:
+                raw = os.urandom(self.PIECE * self.PIECES)
+                self._left.extend(raw[at : at + self.PIECE] for at in range(0, len(raw), self.PIECE))
 
 
 def _nothing(_size: int) -> None:
@@ -118,6 +125,7 @@ class Intake:
         self._store = store
         self._clock = clock
         self._entropy = _Entropy()
+        self._decoding = asyncio.Lock()
         self._accepted = metrics.events.labels("accepted")
         self._duplicate = metrics.events.labels("duplicate")
         self._conflict = metrics.events.labels("conflict")
@@ -127,6 +135,13 @@ class Intake:
     def make_event_id(self) -> str:
         """A fresh event id."""
         return new_id("evt_", now_ms=int(self._clock.now() * 1000), entropy=self._entropy.draw())
+
+    async def decode(self, length: int, decoding: Callable[[], Decoded]) -> Decoded:
+        """Read a body of so many bytes; a large one beside the loop, and one at a time."""
+        if length <= LARGE:
+            return decoding()
+        async with self._decoding:
+            return await asyncio.to_thread(decoding)
 
     async def accept(
         self, events: Sequence[Event], generation: Generation, *, hold: Callable[[int], None] = _nothing
@@ -318,9 +333,11 @@ class Intake:
         except (PendingLimitReached, StoreUnavailable):
             self._unavailable.inc(turned_away)
             raise
+        turn = _Turn(self._clock)
         for submission, receipt in zip(batch, receipts, strict=True):
             (self._duplicate if receipt.duplicate else self._accepted).inc()
             _tell(submission.event, receipt)
+            await turn.rest()
         return receipts
 
 

@@ -30,9 +30,9 @@ class LongObject:
     fields: Iterable[tuple[str, Any]]
 
 
-async def long_json_response(fields: Mapping[str, Any]) -> Response:
+async def long_json_response(fields: Mapping[str, Any], status: int = 200) -> Response:
     """An object as JSON. Values of it may be a `LongList` or `LongObject`; others are written at once."""
-    return Response(200, b"".join([piece async for piece in _pieces(fields)]))
+    return Response(status, b"".join([piece async for piece in _pieces(fields)]))
 
 
 async def _pieces(fields: Mapping[str, Any]) -> AsyncIterator[bytes]:

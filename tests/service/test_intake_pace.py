@@ -1,11 +1,9 @@
 """Taking events in lets others have the loop, and keeps a batch whole and in order."""
 
 import asyncio
-import gc
 import os
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -18,6 +16,7 @@ from hookd.domain.message_templates import BodyFormat
 from hookd.intake.pipeline import Intake
 from hookd.observability.metrics import Metrics
 from hookd.rules.templates import compile_message
+from tests.kit.loop_lag import Lag
 from tests.kit.procfs import memory_mib
 
 LONGEST_S = 0.05
@@ -34,33 +33,6 @@ class NotedStore:
     async def enqueue(self, batch: Sequence[Submission], **_: Any) -> tuple[Receipt, ...]:
         self.batches.append(batch)
         return tuple(Receipt(each.event.id, False, ()) for each in batch)
-
-
-class Lag:
-    """The longest time for which the loop's thread was at work without a turn for others."""
-
-    def __init__(self) -> None:
-        self.longest_s = 0.0
-        self.turns = 0
-
-    async def __aenter__(self) -> Self:
-        gc.collect()
-        gc.freeze()  # what the tests before have left is no concern of the collector while time is taken
-        self._task = asyncio.create_task(self._watch())
-        await asyncio.sleep(0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.sleep(0)
-        self._task.cancel()
-        gc.unfreeze()
-
-    async def _watch(self) -> None:
-        while True:
-            before = time.thread_time()
-            await asyncio.sleep(0)
-            self.longest_s = max(self.longest_s, time.thread_time() - before)
-            self.turns += 1
 
 
 def generation(*wheres: str | None, tasks: int = 1) -> Generation:

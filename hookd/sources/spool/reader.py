@@ -12,6 +12,7 @@ Must never: stop or hold up the daemon, whatever lies in the spool; or drop a fi
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -200,14 +201,16 @@ class SpoolReader:
         if isinstance(found.content, FileResult):
             return found.content
         generation = self._current_config.generation
+        decoding = partial(
+            events_of,
+            found.name,
+            found.content,
+            limit=generation.config.daemon.event_size,
+            types=generation.config.types,
+            make_id=self._intake.make_event_id,
+        )
         try:
-            events = events_of(
-                found.name,
-                found.content,
-                limit=generation.config.daemon.event_size,
-                types=generation.config.types,
-                make_id=self._intake.make_event_id,
-            )
+            events = await self._intake.decode(len(found.content), decoding)
             return await self._intake.prepare(events, generation)
         except (FileRefused, EventRejected) as exc:
             return FileResult(found.name, refused=str(exc))
