@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import HttpProcessingError, InvalidHeader, LineTooLong
 
 from hookd.domain.deliveries import Reason
 from hookd.domain.text import JOINED_ERRNO, error_text, host_and_port, shown, tls_words
@@ -24,6 +24,8 @@ LOCAL_ERRNOS = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN}
 )
 """Error numbers that speak of this machine, never of the receiver (spec 14, Lane state)."""
+
+HEAD_TOO_LONG = "its head is longer than 64 KiB"
 
 REMOTE = (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError)
 """Everything a connection may raise; uvloop has a `RuntimeError` where asyncio has an `OSError`."""
@@ -168,6 +170,11 @@ def _os_text(exc: Exception) -> str:
 
 
 def _not_http(exc: HttpProcessingError) -> str:
-    # Later lines of the parser's message quote the receiver's bytes.
+    cause = exc.__cause__ or exc  # aiohttp's client hands on what its parser found without its class
+    if isinstance(cause, LineTooLong):
+        return f"the answer is not valid HTTP: {HEAD_TOO_LONG}"
+    if isinstance(cause, InvalidHeader):
+        return "the answer is not valid HTTP: a header holds what no header may"
+    # Later lines of the parser's message quote the receiver's bytes, and those two errors in the first.
     first, _, _ = exc.message.partition("\n")
     return f"the answer is not valid HTTP: {shown(first.rstrip(':'), 200)}"

@@ -27,7 +27,7 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from hookd.delivery.http.failures import NeverCalled, Phase
+from hookd.delivery.http.failures import HEAD_TOO_LONG, NeverCalled, Phase
 from hookd.delivery.http.keep_alive import KeepAlive
 from hookd.delivery.http.resolver import ThreadResolver
 from hookd.delivery.http.response_head import HeadReader
@@ -259,7 +259,7 @@ class _Protocol(ResponseHandler):
 
     def _bound(self) -> None:
         if self._answer_body is None and self.bytes_received > HEAD_BYTES:
-            self.set_exception(BadHttpMessage("its head is longer than 64 KiB"))
+            self.set_exception(BadHttpMessage(HEAD_TOO_LONG))
         elif self._framed <= _FRAMED_BYTES:
             return
         if self.transport is not None:

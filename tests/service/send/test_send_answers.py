@@ -267,7 +267,11 @@ FAULTY_HEADS = {
     ),
     "no colon": (raw(b"no field\r\nContent-Length: 0\r\n\r\n"), NOT_VALID),
     "space before the colon": (raw(b"X : y\r\n\r\n"), NOT_VALID),
-    "a null byte": (raw(b"X: a\0b\r\n\r\n"), NOT_VALID),
+    "a null byte": (raw(b"X: a\0b\r\n\r\n"), f"{NOT_VALID}a header holds what no header may"),
+    "one line too long": (
+        raw(b"X: " + b"y" * 70_000 + b"\r\nContent-Length: 0\r\n\r\n"),
+        f"{NOT_VALID}its head is longer than 64 KiB",
+    ),
     "endless headers": (endless(b"", b"X: y\r\n" * 100), "its head is longer than 64 KiB"),
     "endless header": (endless(b"X: ", b"y" * 1000), "its head is longer than 64 KiB"),
     "status line alone": (raw(then_close=True), CUT_OFF),
