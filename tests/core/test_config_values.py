@@ -507,7 +507,7 @@ def test_variables_of_other_tools_in_a_message_are_warned_of(tmp_path: Path) -> 
         "    webhook: w\n"
         "    message:\n"
         "      a: '{{ data.x | upper }} ${data.x} $5'\n"
-        "      b: ['at $DATE', '{{ states }} $HOME $$DATE {{.NAME}}']\n"
+        "      b: ['at $DATE', '{{ states }} $HOME $$DATE {{.NAME}}', 'at $data.list.0, not $.data.x or $database']\n"
     )
     found = config.load(tmp_path / "x.yaml", env={})
     assert [(one.line, one.where, one.message) for one in found.diagnostics] == [
@@ -518,6 +518,11 @@ def test_variables_of_other_tools_in_a_message_are_warned_of(tmp_path: Path) -> 
         ),
         (7, "tasks.t.message.b[0]", "$DATE is sent as it stands; a variable is written ${DATE}"),
         (7, "tasks.t.message.b[1]", "{{.NAME}} is sent as it stands; a variable is written ${NAME}"),
+        (
+            7,
+            "tasks.t.message.b[2]",
+            "$data.list.0 is sent as it stands; a variable is written ${data.list.0}",
+        ),
     ]
     assert {one.severity for one in found.diagnostics} == {Severity.WARNING}
 
@@ -648,6 +653,7 @@ tasks:
       path: C:\\new
       regex: "\\\\n"
       alert: "{{ .CommonLabels.alertname }}"
+      "on-${NAME}": {a$: 1, "$${b}": 2}
   inline:
     webhook: w
     message: {
@@ -669,9 +675,11 @@ def test_what_is_pasted_into_a_message_and_sent_otherwise_is_warned_of(tmp_path:
         (9, "version", "YAML reads 1.10 as the number 1.1"),
         (11, "lines", r"\n is sent as these two characters"),
         (14, "alert", "{{ .CommonLabels.alertname }} is sent as it stands"),
-        (18, '"// a comment"', "is sent as a key"),
-        (19, '"// a comment"', "nothing stands here, so null is sent"),
-        (21, "message", r"\n is sent as these two characters"),
+        (15, '"on-${NAME}"', "is sent as it stands: variables are not filled in keys"),
+        (15, '"$${b}"', "is sent as it stands: variables are not filled in keys"),
+        (19, '"// a comment"', "is sent as a key"),
+        (20, '"// a comment"', "nothing stands here, so null is sent"),
+        (22, "message", r"\n is sent as these two characters"),
     ]
 
 

@@ -389,6 +389,16 @@ ONE_DEFAULT = "a default is a text without variables, or exactly one variable"
             + FOLLOW,
         ),
         ("${data.x }", 8, f"a variable has no spaces: ${{data.x}}; {FOLLOW}"),
+        *(
+            (
+                text,
+                6,
+                'a key in brackets ends with the straight quote that it begins with, and ]: ${data["key"]}; '
+                + FOLLOW,
+            )
+            for text in ('${data["msg"}', "${data['msg\"]}", "${data[\u201cmsg\u201d]}", '${data["msg]}')
+        ),
+        ("${data(x)}", 6, f"a key of the data follows a dot: ${{data.key}}; {FOLLOW}"),
         ("${data.$ref}", 6, f'a key with other characters stands in quotes: ${{data["$ref"]}}; {FOLLOW}'),
         ("${data.a b}", 8, f'a key with other characters stands in quotes: ${{data["a b"]}}; {FOLLOW}'),
         ("${{ data.x }}", 0, "unknown variable ${{ data.x }; did you mean ${data.x}?"),

@@ -38,7 +38,7 @@ def _check(cursor: Cursor) -> None:
     if isinstance(cursor.value, dict):
         children = list(cursor.entries())
         for key, child in children:
-            _warn_of_comment(key, child)
+            _warn_of_key(key, child)
             _check(child)
         if len(children) == 1:
             _refuse_reference(cursor, *children[0])
@@ -79,11 +79,18 @@ def _as_yaml(text: str) -> str:
     return f"{dotted}e{exponent if exponent[0] in '+-' else '+' + exponent}"
 
 
-def _warn_of_comment(key: str, child: Cursor) -> None:
+def _warn_of_key(key: str, child: Cursor) -> None:
+    """Warns of a key that reads as a comment, or as one with a variable, and is sent as it stands."""
     if key.startswith(("//", "/*")):
-        child.report(
-            *child.key_location, child.steps, "is sent as a key; a comment begins with #", Severity.WARNING
+        odd = "is sent as a key; a comment begins with #"
+    elif "${" in key:
+        odd = (
+            "is sent as it stands: variables are not filled in keys; "
+            "where the name is to come from the event, write the message as JSON text"
         )
+    else:
+        return
+    child.report(*child.key_location, child.steps, odd, Severity.WARNING)
 
 
 def _warn_of_escape(cursor: Cursor) -> None:

@@ -26,7 +26,10 @@ def url_fault(url: str) -> str | None:
     if any(char.isspace() or not char.isprintable() for char in url):
         return "holds a space or a control character; write a space as %20"
     if "${" in url:
-        return "holds ${; variables are filled in messages only"
+        return (
+            "holds ${, and variables are filled in messages only; "
+            "a URL with a secret in it stands as a whole where it is kept: {env: NAME}"
+        )
     try:
         parts = urlsplit(url)
         port = parts.port

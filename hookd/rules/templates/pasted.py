@@ -21,6 +21,10 @@ _FORMS: Final = (
     (re.compile(r"\s*(?:\|\s*default\b|//\s)"), "a default is written ${%s:-text}"),
     (re.compile(r"\s*\|"), f"a variable has no filters: {_AS_POSTED}"),
     (re.compile(r"\[[-\d]*:"), f"a variable has no slices: {_AS_POSTED}"),
+    (
+        re.compile(r"\[\s*[\"'\u2018-\u201f]"),
+        'a key in brackets ends with the straight quote that it begins with, and ]: ${%s["key"]}',
+    ),
     (re.compile(r"\[-"), "items count from the beginning, from 0: ${%s.0}"),
     (
         re.compile(r"\[(?:\*?\]|$)"),
@@ -40,7 +44,9 @@ _FORMS: Final = (
 """What other tools allow behind a name, and what hookd has instead; `%s` is what stands before it."""
 
 
-_FOREIGN = re.compile(r"\{\{-?\s*\$?\.?([A-Za-z_][\w.]*)\s*(?:\|[^{}]*)?-?\}\}|(?<![$\w\\])\$([A-Z_]+)\b")
+_FOREIGN = re.compile(
+    r"\{\{-?\s*\$?\.?([A-Za-z_][\w.]*)\s*(?:\|[^{}]*)?-?\}\}|(?<![$\w\\])\$([A-Z_]+\b|data(?:\.\w+)+)"
+)
 
 
 _GO_TEMPLATE = re.compile(r"\{\{-?\s*[.$]([A-Za-z_][\w.]*)\s*(?:\|[^{}]*)?-?\}\}")
@@ -82,5 +88,7 @@ def _advice(written: str, rest: str) -> str:
         if form.match(rest):
             return advice.replace("%s", shown(written))
     before, _, last = written.rpartition(".")
+    if not before:
+        return f"a key of the data follows a dot: ${{{shown(written)}.key}}"
     odd = f'{shown(before)}["{shown(last + rest.partition(":-")[0])}"]'
     return f"a key with other characters stands in quotes: ${{{odd}}}"
