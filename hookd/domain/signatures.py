@@ -73,6 +73,17 @@ def decoded(encoded: str) -> bytes | None:
         return None
 
 
+def signature_header(style: SigningStyle) -> str:
+    """The name of the header that carries signatures of this style."""
+    match style:
+        case SigningStyle.STANDARD:
+            return "webhook-signature"
+        case SigningStyle.GITHUB:
+            return "X-Hub-Signature-256"
+        case _:
+            assert_never(style)
+
+
 def signature_headers(
     signing: Signing, *, delivery_id: str, timestamp: int, body: bytes
 ) -> list[tuple[str, str]]:
@@ -87,11 +98,12 @@ def signature_headers(
             content = _standard_content(delivery_id, str(timestamp), body)
             keys = (signing_key(secret.value, signing.secret_format) for secret in signing.secrets)
             entries = [_standard_entry(key, content) for key in keys]
-            return [("webhook-signature", " ".join(entries))]
+            value = " ".join(entries)
         case SigningStyle.GITHUB:
-            return [("X-Hub-Signature-256", _github_value(signing.secrets[0].value, body))]
+            value = _github_value(signing.secrets[0].value, body)
         case _:
             assert_never(signing.style)
+    return [(signature_header(signing.style), value)]
 
 
 class SignatureCheck(StrEnum):

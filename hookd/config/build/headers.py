@@ -4,8 +4,10 @@ Must never: let CR, LF, NUL or another control character pass, or repeat a value
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from hookd.config.build.header_values import media_type_fault, oddity
 from hookd.config.build.secrets import PLAIN, read_secret, stands_in
@@ -28,6 +30,7 @@ _RESERVED = frozenset(
         "webhook-id", "webhook-timestamp", "webhook-signature",
     }
 )  # fmt: skip
+_NONE_TAKEN: Final[Mapping[str, str]] = MappingProxyType({})
 _FORMATS = tuple(
     (re.compile(pattern), body_format)
     for pattern, body_format in (
@@ -67,12 +70,12 @@ def body_format(headers: tuple[Header, ...]) -> BodyFormat:
     return BodyFormat.UNTYPED
 
 
-def read_headers(cursor: Cursor | None, *, taken: str | None = None) -> Headers:
+def read_headers(cursor: Cursor | None, *, taken: Mapping[str, str] = _NONE_TAKEN) -> Headers:
     """The headers of `headers:`, in either form; what is wrong is reported and left out.
 
     Args:
         cursor: the value of `headers`.
-        taken: the name of the header that `auth` sends, and that none of these may have.
+        taken: the headers that other keys send, and that none of these may be: name in lower case to the key.
     """
     if cursor is None:
         return Headers()
@@ -84,16 +87,16 @@ def read_headers(cursor: Cursor | None, *, taken: str | None = None) -> Headers:
     return Headers(written, removed=any(secret is None for _, secret in found))
 
 
-def name_fault(name: str, taken: str | None = None) -> str | None:
-    """What is wrong with a header's name, or None; `taken` is the one that `auth` sends."""
+def name_fault(name: str, taken: Mapping[str, str] = _NONE_TAKEN) -> str | None:
+    """What is wrong with a header's name, or None; `taken` as in `read_headers`."""
     if not _TOKEN.fullmatch(name):
         return "this is not a header name; one holds letters, digits and !#$%&'*+-.^_`|~ only"
     if name[0] == "'" or name[-1] == "'":
         return "this header name stands in quotes; remove them"
     if name.lower() in _RESERVED:
         return f"{name} is set by hookd itself and cannot be replaced"
-    if taken is not None and name.lower() == taken.lower():
-        return f"{name} is sent by auth; keep one of the two"
+    if key := taken.get(name.lower()):
+        return f"{name} is sent by {key}; keep one of the two"
     return None
 
 
@@ -106,7 +109,7 @@ def value_fault(value: str) -> str | None:
     return "holds a control character, which a header cannot carry"
 
 
-def _of_mapping(cursor: Cursor, taken: str | None) -> Iterator[tuple[str, Secret | None]]:
+def _of_mapping(cursor: Cursor, taken: Mapping[str, str]) -> Iterator[tuple[str, Secret | None]]:
     for name, value in cursor.entries():
         if fault := name_fault(name, taken):
             value.error_at_key(fault)
@@ -141,7 +144,7 @@ def _values(name: str, cursor: Cursor) -> Iterator[Header]:
         yield name, Secret(value, secret.reference)
 
 
-def _of_block(cursor: Cursor, taken: str | None) -> Iterator[tuple[str, Secret | None]]:
+def _of_block(cursor: Cursor, taken: Mapping[str, str]) -> Iterator[tuple[str, Secret | None]]:
     sensitive = False
     for index, line in enumerate(cursor.value.split("\n")):
         if not line.strip():
@@ -161,7 +164,7 @@ def _of_block(cursor: Cursor, taken: str | None) -> Iterator[tuple[str, Secret |
         )
 
 
-def _line_fault(name: str, colon: str, value: str, taken: str | None) -> str | None:
+def _line_fault(name: str, colon: str, value: str, taken: Mapping[str, str]) -> str | None:
     if not colon:
         # The line is not repeated: it may be the rest of a secret.
         return 'this line is not of the form "Name: value"'

@@ -18,6 +18,7 @@ from hookd.config.build.url import names_forbidden_address, url_fault, url_oddit
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Method, RateLimit, Secret, WebhookDef
 from hookd.domain.message_templates import BodyFormat
+from hookd.domain.signatures import signature_header
 
 _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TIMEOUT = Range(3, 120, "a duration from 3 to 120 seconds")
@@ -44,9 +45,11 @@ class Built:
 def build_webhook(name: str, cursor: Cursor) -> Built:
     """One entry of `webhooks:`; what is wrong is reported, and then the result is not to be used."""
     auth = read_auth(cursor.get("auth"))
-    headers = read_headers(cursor.get("headers"), taken=auth.header[0] if auth else None).with_defaults(
-        auth.header if auth else None
-    )
+    signing = read_signing(cursor.get("signing"))
+    taken = {} if signing is None else {signature_header(signing.style).lower(): "signing"}
+    if auth is not None:
+        taken[auth.header[0].lower()] = "auth"
+    headers = read_headers(cursor.get("headers"), taken=taken).with_defaults(auth.header if auth else None)
     sent_as = body_format(headers)
     url = _read_url(cursor.get("url"))
     insecure = cursor.plain("allow_insecure_certificates", default=False)
@@ -55,7 +58,6 @@ def build_webhook(name: str, cursor: Cursor) -> Built:
         _warn_of_insecurity(cursor)
     defaults = WebhookDef(name, url or Secret(""))
     method = Method(cursor.plain("method", defaults.method))
-    signing = read_signing(cursor.get("signing"))
     if must_be_json(signing):
         warn_of_webhook(cursor.below(("signing",)), method, sent_as)
     webhook = WebhookDef(
