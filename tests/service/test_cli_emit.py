@@ -337,6 +337,12 @@ def test_parts_stay_below_both_bounds(sizes: list[int], parts: list[list[int]]) 
     assert [line for part in made for line in part] == lines
 
 
+def reads(file: Path, user: int) -> bool:
+    """Whether a user who is in its group, and comes to it, may read it."""
+    command = ["setpriv", f"--reuid={user}", f"--regid={user}", f"--groups={file.stat().st_gid}"]
+    return subprocess.run([*command, "test", "-r", file.name], check=False, cwd=file.parent).returncode == 0
+
+
 class TestSpool:
     @pytest.fixture
     def spool(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -357,6 +363,25 @@ class TestSpool:
         daemon.answers["POST /v1/events"] = problem(status, "no")
         assert main(["emit", "vm", "on", "--spool"]) == 1
         assert not list(spool.iterdir())
+
+    @pytest.mark.parametrize(
+        ("owner", "mode", "readers"),
+        [
+            (0, 0o3730, []),  # the daemon's user is the writer
+            (4321, 0o3730, [4321]),
+            (4321, 0o2770, [4321, 4322]),  # whose the daemon is cannot be told: the group reads it
+        ],
+    )
+    @pytest.mark.skipif(os.geteuid() != 0, reason="gives a directory to another user")
+    def test_other_members_of_its_group_cannot_read_it(
+        self, owner: int, mode: int, readers: list[int], daemon: FakeDaemon, spool: Path
+    ) -> None:
+        daemon.answers["POST /v1/events"] = problem(503, "stopping")
+        os.chown(spool, owner, 4321)
+        spool.chmod(mode)
+        assert main(["emit", "vm", "on", "--spool"]) == 0
+        [kept] = spool.iterdir()
+        assert [user for user in (4321, 4322) if reads(kept, user)] == readers
 
     @pytest.mark.process
     def test_words_that_are_not_utf8_are_spooled(self, spool: Path) -> None:

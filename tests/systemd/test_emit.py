@@ -205,7 +205,7 @@ async def test_a_crash_while_hookd_is_down(service: Service, receiver: Receiver)
             "sh", "-c", "stat -c '%U:%G %a' /var/spool/hookd/*.json", check=False
         ).stdout
 
-    assert await eventually(spooled) == "hookd:hookd-emit 640\n"
+    assert await eventually(spooled) == "hookd:hookd-emit 600\n"
     assert service.machine.show("hookd-emit@crashing.service.service", "Result") == {"Result": "success"}
     service.start()
     [request] = await receiver.wait_for(1)
@@ -225,6 +225,9 @@ async def test_a_member_of_the_group_spools(service: Service, receiver: Receiver
     (name,) = (path.name for path in service.machine.path("/var/spool/hookd").glob("*.json"))
     refused = service.machine.run(*other, f"rm -f /var/spool/hookd/{name}", check=False)
     assert "Operation not permitted" in refused.stderr
+    known = f"cat /var/spool/hookd/{name}"
+    assert "Permission denied" in service.machine.run(*other, known, check=False).stderr
+    assert service.machine.run(*member, known).returncode == 0
     stranger = ["setpriv", "--reuid=games", "--regid=games", "--clear-groups", "ls", "/var/spool/hookd"]
     assert service.machine.run(*stranger, check=False).returncode != 0
     service.start()

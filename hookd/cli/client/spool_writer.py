@@ -9,6 +9,8 @@ Must never: keep what the daemon refused, or leave half a file under a name that
 import contextlib
 import json
 import os
+import stat
+import struct
 import time
 from typing import Any
 
@@ -24,6 +26,10 @@ ANSWER_S = 2.0
 
 MODE = 0o640
 """Of a spooled file: its group, that of the directory, reads it; the directory's mode lets the daemon remove it."""
+
+_ACL = "system.posix_acl_access"
+_ACL_ENTRY = struct.Struct("<HHI")
+_NO_ID = 0xFFFFFFFF
 
 
 def fresh_id() -> str:
@@ -119,11 +125,12 @@ def _write(where: int, name: str, content: bytes) -> None:
     try:
         try:
             # Without the setgid bit the file has the writer's group, which the daemon need not be in.
-            group = os.fstat(where).st_gid
-            if os.fstat(opened).st_gid != group:
+            spool = os.fstat(where)
+            if os.fstat(opened).st_gid != spool.st_gid:
                 with contextlib.suppress(PermissionError):
-                    os.fchown(opened, -1, group)
+                    os.fchown(opened, -1, spool.st_gid)
             os.fchmod(opened, MODE)
+            _close_to_members(opened, spool)
             _write_all(opened, content)
             os.fsync(opened)
             os.rename(part, name, src_dir_fd=where, dst_dir_fd=where)
@@ -134,6 +141,24 @@ def _write(where: int, name: str, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(part, dir_fd=where)
         raise
+
+
+def _close_to_members(opened: int, spool: os.stat_result) -> None:
+    """Let no other member of the spool's group read a file, also one who knows its name.
+
+    Where the directory has the sticky bit, only its owner can empty it: that is the daemon's user, and gets an entry of
+    its own in the file's access control list, acl(5). A file system without such lists leaves it to the group.
+    """
+    if not spool.st_mode & stat.S_ISVTX:
+        return
+    if os.fstat(opened).st_uid == spool.st_uid:
+        os.fchmod(opened, 0o600)
+        return
+    entries = ((1, 6, _NO_ID), (2, 4, spool.st_uid), (4, 0, _NO_ID), (16, 4, _NO_ID), (32, 0, _NO_ID))
+    with contextlib.suppress(OSError):
+        os.setxattr(
+            opened, _ACL, struct.pack("<I", 2) + b"".join(_ACL_ENTRY.pack(*entry) for entry in entries)
+        )
 
 
 def _sync_name(where: int, opened: int) -> None:
