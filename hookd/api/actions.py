@@ -5,12 +5,13 @@ Must never: make a request to a receiver, or answer before the store has committ
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from hookd import intake
 from hookd.api import lookups, views
 from hookd.api.delivery_filters import decode_retry, foreign_cursor
-from hookd.api.request_bodies import expect_no_fields, optional_json, trace_of
+from hookd.api.request_bodies import decoded_json, expect_no_fields, optional_json, trace_of
 from hookd.api.services import Services
 from hookd.domain.definitions import WebhookDef
 from hookd.domain.deliveries import State
@@ -131,7 +132,7 @@ class ActionRoutes:
         webhook = generation.config.webhooks.get(name)
         if webhook is None:
             raise lookups.unknown("webhook", name, generation.config.webhooks)
-        template = _template(await optional_json(request, services), webhook)
+        template = await decoded_json(request, services, partial(_template, webhook=webhook))
         receipt = await services.intake.send(webhook, template, generation, trace_of(request))
         log.info("webhook.sent", webhook=name, event_id=receipt.event_id, principal=request.principal.name)
         return json_response(views.receipt(receipt), 202)

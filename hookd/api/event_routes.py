@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from hookd import intake
 from hookd.api import lookups, views
-from hookd.api.request_bodies import optional_json, trace_of
+from hookd.api.request_bodies import decoded_json, trace_of
 from hookd.api.services import Services
 from hookd.domain.errors import EventRejected, Fault, IdConflict
 from hookd.domain.events import Event
@@ -107,7 +107,7 @@ class EventRoutes:
         task = generation.config.tasks.get(variables["name"])
         if task is None:
             raise lookups.unknown("task", variables["name"], generation.config.tasks)
-        obj, data = intake.decode_trigger(await optional_json(request, services))
+        obj, data = await decoded_json(request, services, intake.decode_trigger)
         receipt = await services.intake.trigger(task, obj, data, generation, trace_of(request))
         log.info(
             "task.triggered", task=task.name, event_id=receipt.event_id, principal=request.principal.name

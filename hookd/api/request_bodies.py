@@ -4,7 +4,7 @@ Must never: hold a rule about what a body means (`intake` and the routes do).
 """
 
 import re
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from hookd import intake
 from hookd.api.services import Services
 from hookd.domain.errors import EventRejected, Fault
 from hookd.domain.tracing import Trace, read_trace
+from hookd.intake.pipeline import Decoded
 from hookd.intake.validation import Faults
 from hookd.server import body
 from hookd.server.messages import JSON_TYPE, Request
@@ -28,13 +29,28 @@ async def optional_json(request: Request, services: Services) -> Any:
         Problem: as `body.read`; 415 for a body of another type.
         EventRejected: the body is not JSON.
     """
+    return await decoded_json(request, services, _as_it_is)
+
+
+async def decoded_json(request: Request, services: Services, decode: Callable[[Any], Decoded]) -> Decoded:
+    """What a request says by its JSON body, as `optional_json`, read beside the loop where it is large.
+
+    Args:
+        request: it.
+        services: the daemon's.
+        decode: from the body's value to what it says; what it raises is raised.
+    """
     kind = body.media_type(request)
     raw = await body.read(request, services.current_config.generation.config.daemon.event_size)
     if not raw:
-        return {}
+        return decode({})
     if kind != JSON_TYPE:
         raise Problem(415, f"the Content-Type must be {JSON_TYPE}")
-    return await services.intake.decode(len(raw), partial(intake.parse_json, raw))
+    return await services.intake.decode(len(raw), lambda: decode(intake.parse_json(raw)))
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 async def expect_no_fields(request: Request, services: Services) -> None:

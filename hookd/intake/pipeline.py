@@ -40,6 +40,9 @@ SLICE_S = 0.005
 LARGE = 64 * 1024
 """Bytes of a body above which it is read in a thread: 1 MiB of small events takes hundreds of milliseconds."""
 
+MOST_PARTS = 1000
+"""Pieces of a message that a client sent, above which it is rendered in a thread."""
+
 _WORTH_HOLDING = 4096
 """Shorter messages are what is held for an event in any case."""
 
@@ -253,9 +256,10 @@ class Intake:
         """Send a message to a webhook that no task asks for: a test by hand (spec 2). Raises as `accept`."""
         now = self._clock.now()
         event = Event(id=self.make_event_id(), kind=Kind.SEND, trace=trace)
-        task = TaskDef("", webhook.name, template)
-        batch = (Submission(event, tuple(self._fire(event, ((task, ""),), generation, now))),)
-        return (await self._enqueue(batch, generation, now))[0]
+        fired = self._fire(event, ((TaskDef("", webhook.name, template), ""),), generation, now)
+        many = len(template.parts) > MOST_PARTS
+        deliveries = await asyncio.to_thread(tuple, fired) if many else tuple(fired)
+        return (await self._enqueue((Submission(event, deliveries),), generation, now))[0]
 
     async def _fired(
         self,

@@ -33,7 +33,7 @@ from hookd.server.sockets import Listeners
 from hookd.store.sqlite import SqliteStore
 from tests.kit.builders import T0
 from tests.kit.loop_lag import Lag
-from tests.service.api.served import Client, post
+from tests.service.api.served import Client, get, post
 
 LONGEST_S = 0.05
 JSON = "Content-Type: application/json"
@@ -101,4 +101,35 @@ async def test_a_large_body_holds_the_loop_for_no_longer_than_it_may_be(client: 
     async with Lag() as lag:
         answer = await client.ask(post(content, "/v1/events", JSON))
     assert answer.status == status, answer.body[:300]
+    assert lag.longest_s < LONGEST_S
+
+
+MESSAGES: dict[str, tuple[int, Callable[[], Any]]] = {
+    "a mapping": (202, lambda: {"l": [{"a": 1, "b": "x"}] * 40_000}),
+    "many variables": (202, lambda: {"l": [{"a": "${TIME}", "b": "x"}] * 30_000}),
+    "JSON as text": (202, lambda: json.dumps({"l": [{"a": 1, "b": "x"}] * 30_000})),
+    "text that is no JSON": (422, lambda: "line ${TIME}\n" * 50_000),
+}
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+async def test_a_large_message_that_is_sent_by_hand_holds_it_no_longer_either(
+    client: Client, kind: str
+) -> None:
+    status, message = MESSAGES[kind]
+    content = json.dumps({"message": message()}, separators=(",", ":")).encode()
+    async with Lag() as lag:
+        answer = await client.ask(post(content, "/v1/webhooks/w/send", JSON))
+    assert answer.status == status, answer.body[:300]
+    assert lag.longest_s < LONGEST_S
+
+
+async def test_a_large_event_that_is_looked_at_and_fired_by_hand(client: Client) -> None:
+    data = {"l": [{"a": 1, "b": "x"}] * 20_000}
+    content = json.dumps({"data": data}, separators=(",", ":")).encode()
+    async with Lag() as lag:
+        answer = await client.ask(post(content, "/v1/tasks/t/trigger", JSON))
+        shown = await client.ask(get(f"/v1/events/{json.loads(answer.body)['id']}"))
+    assert (answer.status, shown.status) == (202, 200)
+    assert json.loads(shown.body)["data"] == data
     assert lag.longest_s < LONGEST_S
