@@ -10,8 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from hookd.config.yaml.files import MAX_CONFIG_BYTES, Unreadable, identity, list_tree, read_regular
-
-_MAX_LINKS = 40
+from hookd.config.yaml.owners import link_target, way_to
 
 
 def tree_hash(path: Path, extra: Iterable[str | Path] = ()) -> str:
@@ -62,7 +61,7 @@ def watch_dirs(path: Path) -> tuple[Path, ...]:
     """
     listing = list_tree(path)
     found: set[Path] = set()
-    target = cache(_target)  # thousands of files share the directories on their ways
+    target = cache(link_target)  # thousands of files share the directories on their ways
     for place in (path, *listing.files, *listing.directories):
         found.update(_link_places(place, target))
     found.update(directory.absolute() for directory in listing.directories)
@@ -91,30 +90,9 @@ def _is_directory(path: Path) -> bool:
 def _link_places(path: Path, target_of: Callable[[Path], Path | None]) -> set[Path]:
     """The directories of every symlink that is passed on the way to `path`, and the one it ends in."""
     found: set[Path] = set()
-    current = Path("/")
-    waiting = list(reversed(path.absolute().parts[1:]))
-    links = 0
-    while waiting:
-        part = waiting.pop()
-        if part == os.pardir:
-            current = current.parent
-            continue
-        step = current / part
-        target = target_of(step)
-        if target is None or links == _MAX_LINKS:
-            current = step
-            continue
-        links += 1
-        found.add(current)
-        if target.is_absolute():
-            current = Path("/")
-        waiting.extend(reversed([part for part in target.parts if part != "/"]))
-    found.add(current if _is_directory(current) else current.parent)
+    last = Path("/")
+    for last, target in way_to(path, target_of):
+        if target is not None:
+            found.add(last.parent)
+    found.add(last if _is_directory(last) else last.parent)
     return found
-
-
-def _target(step: Path) -> Path | None:
-    try:
-        return step.readlink()
-    except OSError:
-        return None

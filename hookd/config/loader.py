@@ -26,6 +26,7 @@ from hookd.config.schema import Validators
 from hookd.config.yaml.cursor import Cursor, Document, Location, Scope
 from hookd.config.yaml.diagnostics import Diagnostic, Loaded, Severity, listed, shown_path
 from hookd.config.yaml.files import MAX_CONFIG_BYTES, Unreadable, list_tree, read_regular
+from hookd.config.yaml.owners import doubt_of_spool
 from hookd.config.yaml.tree import Node, parse, read_as
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import (
@@ -109,6 +110,7 @@ class _Load:
         self._validate()
         given = self._parts.daemon
         daemon = build_daemon(None if given is None or given.node.broken else given, self._scope.env)
+        self._doubt_spool(daemon.spool)
         definitions = self._build(Calendar(daemon.timezone, self._now), daemon.pending)
         return self._result(daemon, definitions)
 
@@ -116,6 +118,7 @@ class _Load:
         listing = list_tree(self._path)
         for place, error in listing.refused:
             self._refuse(place, error)
+        read = []
         for file in listing.files:
             self._note(shown_path(file))
             try:
@@ -124,19 +127,35 @@ class _Load:
                 self._refuse(file, error)
                 continue
             self._contents.append((file, content))
+            read.append(file)
             document = Document(file, parse(content))
             self._report_yaml(document)
             yield document
         if not listing.files and not listing.refused:
             self._find(self._path, "holds no *.yaml or *.yml file")
+        if read and self._scope.doubts is not None:
+            for place, doubt in self._scope.doubts.of_tree(self._path, read, listing.directories):
+                self._find(place, doubt, Severity.WARNING)
 
     def _refuse(self, file: Path, error: Unreadable) -> None:
         self._complete = False
         self._contents.append((file, error.token))
         self._find(file, error.reason)
 
-    def _find(self, file: Path, message: str) -> None:
-        self._scope.diagnostics.append(Diagnostic(shown_path(file), 1, 1, "file", Severity.ERROR, message))
+    def _find(self, file: Path, message: str, severity: Severity = Severity.ERROR) -> None:
+        self._scope.diagnostics.append(Diagnostic(shown_path(file), 1, 1, "file", severity, message))
+
+    def _doubt_spool(self, spool: str) -> None:
+        """Warns of a spool in which others could do more than leave files, at its key, else at the configuration."""
+        doubt = None if self._scope.portable else doubt_of_spool(Path(spool))
+        if doubt is None:
+            return
+        given = self._parts.daemon
+        named = None if given is None or given.node.broken else given.get("spool")
+        if named is not None:
+            named.warn(f"{spool}: {doubt}")
+        else:
+            self._find(self._path, f"the spool {spool}: {doubt}", Severity.WARNING)
 
     def _report_yaml(self, document: Document) -> None:
         top = Cursor(self._scope, document, Location(Node({}, 1, 1), ("yaml",), (1, 1)))

@@ -1,6 +1,8 @@
 """Which files are read, which are refused by name, and how a change of them is noticed."""
 
+import grp
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -15,6 +17,10 @@ from hookd.config.yaml.files import MAX_CONFIG_BYTES, list_tree
 from tests.kit.tls import Authority, encrypted
 
 HOOK = "webhooks:\n  hook: {url: http://127.0.0.1:9099/}\n"
+OWNER = f"{pwd.getpwuid(os.geteuid()).pw_name}:{grp.getgrgid(os.getegid()).gr_name}"
+OPEN = (
+    f"is world-writable, so anybody could change it (it belongs to {OWNER}, its mode is 0666; fix: chmod o-w"
+)
 TASK = "tasks:\n  note: {webhook: hook}\n"
 
 
@@ -86,7 +92,7 @@ def test_what_is_not_a_plain_file_is_refused_by_name(tmp_path: Path, monkeypatch
         "device.yaml:1:1: file: is a device, not a regular file",
         "directory.yaml:1:1: file: is a directory, not a regular file",
         "fifo.yaml:1:1: file: is a named pipe, not a regular file",
-        "open.yaml:1:1: file: is world-writable, so anybody could change it (fix: chmod o-w)",
+        f"open.yaml:1:1: file: {OPEN} open.yaml)",
         "socket.yaml:1:1: file: is a socket, not a regular file",
         f"sparse.yaml:1:1: file: is larger than {MAX_CONFIG_BYTES} bytes",
     ]
@@ -126,7 +132,7 @@ def test_secret_files_are_read_with_the_same_care(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("\n".join(lines))
     assert [line.partition(": webhooks.")[2] for line in diagnostics(tmp_path / "x.yaml")] == [
         "fifo.url.file: the file fifo is a named pipe, not a regular file",
-        "open.url.file: the file open is world-writable, so anybody could change it (fix: chmod o-w)",
+        f"open.url.file: the file open {OPEN} {tmp_path}/open)",
         "empty.url: file empty is empty",
         "bytes.url.file: the file bytes is not UTF-8 text",
         "long.url.file: the file long is larger than 1048576 bytes",

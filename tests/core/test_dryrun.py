@@ -360,7 +360,8 @@ def test_a_file_that_cannot_be_read_is_named(loaded: Config) -> None:
     path = Path("x.test.yaml")
     path.touch()
     path.chmod(0o666)
+    why = f"it belongs to {path.owner()}:{path.group()}, its mode is 0666; fix: chmod o-w x.test.yaml"
     assert [str(diagnostic) for diagnostic in read_cases([path, Path("y.test.yaml")], loaded)[1]] == [
-        "x.test.yaml:1:1: file: is world-writable, so anybody could change it (fix: chmod o-w)",
+        f"x.test.yaml:1:1: file: is world-writable, so anybody could change it ({why})",
         "y.test.yaml:1:1: file: does not exist",
     ]

@@ -314,7 +314,8 @@ class TestConfigsThatCannotBeRead:
         monkeypatch.delenv("HOOKD_CONFIG", raising=False)
         assert main(["status", "--config", str(path)]) == 3
         said = capsys.readouterr().err
-        assert f"{path} is world-writable, so anybody could change it (fix: chmod o-w), so its" in said
+        assert f"{path} is world-writable, so anybody could change it (it belongs to" in said
+        assert f"its mode is 0666; fix: chmod o-w {path}), so its" in said
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
     @pytest.mark.parametrize("words", [[], ["--config", "conf/hookd.yaml"], ["--config", "conf/none.yaml"]])

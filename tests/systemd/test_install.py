@@ -24,6 +24,14 @@ def test_user_group_and_spool(machine: Machine) -> None:
     assert stat(machine, "/var/spool/hookd/rejected") == "hookd:hookd 750 directory"
 
 
+def test_nobody_else_could_change_what_is_read(machine: Machine) -> None:
+    check = f"{PREFIX}/bin/hookd check /etc/hookd"
+    for user in ("root", "hookd"):
+        run = machine.run("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "sh", "-c", check)
+        assert run.stdout.splitlines()[-1].startswith("ok: ")
+        assert ": file: " not in run.stdout
+
+
 def test_the_sockets_and_the_state(service: Service) -> None:
     service.start()
     machine = service.machine

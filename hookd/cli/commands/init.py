@@ -22,7 +22,8 @@ FILES = ("hookd.yaml", "hookd.test.yaml")
 """What is written, from `hookd/cli/starter`."""
 
 _MODE = 0o644
-"""Whatever the umask: a config that anybody may write to is not read."""
+_DIRECTORY_MODE = 0o755
+"""Whatever the umask: a config that anybody may write to is not read, nor one in such a directory."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +65,9 @@ def write_starter(directory: Path) -> None:
     if taken:
         raise _taken(taken)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        for place in (*reversed(directory.parents), directory):
+            if not place.exists():
+                place.mkdir(_DIRECTORY_MODE, exist_ok=True)
         with ExitStack() as undoing:
             for path in paths:
                 _write(path)

@@ -31,7 +31,7 @@ def read_tls(cursor: Cursor | None, *, insecure: bool) -> Tls:
 def read_chain(cursor: Cursor) -> tuple[str | None, str | None]:
     """The absolute paths of `cert` and `key`, proven to belong together; None where missing or wrong."""
     cert_view, key_view = cursor.get("cert"), cursor.get("key")
-    cert, key = _readable(cert_view), _readable(key_view)
+    cert, key = _readable(cert_view, secret=key_view is None), _readable(key_view, secret=True)
     if cert_view is None or cert is None or (key_view is not None and key is None):
         return None, None
     if fault := _chain_fault(cursor, cert, key):
@@ -53,7 +53,8 @@ def _read_ca(cursor: Cursor | None) -> str | None:
     return path
 
 
-def _readable(cursor: Cursor | None) -> str | None:
+def _readable(cursor: Cursor | None, *, secret: bool = False) -> str | None:
+    """The absolute path of a file that can be read; None where missing or wrong. `secret`: whether it holds a key."""
     if cursor is None:
         return None
     if "-----BEGIN" in cursor.value:
@@ -65,6 +66,7 @@ def _readable(cursor: Cursor | None) -> str | None:
     except Unreadable as error:
         cursor.error(f"the file {cursor.value} {error.reason}")
         return None
+    cursor.warn_of_others(path, secret=secret)
     return str(path)
 
 

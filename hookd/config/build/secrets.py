@@ -123,7 +123,11 @@ def _from_file(cursor: Cursor) -> str | None:
     if "-----BEGIN" in cursor.value:
         cursor.error("holds the secret itself; put it into a file and give the path")
         return None
-    return _content(cursor, cursor.file_of(cursor.value), f"the file {cursor.value}")
+    path = cursor.file_of(cursor.value)
+    content = _content(cursor, path, f"the file {cursor.value}")
+    if content is not None:
+        cursor.warn_of_others(path, secret=True)
+    return content
 
 
 def _from_credential(cursor: Cursor) -> str | None:

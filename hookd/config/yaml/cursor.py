@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hookd.config.yaml.diagnostics import Diagnostic, Severity, Steps, dotted, shown_path
-from hookd.config.yaml.files import MAX_SOURCE_BYTES, Unreadable, identity, read_regular, work_tree_of
+from hookd.config.yaml.files import (
+    MAX_SOURCE_BYTES,
+    Unreadable,
+    identity,
+    read_regular,
+    refuse_replaceable,
+    work_tree_of,
+)
+from hookd.config.yaml.owners import Doubts
 from hookd.config.yaml.tree import Node, Tree, lines_of
 from hookd.domain.text import did_you_mean
 
@@ -65,12 +73,14 @@ class Scope:
 
     Attributes:
         portable: nothing of this machine is looked at: secret references stand for themselves.
+        doubts: who else could change or read the files; nobody is asked about in a portable load.
         relative: the paths that were written as relative ones.
     """
 
     def __init__(self, env: Mapping[str, str], *, portable: bool = False) -> None:
         self.env = env
         self.portable = portable
+        self.doubts = None if portable else Doubts()
         self.diagnostics: list[Diagnostic] = []
         self.sources: dict[str, bytes] = {}
         self.relative: set[str] = set()
@@ -82,11 +92,12 @@ class Scope:
         """The content of a file the configuration refers to; each is read once a load.
 
         Raises:
-            Unreadable: it is not a regular file that can be read.
+            Unreadable: it is not a regular file that can be read, or anybody could replace it.
         """
         if path not in self._contents:
             self.sources[str(path)] = identity(path)
             try:
+                refuse_replaceable(path)
                 self._contents[path] = read_regular(path, MAX_SOURCE_BYTES)
             except Unreadable as error:
                 self._contents[path] = error
@@ -199,6 +210,12 @@ class Cursor:
     def warn(self, message: str) -> None:
         """Reports what the author should know, but what stops nothing."""
         self.report(self.node.line, self.node.column, self.steps, message, Severity.WARNING)
+
+    def warn_of_others(self, path: Path, *, secret: bool) -> None:
+        """Reports who else could change the file that the value names; or, where it is `secret`, read it."""
+        if self.scope.doubts is not None:
+            for doubt in self.scope.doubts.of_source(path, secret=secret):
+                self.warn(f"the file {self.value} {doubt}")
 
     def report(
         self, line: int, column: int, steps: Steps, message: str, severity: Severity = Severity.ERROR

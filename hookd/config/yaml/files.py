@@ -1,20 +1,24 @@
 """Which files a configuration consists of, and how one is read without being caught by what is no plain file.
 
-Must never: open what is not a regular file, block, read past the size limit, or read what anybody may write
-to.
+Must never: open what is not a regular file, block, read past the size limit, or read what anybody may write to, put
+another file in the place of, or add a file to.
 """
 
-import grp
 import os
-import pwd
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from errno import ELOOP, ENOENT, ENOTDIR
 from math import inf
 from pathlib import Path, PurePath
-from typing import Any
 
+from hookd.config.yaml.owners import (
+    Ways,
+    described,
+    is_world_writable,
+    this_user,
+    world_writable,
+)
 from hookd.domain.text import error_text
 
 MAX_CONFIG_BYTES = 16 << 20
@@ -86,6 +90,8 @@ def default_path(env: Mapping[str, str] = os.environ) -> Path:
 def read_regular(path: Path, limit: int, *, whole: bool = True) -> bytes:
     """Reads a regular file that is not world-writable and has at most `limit` bytes (spec 7).
 
+    Whether it could be replaced is not looked at: see `refuse_replaceable`.
+
     Args:
         path: the file.
         limit: the most bytes that are read.
@@ -96,12 +102,26 @@ def read_regular(path: Path, limit: int, *, whole: bool = True) -> bytes:
     """
     try:
         most = limit if whole else inf
-        _refuse(path.stat(), most)
+        _refuse(path, path.stat(), most)
         return _read(path, limit, most)
     except OSError as error:
         raise Unreadable(_why(path, error)) from None
     except ValueError:
         raise Unreadable("has a NUL in its name") from None
+
+
+def refuse_replaceable(path: Path) -> None:
+    """Refuses a file that anybody could put another one in the place of.
+
+    Raises:
+        Unreadable: so it is.
+    """
+    if (found := Ways().replaceable(path)) is not None:
+        raise Unreadable(_below(*found))
+
+
+def _below(directory: Path, why: str) -> str:
+    return f"stands below {directory}, which {why}"
 
 
 def kind_of(mode: int) -> str:
@@ -129,37 +149,12 @@ def list_tree(path: Path, wanted: Callable[[str], bool] = is_config) -> ConfigFi
         path: a file or directory.
         wanted: tells by its name whether a file is listed.
     """
+    if (found := Ways().replaceable(path)) is not None:
+        place, why = found
+        return ConfigFiles((), (path.parent,), ((place, Unreadable(why)),))
     if not _is_directory(path):
         return ConfigFiles(files=(path,), directories=(path.parent,))
-    files: list[Path] = []
-    directories: list[Path] = []
-    refused: list[tuple[Path, Unreadable]] = []
-    seen: set[tuple[int, int]] = set()
-    waiting = [path]
-    entries = 0
-    while waiting:
-        directory = waiting.pop()
-        try:
-            names = _enter(directory, seen)
-        except Unreadable as error:
-            refused.append((directory, error))
-            continue
-        directories.append(directory)
-        entries += len(names)
-        if entries > _MAX_ENTRIES:
-            return _too_many(directory, directories, f"{_MAX_ENTRIES:,} files and directories")
-        try:
-            for name in names:
-                _sort_in(directory / name, files, waiting, wanted)
-        except Unreadable as error:
-            refused.append((directory, error))
-        if len(files) > MAX_FILES:
-            return _too_many(directory, directories, f"{MAX_FILES:,} YAML files")
-    files.sort(key=lambda file: file.parts)
-    if (large := _too_large(files)) is not None:
-        refused.append(large)
-        files.clear()
-    return ConfigFiles(tuple(files), tuple(directories), tuple(refused))
+    return _TreeWalk(wanted).run(path)
 
 
 def is_config_name(relative: str) -> bool:
@@ -201,30 +196,75 @@ def _size(file: Path) -> int:
     return facts.st_size if stat.S_ISREG(facts.st_mode) else 0
 
 
+class _TreeWalk:
+    """One walk through the directories of a configuration; `run` is called once."""
+
+    def __init__(self, wanted: Callable[[str], bool]) -> None:
+        self._wanted = wanted
+        self._files: list[Path] = []
+        self._directories: list[Path] = []
+        self._refused: list[tuple[Path, Unreadable]] = []
+        self._waiting: list[Path] = []
+        self._seen: set[tuple[int, int]] = set()
+        self._ways = Ways()
+
+    def run(self, top: Path) -> ConfigFiles:
+        self._waiting.append(top)
+        entries = 0
+        while self._waiting:
+            directory = self._waiting.pop()
+            try:
+                names = self._enter(directory)
+                entries += len(names)
+                self._directories.append(directory)
+                if entries > _MAX_ENTRIES:
+                    return _too_many(directory, self._directories, f"{_MAX_ENTRIES:,} files and directories")
+                for name, is_link in names:
+                    self._sort_in(directory / name, is_link=is_link)
+            except Unreadable as error:
+                self._refused.append((directory, error))
+            if len(self._files) > MAX_FILES:
+                return _too_many(directory, self._directories, f"{MAX_FILES:,} YAML files")
+        self._files.sort(key=lambda file: file.parts)
+        if (large := _too_large(self._files)) is not None:
+            self._refused.append(large)
+            self._files.clear()
+        return ConfigFiles(tuple(self._files), tuple(self._directories), tuple(self._refused))
+
+    def _enter(self, directory: Path) -> list[tuple[str, bool]]:
+        """The names in a directory that was not entered yet, and whether each is a symlink's.
+
+        Raises:
+            Unreadable: it cannot be looked into, or anybody may write to it.
+        """
+        try:
+            facts = directory.stat()
+            if (facts.st_dev, facts.st_ino) in self._seen:
+                return []
+            self._seen.add((facts.st_dev, facts.st_ino))
+            if is_world_writable(facts):
+                raise Unreadable(world_writable(directory, facts, "add files to it"))
+            # In order: which of two ways leads into a directory with two names must not depend on chance.
+            with os.scandir(directory) as entries:
+                return sorted((each.name, each.is_symlink()) for each in entries if each.name[0] != ".")
+        except OSError as error:
+            raise Unreadable(_why(directory, error)) from None
+
+    def _sort_in(self, entry: Path, *, is_link: bool) -> None:
+        is_file = self._wanted(entry.name)
+        if not is_file and (is_config(entry.name) or is_test(entry.name) or not _leads_down(entry)):
+            return
+        if is_link and (found := self._ways.replaceable(entry)) is not None:
+            self._refused.append((entry, Unreadable(_below(*found))))
+            return
+        (self._files if is_file else self._waiting).append(entry)
+
+
 def _is_directory(path: Path) -> bool:
     try:
         return path.is_dir()
     except OSError:  # it cannot even be looked at; to read it says why
         return False
-
-
-def _enter(directory: Path, seen: set[tuple[int, int]]) -> list[str]:
-    try:
-        facts = directory.stat()
-        if (facts.st_dev, facts.st_ino) in seen:
-            return []
-        seen.add((facts.st_dev, facts.st_ino))
-        # In order: which of two ways leads into a directory with two names must not depend on chance.
-        return sorted(entry.name for entry in directory.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise Unreadable(_why(directory, error)) from None
-
-
-def _sort_in(entry: Path, files: list[Path], waiting: list[Path], wanted: Callable[[str], bool]) -> None:
-    if wanted(entry.name):
-        files.append(entry)
-    elif not (is_config(entry.name) or is_test(entry.name)) and _leads_down(entry):
-        waiting.append(entry)
 
 
 def _leads_down(entry: Path) -> bool:
@@ -241,7 +281,7 @@ def _read(path: Path, limit: int, most: float) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         # The name may point elsewhere since the first look; what counts is what was opened.
-        _refuse(os.fstat(descriptor), most)
+        _refuse(path, os.fstat(descriptor), most)
         data = file.read(limit + 1)
     if len(data) > most:
         raise Unreadable(f"is larger than {limit} bytes", token=str(len(data)))
@@ -250,28 +290,18 @@ def _read(path: Path, limit: int, most: float) -> bytes:
 
 def _denied(path: Path) -> str:
     """Who must be let in, and what bars the way, as far as that can be seen."""
-    user = _name_of(pwd.getpwuid, os.geteuid())
     try:
         facts = path.stat()
     except OSError:
-        return f"; let the user {user} into its directory"
-    owner, group = _name_of(pwd.getpwuid, facts.st_uid), _name_of(grp.getgrgid, facts.st_gid)
-    mode = stat.S_IMODE(facts.st_mode)
-    return f"; let the user {user} read it (it belongs to {owner}:{group}, its mode is {mode:04o})"
+        return f"; let the user {this_user()} into its directory"
+    return f"; let the user {this_user()} read it ({described(facts)})"
 
 
-def _name_of(look_up: Callable[[int], Any], number: int) -> str:
-    try:
-        return str(look_up(number)[0])
-    except KeyError:
-        return str(number)
-
-
-def _refuse(facts: os.stat_result, limit: float) -> None:
+def _refuse(path: Path, facts: os.stat_result, limit: float) -> None:
     if kind := kind_of(facts.st_mode):
         raise Unreadable(f"is {kind}, not a regular file")
-    if facts.st_mode & stat.S_IWOTH:
-        raise Unreadable("is world-writable, so anybody could change it (fix: chmod o-w)")
+    if is_world_writable(facts):
+        raise Unreadable(world_writable(path, facts, "change it"))
     if facts.st_size > limit:
         raise Unreadable(f"is larger than {limit} bytes", token=f"{facts.st_size} {facts.st_mtime_ns}")
 
