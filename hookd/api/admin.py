@@ -1,51 +1,41 @@
-"""The routes for operators: history, lanes, configuration, reload, health, metrics and the API's description (spec 9).
+"""The routes for operators: lanes, configuration, reload, health, metrics and the API's description (spec 9).
 
-Must never: show a secret, or answer a listing without a bound.
+Must never: show a secret.
 """
 
 import asyncio
 import os
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
-from typing import TypeVar
 
 from hookd import __version__
-from hookd.api import delivery_filters, lookups, openapi, views
+from hookd.api import lookups, openapi, views
 from hookd.api.request_bodies import decode_comparison, expect_no_fields, optional_json
 from hookd.api.services import Services
 from hookd.delivery.circuit_breaker import BreakerState
 from hookd.delivery.lane import LaneState
 from hookd.domain.deliveries import State
 from hookd.domain.errors import CandidateRefused, Fault, StoreUnavailable
-from hookd.domain.history import LaneStats, Page
+from hookd.domain.history import LaneStats
 from hookd.observability import log
 from hookd.observability.metrics import CONTENT_TYPE, LaneGauges, ListenerFigures
 from hookd.server.long_json import long_json_response
 from hookd.server.messages import Request, Response
 from hookd.server.problems import Problem, json_response, unavailable
-from hookd.server.query import bad_query
 from hookd.server.router import RouteFunction, Router
 from hookd.server.sockets import ListenerState
 
-T = TypeVar("T")
-
 
 class AdminRoutes:
-    """What is listed and shown below `/v1`, reload and comparison, and what monitors ask for."""
+    """What is shown of the present below `/v1`, reload and comparison, and what monitors ask for."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def register(self, router: Router) -> None:
         """Add the routes."""
-        router.add(
-            "GET", "/v1/deliveries", self.deliveries, delivery_filters.FILTERS | delivery_filters.PAGING
-        )
-        router.add("GET", "/v1/events", self.events, delivery_filters.PAGING)
         for pattern, route in {
-            "/v1/deliveries/{id}": self.delivery,
-            "/v1/events/{id}": self.event,
             "/v1/webhooks": self.webhooks,
             "/v1/config": self.config,
             "/v1/names": self.names,
@@ -62,34 +52,6 @@ class AdminRoutes:
             router.add("GET", pattern, unasked, None)
         router.add("POST", "/v1/reload", self.reload)
         router.add("POST", "/v1/config/diff", self.diff)
-
-    async def deliveries(self, request: Request, _variables: Mapping[str, str]) -> Response:
-        """List deliveries, newest first."""
-        query = request.parameters
-        where, limit = delivery_filters.queried(query), delivery_filters.queried_limit(query)
-        services = self._services
-        page = await _page(services.store.deliveries(where, limit=limit, cursor=query.get("cursor")))
-        lanes = await lookups.lane_states(services, (record.webhook for record in page.items))
-        listed = [views.delivery(record, lanes[record.webhook]) for record in page.items]
-        return json_response({"deliveries": listed, "cursor": page.cursor})
-
-    async def delivery(self, _request: Request, variables: Mapping[str, str]) -> Response:
-        """One delivery with its attempts."""
-        return json_response(await lookups.delivery(self._services, variables["id"]))
-
-    async def events(self, request: Request, _variables: Mapping[str, str]) -> Response:
-        """List kept events, newest first."""
-        query = request.parameters
-        limit = delivery_filters.queried_limit(query)
-        page = await _page(self._services.store.events(limit=limit, cursor=query.get("cursor")))
-        return json_response({"events": [views.listed_event(r) for r in page.items], "cursor": page.cursor})
-
-    async def event(self, _request: Request, variables: Mapping[str, str]) -> Response:
-        """One kept event."""
-        record = await self._services.store.event(variables["id"])
-        if record is None:
-            raise await lookups.no_event(self._services, variables["id"])
-        return json_response(views.event(record))
 
     async def webhooks(self, _request: Request, _variables: Mapping[str, str]) -> Response:
         """Every webhook with the state of its lane."""
@@ -240,11 +202,3 @@ def _figures(given: ListenerState) -> ListenerFigures:
         unserved={kind: each.count for kind, each in given.unserved.items()},
         certificate_ends_at=None if given.certificate is None else given.certificate.ends_at,
     )
-
-
-async def _page(listing: Awaitable[Page[T]]) -> Page[T]:
-    """A page of a listing. Raises Problem (400) for a cursor that no listing returned."""
-    try:
-        return await listing
-    except ValueError:
-        raise bad_query("cursor", "is not one that a listing returned") from None

@@ -52,7 +52,7 @@ class Listener:
     def add(self, connection: Connection) -> None:
         """Count a new connection; past the limit one is evicted for it (`_slow`), or else the new one is refused."""
         full = self.open >= self.limits.connections
-        slow = self._slow(1) if full else []  # the newcomer is none of them, however long this takes
+        slow = self._slow(1, or_idle=True) if full else []  # the newcomer is none of them, however long this takes
         for each in slow:
             self._evict(each)
         self._open.add(connection)
@@ -81,8 +81,8 @@ class Listener:
         for each in self._slow(AT_ONCE):
             self._evict(each)
 
-    def _slow(self, most: int) -> list[Connection]:
-        """The slow connections, the slowest first; where there are none, the one that has been idle longest.
+    def _slow(self, most: int, *, or_idle: bool = False) -> list[Connection]:
+        """The slow connections, the slowest first; with `or_idle`, else the one that has been idle longest.
 
         Looking costs, so it is not done again soon where there is nothing.
         """
@@ -91,7 +91,7 @@ class Listener:
             return []
         used = {each: each.time_used(now) for each in self._open - self._closing}
         slow = nlargest(most, (each for each in used if used[each] >= self.limits.slow), key=used.__getitem__)
-        if not slow:
+        if not slow and or_idle:
             idle = [each for each in used if each.kept_alive]
             slow = [max(idle, key=used.__getitem__)] if idle else []
         if not slow:

@@ -15,6 +15,9 @@ from hookd.domain.errors import HookdError
 PER_VALUE = 64
 """Bytes that an object, array or further value in them takes once it is parsed, about."""
 
+PER_KEY = 100
+"""Bytes that a key of an object takes beside its value, about."""
+
 
 class BudgetExceeded(HookdError):
     """More is being taken in than memory is meant for; nothing was stored. Answered 503."""
@@ -36,9 +39,9 @@ class MemoryBudget:
             `complete_bytes` those they take. Only a `Reservation` changes these four, and `answer_bytes`.
     """
 
-    max_unfinished: int = 64 * 1024 * 1024
-    max_complete: int = 64 * 1024 * 1024
-    max_answers: int = 32 * 1024 * 1024
+    max_unfinished: int = 16 * 1024 * 1024
+    max_complete: int = 24 * 1024 * 1024
+    max_answers: int = 16 * 1024 * 1024
     timeout_s: float = 3.0
     max_waiting: int = 100
     unfinished: dict["Reservation", None] = field(default_factory=dict)
@@ -145,4 +148,5 @@ class Reservation:
 
 def estimated_size(raw: bytes) -> int:
     """About how many bytes a JSON text takes while it is served."""
-    return len(raw) + PER_VALUE * (raw.count(b",") + raw.count(b"[") + raw.count(b"{"))
+    values = raw.count(b",") + raw.count(b"[") + raw.count(b"{")
+    return len(raw) + PER_VALUE * values + PER_KEY * raw.count(b":")

@@ -15,7 +15,7 @@ from hookd.observability.metrics import Metrics
 from hookd.rules.templates import compile_message
 from hookd.server.memory_budget import BudgetExceeded, MemoryBudget, Reservation
 
-TASKS = tuple(f"t{number}" for number in range(30))
+TASKS = tuple(f"t{number}" for number in range(10))
 
 
 class SlowStore:
