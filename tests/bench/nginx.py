@@ -2,12 +2,11 @@
 
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.kit.ports import free_port, listens
+from tests.kit.ports import free_port, wait_until_listening
 
 _CONF = """
 worker_processes 1; daemon off; pid {d}/nginx.pid; error_log {d}/nginx.err;
@@ -34,8 +33,6 @@ _LIMITED = """
     }}
   }}
 """
-
-START_S = 10.0
 
 
 @contextmanager
@@ -64,17 +61,8 @@ def _running(directory: Path, servers: str, port: int) -> Iterator[str]:
     conf.write_text(_CONF.format(d=directory, servers=servers))
     process = subprocess.Popen([program, "-c", str(conf), "-e", str(directory / "nginx.err")], cwd=directory)
     try:
-        _wait_until_listening(process, port)
+        wait_until_listening(process, port)
         yield f"http://127.0.0.1:{port}/hook"
     finally:
         process.terminate()
         process.wait()
-
-
-def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
-    give_up_at = time.monotonic() + START_S
-    while process.poll() is None and time.monotonic() < give_up_at:
-        if listens(port):
-            return
-        time.sleep(0.01)
-    raise SystemExit("nginx did not start")

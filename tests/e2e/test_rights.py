@@ -4,8 +4,9 @@ import asyncio
 import json
 import os
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import aiohttp
 import pytest
@@ -96,13 +97,18 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o011)
+def place() -> Iterator[Path]:
+    """A directory that others may enter, which pytest's own are not."""
+    with TemporaryDirectory(prefix="hookd-rights-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+async def stage(place: Path) -> AsyncIterator[Stage]:
     ports = {name: free_port() for name in ("bare", "local", "guarded")}
-    (tmp_path / "hookd.yaml").write_text(CONFIG.format(stranger=STRANGER, group=GROUP, **ports))
-    async with DaemonProcess(tmp_path) as daemon:
+    (place / "hookd.yaml").write_text(CONFIG.format(stranger=STRANGER, group=GROUP, **ports))
+    async with DaemonProcess(place) as daemon:
         yield Stage(daemon, ports)
 
 
