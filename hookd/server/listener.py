@@ -52,7 +52,9 @@ class Listener:
     def add(self, connection: Connection) -> None:
         """Count a new connection; past the limit one is evicted for it (`_slow`), or else the new one is refused."""
         full = self.open >= self.limits.connections
-        slow = self._slow(1, or_idle=True) if full else []  # the newcomer is none of them, however long this takes
+        slow = (
+            self._slow(1, or_idle=True) if full else []
+        )  # the newcomer is none of them, however long this takes
         for each in slow:
             self._evict(each)
         self._open.add(connection)
