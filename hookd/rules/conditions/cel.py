@@ -15,6 +15,7 @@ from hookd.rules.conditions.environment import environment
 from hookd.rules.conditions.error_messages import evaluation_message, refuse, too_much
 from hookd.rules.conditions.facts import Facts
 from hookd.rules.conditions.fields import check_fields
+from hookd.rules.conditions.sizes import SMALL
 from hookd.rules.conditions.syntax_tree import ExpressionNode, syntax_tree
 from hookd.rules.steps import at_once
 
@@ -47,9 +48,14 @@ class Condition:
         What is said to cost more is not begun: the library cannot be interrupted, and holds the interpreter's lock.
         """
         try:
-            yield from facts.prepare((*self._paths, *self._roots), self._fields)
-            facts.spend(self._bounded_cost(facts))
-            value = self._expression.eval(facts.activation(self._fields))
+            fields = None if facts.is_small else self._fields
+            if facts.is_small and self._cost_if_small <= MOST:
+                yield from facts.prepare((), None)
+                facts.spend(self._cost_if_small)
+            else:
+                yield from facts.prepare((*self._paths, *self._roots), fields)
+                facts.spend(self._bounded_cost(facts))
+            value = self._expression.eval(facts.activation(fields))
             kind = value.type().name()
             # Only these two: `value()` of a null takes a reference to None away, and thousands of them end the process.
             result: Any = value.value() if kind in {"BOOL", "ERROR"} else None
@@ -78,6 +84,13 @@ class Condition:
         """The fields of `data` it looks at; None where it may be any."""
         of_data = [root for root in self._roots if root[0] == "data"]
         return None if ("data",) in of_data else frozenset(name for _, name in of_data)
+
+    @cached_property
+    def _cost_if_small(self) -> int:
+        """The cost for any event that is small: most are, and need not be measured."""
+        estimate = Estimate(lambda _: SMALL, lambda _: None)
+        estimate.add_roots(self._roots)
+        return estimate.add(self._tree)
 
     def _bounded_cost(self, facts: Facts) -> int:
         estimate = Estimate(facts.size_of, facts.text_of)

@@ -33,14 +33,16 @@ ROUNDS = 10_000
 _SEEN = 200
 _NODE = 60
 _ROUND = 100
-_ENTRY = 38
+_ADDED = 38
+_ENTRY = 60
 _COMPARED = 200
 _FOUND = 60
 _CONVERTED = 1000
 _LONGEST_NUMBER = 400
 """Costs: of a value that the library takes over from the event, used or not; of a part of an expression; of a round; of
-an entry copied to a new list; of two values compared; of an entry that `in` looks at; of a number or a time made of a
-text. Bytes of a number or a time made text."""
+an entry of the list that `map` builds, copied for each one that is added; of an entry of another list copied; of two
+values compared; of an entry that `in` looks at; of a number or a time made of a text. Bytes of a number or a time made
+text."""
 
 Path = tuple[str, ...]
 """A variable of the event and the names of the fields below it: `data.host.name` is `("data", "host", "name")`."""
@@ -137,6 +139,9 @@ class Estimate:
         if node.function == "matches" and len(sizes) == 2:
             self.cost += times * self._pattern(node.arguments[1], sizes[1]).cost(sizes[0].text)
             return SCALAR
+        if node.function == "_+_" and _builds(node.arguments[0]):
+            self.cost += times * _ADDED * sizes[0].count
+            return joined(*sizes)
         work, result = _FUNCTIONS.get(node.function, _any_function)(sizes)
         self.cost += times * work
         return result
@@ -145,6 +150,11 @@ class Estimate:
         path = path_of(node)
         text = node.text if isinstance(node, Literal) else self.text_of(path) if path else None
         return patterns.weigh(text) if text is not None else patterns.unknown(size.text)
+
+
+def _builds(node: ExpressionNode) -> bool:
+    """Whether it is the list that `map` or `filter` builds; such names stand in no expression that is written."""
+    return isinstance(node, Name) and node.name.startswith("@")
 
 
 # What a function or operator costs for values of these sizes, and the size of its result.

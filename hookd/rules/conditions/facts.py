@@ -14,7 +14,7 @@ from hookd.domain.times import read_date_time
 from hookd.rules.conditions.condition_errors import CONTAINER, EvaluationError
 from hookd.rules.conditions.cost import MOST, Path
 from hookd.rules.conditions.environment import environment
-from hookd.rules.conditions.sizes import AT_ONCE, SCALAR, Size, measure
+from hookd.rules.conditions.sizes import AT_ONCE, SCALAR, Size, is_small, measure
 
 DEEPEST = 500
 """Levels of nesting; an event's data have far fewer (spec 2)."""
@@ -41,6 +41,12 @@ class Facts:
         self._sizes: dict[Path, Size] = {}
         self._activations: dict[frozenset[str] | None, Any] = {}
         self._spent = 0
+
+    @cached_property
+    def is_small(self) -> bool:
+        """Whether the event as a whole is so small that its parts need not be measured."""
+        event = self._event
+        return is_small([event.type, event.event, dict(_object(event)), dict(event.data)])
 
     def prepare(self, paths: Iterable[Path], fields: frozenset[str] | None) -> Generator[None, None, None]:
         """Make ready, in steps, for an expression.

@@ -39,6 +39,37 @@ class Size:
 
 SCALAR = Size()
 
+SMALL_VALUES, SMALL_BYTES = 200, 4096
+"""What most events are below: values and bytes of all that a rule can look at."""
+
+
+def _small(levels: int) -> Size:
+    within = _small(levels - 1) if levels else None
+    return Size(SMALL_BYTES, SMALL_VALUES, SMALL_VALUES, SMALL_BYTES, within)
+
+
+SMALL = _small(SMALL_VALUES)
+"""Anything within an event that `is_small`: it cannot be nested deeper than it has values."""
+
+
+def is_small(value: Any) -> bool:
+    """Whether JSON data are, looking at no more of them than that."""
+    values, length, stack = 0, 0, [value]
+    while stack:
+        item = stack.pop()
+        values += 1
+        if isinstance(item, str):
+            length += len(item) if item.isascii() else 4 * len(item)
+        elif isinstance(item, dict | list):
+            if len(item) > SMALL_VALUES:
+                return False
+            stack.extend(item)
+            if isinstance(item, dict):
+                stack.extend(item.values())
+        if values + len(stack) > SMALL_VALUES or length > SMALL_BYTES:
+            return False
+    return True
+
 
 def text_size(length: int) -> Size:
     """Of a text of so many bytes."""
