@@ -801,9 +801,8 @@ class TestReopen:
         delivered, dead = await claim(store)
         await settle(store, delivered)
         await settle(store, dead, Settlement(State.DEAD, counted=True, hold_until=T0 + 99))
-        (lease,) = await claim(
-            store, "v", lease_s=0
-        )  # an engine may end the leases of a process that is gone
+        (lease,) = await claim(store, "v")
+        await settle(store, lease, retry_at(T0 + 5))
         await enqueue(store, to("w"))
         before = await self.everything(store)
         await store.close()
@@ -813,7 +812,24 @@ class TestReopen:
         assert await self.everything(store) == before
         (again,) = await enqueue(store, to("w", "v", event=posted("x")))
         assert again.duplicate
-        assert await settle(store, lease)
+        (retried,) = await claim(store, "v", now=T0 + 5)
+        assert (retried.delivery_id, retried.attempt, retried.failures) == (lease.delivery_id, 2, 1)
+
+    async def test_a_lease_of_a_process_that_is_gone_ends_with_its_time_at_the_latest(
+        self, open_store: OpenStore
+    ) -> None:
+        store = await open_store()
+        await enqueue(store, to("w"))
+        (lease,) = await claim(store)
+        await store.close()
+
+        store = await open_store()
+
+        (again,) = await claim(store, now=lease.expires_at)
+        assert (again.delivery_id, again.attempt, again.failures) == (lease.delivery_id, 2, 0)
+        assert not await settle(store, lease)
+        (cut_off,) = (await record(store, lease.delivery_id)).attempts
+        assert (cut_off.number, cut_off.reason) == (1, Reason.INTERRUPTED)
 
     async def everything(self, store: Store) -> list[object]:
         known = await listed(store)

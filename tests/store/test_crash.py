@@ -353,8 +353,24 @@ async def test_a_start_ends_the_leases_of_the_process_before(tmp_path: Path) -> 
         first, _ = await claim(store)
     async with opened(path) as store:
         assert (await store.backlog()).earliest_due == {"w": T0}
+        found = await record(store, first.delivery_id)
+        assert (found.state, found.due_at, found.failures) == (State.PENDING, T0, 0)
+        (cut_off,) = found.attempts
+        assert (cut_off.number, cut_off.reason, cut_off.started_at) == (1, Reason.INTERRUPTED, T0)
         again = await claim(store, now=T0 + 1)
         assert sorted((lease.attempt, lease.failures) for lease in again) == [(2, 0), (2, 0)]
-        (cut_off,) = (await record(store, first.delivery_id)).attempts
-        assert (cut_off.number, cut_off.reason) == (1, Reason.INTERRUPTED)
+        assert (await record(store, first.delivery_id)).attempts == (cut_off,)
         assert not await settle(store, first), "its process is gone, and so is its lease"
+
+
+async def test_what_was_cut_off_on_a_lane_that_is_paused_can_be_cancelled(tmp_path: Path) -> None:
+    path = tmp_path / "hookd.db"
+    async with opened(path) as store:
+        await enqueue(store, to("w"))
+        (first,) = await claim(store)
+        await store.pause("w", now=T0)
+    async with opened(path) as store:
+        assert (await store.lanes())["w"].sending == 0
+        assert await claim(store, now=T0 + 1) == ()
+        await store.cancel(first.delivery_id, now=T0 + 1)
+        assert (await record(store, first.delivery_id)).state is State.CANCELLED

@@ -245,7 +245,7 @@ class StoreHistory(RuleBasedStateMachine):
             if (
                 row.state is State.SENDING
             ):  # an engine for one process alone ends the leases of the one before
-                row.due_at = min(row.due_at, row.claimed_at)
+                row.state, row.due_at = State.PENDING, min(row.due_at, row.claimed_at)
 
     @invariant()
     def counts_agree(self) -> None:

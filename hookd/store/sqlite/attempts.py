@@ -16,7 +16,7 @@ INSERT_ATTEMPTS = ManyRows(
 )
 
 _TOKEN_SHIFT = 32
-_UNRECORDED = "interrupted: the answer was not recorded"
+UNRECORDED = "interrupted: the answer was not recorded"
 
 
 def token_of(seq: int, number: int) -> int:
@@ -47,7 +47,7 @@ def attempt_row(seq: int, number: int, attempt: Attempt, generation: int | None)
 
 
 def interrupted_row(
-    seq: int, number: int, *, started_at: int, ended_at: int, error: str = _UNRECORDED
+    seq: int, number: int, *, started_at: int, ended_at: int, error: str = UNRECORDED
 ) -> tuple[Any, ...]:
     """The row of an attempt that came to no answer that was recorded; instants in microseconds."""
     duration_s = max(0, ended_at - started_at) / 1_000_000

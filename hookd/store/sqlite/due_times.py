@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hookd.domain.json_text import compact_json
-from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row
+from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, UNRECORDED, interrupted_row
 from hookd.store.sqlite.backlog_index import BacklogDelta
 
 STEP = 5_000
@@ -22,6 +22,11 @@ _RELEASE = """
     UPDATE deliveries SET state = 0, due_at = claimed_at, claimed_at = NULL, last_status = NULL, last_error = ?
     FROM json_each(?) AS v WHERE seq = v.value ->> 0 AND attempt = v.value ->> 1 AND state = 1
     RETURNING seq, attempt, webhook, due_at
+"""
+_END_LEASES = """
+    UPDATE deliveries SET state = 0, due_at = min(due_at, claimed_at), claimed_at = NULL, last_status = NULL,
+        last_error = ?
+    WHERE due_at IS NOT NULL AND state = 1 RETURNING seq, attempt, due_at
 """
 _NEXT = "SELECT max(seq), count(*) FROM (SELECT seq FROM deliveries WHERE seq > ? ORDER BY seq LIMIT ?)"
 _SET_BACK = """
@@ -67,6 +72,17 @@ def release(
         change.sending[webhook] -= 1
         change.due(webhook, due_at)
         attempts += interrupted_row(seq, number, started_at=due_at, ended_at=due_at, error=why)
+    INSERT_ATTEMPTS.run(connection, attempts)
+
+
+def end_leases(connection: sqlite3.Connection) -> None:
+    """Make what was being sent pending again, due at the instant of its claim; its attempt is interrupted.
+
+    It is due at once, and what waits for a lane that is closed can be cancelled as any other delivery.
+    """
+    attempts: list[Any] = []
+    for seq, number, due_at in connection.execute(_END_LEASES, (UNRECORDED,)).fetchall():
+        attempts += interrupted_row(seq, number, started_at=due_at, ended_at=due_at)
     INSERT_ATTEMPTS.run(connection, attempts)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex, OneShotKey, held_after, paused_after
 from hookd.store.sqlite.body_cache import BodyCache
 from hookd.store.sqlite.claim import Leasing
+from hookd.store.sqlite.due_times import end_leases
 from hookd.store.sqlite.encoding import SENDING, ManyRows, seconds
 from hookd.store.sqlite.enqueue import EnqueuePlan, Keys
 from hookd.store.sqlite.generations import GenerationKeys
@@ -30,9 +31,6 @@ from hookd.store.sqlite.operations import (
 from hookd.store.sqlite.prune import prune, vacuum
 from hookd.store.sqlite.settle import Settling
 
-_END_LEASES = """
-    UPDATE deliveries SET due_at = claimed_at WHERE due_at IS NOT NULL AND state = 1 AND due_at > claimed_at
-"""
 _UNFINISHED = """
     SELECT webhook, count(*), sum(state), min(due_at) FROM deliveries INDEXED BY deliveries_due
     WHERE due_at IS NOT NULL GROUP BY webhook
@@ -77,7 +75,7 @@ class Engine:
         self.connection = open_database(path, again=again)
         try:
             if not again:
-                _end_leases(self.connection)
+                self._end_leases()
             self.picture = _read_picture(self.connection)
             self._keys = Keys(*self.connection.execute(_NEXT_KEYS).fetchone())
             self._marks = _read_marks(self.connection)
@@ -93,6 +91,16 @@ class Engine:
         self._holds, self._paused = self.picture.holds, self.picture.paused
         self._recent = BodyCache()
         self._generations = GenerationKeys()
+
+    def _end_leases(self) -> None:
+        """End every lease: the file's lock shows that the process that held them is gone."""
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            end_leases(self.connection)
+            self.connection.execute("COMMIT")
+        except sqlite3.Error:  # a disk that is full: they end by themselves
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.execute("ROLLBACK")
 
     def commit(self, batch: Sequence[Operation], *, check_all: bool = False) -> BacklogDelta:
         """Run a batch in one transaction and fill in the results; after an exception nothing has happened.
@@ -196,15 +204,6 @@ def _sort(batch: Sequence[Operation]) -> _Sorted:
             case Prune() | Vacuum() | Probe():
                 by_kind.others.append(call)
     return by_kind
-
-
-def _end_leases(connection: sqlite3.Connection) -> None:
-    """End every lease at the instant of its claim: the file's lock shows that the process that held them is gone.
-
-    What was cut off is then due, and recorded as any attempt whose lease has ended.
-    """
-    with contextlib.suppress(sqlite3.Error):  # a disk that is full: they end by themselves
-        connection.execute(_END_LEASES)
 
 
 def _read_picture(connection: sqlite3.Connection) -> BacklogIndex:
