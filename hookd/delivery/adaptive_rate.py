@@ -13,7 +13,7 @@ of this. Must never: do I/O, read a clock, or know a delivery.
 from math import inf
 
 FIRST_PER_S = 1.0
-"""The rate after the first refusal: low, as nothing is known yet; it doubles with each round of successes."""
+"""The rate after the first refusal where nothing is known yet; it doubles with each round of successes."""
 
 ROUND_S = 0.25
 """A rate doubles no more often than this: a receiver may take a burst at any rate, and refuse the next."""
@@ -26,6 +26,9 @@ DECREASE = 0.7
 
 STEEP_DECREASE = 0.5
 """What a refusal leaves of a rate that was being doubled, and each refusal without a success since the last."""
+
+STALE_RUN = 25
+"""Attempts taken in a row from which on what the last refusal said of the rate is stale, and it doubles again."""
 
 SLOWEST_PER_S = 1 / 600
 """However long a receiver refuses everything, one attempt in ten minutes is made."""
@@ -55,6 +58,7 @@ class AdaptiveRate:
         "_lowered_from",
         "_raised_from",
         "_refused_at",
+        "_run",
         "_succeeded",
         "_threshold",
         "_widened_from",
@@ -73,6 +77,7 @@ class AdaptiveRate:
         self._raised_from = -inf  # an attempt that begins from then on may double the rate
         self._refused_at = -inf
         self._succeeded = True
+        self._run = 0
 
     @property
     def limits_nothing(self) -> bool:
@@ -98,6 +103,9 @@ class AdaptiveRate:
             self._widened_from = inf
         if self.per_s < inf and began_at >= self._lowered_from:
             self._succeeded = True
+            self._run += 1
+            if self._run >= STALE_RUN:
+                self._threshold = inf
             self._raise(began_at, mono)
 
     def _raise(self, began_at: float, mono: float) -> None:
@@ -111,7 +119,13 @@ class AdaptiveRate:
             self.per_s = self._threshold = inf
 
     def refused(
-        self, began_at: float, mono: float, *, at_most: float = inf, at_least: float = SLOWEST_PER_S
+        self,
+        began_at: float,
+        mono: float,
+        *,
+        at_most: float = inf,
+        at_least: float = SLOWEST_PER_S,
+        first: float = 0.0,
     ) -> bool:
         """Note an attempt that the receiver refused for its rate.
 
@@ -120,6 +134,7 @@ class AdaptiveRate:
             mono: now.
             at_most: the rate that is configured.
             at_least: refusals in a row do not lower the rate below this.
+            first: the rate to begin with, where it is more than `FIRST_PER_S`.
 
         Returns:
             Whether that lowered the rate. An attempt that began before the last decrease lowers it no further.
@@ -127,13 +142,14 @@ class AdaptiveRate:
         if self.is_outdated(began_at):
             return False
         if self.per_s == inf:
-            self.per_s = min(FIRST_PER_S, at_most)
+            self.per_s = min(max(FIRST_PER_S, first), at_most)
         elif self._succeeded:
             left = STEEP_DECREASE if self.per_s < self._threshold else DECREASE
             self.per_s = self._threshold = left * min(self.per_s, at_most)
         else:
             self.per_s = min(self.per_s, max(STEEP_DECREASE * self.per_s, at_least))
         self._succeeded = False
+        self._run = 0
         self._refused_at = mono
         self._lowered_from = inf
         return True

@@ -174,6 +174,7 @@ class Lane:
             self.last_result = LastResult(now, outcome)
         if self.untroubled and outcome.reason is Reason.OK:
             self._pace.answered_at = mono
+            self._pace.cause.taken += 1
             return False
         was_down, began_at = self.is_down(), attempt.began_at
         is_429 = outcome.status == HTTPStatus.TOO_MANY_REQUESTS

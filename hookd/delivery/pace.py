@@ -11,6 +11,7 @@ from math import inf
 
 from hookd.delivery.adaptive_rate import SLOWEST_PER_S, AdaptiveRate
 from hookd.delivery.circuit_breaker import shows_alive
+from hookd.delivery.refusal_cause import RefusalCause
 from hookd.domain.definitions import WebhookDef
 from hookd.domain.deliveries import Outcome, Reason
 
@@ -63,14 +64,16 @@ class Pace:
 
     Attributes:
         answered_at: when its receiver last answered otherwise than by a refusal.
+        cause: what refusals have to do with the rate.
     """
 
-    __slots__ = ("_adaptive", "_bucket", "_unavailable_at", "answered_at")
+    __slots__ = ("_adaptive", "_bucket", "_unavailable_at", "answered_at", "cause")
 
     def __init__(self) -> None:
         self._bucket = TokenBucket()
         self._adaptive: AdaptiveRate | None = None  # as long as the receiver has taken everything
         self.answered_at = -inf
+        self.cause = RefusalCause()
         self._unavailable_at = (
             -inf
         )  # when it last answered 503 that was not taken for a limit, with no answer since
@@ -123,6 +126,8 @@ class Pace:
 
     def is_refusal(self, outcome: Outcome, mono: float) -> bool:
         """Whether a receiver that is up refused an attempt for its rate; to be asked before the outcome is recorded."""
+        if not self.cause.may_be_rate(mono):
+            return False
         if outcome.status == HTTPStatus.TOO_MANY_REQUESTS:
             return True
         per_s = inf if self._adaptive is None else self._adaptive.per_s
@@ -136,37 +141,59 @@ class Pace:
             Whether that told anything new: not where it began before the last time that this slowed down.
         """
         is_429 = outcome.status == HTTPStatus.TOO_MANY_REQUESTS
+        self.cause.refused(mono)
+        if began_at >= self.cause.trial_began_at:
+            self._tried(refused=True, mono=mono)
+            return False
         self._adaptive = self._adaptive or AdaptiveRate()
         lowered = self._adaptive.refused(
             began_at,
             mono,
             at_most=_configured(webhook),
             at_least=SLOWEST_PER_S if is_429 else SLOWEST_UNAVAILABLE_PER_S,
+            first=self.cause.sustained_per_s / 2,
         )
         if lowered:
             self._bucket.empty(mono)
+            self.cause.note(refused=True, mono=mono)
         return lowered
+
+    def _tried(self, *, refused: bool, mono: float) -> None:
+        if self.cause.tried(refused=refused, mono=mono):
+            self._adaptive = None
 
     def record(self, webhook: WebhookDef | None, outcome: Outcome, *, began_at: float, mono: float) -> None:
         """Note an attempt that ended otherwise than by a refusal, of a receiver that was not taken to be down."""
-        if shows_alive(outcome):
+        if outcome.status in _REFUSALS:
+            self._unavailable_at = self._noted_unavailable(outcome, mono)
+            self.cause.refused(mono)
+        elif shows_alive(outcome):
             self.answered_at = mono
+            self.cause.taken += 1
             if mono - self._unavailable_at <= LATE_ANSWER_S:
                 self.refused(webhook, _UNAVAILABLE, began_at=began_at, mono=mono)
+            elif began_at >= self.cause.trial_began_at:
+                self._tried(refused=False, mono=mono)
             elif self._adaptive is not None:
+                if self._adaptive.per_s < inf:
+                    self.cause.note(refused=False, mono=mono)
                 self._adaptive.succeeded(began_at, mono)
                 if self._adaptive.limits_nothing:
                     self._adaptive = None
             self._unavailable_at = -inf
-        elif outcome.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            self._unavailable_at = mono
+
+    def _noted_unavailable(self, outcome: Outcome, mono: float) -> float:
+        """When it last answered 503 of which the next answer may tell whether it was for the rate."""
+        is_503 = outcome.status == HTTPStatus.SERVICE_UNAVAILABLE
+        return mono if is_503 and self.cause.may_be_rate(mono) else -inf
 
     def _per_s(self, webhook: WebhookDef) -> float:
         """How many attempts may begin in a second."""
         limit = _configured(webhook)
-        return limit if self._adaptive is None else min(limit, self._adaptive.per_s)
+        return limit if self._adaptive is None else min(limit, self.cause.factor * self._adaptive.per_s)
 
 
+_REFUSALS = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _UNAVAILABLE = Outcome(Reason.STATUS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
