@@ -73,7 +73,7 @@ class Site:
     async def event(self) -> dict[str, Any]:
         """The one event that was posted."""
         [event] = (await self.daemon.get_when("/v1/events", itemgetter("events"), within_s=30))["events"]
-        return dict(event)
+        return dict(await self.daemon.get(f"/v1/events/{event['id']}"))
 
     async def bodies(self, target: str, count: int = 1) -> list[Any]:
         await self.receiver.until(lambda: len(self.receiver.at(target)) >= count)
