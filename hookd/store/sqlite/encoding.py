@@ -67,9 +67,15 @@ class ManyRows:
             (size * width, sql.format(values=f"VALUES {','.join([row] * size)}")) for size in _SIZES
         )
 
-    def run(self, connection: sqlite3.Connection, values: list[Any]) -> None:
-        """Run the statement over `values`, the rows' values one after the other."""
-        largest = self._by_size[-1][0]
+    def run(self, connection: sqlite3.Connection, values: list[Any], *, one_by_one: bool = False) -> None:
+        """Run the statement.
+
+        Args:
+            connection: inside a transaction.
+            values: the rows' values, one after the other.
+            one_by_one: a row at a time, where rows are large: SQLite copies what is bound, and keeps it for a while.
+        """
+        largest = self._by_size[0 if one_by_one else -1][0]
         for start in range(0, len(values), largest):
             part = values[start : start + largest]
             capacity, sql = next(sized for sized in self._by_size if sized[0] >= len(part))

@@ -43,6 +43,9 @@ _INSERT_SPENT = ManyRows(
        SELECT * FROM ({values}) WHERE column1 IS NOT NULL""",
     width=4,
 )
+_LARGE = 1 << 20
+"""Bytes of messages in a transaction from which on each is inserted by itself."""
+
 _KEPT = """
     SELECT id, digest, seq, first_delivery, deliveries FROM events
     WHERE id IN (SELECT value FROM json_each(?))
@@ -135,7 +138,9 @@ class EnqueuePlan:
                 call.error = error
         _INSERT_EVENTS.run(self._connection, self._rows.events)
         _INSERT_DELIVERIES.run(self._connection, self._rows.deliveries)
-        _INSERT_MESSAGES.run(self._connection, self._rows.messages)
+        messages = self._rows.messages
+        is_large = sum(map(len, messages[1::2])) > _LARGE
+        _INSERT_MESSAGES.run(self._connection, messages, one_by_one=is_large)
         _INSERT_SPENT.run(self._connection, self._rows.spent)
         if self._moments:
             deal_with(self._connection, self._moments)
