@@ -224,28 +224,21 @@ def _strangers(path: str) -> frozenset[Right]:
 def _rules(address: str, peers: Sequence[PeerDef] | None) -> tuple[_PeerRule, ...] | None:
     if peers is None:
         return None
-    return tuple(_PeerRule(_uid(address, each.user), _gid(address, each.group), each.may) for each in peers)
+    return tuple(
+        _PeerRule(_number(address, "user", each.user), _number(address, "group", each.group), each.may)
+        for each in peers
+    )
 
 
-def _uid(address: str, user: str | None) -> int | None:
-    if user is None or user.isdecimal():
-        return None if user is None else int(user)
+def _number(address: str, kind: str, name: str | None) -> int | None:
+    """The uid or gid of a `user` or `group` that `peers` names."""
+    if name is None or name.isdecimal():
+        return None if name is None else int(name)
     try:
-        return pwd.getpwnam(user).pw_uid
+        return pwd.getpwnam(name).pw_uid if kind == "user" else grp.getgrnam(name).gr_gid
     except KeyError:
         raise ListenFailed(
-            f"cannot listen on {address}: `peers` names the user {user!r}, who is unknown here"
-        ) from None
-
-
-def _gid(address: str, group: str | None) -> int | None:
-    if group is None or group.isdecimal():
-        return None if group is None else int(group)
-    try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise ListenFailed(
-            f"cannot listen on {address}: `peers` names the group {group!r}, which is unknown here"
+            f"cannot listen on {address}: `peers` names the {kind} {name!r}, which is unknown here"
         ) from None
 
 
