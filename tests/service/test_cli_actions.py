@@ -11,6 +11,7 @@ from hookd.cli.main import main
 from tests.kit.fake_daemon import Asked, Canned, FakeDaemon, problem, serving
 
 ID = "dlv_0198f2c76f0e7c1b9d550a8e5b7f3c21"
+HELD = "2026-01-02T03:04:05.5Z"
 OTHER = "dlv_0198f2c76f0e7c1b9d55aaaaaaaaaaaa"
 CONFIG: dict[str, Any] = {"webhooks": {"ops-slack": {}, "archive": {}}, "tasks": {"page": {}}}
 
@@ -38,7 +39,14 @@ def delivery(**changes: Any) -> dict[str, Any]:
 
 
 def lane(**changes: Any) -> dict[str, Any]:
-    return {"name": "ops-slack", "parked": None, "paused_at": None, "pending": 0, **changes}
+    return {
+        "name": "ops-slack",
+        "parked": None,
+        "paused_at": None,
+        "held_until": None,
+        "pending": 0,
+        **changes,
+    }
 
 
 def no_delivery(asked: str = "x") -> Canned:
@@ -61,7 +69,7 @@ class TestRetryByIds:
     def test_one_that_is_held_names_the_way_out(
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        held = delivery(held_until="2026-01-02T03:04:05.5Z")
+        held = delivery(held_until=HELD)
         daemon.answers[f"POST /v1/deliveries/{ID}/retry"] = Canned(200, held)
         assert main(["retry", ID]) == 0
         assert capsys.readouterr().out == (
@@ -192,11 +200,19 @@ class TestRetryByFilter:
             return Canned(200, {"matched": count, "retried": count, "cursor": cursor})
 
         daemon.answers["POST /v1/deliveries/retry"] = answer
+        daemon.answers["GET /v1/webhooks"] = Canned(
+            200, {"webhooks": [lane(pending=2, held_until=HELD), lane(name="b")]}
+        )
         assert main(["retry", "--state", "dead", *words]) == 0
         said = capsys.readouterr()
-        assert [asked.json.get("cursor") for asked in daemon.asked] == [None, "9", "8"]
-        assert {asked.json["state"] for asked in daemon.asked} == {"dead"}
-        assert said.err == "looking further back in the history; this may take a while ...\n"
+        posted = [asked for asked in daemon.asked if asked.method == "POST"]
+        assert [asked.json.get("cursor") for asked in posted] == [None, "9", "8"]
+        assert {asked.json["state"] for asked in posted} == {"dead"}
+        assert said.err == (
+            "looking further back in the history; this may take a while ...\n"
+            "ops-slack waits: held until 2026-01-02T03:04:05Z, as the receiver asked;"
+            " `hookd resume ops-slack` lifts it\n"
+        )
         done = {"matched": 25_003, "retried": 25_003}
         assert json.loads(said.out) == done if words else said.out == "25003 retried\n"
 
@@ -210,6 +226,7 @@ class TestRetryByFilter:
 
     def test_json_is_the_answer(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers["POST /v1/deliveries/retry"] = Canned(200, {"matched": 2, "retried": 2})
+        daemon.answers["GET /v1/webhooks"] = Canned(200, {"webhooks": []})
         assert main(["retry", "--state", "dead", "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == {"matched": 2, "retried": 2}
 
@@ -404,7 +421,7 @@ class TestSend:
 
     def test_a_held_one_is_told(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers["POST /v1/webhooks/ops/send"] = Canned(202, self.RECEIPT)
-        daemon.answers["GET /v1/deliveries/d1"] = Canned(200, delivery(held_until="2026-01-02T03:04:05.5Z"))
+        daemon.answers["GET /v1/deliveries/d1"] = Canned(200, delivery(held_until=HELD))
         assert main(["send", "ops"]) == 0
         assert capsys.readouterr().out.splitlines()[-1] == (
             "  it waits: held until 2026-01-02T03:04:05Z, as the receiver asked; "
@@ -415,33 +432,6 @@ class TestSend:
         daemon.answers["POST /v1/webhooks/ops/send"] = Canned(202, self.RECEIPT)
         daemon.answers["GET /v1/deliveries/d1"] = no_delivery()
         assert main(["send", "ops"]) == 0
-
-    @pytest.mark.parametrize("words", [[], ["--json"]])
-    def test_all_parts_are_done(
-        self, words: list[str], daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        parts = [(25_000, "9"), (0, "8"), (3, None)]
-
-        def answer(_: Asked) -> Canned:
-            count, cursor = parts[len(daemon.asked) - 1]
-            return Canned(200, {"matched": count, "retried": count, "cursor": cursor})
-
-        daemon.answers["POST /v1/deliveries/retry"] = answer
-        assert main(["retry", "--state", "dead", *words]) == 0
-        said = capsys.readouterr()
-        assert [asked.json.get("cursor") for asked in daemon.asked] == [None, "9", "8"]
-        assert {asked.json["state"] for asked in daemon.asked} == {"dead"}
-        assert said.err == "looking further back in the history; this may take a while ...\n"
-        done = {"matched": 25_003, "retried": 25_003}
-        assert json.loads(said.out) == done if words else said.out == "25003 retried\n"
-
-    def test_a_part_that_is_refused_says_what_was_done_before(
-        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        parts = [Canned(200, {"matched": 9, "retried": 7, "cursor": "9"}), problem(503, "no room")]
-        daemon.answers["POST /v1/deliveries/retry"] = lambda _: parts[len(daemon.asked) - 1]
-        assert main(["retry", "--state", "dead"]) == 1
-        assert capsys.readouterr().err.splitlines()[1:] == ["hookd: no room", "7 were retried before that"]
 
     def test_json_is_the_answer(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers["POST /v1/webhooks/ops/send"] = Canned(202, self.RECEIPT)
@@ -488,33 +478,6 @@ class TestTrigger:
         daemon.answers["GET /v1/deliveries/d1"] = Canned(200, delivery())
         assert main(["trigger", "page"]) == 0
         assert capsys.readouterr().out == "evt_1\n  d1  page → ops-slack\n"
-
-    @pytest.mark.parametrize("words", [[], ["--json"]])
-    def test_all_parts_are_done(
-        self, words: list[str], daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        parts = [(25_000, "9"), (0, "8"), (3, None)]
-
-        def answer(_: Asked) -> Canned:
-            count, cursor = parts[len(daemon.asked) - 1]
-            return Canned(200, {"matched": count, "retried": count, "cursor": cursor})
-
-        daemon.answers["POST /v1/deliveries/retry"] = answer
-        assert main(["retry", "--state", "dead", *words]) == 0
-        said = capsys.readouterr()
-        assert [asked.json.get("cursor") for asked in daemon.asked] == [None, "9", "8"]
-        assert {asked.json["state"] for asked in daemon.asked} == {"dead"}
-        assert said.err == "looking further back in the history; this may take a while ...\n"
-        done = {"matched": 25_003, "retried": 25_003}
-        assert json.loads(said.out) == done if words else said.out == "25003 retried\n"
-
-    def test_a_part_that_is_refused_says_what_was_done_before(
-        self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        parts = [Canned(200, {"matched": 9, "retried": 7, "cursor": "9"}), problem(503, "no room")]
-        daemon.answers["POST /v1/deliveries/retry"] = lambda _: parts[len(daemon.asked) - 1]
-        assert main(["retry", "--state", "dead"]) == 1
-        assert capsys.readouterr().err.splitlines()[1:] == ["hookd: no room", "7 were retried before that"]
 
     def test_json_is_the_answer(self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
         daemon.answers["POST /v1/tasks/page/trigger"] = Canned(202, self.RECEIPT)

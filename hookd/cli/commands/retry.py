@@ -5,12 +5,14 @@ Must never: decide which may be retried; the daemon does.
 
 import argparse
 import sys
+from collections.abc import Iterator
 from functools import partial
 
 from hookd.cli.client import address
-from hookd.cli.client.api_client import DeliveryData
+from hookd.cli.client.api_client import Client, DeliveryData
 from hookd.cli.client.delivery_ids import act, with_event
 from hookd.cli.client.listing import retry_all
+from hookd.cli.failure import Failure
 from hookd.cli.filters import add_filters, chosen, notes
 from hookd.cli.options import add_json, text
 from hookd.cli.output.health import what_holds
@@ -25,6 +27,9 @@ made; both take an instant (2026-01-02T03:04:05Z) or a duration back from now (1
 gone through part by part, the newest deliveries first."""
 EXAMPLE = """hookd retry dlv_0198f2c76f0e7c1b9d550a8e5b7f3c21
   hookd retry --state dead --webhook ops-slack --since 2h --dry-run"""
+
+MOST_NOTES = 5
+"""Webhooks of which it is said why they wait."""
 
 STATES = ("dead", "cancelled", "delivered", "pending")
 
@@ -60,10 +65,27 @@ def run(options: argparse.Namespace) -> int:
         client, {"state": "dead", **given, "dry_run": options.dry_run}, say=partial(print, file=sys.stderr)
     )
     print(as_json(counts) if options.json else _counts(counts, dry_run=options.dry_run))
+    if counts["retried"]:
+        for note in _waiting(client, given.get("webhook")):
+            print(printable(note), file=sys.stderr)
     if not counts["matched"]:
         for note in notes(client, given):
             print(printable(note), file=sys.stderr)
     return 0
+
+
+def _waiting(client: Client, webhook: str | None) -> Iterator[str]:
+    """Which of the webhooks concerned do not send now, and what helps; nothing where that cannot be learnt."""
+    try:
+        found = client.get("/v1/webhooks")["webhooks"]
+    except Failure:
+        return
+    lanes = [lane for lane in found if webhook in (None, lane["name"])]
+    held = [lane for lane in lanes if lane["pending"] and (lane["parked"] or lane["held_until"])]
+    for lane in held[:MOST_NOTES]:
+        yield f"{lane['name']} waits: {what_holds({**lane, 'webhook': lane['name']})}"
+    if len(held) > MOST_NOTES:
+        yield f"and {len(held) - MOST_NOTES} more webhooks wait: `hookd status`"
 
 
 def _outcome(delivery: DeliveryData) -> str:
