@@ -148,6 +148,7 @@ class TestRetryByFilter:
         self, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     ) -> None:
         daemon.answers["POST /v1/deliveries/retry"] = Canned(200, {"matched": 5, "retried": 4})
+        daemon.answers["GET /v1/webhooks"] = problem(403, "this needs the right `read`")
         words = ["--state", "cancelled", "--webhook", "ops", "--task", "tü", "--event", "e"]
         window = ["--since", "2026-01-02T03:04:05Z", "--until", "2026-01-02T04:04:05.25+01:00"]
         assert main(["retry", *words, *window]) == 0
