@@ -185,12 +185,12 @@ async def test_one_that_is_no_longer_kept(receiver: Receiver, running: Running, 
     assert "gone: it is no longer kept, so how it ended is not known" in ended.out
 
 
-@pytest.mark.parametrize("given", ["", "soon", "10 s", "-1", "1w"])
+@pytest.mark.parametrize("given", ["", "soon", "10 s", "-1", "1y"])
 async def test_a_time_that_is_none(given: str, tmp_path: Path) -> None:
     ended = await emit(tmp_path, "t", "good", f"--wait={given}")
     assert ended.code == 2
     last = ended.err.splitlines()[-1]
-    form = "is not a duration such as 250ms, 10s, 5m, 2h or 7d"
+    form = "is not a duration such as 250ms, 10s, 5m, 2h, 7d or 2w"
     assert last == f"hookd emit: error: argument --wait: {given!r} {form}"
 
 
