@@ -146,7 +146,7 @@ class AdminRoutes:
             else:
                 comparison = await reload.compare_with_disk()
         except CandidateRefused as exc:
-            raise Problem(422, str(exc)) from None
+            raise Problem(409, str(exc)) from None
         return json_response(views.comparison(comparison, await self._services.store.lanes()))
 
     async def healthz(self, _request: Request, _variables: Mapping[str, str]) -> Response:

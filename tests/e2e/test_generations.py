@@ -310,7 +310,7 @@ class TestDiff:
             {"path": str(hidden)}, {"path": str(hidden), "hash": "0" * 12}, {"path": "/etc/passwd", "hash": "0" * 12},
         ):  # fmt: skip
             code, problem = await daemon.request("POST", "/v1/config/diff", body=order)
-            assert code == 422
+            assert code == 409
             assert "s3cret" not in json.dumps(problem)
             assert "root:x" not in json.dumps(problem)
 
