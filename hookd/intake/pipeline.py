@@ -140,11 +140,19 @@ class Intake:
         return new_id("evt_", now_ms=int(self._clock.now() * 1000), entropy=self._entropy.draw())
 
     async def decode(self, length: int, decoding: Callable[[], Decoded]) -> Decoded:
-        """Read a body of so many bytes; a large one beside the loop, and one at a time."""
+        """Read a body of so many bytes; a large one beside the loop, and one at a time.
+
+        The parser lets nothing else run meanwhile, in whatever thread it is; so as long as one took, no other begins.
+        """
         if length <= LARGE:
             return decoding()
-        async with self._decoding:
+        await self._decoding.acquire()
+        began_at = self._clock.monotonic()
+        try:
             return await asyncio.to_thread(decoding)
+        finally:
+            took_s = self._clock.monotonic() - began_at
+            asyncio.get_running_loop().call_later(took_s, self._decoding.release)
 
     async def accept(
         self, events: Sequence[Event], generation: Generation, *, hold: Callable[[int], None] = _nothing
