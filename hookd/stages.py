@@ -222,6 +222,8 @@ class Readiness:
             dirty=ref.dirty,
             store=config.daemon.store.target,
         )
+        if cut_off := (await self.services.store.describe()).cut_off:
+            log.warning("attempts.interrupted", count=cut_off)
         self.notifier.ready(f"serving {configuration.summary(config)}")
         self.on_ready()
 

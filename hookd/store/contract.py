@@ -338,11 +338,13 @@ class StoreDescription:
     Attributes:
         target: where it is, as operators know it; holds no secret.
         size_bytes: how much it takes, or None where that cannot be told.
+        cut_off: attempts that were under way when the process before this one ended.
     """
 
     engine: str
     target: str
     size_bytes: int | None
+    cut_off: int = 0
 
 
 class Store(Queue, History, Housekeeping, Protocol):

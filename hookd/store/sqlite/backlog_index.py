@@ -62,6 +62,7 @@ class BacklogIndex:
     Attributes:
         holds: until when (seconds since the epoch); like `paused` never changed in place, since both are handed out.
         paused: since when (seconds since the epoch).
+        cut_off: attempts that were under way when the process before ended.
     """
 
     unfinished: dict[str, int] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class BacklogIndex:
     holds: Mapping[str, float] = field(default_factory=dict)
     paused: Mapping[str, float] = field(default_factory=dict)
     total: int = 0
+    cut_off: int = 0
 
     def apply(self, change: BacklogDelta) -> bool:
         """Follow a commit.

@@ -75,15 +75,20 @@ def release(
     INSERT_ATTEMPTS.run(connection, attempts)
 
 
-def end_leases(connection: sqlite3.Connection) -> None:
+def end_leases(connection: sqlite3.Connection) -> int:
     """Make what was being sent pending again, due at the instant of its claim; its attempt is interrupted.
 
     It is due at once, and what waits for a lane that is closed can be cancelled as any other delivery.
+
+    Returns:
+        How many these are.
     """
     attempts: list[Any] = []
-    for seq, number, due_at in connection.execute(_END_LEASES, (UNRECORDED,)).fetchall():
+    ended = connection.execute(_END_LEASES, (UNRECORDED,)).fetchall()
+    for seq, number, due_at in ended:
         attempts += interrupted_row(seq, number, started_at=due_at, ended_at=due_at)
     INSERT_ATTEMPTS.run(connection, attempts)
+    return len(ended)
 
 
 def set_back_step(

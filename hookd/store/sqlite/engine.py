@@ -74,9 +74,9 @@ class Engine:
     def __init__(self, path: Path, *, again: bool = False) -> None:
         self.connection = open_database(path, again=again)
         try:
-            if not again:
-                self._end_leases()
+            cut_off = 0 if again else self._end_leases()
             self.picture = _read_picture(self.connection)
+            self.picture.cut_off = cut_off
             self._keys = Keys(*self.connection.execute(_NEXT_KEYS).fetchone())
             self._marks = _read_marks(self.connection)
         except sqlite3.Error as error:
@@ -92,15 +92,17 @@ class Engine:
         self._recent = BodyCache()
         self._generations = GenerationKeys()
 
-    def _end_leases(self) -> None:
-        """End every lease: the file's lock shows that the process that held them is gone."""
+    def _end_leases(self) -> int:
+        """End every lease, as the file's lock shows that the process that held them is gone; returns how many."""
         try:
             self.connection.execute("BEGIN IMMEDIATE")
-            end_leases(self.connection)
+            ended = end_leases(self.connection)
             self.connection.execute("COMMIT")
         except sqlite3.Error:  # a disk that is full: they end by themselves
             with contextlib.suppress(sqlite3.Error):
                 self.connection.execute("ROLLBACK")
+            return 0
+        return ended
 
     def commit(self, batch: Sequence[Operation], *, check_all: bool = False) -> BacklogDelta:
         """Run a batch in one transaction and fill in the results; after an exception nothing has happened.

@@ -354,7 +354,7 @@ class SqliteStore:
             size_bytes = self._path.stat().st_size
         except OSError:
             size_bytes = None
-        return StoreDescription("sqlite", str(self._path), size_bytes)
+        return StoreDescription("sqlite", str(self._path), size_bytes, self._picture.cut_off)
 
     async def close(self) -> None:
         """See `Store.close`; remembers what the clock shows: what waits is due by it."""
