@@ -769,3 +769,26 @@ def test_a_credential_that_was_not_passed(tmp_path: Path) -> None:
     assert [diagnostic.message for diagnostic in loaded.diagnostics] == [
         "the credential slack does not exist; add LoadCredential=slack:PATH to the unit, and restart it"
     ]
+
+
+@pytest.mark.parametrize(
+    ("listen", "warned"),
+    [
+        ('[{http: "127.0.0.1:1"}]', "find no listener that answers them"),
+        ('[{http: "127.0.0.1:1"}, {http: "[::1]:1"}]', "find no listener that answers them"),
+        ('[{http: "127.0.0.1:1", peers: []}]', ""),
+        ('[{http: "127.0.0.1:1", tokens: [t]}, {http: "127.0.0.1:2"}]', ""),
+        ('[{unix: a.sock, mode: "0666"}, {http: "127.0.0.1:1"}]', ""),
+        ('[{unix: a.sock}, {http: "127.0.0.1:1"}]', "though unix:"),
+        ("[{unix: a.sock, group: hookd-emit-none}]", "there is no group"),
+    ],
+)  # fmt: skip
+def test_listeners_that_serve_less_than_one_may_expect_are_warned_of(
+    listen: str, warned: str, tmp_path: Path
+) -> None:
+    (tmp_path / "hookd.yaml").write_text(
+        f"daemon: {{listen: {listen}}}\nwebhooks: {{w: {{url: http://127.0.0.1:9/}}}}\n"
+    )
+    said = [str(found) for found in config.load(tmp_path / "hookd.yaml", env={}).diagnostics]
+    assert len(said) == (1 if warned else 0), said
+    assert all(warned in each for each in said)

@@ -47,7 +47,17 @@ def read_listeners(cursor: Cursor | None, defaults: tuple[Listen, ...]) -> tuple
         taken.add(address)
         found.append(listener)
     if (narrow := next((each.shown for each in found if _is_narrow(each)), None)) is not None:
-        _warn_of_open_doors(cursor, narrow)
+        for http in _open_doors(cursor):
+            http.warn(
+                f"every user of this machine may post events and read the metrics here, though {narrow} is for fewer"
+                " (nothing else is served without tokens); set tokens or peers, or remove the entry"
+            )
+    doors = _open_doors(cursor)
+    if found and len(doors) == len(found):
+        doors[0].warn(
+            "without tokens or peers only events are taken in here, and health and metrics shown: `hookd status` and"
+            " the other commands find no listener that answers them; set tokens or peers, or add a unix entry"
+        )
     return tuple(found)
 
 
@@ -56,14 +66,13 @@ def _is_narrow(listener: Listen) -> bool:
     return isinstance(listener, UnixListen) and not listener.mode & _OTHERS_CONNECT
 
 
-def _warn_of_open_doors(listeners: Cursor, narrow: str) -> None:
-    for item in listeners.items():
-        http = item.get("http")
-        if http is not None and not {"tokens", "peers"} & item.node.value.keys():
-            http.warn(
-                f"every user of this machine may post events and read the metrics here, though {narrow} is for fewer"
-                " (nothing else is served without tokens); set tokens or peers, or remove the entry"
-            )
+def _open_doors(listeners: Cursor) -> list[Cursor]:
+    """The TCP addresses on which nobody has to say who they are."""
+    return [
+        http
+        for item in listeners.items()
+        if (http := item.get("http")) is not None and not {"tokens", "peers"} & item.node.value.keys()
+    ]
 
 
 def _read_listener(cursor: Cursor) -> Listen | None:
