@@ -232,6 +232,7 @@ class Lanes:
     def __init__(self) -> None:
         self._lanes: dict[str, Lane] = {}
         self._config: Config | None = None
+        self._left: set[str] = set()  # the lanes of webhooks that are not in the configuration
         self.in_flight = 0
         self.down: set[str] = set()
         self.slowed: set[str] = set()
@@ -248,6 +249,8 @@ class Lanes:
         lane = self._lanes.get(webhook)
         if lane is None:
             lane = self._lanes[webhook] = Lane(webhook)
+            if self._config is not None and webhook not in self._config.webhooks:
+                self._left.add(webhook)
         return lane
 
     def begin(self, lane: Lane, webhook: WebhookDef | None, *, mono: float, may_probe: bool) -> BegunAttempt:
@@ -292,20 +295,21 @@ class Lanes:
         return [lane for lane in followed if lane.follow(webhooks[lane.webhook]) and lane.hold_until > now]
 
     def forget_unused(self, config: Config, waiting: AbstractSet[str], now: float) -> None:
-        """Drop the lanes that left the configuration and have nothing to do; looked for once in a configuration.
+        """Drop the lanes that left the configuration, as soon as they have nothing to do.
 
         Args:
             config: in force.
             waiting: the webhooks for which something waits.
             now: seconds since the epoch.
         """
-        if config is self._config:
-            return
-        self._config = config
-        for name, lane in tuple(self._lanes.items()):
-            is_used = name in config.webhooks or name in waiting or lane.in_flight
-            if not is_used and lane.hold_until <= now:
+        if config is not self._config:
+            self._config = config
+            self._left = self._lanes.keys() - config.webhooks.keys()
+        for name in tuple(self._left):
+            lane = self._lanes[name]
+            if not (name in waiting or lane.in_flight or lane.hold_until > now):
                 del self._lanes[name]
+                self._left.discard(name)
                 self.down.discard(name)
                 self.slowed.discard(name)
 

@@ -3,9 +3,9 @@
 import pytest
 
 from hookd.delivery.circuit_breaker import BreakerState
-from hookd.delivery.lane import Lane
+from hookd.delivery.lane import Lane, Lanes
 from hookd.delivery.parking import Parked, parked
-from hookd.domain.definitions import RateLimit, Secret, WebhookDef
+from hookd.domain.definitions import Config, DaemonDef, RateLimit, Secret, SqliteDef, WebhookDef
 from hookd.domain.deliveries import Outcome, Reason
 
 WEBHOOK = WebhookDef("w", Secret("http://127.0.0.1/"), concurrency=1000)
@@ -127,3 +127,25 @@ def test_the_last_result_is_never_an_attempt_that_was_cut_off(reason: Reason) ->
         lane.record(outcome, attempt, now=1.0, mono=1.0)
     assert lane.last_result is not None
     assert lane.last_result.outcome.reason is reason
+
+
+def test_a_lane_that_left_the_configuration_goes_as_soon_as_it_has_nothing_to_do() -> None:
+    lanes = Lanes()
+    with_both, without = (
+        Config("c", "h", DaemonDef((), SqliteDef("s")), webhooks=dict.fromkeys(names, WEBHOOK))
+        for names in (("w", "v"), ("v",))
+    )
+    lanes.forget_unused(with_both, set(), 0.0)
+    attempt = lanes.begin(lanes.of("w"), WEBHOOK, mono=0.0, may_probe=False)
+    lanes.of("v")
+    lanes.forget_unused(without, {"w"}, 0.0)
+    lanes.end(lanes.of("w"), attempt)
+    lanes.forget_unused(without, {"w"}, 0.0)
+    assert list(lanes) == ["w", "v"]
+    lanes.forget_unused(without, set(), 0.0)
+    assert list(lanes) == ["v"]
+    lanes.of("later")  # something of it was still waiting
+    lanes.forget_unused(without, {"later"}, 0.0)
+    assert list(lanes) == ["v", "later"]
+    lanes.forget_unused(without, set(), 0.0)
+    assert list(lanes) == ["v"]

@@ -585,7 +585,7 @@ async def test_the_commands_do_it(
     assert (await commanded(daemon, capsys, "retry", "--state", "dead", "--since", "1h")) == (
         0,
         "1 retried\n",
-        "",
+        "a waits: it was paused by hand; `hookd resume a` lets it send\n",
     )
     code, out, _ = await commanded(daemon, capsys, "status")
     assert code == 0
