@@ -30,7 +30,11 @@ class Peer(NamedTuple):
 
 
 async def peer_of(transport: asyncio.BaseTransport) -> Peer | None:
-    """The local user behind a connection; None where that is not a local user, or cannot be known."""
+    """The local user behind a connection; None where that is not a local user, or cannot be known.
+
+    Raises:
+        OSError: the kernel could not be asked now, as without descriptors.
+    """
     sockname, peername = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
     sock = transport.get_extra_info("socket")
     if sock is None:
@@ -43,17 +47,19 @@ async def peer_of(transport: asyncio.BaseTransport) -> Peer | None:
 
 
 def _unix_peer(descriptor: int) -> Peer | None:
-    """By SO_PEERCRED and SO_PEERGROUPS (unix(7)): who called connect()."""
-    try:
-        with socket.socket(fileno=os.dup(descriptor)) as sock:  # uvloop's has no getsockopt
-            raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
-            _pid, uid, gid = struct.unpack("iII", raw)
-            gids = {gid}
-            with suppress(OSError):
-                groups = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MOST_GROUPS)
-                gids.update(struct.unpack(f"{len(groups) // 4}I", groups))
-    except OSError:
+    """By SO_PEERCRED and SO_PEERGROUPS (unix(7)): who called connect(). Needs no descriptor, as there may be none."""
+    if descriptor < 0:  # gone
         return None
+    sock = socket.socket(fileno=descriptor)  # uvloop's has no getsockopt
+    try:
+        raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
+        _pid, uid, gid = struct.unpack("iII", raw)
+        gids = {gid}
+        with suppress(OSError):
+            groups = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MOST_GROUPS)
+            gids.update(struct.unpack(f"{len(groups) // 4}I", groups))
+    finally:
+        sock.detach()
     return Peer(uid, frozenset(gids))
 
 
@@ -63,7 +69,7 @@ def _tcp_peer(own: tuple[str, int], other: tuple[str, int]) -> Peer | None:
         return None
     for table, mapped in (("/proc/self/net/tcp", False), ("/proc/self/net/tcp6", True)):
         ends = b" %b %b %b " % (_written(other, mapped), _written(own, mapped), _ESTABLISHED)
-        with suppress(OSError), Path(table).open("rb") as rows:
+        with suppress(FileNotFoundError), Path(table).open("rb") as rows:
             for row in rows:
                 if ends in row and (uid := _owner(row)) is not None:
                     return Peer(uid, _groups_of(uid))

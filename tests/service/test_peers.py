@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import socket
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
@@ -40,6 +41,24 @@ async def test_a_unix_socket(tmp_path: Path, transports: list[asyncio.Transport]
         transports.append(await accepted(listening, client))
         peer = await peer_of(transports[0])
     assert peer == Peer(os.geteuid(), frozenset({os.getegid(), *os.getgroups()}))
+
+
+async def test_a_unix_socket_where_no_descriptors_are_left(
+    tmp_path: Path, transports: list[asyncio.Transport]
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as client:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+        transports.append(await accepted(listening, client))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            peer = await peer_of(transports[0])
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert peer is not None
+        assert peer.uid == os.geteuid()
+        client.send(b"x")  # the connection is still open
 
 
 @pytest.mark.parametrize(
