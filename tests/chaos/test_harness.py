@@ -91,7 +91,7 @@ def test_a_crash_explains_a_repeat_only_while_the_answer_may_be_unrecorded() -> 
 
 def test_a_hand_and_a_lost_answer_explain_a_repeat() -> None:
     given = books(arrival(10), arrival(30))
-    given.retried_by_hand["d"] = 20
+    given.retried_by_hand["d"] = [20]
     assert judged(given, attempt=2).duplicates == {"by hand": 1}
     lost = books(arrival(10, answered=False, lost=True), arrival(30))
     assert judged(lost, attempt=2).duplicates == {"answer lost": 1}

@@ -87,7 +87,7 @@ class Books:
     crashes: list[float] = field(default_factory=list)
     disk_faults: list[Fault] = field(default_factory=list)
     actions: list[Fault] = field(default_factory=list)
-    retried_by_hand: dict[str, float] = field(default_factory=dict)
+    retried_by_hand: dict[str, list[float]] = field(default_factory=dict)
     cancelled_by_hand: set[str] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
 
@@ -159,8 +159,7 @@ def _check_arrivals(books: Books, by_delivery: Mapping[str, list[Arrival]], foun
 
 def cause_of_repeat(earlier: Arrival, later: Arrival, books: Books) -> str | None:
     """Why a delivery came a second time: retry (it had failed), answer lost, crash, by hand; None for no reason."""
-    by_hand = books.retried_by_hand.get(earlier.delivery)
-    if by_hand is not None and earlier.at <= by_hand <= later.at:
+    if any(earlier.at <= at <= later.at for at in books.retried_by_hand.get(earlier.delivery, ())):
         return "by hand"
     if earlier.answered_at is None and not earlier.cut_off:
         return "answer lost" if earlier.lost else "retry"

@@ -213,7 +213,7 @@ async def by_hand(site: Site, chance: random.Random) -> None:
         page = await site.daemon.get(f"/v1/deliveries?state={state}&webhook={webhook}&limit=3")
         for record in page["deliveries"]:
             if verb == "retry":
-                site.books.retried_by_hand[record["id"]] = time.time()
+                site.books.retried_by_hand.setdefault(record["id"], []).append(time.time())
             else:
                 site.books.cancelled_by_hand.add(record["id"])
             await site.daemon.request("POST", f"/v1/deliveries/{record['id']}/{verb}")
