@@ -40,6 +40,9 @@ SLICE_S = 0.005
 LARGE = 64 * 1024
 """Bytes of a body above which it is read in a thread: 1 MiB of small events takes hundreds of milliseconds."""
 
+LONGEST_BREATH_S = 0.05
+"""How long no further large body is read after one, at most."""
+
 MOST_PARTS = 1000
 """Pieces of a message that a client sent, above which it is rendered in a thread."""
 
@@ -142,7 +145,8 @@ class Intake:
     async def decode(self, length: int, decoding: Callable[[], Decoded]) -> Decoded:
         """Read a body of so many bytes; a large one beside the loop, and one at a time.
 
-        The parser lets nothing else run meanwhile, in whatever thread it is; so as long as one took, no other begins.
+        The parser lets nothing else run meanwhile, in whatever thread it is; so for as long as one took, and at most
+        `LONGEST_BREATH_S`, no other begins.
         """
         if length <= LARGE:
             return decoding()
@@ -151,8 +155,8 @@ class Intake:
         try:
             return await asyncio.to_thread(decoding)
         finally:
-            took_s = self._clock.monotonic() - began_at
-            asyncio.get_running_loop().call_later(took_s, self._decoding.release)
+            breath_s = min(self._clock.monotonic() - began_at, LONGEST_BREATH_S)
+            asyncio.get_running_loop().call_later(breath_s, self._decoding.release)
 
     async def accept(
         self, events: Sequence[Event], generation: Generation, *, hold: Callable[[int], None] = _nothing
