@@ -29,6 +29,7 @@ from hookd.store.contract import StoreDescription
 from hookd.store.sqlite import dead_letter_reports, due_times, manual_operations, queries, schedule_cursors
 from hookd.store.sqlite.attempts import seq_of
 from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex
+from hookd.store.sqlite.commit import BatchResult
 from hookd.store.sqlite.encoding import micros, optional_seconds, seconds
 from hookd.store.sqlite.operations import (
     ClaimOperation,
@@ -44,8 +45,8 @@ from hookd.store.sqlite.operations import (
 )
 from hookd.store.sqlite.paging import key_of
 from hookd.store.sqlite.settle import refuse_unfit
+from hookd.store.sqlite.thread_host import ThreadHost
 from hookd.store.sqlite.walks import Walks
-from hookd.store.sqlite.writer import BatchResult, Writer
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ class SqliteStore:
         self.clock = clock
         self._path = path
         self._loop = asyncio.get_running_loop()
-        self._writer = Writer(path, self._loop, self._take_over)
+        self._writer = ThreadHost(path, self._loop, self._take_over)
         self._writer.failed.add_done_callback(self._note_failure)
         self._on_commit = on_commit
         self._picture = BacklogIndex()
