@@ -13,7 +13,6 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from hookd.domain.clock import Clock, ClockStepDetector
 from hookd.domain.definitions import Config, Revision
 from hookd.domain.errors import ListenFailed, SocketsUnfit, StoreFailed, StoreUnusable
 from hookd.domain.reload_result import ReloadResult
+from hookd.domain.value_class import value_class
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.observability.log_tail import LogTail
@@ -124,7 +124,7 @@ def _fail(exc: Exception, code: int) -> int:
     return code
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Parts:
     """What a daemon is made of."""
 

@@ -21,6 +21,7 @@ from hookd.delivery.http import Sender
 from hookd.delivery.worker import Worker
 from hookd.domain.definitions import UnixListen
 from hookd.domain.errors import ListenFailed, StoreUnavailable
+from hookd.domain.value_class import value_class
 from hookd.observability import log
 from hookd.observability.log_tail import LogTail
 from hookd.server.activation import ListenTarget
@@ -87,7 +88,7 @@ class Tasks:
         self._raise_failure()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Sending:
     """The HTTP client, with what it has to prepare for the webhooks in force."""
 
@@ -105,7 +106,7 @@ class Sending:
         await self.sender.close()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Listening:
     """The API on its sockets."""
 
@@ -155,7 +156,7 @@ class Publishing:
             await asyncio.wait({self._task})
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Delivering:
     """The worker; `grace_s` says how long a stop gives attempts under way."""
 
@@ -176,7 +177,7 @@ class Delivering:
             log.warning("attempts.interrupted", count=interrupted)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Background:
     """What goes on by itself until it is cancelled: sources of events, reloads, housekeeping."""
 
@@ -194,7 +195,7 @@ class Background:
             task.cancel()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Readiness:
     """What hookd says of itself to the service manager, in the log and to its clients: it serves, or no longer does."""
 

@@ -4,7 +4,7 @@ Must never: ask the store.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from hookd.domain.deliveries import State
@@ -12,6 +12,7 @@ from hookd.domain.errors import EventRejected, Fault
 from hookd.domain.history import DeliveryFilter
 from hookd.domain.text import did_you_mean, shown
 from hookd.domain.times import is_date_time, read_seconds
+from hookd.domain.value_class import value_class
 from hookd.intake.validation import Faults, kind
 from hookd.server.query import bad_query
 
@@ -29,7 +30,7 @@ _BARE_PLUS = "; in a URL its + is written %2B, for a bare one is a space"
 _REVERSED = "is later than until: nothing can be between them; swap the two"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RetryOrder:
     """What to retry; `dry_run`: only count it; `cursor`: from the part before."""
 

@@ -15,12 +15,12 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from hookd.api import delivery_filters, views
 from hookd.api.services import Services
 from hookd.domain.deliveries import State
+from hookd.domain.value_class import value_class
 from hookd.observability.log_tail import LogRecord, LogTail
 from hookd.server.body import NDJSON
 from hookd.server.messages import Request, Response
@@ -55,7 +55,7 @@ _encode = json.JSONEncoder(default=str, separators=(",", ":")).encode
 """As the log writes a fact, whose values may be no JSON, but without spaces: every reader is sent each line."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TailFilter:
     """Which facts a reader wants; None: whatever it is."""
 

@@ -9,7 +9,7 @@ Must never: write anywhere but in a temporary directory of its own, or block the
 import os
 import pwd
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +22,7 @@ from hookd.config.yaml.diagnostics import Loaded, shown_path
 from hookd.domain.definitions import Config, Revision
 from hookd.domain.errors import CandidateRefused
 from hookd.domain.text import error_text
+from hookd.domain.value_class import value_class
 
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not used
 _HIDDEN_HINT = (
@@ -31,7 +32,7 @@ _REV_HINT = ", or commit it and name the commit: `hookd diff --rev COMMIT`"
 _MOST_LOADS = 4
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Candidate:
     """A configuration as it would be in place of the one in force.
 

@@ -6,7 +6,7 @@ Must never: load anything, or decide what is done about a difference.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, assert_never
 
 from hookd.config.yaml.diagnostics import Diagnostic
@@ -35,6 +35,7 @@ from hookd.domain.message_templates import Placeholder, Template
 from hookd.domain.principals import EVERY_RIGHT, Right
 from hookd.domain.reload_result import Changes
 from hookd.domain.times import date_time
+from hookd.domain.value_class import value_class
 
 Definition = WebhookDef | TaskDef | EventDef | ScheduleDef | TypeDef | DaemonDef
 
@@ -45,7 +46,7 @@ _SIZES = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 _PERIODS = {1: "s", 60: "m", 3600: "h"}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FieldChange:
     """One field of a definition that differs.
 
@@ -60,7 +61,7 @@ class FieldChange:
     new: Any
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DefinitionChange:
     """One definition that differs.
 
@@ -76,7 +77,7 @@ class DefinitionChange:
     fields: tuple[FieldChange, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Comparison:
     """The configuration on disk beside the one in force.
 

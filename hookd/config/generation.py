@@ -12,10 +12,11 @@ from zoneinfo import ZoneInfo
 
 from hookd.domain.definitions import Config, Revision
 from hookd.domain.deliveries import GenerationRef
+from hookd.domain.value_class import value_class
 from hookd.rules.matcher import Matcher
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Generation:
     """A configuration with what is derived from it.
 

@@ -8,7 +8,6 @@ Must never: write outside the directory it was given, or follow a link that lead
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from hookd.config.yaml.files import (
 )
 from hookd.domain.errors import CandidateRefused
 from hookd.domain.text import quoted
+from hookd.domain.value_class import value_class
 
 _LINK = "120000"
 _FILES = {"100644", "100755", _LINK}
@@ -35,7 +35,7 @@ class _Blob(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CommitTree:
     """What a commit holds, by name from the top of the work tree.
 

@@ -8,7 +8,7 @@ Must never: claim, change a lane, do I/O or read a clock.
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hookd.delivery.circuit_breaker import BreakerState
 from hookd.delivery.lane import Lanes
@@ -16,6 +16,7 @@ from hookd.delivery.retry_policy import LOCAL_PAUSE_S
 from hookd.domain.backlog import Backlog
 from hookd.domain.definitions import Config
 from hookd.domain.deliveries import ClaimRequest, Outcome, Reason
+from hookd.domain.value_class import value_class
 
 LEASE_MARGIN_S = 15.0
 """A lease outlives its attempt's timeout by this much (spec 14)."""
@@ -24,7 +25,7 @@ LONGEST_SLEEP_S = 5.0
 """Upper bound of one sleep, whatever waits."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DispatchPlan:
     """What to do next.
 
@@ -39,7 +40,7 @@ class DispatchPlan:
     probing: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LocalLack:
     """Whether hookd itself lacks descriptors or memory, as the latest attempt has shown: all others would fail alike.
 

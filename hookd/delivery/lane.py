@@ -7,7 +7,6 @@ Must never: do I/O or read a clock.
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from hookd.delivery.pace import Pace
 from hookd.delivery.parking import Parked, parked
 from hookd.domain.definitions import Config, WebhookDef
 from hookd.domain.deliveries import Outcome, Reason
+from hookd.domain.value_class import value_class
 
 SHARE = 2
 """A lane may hold at most this many times the slots that are still free (dynamic thresholds, Choudhury and Hahne 1998):
@@ -29,7 +29,7 @@ class BegunAttempt(NamedTuple):
     is_probe: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LastResult:
     """How the lane's latest attempt ended that was not cut off; `at` in seconds since the epoch."""
 
@@ -37,7 +37,7 @@ class LastResult:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LaneState:
     """A lane as `GET /v1/webhooks` shows it.
 

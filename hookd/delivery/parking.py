@@ -5,11 +5,12 @@ Pure bookkeeping. Must never: do I/O, read a clock, or log what changed.
 
 from collections.abc import Container, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from hookd.delivery.circuit_breaker import BreakerState
 from hookd.domain.definitions import WebhookDef
+from hookd.domain.value_class import value_class
 
 
 class Parked(StrEnum):
@@ -34,7 +35,7 @@ def parked(
     return None if breaker is BreakerState.CLOSED else Parked.BREAKER
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ParkingChange:
     """What one update of `ParkedLanes` found.
 

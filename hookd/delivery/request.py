@@ -18,12 +18,13 @@ Must never: show a secret in `repr()`, or change a byte of the URL, or of the bo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hookd import __version__
 from hookd.domain.definitions import Method, Signing, WebhookDef
 from hookd.domain.signatures import signature_headers
 from hookd.domain.tracing import Trace
+from hookd.domain.value_class import value_class
 from hookd.rules.templates import fill_secrets
 
 USER_AGENT = f"hookd/{__version__}"
@@ -31,7 +32,7 @@ USER_AGENT = f"hookd/{__version__}"
 TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OutgoingRequest:
     """One request; `headers` are (name, value) pairs as on the wire. `repr()` shows the method alone."""
 
@@ -41,7 +42,7 @@ class OutgoingRequest:
     body: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Draft:
     """What is the same in every request to a webhook; made once for a definition, filled for each attempt.
 

@@ -4,10 +4,12 @@ Must never: do I/O or read a clock.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from hookd.domain.value_class import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Backlog:
     """A snapshot of what waits. Instants are seconds since the epoch, by the store's clock.
 

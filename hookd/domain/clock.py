@@ -8,7 +8,8 @@ Must never: be read inside a pure function; only loops and edges hold a `Clock`,
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from hookd.domain.value_class import value_class
 
 STEP_S = 1.0
 """So far the wall clock may be from where the monotonic clock puts it before it counts as set."""
@@ -26,7 +27,7 @@ class Clock:
         return time.monotonic()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ClockStep:
     """The wall clock was set.
 

@@ -8,7 +8,7 @@ Must never: read files, the environment or a clock.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -16,9 +16,10 @@ from hookd.domain import spool_layout
 from hookd.domain.message_templates import BodyFormat, Template
 from hookd.domain.principals import EVERY_RIGHT, Right
 from hookd.domain.text import host_and_port
+from hookd.domain.value_class import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Secret:
     """A value that must never be logged, stored, listed or printed (spec 1, Secrets); `masked` shows it.
 
@@ -89,7 +90,7 @@ class SecretFormat(StrEnum):
     TEXT = "text"  # as it stands, whatever it looks like
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Signing:
     """`signing:` of a webhook. `secrets` are tried by the receiver in any order; new ones come first.
 
@@ -104,7 +105,7 @@ class Signing:
     secret_format: SecretFormat = SecretFormat.AUTO
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Tls:
     """TLS settings of a webhook; equal values may share connections, different ones never do (spec 1, 5).
 
@@ -123,7 +124,7 @@ class Tls:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RateLimit:
     """`rate_limit: COUNT/PERIOD`: at most `count` attempts begun per `period_s` seconds (1, 60 or 3600)."""
 
@@ -131,7 +132,7 @@ class RateLimit:
     period_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WebhookDef:
     """A destination (spec 1, `webhooks`).
 
@@ -167,7 +168,7 @@ class WebhookDef:
     enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class EventDef:
     """A rule: an occurrence of this type and event, on this object or tag, activates these tasks (spec 1, 3).
 
@@ -204,7 +205,7 @@ class Missed(StrEnum):
     SKIP = "skip"  # none
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ScheduleDef:
     """A rule: these moments activate these tasks (spec 1, `schedules`). Instants in seconds since the epoch.
 
@@ -235,7 +236,7 @@ class ScheduleDef:
     enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TaskDef:
     """What to send (spec 1, `tasks`).
 
@@ -255,7 +256,7 @@ class TaskDef:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TypeDef:
     """An entry of the catalogue (spec 1, `types`). `objects` false: generic, without object or tag."""
 
@@ -265,7 +266,7 @@ class TypeDef:
     objects: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TokenDef:
     """A bearer token and what it may do.
 
@@ -278,7 +279,7 @@ class TokenDef:
     may: frozenset[Right] = EVERY_RIGHT
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PeerDef:
     """Local users and what they may do: one user, or the members of one group.
 
@@ -292,7 +293,7 @@ class PeerDef:
     may: frozenset[Right]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class UnixListen:
     """A Unix socket to listen on.
 
@@ -313,7 +314,7 @@ class UnixListen:
         return f"unix:{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class HttpListen:
     """A TCP address to listen on.
 
@@ -340,7 +341,7 @@ class HttpListen:
         return host_and_port(self.host, self.port)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SqliteDef:
     """A store in one SQLite file, for one hookd.
 
@@ -365,7 +366,7 @@ StoreDef: TypeAlias = SqliteDef
 """What `daemon.store` can name: one kind for each engine."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DaemonDef:
     """`daemon:` (spec 1). Sizes in bytes, durations in seconds.
 
@@ -396,7 +397,7 @@ class DaemonDef:
     spool: str = spool_layout.DEFAULT
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SourcePosition:
     """Where something stands: file, line and column, both from 1."""
 
@@ -405,7 +406,7 @@ class SourcePosition:
     column: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Revision:
     """The commit that a configuration's files come from (spec 10).
 
@@ -418,7 +419,7 @@ class Revision:
     dirty: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Config:
     """One generation of the configuration: frozen, whole, already compiled. Swapped by reference on reload.
 

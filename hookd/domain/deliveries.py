@@ -4,11 +4,12 @@ Must never: do I/O or read a clock. The words are those of spec section 0.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import assert_never
 
 from hookd.domain.tracing import Trace
+from hookd.domain.value_class import value_class
 
 
 class State(StrEnum):
@@ -31,7 +32,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 """Every change of state there is; SENDING to itself is the claim of an expired lease."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class GenerationRef:
     """A generation of the configuration as logs, answers and attempts name it (spec 10).
 
@@ -49,7 +50,7 @@ class GenerationRef:
     dirty: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ClaimRequest:
     """A lane's wish to claim: how many deliveries of this webhook, and for how many seconds each is leased."""
 
@@ -58,7 +59,7 @@ class ClaimRequest:
     lease_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Lease:
     """A claimed delivery: the right to make one attempt and to settle it until `expires_at`.
 
@@ -83,7 +84,7 @@ class Lease:
     trace: Trace | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Claimed:
     """What a claim came to.
 
@@ -134,7 +135,7 @@ class Reason(StrEnum):
                 assert_never(self)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Outcome:
     """What the world said to one attempt.
 
@@ -159,7 +160,7 @@ class Outcome:
     resent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Settlement:
     """What hookd does about an outcome.
 
@@ -178,7 +179,7 @@ class Settlement:
     hold_until: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Attempt:
     """One recorded HTTP request of a delivery (spec 9, `attempts`).
 

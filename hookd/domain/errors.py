@@ -3,14 +3,14 @@
 Must never: import anything of hookd.
 """
 
-from dataclasses import dataclass
+from hookd.domain.value_class import value_class
 
 
 class HookdError(Exception):
     """Base of every exception hookd raises on purpose."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Fault:
     """One thing wrong with a request: an RFC 6901 JSON pointer into its body and a sentence (spec 2)."""
 

@@ -4,11 +4,12 @@ Must never: do I/O or read a clock. The words are those of spec section 0.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
 from hookd.domain.tracing import Trace
+from hookd.domain.value_class import value_class
 
 
 class Kind(StrEnum):
@@ -20,7 +21,7 @@ class Kind(StrEnum):
     SEND = "send"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class EventObject:
     """The object an event happened to; at least one of `id` and `name` is set, or a CloudEvent gave `tags` alone."""
 
@@ -29,7 +30,7 @@ class EventObject:
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Event:
     """Something that happened.
 
@@ -54,7 +55,7 @@ class Event:
     trace: Trace | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class NewDelivery:
     """A rendered delivery on its way into the store.
 
@@ -74,7 +75,7 @@ class NewDelivery:
     one_shot_digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Submission:
     """One event with all its deliveries, stored in one transaction.
 
@@ -91,7 +92,7 @@ class Submission:
     dead_letters: tuple[str, float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SpentMark:
     """A one-shot task that has run (spec 13); kept by name and digest, whatever becomes of its delivery.
 
@@ -106,7 +107,7 @@ class SpentMark:
     delivery_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeliveryRef:
     """A delivery as an answer names it (spec 2)."""
 
@@ -115,7 +116,7 @@ class DeliveryRef:
     webhook: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Receipt:
     """What was stored for one submission; for a duplicate, what had been stored the first time."""
 

@@ -4,16 +4,16 @@ Must never: do I/O or read a clock. The words are those of spec section 0.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from hookd.domain.deliveries import Attempt, State
 from hookd.domain.events import DeliveryRef, Event, Kind
+from hookd.domain.value_class import value_class
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeliveryRecord:
     """A delivery as history shows it.
 
@@ -48,7 +48,7 @@ class DeliveryRecord:
     attempts: tuple[Attempt, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class EventRecord:
     """A kept event as history shows it."""
 
@@ -57,7 +57,7 @@ class EventRecord:
     deliveries: tuple[DeliveryRef, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeadLetter:
     """A delivery that is dead; `died_at` in seconds since the epoch."""
 
@@ -68,7 +68,7 @@ class DeadLetter:
     died_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class UnreportedDeadLetters:
     """What died and stands in no report yet.
 
@@ -82,7 +82,7 @@ class UnreportedDeadLetters:
     dead: tuple[DeadLetter, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeliveryFilter:
     """Which deliveries to list; None means any.
 
@@ -97,7 +97,7 @@ class DeliveryFilter:
     until: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Page(Generic[T]):
     """A part of a listing, newest first, which may be empty; `cursor` continues it, None at its end."""
 
@@ -105,7 +105,7 @@ class Page(Generic[T]):
     cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RetriedPart:
     """What a part of a retry by filter came to.
 
@@ -120,7 +120,7 @@ class RetriedPart:
     cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LaneStats:
     """What waits for one webhook.
 

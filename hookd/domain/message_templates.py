@@ -5,9 +5,11 @@ Instances are picklable, and hold no secret: only the names of those that are fi
 Must never: know how a variable is written or found.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TypeAlias
+
+from hookd.domain.value_class import value_class
 
 
 class Escaping(StrEnum):
@@ -26,7 +28,7 @@ PathStep: TypeAlias = tuple[str, tuple[str, ...]]
 behind it, the longest first."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Placeholder:
     """One `${…}` of a message.
 
@@ -61,7 +63,7 @@ class BodyFormat(StrEnum):
     UNTYPED = "untyped"  # there is no Content-Type: text, or JSON where it is a mapping or a list
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Template:
     """A compiled message: literal text and placeholders in any order; joined and encoded as UTF-8 they are the body.
 

@@ -8,11 +8,11 @@ Must never: do I/O, read a clock, or put a secret into a report.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, assert_never
 
 from hookd.domain.definitions import Missed, TypeDef
 from hookd.domain.reload_result import Changes
+from hookd.domain.value_class import value_class
 
 OWN = "hookd."
 """Types that begin so are hookd's own: no catalogue declares them, and nobody posts them (spec 2)."""
@@ -54,7 +54,7 @@ def is_own_id(event_id: str) -> bool:
     return _ID.fullmatch(event_id) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeliveryDead:
     """A delivery is dead.
 
@@ -75,7 +75,7 @@ class DeliveryDead:
     died_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeliveriesDead:
     """What one report tells of a webhook's dead deliveries.
 
@@ -94,7 +94,7 @@ class DeliveriesDead:
     tasks: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WebhookParked:
     """Deliveries wait for a webhook that is parked; `reason` is a `Parked`. Told again when the reason is another."""
 
@@ -102,7 +102,7 @@ class WebhookParked:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WebhookResumed:
     """A webhook is not parked any more; `reason` is why it was, a `Parked`."""
 
@@ -110,7 +110,7 @@ class WebhookResumed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ConfigRejected:
     """A reload was refused; each fault with its place."""
 
@@ -118,7 +118,7 @@ class ConfigRejected:
     faults: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ConfigApplied:
     """A generation came into force; `changes` by section. Without any: what is on disk was refused, and is no more."""
 
@@ -129,7 +129,7 @@ class ConfigApplied:
     restart_needed: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ScheduleMissed:
     """Moments of a schedule passed unnoticed.
 
@@ -144,7 +144,7 @@ class ScheduleMissed:
     missed: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StoreRecovered:
     """The store writes again; `lasted_s` is how long it did not."""
 
@@ -153,7 +153,7 @@ class StoreRecovered:
     lasted_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DaemonStarted:
     """The daemon is ready."""
 

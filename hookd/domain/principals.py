@@ -3,8 +3,9 @@
 Must never: find out who somebody is; that is the listener's work.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from hookd.domain.value_class import value_class
 
 
 class Right(StrEnum):
@@ -27,7 +28,7 @@ EVERY_RIGHT = frozenset(Right)
 """What `all` stands for in the configuration."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Principal:
     """Whoever sent a request.
 

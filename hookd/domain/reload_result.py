@@ -4,10 +4,12 @@ Must never: compare configurations or load anything.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from hookd.domain.value_class import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Changes:
     """What a reload changed in one section of the configuration, by name."""
 
@@ -35,7 +37,7 @@ class Changes:
         return f"{self.counts} {names}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ReloadResult:
     """How a reload ended.
 

@@ -11,12 +11,12 @@ import base64
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import assert_never
 
 from hookd.domain.definitions import SecretFormat, Signing, SigningStyle
+from hookd.domain.value_class import value_class
 
 TOLERANCE_S = 300.0
 """How far a signed timestamp may be off, either way: five minutes, as the Standard Webhooks libraries do."""
@@ -114,7 +114,7 @@ class SignatureCheck(StrEnum):
     ABSENT = "absent"  # the request carries no signature of a known style
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Verification:
     """The result of `verify`; without a signature `style` is None, with a valid one `reason` is empty."""
 

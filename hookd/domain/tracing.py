@@ -7,8 +7,9 @@ Must never: draw randomness (ids of spans are passed in), or raise for what a cl
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
+
+from hookd.domain.value_class import value_class
 
 LONGEST_STATE = 512
 """Characters of `tracestate` that are carried along (section 3.3.1.5); a longer list is left out as a whole."""
@@ -28,7 +29,7 @@ _RANDOM = 2
 """That the trace id is random (level 2, section 3.2.2.5.2)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Trace:
     """The trace that an event belongs to.
 

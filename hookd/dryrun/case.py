@@ -3,10 +3,10 @@
 Must never: read files or a clock.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from hookd.domain.events import Event
+from hookd.domain.value_class import value_class
 
 DEFAULT_AT = 1_767_225_600.0
 """2026-01-01T00:00:00Z, seconds since the epoch: the clock of a case that gives none."""
@@ -15,7 +15,7 @@ RANDOM = 4
 """What `${RANDOM}` is in every case."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Expected:
     """One request that is expected; what is None is not compared.
 
@@ -33,7 +33,7 @@ class Expected:
     body: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Case:
     """An event, and the requests that it must lead to.
 
@@ -51,7 +51,7 @@ class Case:
     at: float = DEFAULT_AT
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Mismatch:
     """One request in which a case and the configuration differ.
 
@@ -70,7 +70,7 @@ class Mismatch:
     rule: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CaseResult:
     """What came of a case; it passed where there is no difference."""
 

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -28,6 +28,7 @@ from hookd.domain.definitions import (
 )
 from hookd.domain.events import Event, EventObject
 from hookd.domain.text import listed, shown
+from hookd.domain.value_class import value_class
 from hookd.rules import templates
 from hookd.rules.conditions import ConditionError, EvaluationError, compile_condition
 from hookd.rules.matcher import firings
@@ -60,7 +61,7 @@ _LITERAL = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
 _PATH = re.compile(r"\b(data|object)((?:\.[A-Za-z_]\w*)+)(\s*\()?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Shown:
     """A URL or a header's value as it may be shown.
 
@@ -73,7 +74,7 @@ class Shown:
     reference: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ExplainedRequest:
     """The first attempt of a delivery that the event would make.
 
@@ -106,7 +107,7 @@ class ExplainedRequest:
     made: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class NearMiss:
     """A rule that would have fired, had the event or the rule been a little different; each reason shows both."""
 
@@ -114,7 +115,7 @@ class NearMiss:
     reasons: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Explained:
     """What an event leads to.
 

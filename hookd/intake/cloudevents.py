@@ -14,7 +14,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -24,6 +24,7 @@ from hookd.domain.events import Event, EventObject
 from hookd.domain.operator_events import OWN
 from hookd.domain.text import shown
 from hookd.domain.tracing import Trace, read_trace
+from hookd.domain.value_class import value_class
 from hookd.intake.event_format import (
     LONGEST_ID,
     OWN_TYPE,
@@ -144,7 +145,7 @@ def is_json(content_type: str) -> bool:
     return _JSON.fullmatch(media_type(content_type)) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _CloudEventReader:
     """Reads the events of one request."""
 

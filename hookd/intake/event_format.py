@@ -7,7 +7,7 @@ Must never: stop at the first fault, or change what was posted.
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import Any
 
@@ -15,6 +15,7 @@ from hookd.domain.definitions import TypeDef
 from hookd.domain.events import Event, EventObject
 from hookd.domain.operator_events import OWN, OWN_TYPES, is_own_id
 from hookd.domain.times import LONGEST_DATE_TIME, is_date_time
+from hookd.domain.value_class import value_class
 from hookd.intake.validation import Faults, kind
 from hookd.rules.calendar import is_firing_id
 
@@ -138,7 +139,7 @@ def decode_send(value: Any) -> Any:
     return message
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _EventReader:
     """Reads the events of one request."""
 
@@ -184,7 +185,7 @@ class _EventReader:
         return OWN_TYPES if self.own and type_name.startswith(OWN) else self.types
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Places:
     """The pointers of a posted event's type, event and object; `object` is empty where it has none."""
 

@@ -11,7 +11,6 @@ import asyncio
 import platform
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import accumulate, chain, islice
 from typing import TypeVar
 
@@ -24,6 +23,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from hookd.domain.value_class import value_class
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """What every Prometheus since 2014 reads; names outside ASCII, which the newer ones allow, are not made here."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LaneGauges:
     """What a webhook's lane looks like at the moment of a scrape."""
 
@@ -82,7 +83,7 @@ class LaneGauges:
     slowed_to_per_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ListenerFigures:
     """A listener's connections at the moment of a scrape.
 

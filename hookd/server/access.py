@@ -18,13 +18,13 @@ import hmac
 import os
 import pwd
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from hookd.domain.definitions import HttpListen, PeerDef, UnixListen
 from hookd.domain.errors import ListenFailed
 from hookd.domain.principals import EVERY_RIGHT, Principal, Right, in_words
+from hookd.domain.value_class import value_class
 from hookd.server.messages import Request
 from hookd.server.peers import Peer
 from hookd.server.problems import Problem
@@ -48,7 +48,7 @@ class _PeerRule(NamedTuple):
         return peer.uid == self.uid or self.gid in peer.gids
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AccessPolicy:
     """What one listener demands of a request.
 

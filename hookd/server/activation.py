@@ -10,17 +10,17 @@ Must never: bind, accept or unlink.
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.domain.errors import SocketsUnfit
 from hookd.domain.text import error_text, host_and_port
+from hookd.domain.value_class import value_class
 from hookd.server.systemd import PassedDescriptor
 
 _NO_STREAM = "a socket unit needs ListenStream= and Accept=no"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PassedSocket:
     """A listening socket that was passed.
 
@@ -49,7 +49,7 @@ class PassedSocket:
         return host_and_port(host, port)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ListenTarget:
     """Where hookd listens: an entry and the socket that stands in for it; without one, it is to be bound."""
 

@@ -3,13 +3,13 @@
 Must never: hold anything but figures.
 """
 
-from dataclasses import dataclass
+from hookd.domain.value_class import value_class
 
 BODY_S = 30.0
 """How long a body may take (seconds)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Limits:
     """What a client may take (spec 14). Seconds, bytes and numbers.
 

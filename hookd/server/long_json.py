@@ -5,25 +5,25 @@ Must never: hold the event loop for longer than `AT_ONCE` items take.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from hookd.domain.json_text import compact_json
+from hookd.domain.value_class import value_class
 from hookd.server.messages import Response
 
 AT_ONCE = 50
 """Items made in one turn of the loop: one to three milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LongList:
     """A list of any length; the items are best made as they are asked for."""
 
     items: Iterable[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LongObject:
     """An object with any number of fields; the values are best made as they are asked for."""
 

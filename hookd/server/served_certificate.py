@@ -14,7 +14,6 @@ import re
 import ssl
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -23,6 +22,7 @@ from typing import NoReturn
 from hookd.domain.definitions import HttpListen
 from hookd.domain.errors import ListenFailed
 from hookd.domain.text import error_text
+from hookd.domain.value_class import value_class
 from hookd.observability import log
 
 LOOK_S = 1.0
@@ -33,7 +33,7 @@ _VERSION, _UTC_TIME = 0xA0, 0x17  # tags of ASN.1: X.509's version is explicit, 
 _VALIDITY = 3  # behind serial number, algorithm and issuer (RFC 5280, 4.1)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CertificateState:
     """A certificate as it is served.
 
@@ -52,7 +52,7 @@ class _UnusablePair(Exception):
     """The files cannot be served; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _LoadedPair:
     """What was in the files; `identity` tells them from those that replace them."""
 

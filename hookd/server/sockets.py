@@ -21,6 +21,7 @@ from hookd.domain.clock import Clock
 from hookd.domain.definitions import HttpListen, UnixListen
 from hookd.domain.errors import ListenFailed
 from hookd.domain.text import error_text, host_and_port
+from hookd.domain.value_class import value_class
 from hookd.server.acceptor import Acceptor
 from hookd.server.access import AccessPolicy
 from hookd.server.activation import ListenTarget
@@ -44,7 +45,7 @@ FIRST_REQUEST_S = 2.0
 """How long clients of a passed socket that were accepted may take to send their request once hookd stops (seconds)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ListenerState:
     """A listener as it is shown.
 

@@ -9,7 +9,8 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from hookd.domain.value_class import value_class
 
 FIRST_PASSED = 3
 """The number of the first descriptor that is passed (sd_listen_fds(3))."""
@@ -77,7 +78,7 @@ def one_line(text: str) -> str:
     return raw.decode() if len(raw) <= LONGEST else raw[:LONGEST].decode(errors="ignore") + "…"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PassedDescriptor:
     """A descriptor that the service manager has opened for this process, and the name it gave it."""
 

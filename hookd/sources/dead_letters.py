@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hookd.domain.history import DeadLetter
 from hookd.domain.operator_events import DeliveriesDead, DeliveryDead, is_own_id
 from hookd.domain.times import date_time
+from hookd.domain.value_class import value_class
 from hookd.store.contract import History
 
 MOST_TASKS = 1000
@@ -76,7 +77,7 @@ class DeadLetterSummary:
             self.tasks[task] += 1
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class EarlierRuns:
     """What earlier runs left, by webhook.
 

@@ -13,7 +13,6 @@ Must never: hold up who tells a fact, or store one that no rule asks for.
 import asyncio
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from math import inf
 
 from hookd.config.generation import CurrentConfig
@@ -34,6 +33,7 @@ from hookd.domain.operator_events import (
     event_draft,
     is_own_id,
 )
+from hookd.domain.value_class import value_class
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.sources.dead_letters import DeadLetterSummary, unreported_dead_letters
@@ -57,7 +57,7 @@ _PAGES = 5
 """Of the deliveries that wait for a webhook, so many pages are looked at to find one that is no report's."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Waiting:
     """A fact and when it was told, seconds since the epoch."""
 

@@ -23,6 +23,7 @@ from hookd.domain.errors import IdConflict, PendingLimitReached, StoreUnavailabl
 from hookd.domain.events import Receipt
 from hookd.domain.operator_events import Emit, ScheduleMissed, discard
 from hookd.domain.times import date_time
+from hookd.domain.value_class import value_class
 from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.rules.calendar import firing_id, last_moment, moments, next_moment, signature
@@ -69,7 +70,7 @@ class Watch:
     next_at: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DueMoments:
     """What became due for a schedule.
 

@@ -12,7 +12,6 @@ Must never: know HTTP, the configuration, or retry rules.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from hookd.domain.backlog import Backlog
@@ -29,6 +28,7 @@ from hookd.domain.history import (
     RetriedPart,
     UnreportedDeadLetters,
 )
+from hookd.domain.value_class import value_class
 
 
 class Queue(Protocol):
@@ -331,7 +331,7 @@ class Housekeeping(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StoreDescription:
     """What a store tells of itself.
 

@@ -7,9 +7,9 @@ Must never: run a command, or depend on the terminal.
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from hookd.cli.options import Parser
+from hookd.domain.value_class import value_class
 
 ADDRESS = "where the daemon is"
 """The group of options that every command has which talks to the daemon; it is described once."""
@@ -47,7 +47,7 @@ FILES: Mapping[str, str] = {
 """The files of an installation."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Argument:
     """A positional argument or an option: how it is written, and what it means."""
 
@@ -55,7 +55,7 @@ class Argument:
     meaning: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CommandEntry:
     """A command.
 

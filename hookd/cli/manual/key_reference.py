@@ -7,15 +7,16 @@ Must never: validate anything.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from hookd.domain.value_class import value_class
 
 SchemaNode = Mapping[str, Any]
 
 _DEFS = "#/$defs/"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Key:
     """A key of the configuration.
 
@@ -33,7 +34,7 @@ class Key:
     meaning: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Section:
     """A key of the first level, and the keys below it."""
 
@@ -52,7 +53,7 @@ def key_sections(schema_text: str) -> tuple[Section, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Reader:
     definitions: Mapping[str, SchemaNode]
 

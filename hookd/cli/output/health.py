@@ -7,7 +7,6 @@ Must never: ask the daemon or print; values in, sentences out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ from hookd.cli.output.shell_words import shell_word
 from hookd.cli.output.terminal import shortened, to_the_second
 from hookd.domain.durations import format_span
 from hookd.domain.text import counted, listed
+from hookd.domain.value_class import value_class
 
 Status = Mapping[str, Any]
 LaneData = Mapping[str, Any]
@@ -49,7 +49,7 @@ LONGEST_RESULT = 80
 """Characters of a last result that stand between what waits and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Concern:
     """One kind of finding. A line that begins with two spaces goes on with the one before.
 

@@ -20,6 +20,7 @@ from aiohttp import web
 from hookd.domain import signatures
 from hookd.domain.definitions import SecretFormat
 from hookd.domain.text import printable
+from hookd.domain.value_class import value_class
 
 LARGEST_BODY = 64 << 20
 CLOSING_S = 0.5
@@ -28,7 +29,7 @@ CLOSING_S = 0.5
 BODILESS = frozenset({204, 304})
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Behaviour:
     """How requests are answered.
 
@@ -49,7 +50,7 @@ class Behaviour:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ReceivedRequest:
     """One request as it came in.
 
@@ -81,7 +82,7 @@ class Receiver:
         secret_format: how they are read.
     """
 
-    default: Behaviour = Behaviour()
+    default: Behaviour = field(default_factory=Behaviour)
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     secrets: Sequence[str] = ()
     secret_format: SecretFormat = SecretFormat.AUTO

@@ -6,7 +6,7 @@ Must never: put a credential into a diagnostic.
 import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hookd.config.build.header_values import oddity
 from hookd.config.build.headers import CONTENT_TYPE, Header, name_fault, value_fault
@@ -15,6 +15,7 @@ from hookd.config.build.unfilled import refuse_in_text
 from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Secret, kept_elsewhere
 from hookd.domain.text import quoted
+from hookd.domain.value_class import value_class
 
 _BEARER = "bearer "
 _ODD_TOKEN = re.compile(r"[\s\"'<>\u0080-\U0010ffff]|^(?i:authorization|bearer|token)[:=]")
@@ -24,7 +25,7 @@ _REFERENCE = "auth"
 """The reference of a credential that is written out: unlike other plain text it is masked wherever it is shown."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Auth:
     """The header that carries the credential, and what it is made of, by the keys it is written with."""
 

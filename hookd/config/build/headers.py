@@ -5,7 +5,6 @@ Must never: let CR, LF, NUL or another control character pass, or repeat a value
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
@@ -16,6 +15,7 @@ from hookd.config.yaml.cursor import Cursor
 from hookd.config.yaml.diagnostics import Severity
 from hookd.domain.definitions import Secret, names_credential
 from hookd.domain.message_templates import BodyFormat
+from hookd.domain.value_class import value_class
 
 Header = tuple[str, Secret]
 
@@ -44,7 +44,7 @@ _FORMATS = tuple(
 """What media types make of a message; all others are text."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Headers:
     """What the user wrote: headers in order, and whether the default Content-Type was removed."""
 

@@ -4,7 +4,7 @@ Must never: read a clock, or raise for what is in the files.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, assert_never
 
@@ -13,6 +13,7 @@ from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Missed, ScheduleDef, Timing
 from hookd.domain.durations import is_whole_days
 from hookd.domain.text import quoted
+from hookd.domain.value_class import value_class
 from hookd.rules.calendar import CronError, check_cron, likely_meant, local_instant, next_moment
 
 _LONGEST_S = 3650 * 86400
@@ -23,7 +24,7 @@ _DATE_LENGTH = len("2026-01-01")
 _MICROSECOND = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Calendar:
     """What schedules are judged by.
 
@@ -81,13 +82,13 @@ def build_schedule(
     return schedule
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Timed:
     every_s: float = 0.0
     at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Window:
     """From when and until when; the start also as the local time that it is written as, where it is one."""
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from hookd.config.build.message_values import check_values
@@ -21,6 +21,7 @@ from hookd.domain.durations import parse_duration
 from hookd.domain.message_templates import BodyFormat, Template
 from hookd.domain.operator_events import ABOUT_WEBHOOKS, OWN, OWN_TYPES
 from hookd.domain.text import quoted
+from hookd.domain.value_class import value_class
 from hookd.rules import templates
 from hookd.rules.conditions import ConditionError, compile_condition
 
@@ -38,7 +39,7 @@ class Known:
         self.shown = _shown(sorted(self.names), noun)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class KnownNames:
     """What references may point to. None: not every file could be read, so nothing can be said to be missing.
 

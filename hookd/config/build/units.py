@@ -7,7 +7,6 @@ import math
 import re
 import zoneinfo
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +15,7 @@ from hookd.config.yaml.tree import read_as
 from hookd.domain.definitions import RateLimit
 from hookd.domain.durations import UNITS_S, parse_duration
 from hookd.domain.text import quoted
+from hookd.domain.value_class import value_class
 
 _SIZE = re.compile(r"([1-9][0-9]*)(KiB|MiB|GiB)")
 _RATE = re.compile(r"([1-9][0-9]*)/([smh])")
@@ -56,7 +56,7 @@ def parse_rate(value: str) -> RateLimit:
     return RateLimit(count=int(match[1]), period_s=UNITS_S[match[2]])
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Range:
     """The least and the greatest value allowed; `expected` names them: `a duration from 3 to 120 seconds`."""
 

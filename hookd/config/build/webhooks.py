@@ -4,7 +4,6 @@ Must never: put a URL or a secret into a diagnostic.
 """
 
 import re
-from dataclasses import dataclass
 
 from hookd.config.build.auth import read_auth
 from hookd.config.build.certificates import read_tls
@@ -19,13 +18,14 @@ from hookd.config.yaml.cursor import Cursor
 from hookd.domain.definitions import Method, RateLimit, Secret, WebhookDef
 from hookd.domain.message_templates import BodyFormat
 from hookd.domain.signatures import signature_header
+from hookd.domain.value_class import value_class
 
 _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TIMEOUT = Range(3, 120, "a duration from 3 to 120 seconds")
 _PAUSE = Range(0.001, 366 * 86400, "a duration from 1ms to 366d")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Built:
     """A webhook as far as it could be built.
 

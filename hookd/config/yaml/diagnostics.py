@@ -6,12 +6,12 @@ Must never: hold the value of a secret, or text that could forge a line or drive
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hookd.domain.text import json_escape, printable, quoted
+from hookd.domain.value_class import value_class
 
 if TYPE_CHECKING:  # spares `emit` the import
     from hookd.domain.definitions import Config
@@ -39,7 +39,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Diagnostic:
     """One thing the configuration's author should know.
 
@@ -64,7 +64,7 @@ class Diagnostic:
         return f"{self.path}:{self.line}:{self.column}: {mark}{self.where}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Loaded:
     """The result of a load.
 

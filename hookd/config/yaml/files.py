@@ -7,7 +7,6 @@ another file in the place of, or add a file to.
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from errno import ELOOP, ENOENT, ENOTDIR
 from math import inf
 from pathlib import Path, PurePath
@@ -20,6 +19,7 @@ from hookd.config.yaml.owners import (
     world_writable,
 )
 from hookd.domain.text import error_text
+from hookd.domain.value_class import value_class
 
 MAX_CONFIG_BYTES = 16 << 20
 """The largest YAML file that is read."""
@@ -61,7 +61,7 @@ class Unreadable(Exception):
         self.token = f"{reason} {token}".encode()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ConfigFiles:
     """The files of a configuration.
 

@@ -10,7 +10,6 @@ import errno
 import re
 import socket
 import ssl
-from dataclasses import dataclass
 from enum import StrEnum
 
 import aiohttp
@@ -18,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError, InvalidHeader, LineTooL
 
 from hookd.domain.deliveries import Reason
 from hookd.domain.text import JOINED_ERRNO, error_text, host_and_port, shown, tls_words
+from hookd.domain.value_class import value_class
 from hookd.rules.templates import MessageTooLarge, UnknownSecret
 
 LOCAL_ERRNOS = frozenset(
@@ -56,7 +56,7 @@ class NeverCalled(OSError):
         super().__init__(self.TEXT)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AttemptFailure:
     """Why there is no answer."""
 

@@ -6,7 +6,7 @@ Must never: know that retries exist, raise for the remote's sake, or let a secre
 import asyncio
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -25,6 +25,7 @@ from hookd.domain.clock import Clock
 from hookd.domain.definitions import WebhookDef
 from hookd.domain.deliveries import Outcome, Reason
 from hookd.domain.tracing import Trace
+from hookd.domain.value_class import value_class
 from hookd.rules.templates import MessageTooLarge, UnknownSecret
 
 _ASKING_FOR_TIME: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
@@ -35,7 +36,7 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _WebhookRoute:
     """What every attempt of a webhook shares, made once for a definition."""
 

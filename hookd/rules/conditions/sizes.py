@@ -6,15 +6,16 @@ Must never: be smaller than the values are.
 """
 
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any
+
+from hookd.domain.value_class import value_class
 
 AT_ONCE = 2000
 """Values that are looked at in one step."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Size:
     """How large a value can be at most.
 

@@ -7,25 +7,26 @@ Must never: evaluate, or know what anything costs.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from hookd.domain.value_class import value_class
 
-@dataclass(frozen=True, slots=True)
+
+@value_class
 class Literal:
     """A text or bytes, else None: a number, a truth value or null."""
 
     text: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Name:
     """A variable: the event's begin with the container's name, those of loops do not."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Field:
     """A field of a value, or the question whether it is there."""
 
@@ -33,7 +34,7 @@ class Field:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Call:
     """A function or operator; the value before its dot, if any, is the first argument."""
 
@@ -41,14 +42,14 @@ class Call:
     arguments: "tuple[ExpressionNode, ...]"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Entries:
     """A list, or a map as its keys and values in turn."""
 
     nodes: "tuple[ExpressionNode, ...]"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Loop:
     """What `all`, `exists`, `exists_one`, `map` and `filter` are: a step for each entry, that builds a result."""
 

@@ -12,11 +12,12 @@ Must never: know JSON, or what a value is.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, NoReturn
 
 from hookd.domain.message_templates import Escaping, PathStep, Placeholder
 from hookd.domain.text import is_utf8, near, quoted, shown
+from hookd.domain.value_class import value_class
 from hookd.rules.templates.pasted import way_out
 from hookd.rules.templates.renderer import SECRET, TEXTS
 
@@ -50,7 +51,7 @@ Fail = Callable[[str, int], NoReturn]
 """Reports what is wrong at an offset of the text."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class VariableParser:
     """Reads the variables of one text.
 

@@ -4,7 +4,6 @@ Must never: search for variables, or fail on values that came through `intake` a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import lru_cache
 
@@ -12,6 +11,7 @@ from hookd.domain.events import Event
 from hookd.domain.json_text import compact_json
 from hookd.domain.message_templates import Escaping, Placeholder, Template
 from hookd.domain.times import date_time, read_seconds
+from hookd.domain.value_class import value_class
 from hookd.rules.templates.escapes import escaped, json_string
 from hookd.rules.templates.lookup import MISSING, look_up
 from hookd.rules.templates.secret_marks import mark
@@ -23,7 +23,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _VALUE = Escaping.VALUE
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Values:
     """Everything a message may be filled with.
 

@@ -8,11 +8,11 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import NoReturn
 
 from hookd.domain.message_templates import Escaping, Placeholder
 from hookd.domain.text import is_utf8, shown
+from hookd.domain.value_class import value_class
 from hookd.rules.templates.grammar import VariableParser
 from hookd.rules.templates.pasted import foreign
 from hookd.rules.templates.renderer import SECRET, TEXTS
@@ -38,7 +38,7 @@ class TemplateError(Exception):
         self.column = column
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Source:
     """One string of a message and where it stands."""
 

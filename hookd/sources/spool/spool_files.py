@@ -11,7 +11,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from errno import EACCES, ELOOP, ENXIO, EPERM
 from heapq import nsmallest
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import NamedTuple
 from hookd.config.yaml.files import kind_of
 from hookd.domain.spool_layout import BATCH_BYTES, JSON, NDJSON, PART, REASON, REJECTED
 from hookd.domain.text import error_text, printable
+from hookd.domain.value_class import value_class
 from hookd.sources.spool.content import FileRefused
 from hookd.sources.spool.rejected_directory import free_name
 from hookd.sources.spool.spool_lock import HeldElsewhere, SpoolLock
@@ -44,7 +45,7 @@ FileIdentity = tuple[int, int, int, int]
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FileResult:
     """What becomes of a file: nothing but its name is set where its events were taken in.
 
@@ -60,7 +61,7 @@ class FileResult:
     gone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SpoolFile:
     """A file's content, or what becomes of it without that; and which file it is, where that is known."""
 
@@ -69,7 +70,7 @@ class SpoolFile:
     mark: FileIdentity | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SpoolListing:
     """What is in the spool.
 

@@ -9,11 +9,12 @@ Must never: change anything, or refuse what a crash leaves behind.
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from struct import Struct, iter_unpack
 from typing import BinaryIO, Self
+
+from hookd.domain.value_class import value_class
 
 _HEADER = Struct(">8I")
 _FRAME = Struct(">6I")
@@ -23,7 +24,7 @@ _MAGIC = 0x377F0682
 Sums = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _WalFrame:
     """One page in the log.
 
@@ -40,7 +41,7 @@ class _WalFrame:
     summed: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Log:
     """An open log whose header is sound."""
 
