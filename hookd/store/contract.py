@@ -28,6 +28,7 @@ from hookd.domain.history import (
     RetriedPart,
     UnreportedDeadLetters,
 )
+from hookd.domain.seats import SeatsTaken
 from hookd.domain.value_class import value_class
 
 
@@ -40,7 +41,9 @@ class Queue(Protocol):
 
     renew_ahead_s: float
 
-    async def enqueue(self, batch: Sequence[Submission], *, now: float, limit: int) -> tuple[Receipt, ...]:
+    async def enqueue(
+        self, batch: Sequence[Submission], *, now: float, limit: int, seats: SeatsTaken | None = None
+    ) -> tuple[Receipt, ...]:
         """Store every event of the batch with its deliveries, or nothing at all.
 
         An event whose id is kept already with the same digest is a duplicate: nothing is stored for it and
@@ -53,10 +56,16 @@ class Queue(Protocol):
         spent already, an event, schedule or send loses that delivery (it is neither stored nor in the receipt), and a
         trigger is refused.
 
+        A delivery with a seat is claimed in the same transaction: what `claim` at `now` would do to it, with a lease of
+        its seat's length, is durable when `seats.end` is called with that lease. It has none, and waits to be claimed,
+        where its lane is paused or held beyond `now`, or where anything of the lane that came before it is due; so
+        seats keep the order of a lane. An engine may also give none in a transaction that does something else besides.
+
         Args:
             batch: what to store, in order.
             now: becomes `received_at`, `created_at` and the first `due_at`.
             limit: the most unfinished deliveries there may be afterwards.
+            seats: what may be claimed at once; none by default.
 
         Raises:
             IdConflict: an id is kept with another digest.

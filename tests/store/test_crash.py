@@ -36,6 +36,7 @@ from tests.kit.builders import (
     watch,
 )
 from tests.kit.disk import Disk
+from tests.kit.seats import seats_for
 from tests.kit.strace import under
 from tests.kit.tools import needs
 
@@ -172,6 +173,24 @@ def no_file_grows_past(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_failed_commit_gives_the_seats_back(tmp_path: Path) -> None:
+    async with opened(tmp_path / "hookd.db") as store:
+        batches = [to("w") for _ in range(3)]
+        seats = [seats_for(batch) for batch in batches]
+        with no_file_grows_past(1):
+            outcomes = await asyncio.gather(
+                *(
+                    store.enqueue([batch], now=T0, limit=9, seats=each)
+                    for batch, each in zip(batches, seats, strict=True)
+                ),
+                return_exceptions=True,
+            )
+        assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+        assert [each.leases for each in seats] == [()] * 3
+        await until_it_writes(store)
+        assert set((await store.totals()).values()) == {0}
 
 
 async def until_it_writes(store: SqliteStore) -> None:

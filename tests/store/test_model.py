@@ -38,6 +38,7 @@ from tests.kit.builders import (
     to,
     triggered,
 )
+from tests.kit.seats import Seats
 from tests.kit.stores import STORES, Engine
 
 T = TypeVar("T")
@@ -95,6 +96,25 @@ class StoreHistory(RuleBasedStateMachine):
         for submission in batch:
             for delivery in submission.deliveries:
                 self.rows[delivery.id] = Row(delivery.webhook, self.now)
+
+    @rule(webhooks=st.lists(st.sampled_from(WEBHOOKS), min_size=1, max_size=3), data=st.data())
+    def enqueue_seated(self, webhooks: list[str], data: st.DataObject) -> None:
+        batch = [to(*webhooks) for _ in range(2)]
+        new = [each for submission in batch for each in submission.deliveries]
+        wanted = {each.id for each in new if data.draw(st.booleans())}
+        seats = Seats(dict.fromkeys(wanted, 5.0))
+        self.run(self.store.enqueue(batch, now=self.now, limit=1000, seats=seats))
+        closed = {row.webhook for row in self.rows.values() if self.is_due(row, row.webhook)}
+        closed |= self.paused.keys()
+        for delivery in new:
+            row = self.rows[delivery.id] = Row(delivery.webhook, self.now)
+            if delivery.id not in wanted or delivery.webhook in closed:
+                closed.add(delivery.webhook)
+            else:
+                row.state, row.attempt = State.SENDING, 1
+                row.due_at, row.claimed_at = self.now + 5.0, self.now
+        assert set(seats.used) == {each.id for each in new if self.rows[each.id].state is State.SENDING}
+        self.leases += seats.leases or ()
 
     @rule(task=st.sampled_from(TASKS), times=st.integers(1, 3))
     def fire_once(self, task: str, times: int) -> None:

@@ -8,12 +8,14 @@ import asyncio
 import secrets
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from hookd.domain.deliveries import Attempt, ClaimRequest, Lease, Reason, Settlement, State
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Event, NewDelivery, Submission
 from hookd.store.sqlite import SqliteStore
+from tests.kit.seats import seats_for
 
 
 def say(*words: str) -> None:
@@ -29,12 +31,16 @@ async def post(store: SqliteStore) -> None:
     while True:
         delivery = NewDelivery(secrets.token_hex(8), "a-task", "w", b"x" * 500)
         submission = Submission(Event(secrets.token_hex(8)), (delivery,))
+        seats = seats_for(submission)
         try:
-            await store.enqueue([submission], now=time.time(), limit=10**6)
+            await store.enqueue([submission], now=time.time(), limit=10**6, seats=seats)
             say("stored", delivery.id)
         except StoreUnavailable:
             say("refused", delivery.id)
             await asyncio.sleep(0.01)
+        with suppress(StoreUnavailable):
+            for lease in seats.leases or ():
+                await settle(store, lease)
 
 
 async def spend(store: SqliteStore) -> None:

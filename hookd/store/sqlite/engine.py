@@ -6,8 +6,9 @@ Must never: run on two threads, or keep using a connection whose commit or sync 
 import contextlib
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex, OneShotKey, held_after, paused_after
@@ -18,6 +19,7 @@ from hookd.store.sqlite.encoding import SENDING, ManyRows, seconds
 from hookd.store.sqlite.enqueue import EnqueuePlan, Keys
 from hookd.store.sqlite.generations import GenerationKeys
 from hookd.store.sqlite.open import close_as_it_is, damaged, finding_of, open_database, unusable
+from hookd.store.sqlite.open_lanes import OpenLanes
 from hookd.store.sqlite.operations import (
     ClaimOperation,
     Enqueue,
@@ -148,7 +150,13 @@ class Engine:
         if batch.enqueues:
             unfinished = self._unfinished + change.unfinished.total()
             intake = EnqueuePlan(
-                self.connection, self._keys, self._recent, self._marks, unfinished=unfinished, change=change
+                self.connection,
+                self._keys,
+                self._recent,
+                self._marks,
+                unfinished=unfinished,
+                change=change,
+                open_lanes=None if batch.writes else partial(self._open_lanes, change),
             )
             intake.run(batch.enqueues, check_all=check_all)
         for write in batch.writes:
@@ -159,6 +167,11 @@ class Engine:
         for call in batch.others:
             self._run_other(call, change)
         _TALLY.run(self.connection, [value for item in change.finished.items() for value in item])
+
+    def _open_lanes(self, change: BacklogDelta, webhooks: Collection[str]) -> OpenLanes:
+        """Which of these lanes may be seated in, after `change` so far; not asked where other writes may close some."""
+        holds = held_after(self._holds, change)
+        return OpenLanes(self.connection, webhooks, holds=holds, paused=self._paused)
 
     def _run_other(self, call: Prune | Vacuum | Probe, change: BacklogDelta) -> None:
         match call:

@@ -8,18 +8,20 @@ Must never: begin or end a transaction. Runs on the writer's thread.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, TaskSpent
 from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelivery, Receipt, Submission
 from hookd.domain.json_text import compact_json
+from hookd.store.sqlite.attempts import token_of
 from hookd.store.sqlite.backlog_index import BacklogDelta, OneShotKey
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.dead_letter_reports import report
 from hookd.store.sqlite.encoding import ManyRows, micros, trace_text
 from hookd.store.sqlite.event_deliveries import refs_of
+from hookd.store.sqlite.open_lanes import OpenLanes
 from hookd.store.sqlite.operations import Enqueue
 from hookd.store.sqlite.schedule_cursors import deal_with, dealt_until
 
@@ -31,9 +33,10 @@ _INSERT_EVENTS = ManyRows(
     width=13,
 )
 _INSERT_DELIVERIES = ManyRows(
-    """INSERT INTO deliveries (seq, id, event_seq, task, webhook, rule, created_at, due_at)
-       SELECT * FROM ({values}) WHERE column1 IS NOT NULL""",
-    width=8,
+    """INSERT INTO deliveries (
+           seq, id, event_seq, task, webhook, rule, created_at, due_at, claimed_at, state, attempt)
+       SELECT *, column9 IS NOT NULL, column9 IS NOT NULL FROM ({values}) WHERE column1 IS NOT NULL""",
+    width=9,
 )
 _INSERT_MESSAGES = ManyRows(
     "INSERT INTO messages (seq, body) SELECT * FROM ({values}) WHERE column1 IS NOT NULL", width=2
@@ -92,6 +95,7 @@ class EnqueuePlan:
         marks: the one-shots that were spent before this transaction.
         unfinished: unfinished deliveries in this transaction before any enqueue.
         change: collects what the transaction changes.
+        open_lanes: which of these lanes may be seated in; None where none may.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class EnqueuePlan:
         *,
         unfinished: int,
         change: BacklogDelta,
+        open_lanes: Callable[[Collection[str]], OpenLanes] | None,
     ) -> None:
         self._connection = connection
         self._keys = keys
@@ -110,6 +115,8 @@ class EnqueuePlan:
         self._marks = marks
         self._unfinished = unfinished
         self._change = change
+        self._find_open_lanes = open_lanes
+        self._open_lanes: OpenLanes | None = None
         self._kept: dict[str, _Kept] = {}
         self._dealt_until: dict[str, int] = {}
         self._moments: dict[str, int] = {}
@@ -131,6 +138,8 @@ class EnqueuePlan:
         )
         if keys := {each.moment[0] for call in calls for each in call.batch if each.moment is not None}:
             self._dealt_until = dealt_until(self._connection, keys)
+        if self._find_open_lanes is not None and (wanted := _lanes_with_seats(calls)):
+            self._open_lanes = self._find_open_lanes(wanted)
         for call in calls:
             try:
                 self._plan(call)
@@ -185,8 +194,9 @@ class EnqueuePlan:
             else:
                 receipts.append(Receipt(event.id, True, kept.deliveries))
         self._take_room(sum([len(deliveries) for _, deliveries, _, _ in fresh]), call.limit)
+        call.tokens = {}
         for submitted in fresh:
-            self._add(submitted, call.now)
+            self._add(submitted, call)
         if marks:
             self._spend(marks, call.now)
         self._kept.update(planned)
@@ -230,9 +240,9 @@ class EnqueuePlan:
             )
         self._unfinished = unfinished
 
-    def _add(self, submitted: _NewEvent, now: int) -> None:
+    def _add(self, submitted: _NewEvent, call: Enqueue) -> None:
         event, deliveries, object_text, data_text = submitted
-        keys, rows = self._keys, self._rows
+        keys, rows, now = self._keys, self._rows, call.now
         event_seq, seq = keys.event, keys.delivery
         rows.events += (
             event_seq, event.id, event.kind.value, event.type, event.event, object_text, event.time,
@@ -240,14 +250,45 @@ class EnqueuePlan:
         )  # fmt: skip
         for delivery in deliveries:
             webhook, body = delivery.webhook, delivery.body
-            rows.deliveries += (seq, delivery.id, event_seq, delivery.task, webhook, delivery.rule, now, now)
+            lease_end = self._seated(delivery, call)
+            due_at, claimed_at = (now, None) if lease_end is None else (lease_end, now)
+            rows.deliveries += (
+                seq, delivery.id, event_seq, delivery.task, webhook, delivery.rule, now, due_at, claimed_at,
+            )  # fmt: skip
             rows.messages += (seq, body)
-            self._recent.put(seq, CachedDelivery(delivery.id, event.id, delivery.task, body, event.trace))
+            if lease_end is None:
+                self._recent.put(seq, CachedDelivery(delivery.id, event.id, delivery.task, body, event.trace))
+            else:
+                call.tokens[delivery.id] = token_of(seq, 1)
+                self._change.sending[webhook] += 1
             self._change.unfinished[webhook] += 1
-            self._change.due(webhook, now)
+            self._change.due(webhook, due_at)
             seq += 1
         keys.event = event_seq + 1
         keys.delivery = seq
+
+    def _seated(self, delivery: NewDelivery, call: Enqueue) -> int | None:
+        """When the lease of a new delivery ends that is claimed at once; None for one that is not."""
+        lanes = self._open_lanes
+        if lanes is None:
+            return None
+        lease_end = call.lease_ends.get(delivery.id)
+        if lease_end is not None and lanes.admits(delivery.webhook, call.now):
+            return lease_end
+        lanes.close(delivery.webhook)
+        return None
+
+
+def _lanes_with_seats(calls: Iterable[Enqueue]) -> set[str]:
+    """The webhooks that any call has seats for."""
+    return {
+        delivery.webhook
+        for call in calls
+        if call.lease_ends
+        for submission in call.batch
+        for delivery in submission.deliveries
+        if delivery.id in call.lease_ends
+    }
 
 
 def _object_text(obj: EventObject | None) -> str | None:

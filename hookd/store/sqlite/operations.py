@@ -5,12 +5,14 @@ Must never: touch the database. Runs on the writer's thread.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, Lease, Settlement
 from hookd.domain.events import Receipt, Submission
+from hookd.domain.seats import SeatsTaken
 from hookd.store.sqlite.backlog_index import BacklogDelta
+from hookd.store.sqlite.encoding import micros
 
 
 class Operation:
@@ -38,20 +40,78 @@ class Operation:
         else:
             self.future.set_exception(self.error)
 
+    def refuse(self, error: BaseException) -> None:
+        """Let the caller, who may have gone meanwhile, know that nothing will be done any more."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
 
 class Enqueue(Operation):
-    """Store a batch of submissions; the result is a tuple of receipts."""
+    """Store a batch of submissions; the result is a tuple of receipts.
 
-    __slots__ = ("batch", "limit", "now")
+    Attributes:
+        lease_ends: by delivery that may be claimed at once, when its lease ends (microseconds).
+        tokens: by delivery that was claimed, its lease's token.
+    """
+
+    __slots__ = ("_seats", "_started_at", "batch", "lease_ends", "limit", "now", "tokens")
     result: tuple[Receipt, ...]
 
     def __init__(
-        self, future: asyncio.Future[Any], batch: Sequence[Submission], *, now: int, limit: int
+        self,
+        future: asyncio.Future[Any],
+        batch: Sequence[Submission],
+        *,
+        now: float,
+        limit: int,
+        seats: SeatsTaken | None = None,
     ) -> None:
         super().__init__(future)
         self.batch = batch
-        self.now = now
+        self.now = micros(now)
         self.limit = limit
+        self.lease_ends: Mapping[str, int] = (
+            {key: micros(now + lease_s) for key, lease_s in seats.lease_s.items()} if seats else {}
+        )
+        self.tokens: dict[str, int] = {}
+        self._seats = seats
+        self._started_at = now
+
+    def resolve(self) -> None:
+        """Use the seats or give them back, then hand the outcome to the caller."""
+        self._end_seats(is_done=self.error is None)
+        super().resolve()
+
+    def refuse(self, error: BaseException) -> None:
+        """Give the seats back, then let the caller know."""
+        self._end_seats(is_done=False)
+        super().refuse(error)
+
+    def _end_seats(self, *, is_done: bool) -> None:
+        seats, self._seats = self._seats, None
+        if seats is not None:
+            seats.end(self._leases(seats) if is_done else ())
+
+    def _leases(self, seats: SeatsTaken) -> list[Lease]:
+        """The leases that were made, in the order of their deliveries."""
+        return [
+            Lease(
+                delivery_id=each.id,
+                event_id=submission.event.id,
+                task=each.task,
+                webhook=each.webhook,
+                body=each.body,
+                token=self.tokens[each.id],
+                attempt=1,
+                failures=0,
+                started_at=self._started_at,
+                expires_at=self._started_at + seats.lease_s[each.id],
+                trace=submission.event.trace,
+            )
+            for submission in self.batch
+            for each in submission.deliveries
+            if each.id in self.tokens
+        ]
 
 
 class ClaimOperation(Operation):

@@ -25,6 +25,7 @@ from hookd.domain.history import (
     RetriedPart,
     UnreportedDeadLetters,
 )
+from hookd.domain.seats import SeatsTaken
 from hookd.store.contract import StoreDescription
 from hookd.store.sqlite import dead_letter_reports, due_times, manual_operations, queries, schedule_cursors
 from hookd.store.sqlite.attempts import seq_of
@@ -110,12 +111,17 @@ class SqliteStore:
         store._ticking = asyncio.create_task(store._tick())
         return store
 
-    async def enqueue(self, batch: Sequence[Submission], *, now: float, limit: int) -> tuple[Receipt, ...]:
+    async def enqueue(
+        self, batch: Sequence[Submission], *, now: float, limit: int, seats: SeatsTaken | None = None
+    ) -> tuple[Receipt, ...]:
         """See `Store.enqueue`."""
         self._calls += 1
-        receipts: tuple[Receipt, ...] = await self._do(
-            Enqueue(self._future(), batch, now=micros(now), limit=limit)
-        )
+        operation = Enqueue(self._future(), batch, now=now, limit=limit, seats=seats)
+        try:
+            self._writer.submit(operation)
+        except StoreUnavailable as error:
+            operation.refuse(error)
+        receipts: tuple[Receipt, ...] = await operation.future
         return receipts
 
     async def claim(self, wants: Sequence[ClaimRequest], *, now: float) -> Claimed:

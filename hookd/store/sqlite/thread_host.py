@@ -111,7 +111,7 @@ class ThreadHost:
         self._queue.put(None)  # it may still be there, where what took its report failed
         for part in (*self._unanswered, self._inbox):
             for call in part:
-                _refuse_one(call.future, StoreFailed(str(failure)))
+                call.refuse(StoreFailed(str(failure)))
         self._unanswered.clear()
         self._inbox = []
 
@@ -153,8 +153,3 @@ class ThreadHost:
 def _resolve(future: asyncio.Future[Any], value: object) -> None:
     if not future.done():
         future.set_result(value)
-
-
-def _refuse_one(future: asyncio.Future[Any], error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)
