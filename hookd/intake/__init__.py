@@ -1,4 +1,4 @@
-"""From the bytes of a request to events: strict JSON, then strict events (spec 2).
+"""From the bytes of a request to events: strict JSON, read fast where that is safe, then strict events (spec 2).
 
 Everything refused is an `EventRejected` with every fault at its JSON pointer; nothing a client sends can
 raise anything else.
@@ -22,7 +22,8 @@ from hookd.intake.event_format import (
     decode_send,
     decode_trigger,
 )
-from hookd.intake.strict_json import NotJson, parse_json, parse_ndjson
+from hookd.intake.fast_json import parse_json, parse_ndjson
+from hookd.intake.strict_json import NotJson
 
 __all__ = [
     "HEADER_PREFIX",

@@ -35,7 +35,7 @@ from hookd.intake.event_format import (
     digest_of,
     read_time,
 )
-from hookd.intake.strict_json import parse_json
+from hookd.intake.fast_json import parse_json
 from hookd.intake.validation import Faults, escaped, kind
 
 VERSION = "1.0"

@@ -1,6 +1,6 @@
 """Events out of parsed JSON: every field checked, every fault collected, nothing accepted in part (spec 2).
 
-Values are taken as `strict_json` returns them: every text in them is valid UTF-8.
+Values are taken as `parse_json` returns them: every text in them is valid UTF-8.
 
 Must never: stop at the first fault, or change what was posted.
 """

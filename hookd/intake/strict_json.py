@@ -10,14 +10,20 @@ import gc
 import json
 import math
 import re
+from collections.abc import Callable
 from itertools import accumulate
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from hookd.domain.errors import EventRejected, Fault
 from hookd.domain.text import shown
 
+Text = TypeVar("Text", str, bytes)
+
 MAX_DEPTH = 100
 """Objects and arrays inside one another (spec 2)."""
+
+_SMALL = 4096
+"""Characters or bytes of a text too short for the looks for garbage to matter."""
 
 _PEELED = 6
 """How often the innermost brackets are taken out before they are counted one by one."""
@@ -32,23 +38,9 @@ _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _STEP = {ord("["): 1, ord("]"): -1}
 
 
-def parse_json(raw: bytes) -> Any:
-    """Parse one JSON text.
-
-    Raises:
-        EventRejected: 400; it is not JSON, or not strict JSON.
-    """
-    return _parse(raw, None)
-
-
-def parse_ndjson(raw: bytes) -> list[Any]:
-    """Parse one JSON text per line; blank lines are skipped.
-
-    Raises:
-        EventRejected: 400; a line, which is named, is not strict JSON.
-    """
-    lines = [(number, line) for number, line in enumerate(raw.split(b"\n"), 1) if line.strip()]
-    return [_parse(line, number, f"/{index}") for index, (number, line) in enumerate(lines)]
+def ndjson_lines(raw: bytes) -> list[tuple[int, bytes]]:
+    """The lines that are not blank, each with its number, from 1."""
+    return [(number, line) for number, line in enumerate(raw.split(b"\n"), 1) if line.strip()]
 
 
 class NotJson(EventRejected):
@@ -71,7 +63,17 @@ class _NotStrictError(ValueError):
     """Our own objection to what the parser would accept."""
 
 
-def _parse(raw: bytes, line: int | None, pointer: str = "") -> Any:
+def parse_strictly(raw: bytes, line: int | None = None, pointer: str = "") -> Any:
+    """Parse one JSON text.
+
+    Args:
+        raw: the text.
+        line: the line of NDJSON that it is, from 1; None for a single text.
+        pointer: of the line's value, for its fault.
+
+    Raises:
+        NotJson: 400; it is not JSON, or not strict JSON.
+    """
     where = "" if line is None else f" in line {line}"
     cut = False
     try:
@@ -101,26 +103,26 @@ def _is_cut(problem: json.JSONDecodeError) -> bool:
 def _strict(raw: bytes) -> Any:
     if raw.startswith(_BOM):
         raise _NotStrictError("it begins with a byte-order mark")
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and depth_of(raw) > MAX_DEPTH:
         raise _NotStrictError(f"it is nested deeper than {MAX_DEPTH}")
-    value = _without_collecting(raw.decode())
+    value = without_collecting(_parser.decode, raw.decode())
     if _SURROGATE_ESCAPE.search(raw):
         _require_no_surrogates(value)
     return value
 
 
-def _without_collecting(text: str) -> Any:
+def without_collecting(parse: Callable[[Text], Any], text: Text) -> Any:
     """Parse, without looks for garbage in between: a text of many small arrays takes five times as long with them."""
-    if not gc.isenabled():
-        return _parser.decode(text)
+    if len(text) < _SMALL or not gc.isenabled():
+        return parse(text)
     gc.disable()
     try:
-        return _parser.decode(text)
+        return parse(text)
     finally:
         gc.enable()
 
 
-def _depth(raw: bytes) -> int:
+def depth_of(raw: bytes) -> int:
     """How deep the parser would go at most, up to the first error, or any number above `MAX_DEPTH` where it is deeper.
 
     In time proportional to the length.
