@@ -25,7 +25,6 @@ from hookd.api.services import Services
 from hookd.config import Loaded
 from hookd.config.generation import CurrentConfig, Generation
 from hookd.config.reload import Reloader
-from hookd.config.undumpable import refuse_dumps
 from hookd.delivery import retention
 from hookd.delivery.clock_steps import watch_clock
 from hookd.delivery.http import Sender
@@ -39,6 +38,7 @@ from hookd.intake.pipeline import Intake
 from hookd.observability import log
 from hookd.observability.log_tail import LogTail
 from hookd.observability.metrics import Metrics
+from hookd.prctl import refuse_dumps
 from hookd.server.activation import ListenTarget, adopt, listen_targets
 from hookd.server.served_certificate import ServedCertificates
 from hookd.server.sockets import Listeners

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from hookd.config.loader import load
-from hookd.config.undumpable import refuse_dumps
 from hookd.config.yaml.diagnostics import OUT_OF_MEMORY, PORTABLE, Loaded
+from hookd.prctl import refuse_dumps
 
 _BATCH = 100
 _MAPPINGS = ("types", "webhooks", "tasks", "events", "schedules", "places")

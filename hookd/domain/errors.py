@@ -74,6 +74,9 @@ class IdConflict(HookdError):
         self.event_id = event_id
         self.index = index
 
+    def __reduce__(self) -> tuple[type["IdConflict"], tuple[str, int]]:
+        return IdConflict, (self.event_id, self.index)
+
 
 class TaskSpent(HookdError):
     """A trigger of a one-shot task that has run already (spec 13); nothing was stored. Answered 409."""
@@ -81,6 +84,9 @@ class TaskSpent(HookdError):
     def __init__(self, task: str) -> None:
         super().__init__(f"the task {task!r} has run once and is spent; `hookd rearm` lets it run again")
         self.task = task
+
+    def __reduce__(self) -> tuple[type["TaskSpent"], tuple[str]]:
+        return TaskSpent, (self.task,)
 
 
 class StoreUnusable(HookdError):

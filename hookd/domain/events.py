@@ -56,6 +56,15 @@ class Event:
 
 
 @value_class
+class DeliveryRef:
+    """A delivery as an answer names it (spec 2)."""
+
+    id: str
+    task: str
+    webhook: str
+
+
+@value_class
 class NewDelivery:
     """A rendered delivery on its way into the store.
 
@@ -73,6 +82,11 @@ class NewDelivery:
     body: bytes
     rule: str = ""
     one_shot_digest: str = ""
+
+    @property
+    def ref(self) -> DeliveryRef:
+        """How answers name it."""
+        return DeliveryRef(self.id, self.task, self.webhook)
 
 
 @value_class
@@ -105,15 +119,6 @@ class SpentMark:
     digest: str
     spent_at: float
     delivery_id: str
-
-
-@value_class
-class DeliveryRef:
-    """A delivery as an answer names it (spec 2)."""
-
-    id: str
-    task: str
-    webhook: str
 
 
 @value_class

@@ -348,12 +348,14 @@ class StoreDescription:
         target: where it is, as operators know it; holds no secret.
         size_bytes: how much it takes, or None where that cannot be told.
         cut_off: attempts that were under way when the process before this one ended.
+        pid: the process that keeps it, where that is one of hookd's beside this one.
     """
 
     engine: str
     target: str
     size_bytes: int | None
     cut_off: int = 0
+    pid: int | None = None
 
 
 class Store(Queue, History, Housekeeping, Protocol):

@@ -25,7 +25,7 @@ async def open_store(store: StoreDef, *, on_commit: Callable[[float], None] | No
     """
     match store:
         case SqliteDef(path):
-            from hookd.store.sqlite import SqliteStore
+            from hookd.store.sqlite.store import SqliteStore
 
             return await SqliteStore.open(Path(path), on_commit=on_commit)
         case _:
@@ -40,7 +40,7 @@ def check_store(store: StoreDef) -> list[str]:
     """
     match store:
         case SqliteDef(path):
-            from hookd.store.sqlite import deep_check
+            from hookd.store.sqlite.open import deep_check
 
             return deep_check(Path(path))
         case _:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hookd.cli.main import main
-from hookd.store.sqlite import SqliteStore
 from hookd.store.sqlite.operations import Write
+from hookd.store.sqlite.store import SqliteStore
 
 
 class Deadly(Write):
@@ -55,8 +55,8 @@ class _Dying(SqliteStore):
 
 
 if __name__ == "__main__":
-    import hookd.store.sqlite
+    import hookd.store.sqlite.store
 
     _Dying.file = Path(sys.argv[1])
-    hookd.store.sqlite.SqliteStore = _Dying  # type: ignore[misc]
+    hookd.store.sqlite.store.SqliteStore = _Dying  # type: ignore[misc]
     sys.exit(main(sys.argv[2:]))

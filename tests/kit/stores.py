@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hookd.store.contract import Store
-from hookd.store.sqlite import SqliteStore
+from hookd.store.sqlite.store import SqliteStore
 
 
 @dataclass(frozen=True)
@@ -25,4 +25,11 @@ async def _open_sqlite(directory: Path) -> Store:
     return await SqliteStore.open(directory / "hookd.db")
 
 
-STORES = {"sqlite": Engine(_open_sqlite, is_shared=False)}
+async def _open_sqlite_in_process(directory: Path) -> Store:
+    return await SqliteStore.open(directory / "hookd.db", in_process=True)
+
+
+STORES = {
+    "sqlite": Engine(_open_sqlite, is_shared=False),
+    "sqlite in a process": Engine(_open_sqlite_in_process, is_shared=False),
+}

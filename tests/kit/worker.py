@@ -19,7 +19,7 @@ from hookd.domain.deliveries import State
 from hookd.domain.history import DeliveryRecord
 from hookd.domain.operator_events import OperatorEvent
 from hookd.observability.metrics import Metrics
-from hookd.store.sqlite import SqliteStore
+from hookd.store.sqlite.store import SqliteStore
 from tests.kit.builders import record, to
 from tests.kit.waiting import until
 

@@ -38,7 +38,7 @@ from hookd.intake.pipeline import Intake
 from hookd.observability.metrics import Metrics
 from hookd.rules.templates import compile_message
 from hookd.sources.operator_event_publisher import EVERY_S, MOST_WAITING, OperatorEventPublisher
-from hookd.store.sqlite import SqliteStore
+from hookd.store.sqlite.store import SqliteStore
 from tests.kit.builders import DEAD, claim_one, settle, to
 from tests.kit.worker import AheadClock
 

@@ -45,7 +45,7 @@ from hookd.sources.scheduler import (
     what_passed,
 )
 from hookd.store.contract import Store
-from hookd.store.sqlite import SqliteStore
+from hookd.store.sqlite.store import SqliteStore
 from tests.kit.builders import watch
 from tests.kit.loop_time import LoopClock
 from tests.kit.waiting import until

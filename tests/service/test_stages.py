@@ -13,7 +13,7 @@ from hookd.domain.errors import ListenFailed, StoreFailed
 from hookd.observability import log
 from hookd.sources.spool.reader import SpoolReader
 from hookd.stages import Background, Readiness, Stage, Tasks
-from hookd.store.sqlite import SqliteStore
+from hookd.store.sqlite.store import SqliteStore
 from tests.kit.deadly import deadly
 
 CONFIG = """

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from hookd.domain.events import Event, NewDelivery, Submission
-from hookd.store.sqlite import SqliteStore
+from hookd.store.sqlite.store import SqliteStore
 
 
 def die(_: float) -> None:

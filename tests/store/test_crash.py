@@ -14,7 +14,8 @@ import pytest
 from hookd.domain.deliveries import Reason, State
 from hookd.domain.errors import StoreUnavailable, TaskSpent
 from hookd.domain.history import DeliveryFilter
-from hookd.store.sqlite import SqliteStore, deep_check
+from hookd.store.sqlite.open import deep_check
+from hookd.store.sqlite.store import SqliteStore
 from tests.kit.builders import (
     DEAD,
     DELIVERED,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hookd.domain.errors import StoreUnavailable, StoreUnusable
-from hookd.store.sqlite import SqliteStore
 from hookd.store.sqlite.engine import Engine
+from hookd.store.sqlite.store import SqliteStore
 from tests.kit.builders import enqueue, listed, to
 from tests.store.test_crash import until_it_writes
 

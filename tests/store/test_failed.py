@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from hookd.domain.errors import StoreFailed, StoreUnavailable
-from hookd.store.sqlite import SqliteStore
+from hookd.store.sqlite.store import SqliteStore
+from hookd.store.sqlite.thread_host import ThreadHost
 from tests.kit.builders import enqueue, listed, to
 from tests.kit.deadly import deadly
 from tests.kit.waiting import until
@@ -78,7 +79,9 @@ async def test_a_report_that_cannot_be_taken_over_ends_it_too(tmp_path: Path) ->
     await asyncio.wait(with_store, timeout=5)
     with pytest.raises(StoreFailed):
         await enqueue(store, to("w"))
-    await until(lambda: not store._writer._thread.is_alive())
+    host = store._writer
+    assert isinstance(host, ThreadHost)
+    await until(lambda: not host._thread.is_alive())
     await asyncio.wait_for(store.close(), 5)
 
 

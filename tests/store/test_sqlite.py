@@ -22,11 +22,19 @@ from hookd.domain.clock import Clock
 from hookd.domain.deliveries import GenerationRef, State
 from hookd.domain.errors import StoreUnusable
 from hookd.domain.history import DeliveryFilter, LaneStats
-from hookd.store.sqlite import SqliteStore, deep_check, queries
+from hookd.store.sqlite import queries
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.claim import NEXT_DUE
 from hookd.store.sqlite.lock import FileLock
-from hookd.store.sqlite.open import _connect, migrate, open_database, packaged_migrations, schema_version
+from hookd.store.sqlite.open import (
+    _connect,
+    deep_check,
+    migrate,
+    open_database,
+    packaged_migrations,
+    schema_version,
+)
+from hookd.store.sqlite.store import SqliteStore
 from tests.kit.builders import (
     DELIVERED,
     RINGS_S,
@@ -192,7 +200,7 @@ class TestHeld:
     async def test_a_second_process_is_told_who_holds_it(self, path: Path) -> None:
         store = await SqliteStore.open(path)
         script = (
-            "import asyncio, pathlib, sys; from hookd.store.sqlite import SqliteStore; "
+            "import asyncio, pathlib, sys; from hookd.store.sqlite.store import SqliteStore; "
             "asyncio.run(SqliteStore.open(pathlib.Path(sys.argv[1])))"
         )
         second = subprocess.run(

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hookd.domain.errors import StoreDamaged
-from hookd.store.sqlite import SqliteStore, deep_check
+from hookd.store.sqlite.open import deep_check
+from hookd.store.sqlite.store import SqliteStore
 from hookd.store.sqlite.wal_check import fault_in
 from tests.kit.builders import enqueue, listed, to
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from hookd.domain.deliveries import Attempt, ClaimRequest, Lease, Reason, Settlement, State
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import Event, NewDelivery, Submission
-from hookd.store.sqlite import SqliteStore
+from hookd.store.sqlite.store import SqliteStore
 from tests.kit.seats import seats_for
 
 

@@ -1,6 +1,4 @@
-"""The store in one SQLite file: a thread that owns the file, and coroutines that ask it."""
+"""The store in one SQLite file: a host that owns the file, a thread or a process, and coroutines that ask it.
 
-from hookd.store.sqlite.open import deep_check
-from hookd.store.sqlite.store import SqliteStore
-
-__all__ = ["SqliteStore", "deep_check"]
+Must never: import `store` here; the process of the store has no use for an event loop.
+"""

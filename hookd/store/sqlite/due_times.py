@@ -5,11 +5,13 @@ Must never: begin or end a transaction, or touch a finished delivery. Runs on th
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, UNRECORDED, interrupted_row
 from hookd.store.sqlite.backlog_index import BacklogDelta
+from hookd.store.sqlite.encoding import micros
+from hookd.store.sqlite.operations import ClaimOperation, Enqueue, Operation
 
 STEP = 5_000
 """How many deliveries one transaction looks at."""
@@ -22,6 +24,10 @@ _RELEASE = """
     UPDATE deliveries SET state = 0, due_at = claimed_at, claimed_at = NULL, last_status = NULL, last_error = ?
     FROM json_each(?) AS v WHERE seq = v.value ->> 0 AND attempt = v.value ->> 1 AND state = 1
     RETURNING seq, attempt, webhook, due_at
+"""
+_CLAIMED = """
+    SELECT seq, attempt FROM deliveries INDEXED BY deliveries_due
+    WHERE webhook = ? AND due_at = ? AND state = 1 AND claimed_at = ?
 """
 _END_LEASES = """
     UPDATE deliveries SET state = 0, due_at = min(due_at, claimed_at), claimed_at = NULL, last_status = NULL,
@@ -53,6 +59,8 @@ _HASTEN = """
 _SET_BACK_HOLDS = """
     UPDATE lanes SET hold_until = max(?, hold_until - ?) WHERE hold_until > ? RETURNING webhook, hold_until
 """
+UNANSWERED = "hookd lost what it had claimed before the request was made"
+
 _NOTE_CLOCK = "UPDATE clock SET seen_at = max(seen_at, ?)"
 
 
@@ -73,6 +81,35 @@ def release(
         change.due(webhook, due_at)
         attempts += interrupted_row(seq, number, started_at=due_at, ended_at=due_at, error=why)
     INSERT_ATTEMPTS.run(connection, attempts)
+
+
+class ClaimedBy(NamedTuple):
+    """What a claim leases of one webhook: at which instant, and until when (microseconds)."""
+
+    webhook: str
+    claimed_at: int
+    due_at: int
+
+
+def claimed_by(call: Operation) -> list[ClaimedBy]:
+    """What a call leases if it is done."""
+    match call:
+        case ClaimOperation(now=now):
+            return [ClaimedBy(want.webhook, micros(now), micros(now + want.lease_s)) for want in call.wants]
+        case Enqueue(lease_ends=ends) if ends:
+            deliveries = [each for submission in call.batch for each in submission.deliveries]
+            return [
+                ClaimedBy(each.webhook, call.now, ends[each.id]) for each in deliveries if each.id in ends
+            ]
+        case _:
+            return []
+
+
+def give_back(connection: sqlite3.Connection, change: BacklogDelta, *, claims: Sequence[ClaimedBy]) -> None:
+    """Give back what was leased by claims that were done and not answered: no request was made."""
+    for webhook, claimed_at, due_at in claims:
+        leases = connection.execute(_CLAIMED, (webhook, due_at, claimed_at)).fetchall()
+        release(connection, change, leases=leases, why=UNANSWERED)
 
 
 def end_leases(connection: sqlite3.Connection) -> int:

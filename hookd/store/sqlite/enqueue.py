@@ -183,7 +183,7 @@ class EnqueuePlan:
                     if delivery.one_shot_digest:
                         deliveries = self._unspent(submission, marks)
                         break
-                refs = tuple([DeliveryRef(d.id, d.task, d.webhook) for d in deliveries])
+                refs = tuple([delivery.ref for delivery in deliveries])
                 planned[event.id] = _Kept(event.digest, refs)
                 fresh.append((event, deliveries, _object_text(event.object), _data_text(event.data)))
                 receipts.append(Receipt(event.id, False, refs))

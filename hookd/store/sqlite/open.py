@@ -14,7 +14,7 @@ from pathlib import Path
 from hookd.domain.errors import HookdError, StoreDamaged, StoreUnusable
 from hookd.domain.text import error_text
 from hookd.store.sqlite import wal_check
-from hookd.store.sqlite.lock import FileLock
+from hookd.store.sqlite.lock import FileLock, UseLock
 
 APPLICATION_ID = 0x686F6F6B
 """Marks the file as hookd's (the bytes `hook`)."""
@@ -102,6 +102,11 @@ def deep_check(path: Path) -> list[str]:
         raise StoreUnusable(f"{path} does not exist or is not a file")
     lock = lock_database(path)
     try:
+        use = UseLock(path)
+    except BaseException:
+        lock.release()
+        raise
+    try:
         _refuse_unfit(path, new=False)
         if fault := wal_check.fault_in(_log_of(path)):
             return [fault]
@@ -115,6 +120,7 @@ def deep_check(path: Path) -> list[str]:
             raise unusable(path, error) from error
         return [str(error)]
     finally:
+        use.release()
         lock.release()
     return [text for (text,) in rows if text != "ok"]
 

@@ -1,12 +1,14 @@
-"""What callers ask of the writer's thread: one object per call, with the future its caller awaits.
+"""What callers ask of the store: one object per call, with the future its caller awaits.
 
-Must never: touch the database. Runs on the writer's thread.
+A call may be done in another process (`frames`): it holds plain values, and what it runs is a function of a module of
+this room, by name, with plain arguments bound to it by `partial`.
+
+Must never: touch the database, or import an event loop. Runs where the database is used.
 """
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, Lease, Settlement
 from hookd.domain.events import Receipt, Submission
@@ -14,9 +16,22 @@ from hookd.domain.seats import SeatsTaken
 from hookd.store.sqlite.backlog_index import BacklogDelta
 from hookd.store.sqlite.encoding import micros
 
+if TYPE_CHECKING:
+    from asyncio import Future
+
+
+class _Nobody:
+    """Stands for the caller where he is in another process."""
+
+    def done(self) -> bool:
+        return True
+
+
+NOBODY = cast("Future[Any]", _Nobody())
+
 
 class Operation:
-    """A call on its way through the writer's thread.
+    """A call on its way to the database and back.
 
     Attributes:
         future: what the caller awaits; touched in the event loop only.
@@ -26,7 +41,7 @@ class Operation:
 
     __slots__ = ("error", "future", "result")
 
-    def __init__(self, future: asyncio.Future[Any]) -> None:
+    def __init__(self, future: "Future[Any]") -> None:
         self.future = future
         self.result: Any = None
         self.error: BaseException | None = None
@@ -50,16 +65,17 @@ class Enqueue(Operation):
     """Store a batch of submissions; the result is a tuple of receipts.
 
     Attributes:
+        started_at: `now`, in seconds, as the leases want it.
         lease_ends: by delivery that may be claimed at once, when its lease ends (microseconds).
         tokens: by delivery that was claimed, its lease's token.
     """
 
-    __slots__ = ("_seats", "_started_at", "batch", "lease_ends", "limit", "now", "tokens")
+    __slots__ = ("_seats", "batch", "lease_ends", "limit", "now", "started_at", "tokens")
     result: tuple[Receipt, ...]
 
     def __init__(
         self,
-        future: asyncio.Future[Any],
+        future: "Future[Any]",
         batch: Sequence[Submission],
         *,
         now: float,
@@ -75,7 +91,7 @@ class Enqueue(Operation):
         )
         self.tokens: dict[str, int] = {}
         self._seats = seats
-        self._started_at = now
+        self.started_at = now
 
     def resolve(self) -> None:
         """Use the seats or give them back, then hand the outcome to the caller."""
@@ -104,8 +120,8 @@ class Enqueue(Operation):
                 token=self.tokens[each.id],
                 attempt=1,
                 failures=0,
-                started_at=self._started_at,
-                expires_at=self._started_at + seats.lease_s[each.id],
+                started_at=self.started_at,
+                expires_at=self.started_at + seats.lease_s[each.id],
                 trace=submission.event.trace,
             )
             for submission in self.batch
@@ -120,7 +136,7 @@ class ClaimOperation(Operation):
     __slots__ = ("now", "wants")
     result: Claimed
 
-    def __init__(self, future: asyncio.Future[Any], wants: Sequence[ClaimRequest], *, now: float) -> None:
+    def __init__(self, future: "Future[Any]", wants: Sequence[ClaimRequest], *, now: float) -> None:
         super().__init__(future)
         self.wants = wants
         self.now = now
@@ -134,7 +150,7 @@ class Settle(Operation):
 
     def __init__(
         self,
-        future: asyncio.Future[Any],
+        future: "Future[Any]",
         lease: Lease,
         attempt: Attempt,
         settlement: Settlement,
@@ -154,9 +170,7 @@ class Prune(Operation):
     __slots__ = ("dead_before", "delivered_before", "limit")
     result: int
 
-    def __init__(
-        self, future: asyncio.Future[Any], *, delivered_before: int, dead_before: int, limit: int
-    ) -> None:
+    def __init__(self, future: "Future[Any]", *, delivered_before: int, dead_before: int, limit: int) -> None:
         super().__init__(future)
         self.delivered_before = delivered_before
         self.dead_before = dead_before
@@ -169,7 +183,7 @@ class Vacuum(Operation):
     __slots__ = ("pages",)
     result: int
 
-    def __init__(self, future: asyncio.Future[Any], *, pages: int) -> None:
+    def __init__(self, future: "Future[Any]", *, pages: int) -> None:
         super().__init__(future)
         self.pages = pages
 
@@ -189,7 +203,7 @@ class Write(Operation):
     __slots__ = ("work",)
 
     def __init__(
-        self, future: asyncio.Future[Any], work: Callable[[sqlite3.Connection, BacklogDelta], Any]
+        self, future: "Future[Any]", work: Callable[[sqlite3.Connection, BacklogDelta], Any]
     ) -> None:
         super().__init__(future)
         self.work = work
@@ -206,6 +220,6 @@ class Read(Operation):
 
     __slots__ = ("query",)
 
-    def __init__(self, future: asyncio.Future[Any], query: Callable[[sqlite3.Connection], Any]) -> None:
+    def __init__(self, future: "Future[Any]", query: Callable[[sqlite3.Connection], Any]) -> None:
         super().__init__(future)
         self.query = query

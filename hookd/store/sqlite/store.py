@@ -1,4 +1,4 @@
-"""The SQLite store as callers see it: coroutines of the event loop over the writer's thread.
+"""The SQLite store as callers see it: coroutines of the event loop over the host of the database.
 
 Must never: touch the database itself, or block the loop.
 """
@@ -32,6 +32,7 @@ from hookd.store.sqlite.attempts import seq_of
 from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex
 from hookd.store.sqlite.commit import BatchResult
 from hookd.store.sqlite.encoding import micros, optional_seconds, seconds
+from hookd.store.sqlite.host import Host
 from hookd.store.sqlite.operations import (
     ClaimOperation,
     Echo,
@@ -45,6 +46,7 @@ from hookd.store.sqlite.operations import (
     Write,
 )
 from hookd.store.sqlite.paging import key_of
+from hookd.store.sqlite.process_host import ProcessHost
 from hookd.store.sqlite.settle import refuse_unfit
 from hookd.store.sqlite.thread_host import ThreadHost
 from hookd.store.sqlite.walks import Walks
@@ -76,11 +78,13 @@ class SqliteStore:
     prune_step = 30
     """So few that nobody who waits for the same commit notices."""
 
-    def __init__(self, path: Path, clock: Clock, on_commit: Callable[[float], None] | None) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, on_commit: Callable[[float], None] | None, host: type[Host]
+    ) -> None:
         self.clock = clock
         self._path = path
         self._loop = asyncio.get_running_loop()
-        self._writer = ThreadHost(path, self._loop, self._take_over)
+        self._writer = host(path, self._loop, self._take_over)
         self._writer.failed.add_done_callback(self._note_failure)
         self._on_commit = on_commit
         self._picture = BacklogIndex()
@@ -93,7 +97,12 @@ class SqliteStore:
 
     @classmethod
     async def open(
-        cls, path: Path, *, clock: Clock | None = None, on_commit: Callable[[float], None] | None = None
+        cls,
+        path: Path,
+        *,
+        clock: Clock | None = None,
+        on_commit: Callable[[float], None] | None = None,
+        in_process: bool = False,
     ) -> Self:
         """Open the file, or make it where there is none or an empty one.
 
@@ -101,12 +110,14 @@ class SqliteStore:
             path: the database file; its directory must exist.
             clock: what tells the time; by default the machine's own.
             on_commit: called in the loop after each commit with the seconds it took.
+            in_process: use the file in a process of its own instead of a thread.
 
         Raises:
+            StoreFailed: that process cannot be started.
             StoreUnusable: held by another process, damaged, newer, or not writable; the message says what
             to do.
         """
-        store = cls(path, clock or Clock(), on_commit)
+        store = cls(path, clock or Clock(), on_commit, ProcessHost if in_process else ThreadHost)
         store._picture = await store._writer.open()
         store._ticking = asyncio.create_task(store._tick())
         return store
@@ -324,7 +335,7 @@ class SqliteStore:
         await self._do(Echo(self._future()))
 
     async def heartbeat(self) -> None:
-        """See `Store.heartbeat`: the thread that owns the file answers."""
+        """See `Store.heartbeat`: the thread or process that uses the file answers."""
         await self._do(Echo(self._future()))
 
     async def until_failed(self) -> StoreFailed:
@@ -361,7 +372,9 @@ class SqliteStore:
             size_bytes = self._path.stat().st_size
         except OSError:
             size_bytes = None
-        return StoreDescription("sqlite", str(self._path), size_bytes, self._picture.cut_off)
+        return StoreDescription(
+            "sqlite", str(self._path), size_bytes, self._picture.cut_off, self._writer.pid
+        )
 
     async def close(self) -> None:
         """See `Store.close`; remembers what the clock shows: what waits is due by it."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hookd.domain.deliveries import ClaimRequest
-from hookd.store.sqlite import SqliteStore
+from hookd.store.sqlite.store import SqliteStore
 from tests.chaos.backlog.filling import LIMIT, settled, submission
 from tests.chaos.backlog.stage import BacklogStage, silent_server
 from tests.chaos.backlog.starting import START_S, expect_memory

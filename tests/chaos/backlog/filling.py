@@ -17,7 +17,7 @@ from pathlib import Path
 from hookd.domain.deliveries import Attempt, ClaimRequest, Lease, Reason, Settlement, State
 from hookd.domain.events import Event, EventObject, NewDelivery, Submission
 from hookd.domain.ids import new_id
-from hookd.store.sqlite import SqliteStore
+from hookd.store.sqlite.store import SqliteStore
 
 BATCH = 2_000
 BODY_SIZE = 1024

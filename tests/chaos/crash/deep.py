@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from hookd.store.sqlite import deep_check
+from hookd.store.sqlite.open import deep_check
 
 _INCREMENTAL = 2
 

@@ -21,7 +21,7 @@ from hookd.observability.metrics import Metrics
 from hookd.server.activation import ListenTarget
 from hookd.server.long_json import AT_ONCE, LongList, LongObject, long_json_response
 from hookd.server.sockets import Listeners
-from hookd.store.sqlite import SqliteStore
+from hookd.store.sqlite.store import SqliteStore
 from tests.kit.builders import T0, enqueue, to
 from tests.service.api.served import Answered, Client, get
 

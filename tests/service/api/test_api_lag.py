@@ -30,7 +30,7 @@ from hookd.observability.metrics import Metrics
 from hookd.rules.templates import compile_message
 from hookd.server.activation import ListenTarget
 from hookd.server.sockets import Listeners
-from hookd.store.sqlite import SqliteStore
+from hookd.store.sqlite.store import SqliteStore
 from tests.kit.builders import T0
 from tests.kit.loop_lag import Lag
 from tests.service.api.served import Client, get, post

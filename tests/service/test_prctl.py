@@ -7,7 +7,7 @@ import pytest
 
 CODE = """\
 import os, resource, sys
-from hookd.config.undumpable import refuse_dumps
+from hookd.prctl import refuse_dumps
 resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 refuse_dumps({"HOOKD_DUMPABLE": sys.argv[1]})
 from ctypes import CDLL
