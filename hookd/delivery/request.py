@@ -78,18 +78,25 @@ class Draft:
             UnknownSecret: the message needs a secret that the webhook does not have.
             MessageTooLarge: it was never made.
         """
-        sent = fill_secrets(body, self.secrets) if self.has_body else b""
+        sent = self.sent_body(body)
+        own = self.own_headers(delivery_id=delivery_id, sent=sent, now=now, trace=trace, span_id=span_id)
+        return OutgoingRequest(self.method, self.url, (*self.headers, *own), sent)
+
+    def sent_body(self, body: bytes) -> bytes:
+        """The body of one attempt, as it goes out; raises as `fill` does."""
+        return fill_secrets(body, self.secrets) if self.has_body else b""
+
+    def own_headers(
+        self, *, delivery_id: str, sent: bytes, now: float, trace: Trace | None, span_id: str
+    ) -> list[tuple[str, str]]:
+        """What follows the headers that are the same in every request; `sent` is the body as it goes out."""
         timestamp = int(now)
-        own = (("webhook-id", delivery_id), ("webhook-timestamp", str(timestamp)))
-        signature: list[tuple[str, str]] = []
+        own = [("webhook-id", delivery_id), ("webhook-timestamp", str(timestamp))]
         if self.signing is not None:
-            signature = signature_headers(
-                self.signing, delivery_id=delivery_id, timestamp=timestamp, body=sent
-            )
-        headers = (*self.headers, *own, *signature)
+            own += signature_headers(self.signing, delivery_id=delivery_id, timestamp=timestamp, body=sent)
         if trace is not None:
-            headers += self._trace_headers(trace, span_id)
-        return OutgoingRequest(self.method, self.url, headers, sent)
+            own += self._trace_headers(trace, span_id)
+        return own
 
     def _trace_headers(self, trace: Trace, span_id: str) -> tuple[tuple[str, str], ...]:
         both = (("traceparent", trace.parent(span_id)), ("tracestate", trace.state))

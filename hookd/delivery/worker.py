@@ -272,17 +272,24 @@ class Worker:
             self._wake.set()
 
     async def _send(self, lease: Lease, webhook: WebhookDef) -> Outcome:
+        ended: asyncio.Future[Outcome | Exception] = asyncio.get_running_loop().create_future()
+        attempt = self._sender.begin(
+            webhook,
+            delivery_id=lease.delivery_id,
+            body=lease.body,
+            now=self._clock.now(),
+            trace=lease.trace,
+            done=ended.set_result,
+        )
         try:
-            return await self._sender.attempt(
-                webhook,
-                delivery_id=lease.delivery_id,
-                body=lease.body,
-                now=self._clock.now(),
-                trace=lease.trace,
-            )
+            outcome = await ended
         except asyncio.CancelledError:
+            attempt.cancel()
             _absorb_cancellation()
             return Outcome(Reason.INTERRUPTED, error="hookd stopped before the answer came")
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     async def _now_compensated(self) -> float:
         """What the wall clock shows; where it was set, that is followed before anything is reckoned by it."""

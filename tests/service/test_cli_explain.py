@@ -37,6 +37,7 @@ from hookd.domain.message_templates import BodyFormat
 from hookd.dryrun.explain import DELIVERY_ID, SPAN_ID, ExplainedRequest, explain
 from hookd.rules.templates import compile_message
 from tests.kit.receiver import Received, Receiver
+from tests.kit.sending import attempt
 from tests.kit.tls import Authority, server_context
 from tests.kit.tools import needs
 
@@ -120,7 +121,7 @@ async def both(
     line = curl_line(found, environment)
     assert all(part.isprintable() for part in line.split("\n"))
     await run_in_shell(f"{line}\n", *shell, environment=environment)
-    await sender.attempt(webhook, delivery_id=DELIVERY_ID, body=found.request.body, now=NOW)
+    await attempt(sender, webhook, delivery_id=DELIVERY_ID, body=found.request.body, now=NOW)
     by_curl, by_hookd = receiver.requests
     assert by_curl.line == by_hookd.line
     assert by_curl.headers == by_hookd.headers

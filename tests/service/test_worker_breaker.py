@@ -279,14 +279,14 @@ async def test_nothing_to_probe_with_is_no_reason_to_hurry(tmp_path: Path, recei
 
 
 def _break(patch: pytest.MonkeyPatch, stage: WorkerStage, where: str) -> None:
-    async def fail(*_: object, **__: object) -> NoReturn:
+    def fail(*_: object, **__: object) -> NoReturn:
         raise ValueError("a text that may hold a secret")
 
     def decide(*_: object, **__: object) -> NoReturn:
         raise IndexError("a text that may hold a secret")
 
     if where == "sender":
-        patch.setattr(stage.sender, "attempt", fail)
+        patch.setattr(stage.sender, "begin", fail)
     else:
         patch.setattr(retry_policy, "decide", decide)
 

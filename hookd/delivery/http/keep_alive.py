@@ -7,7 +7,7 @@ Must never: do I/O or read a clock.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 MARGIN_S = 1.0
 """How much sooner than the receiver hookd gives a connection up."""
@@ -28,11 +28,11 @@ class KeepAlive:
         self._longest_s = self._idle_s = longest_s
         self._left: int | None = None
 
-    def idle_s(self, values: Iterable[str]) -> float:
+    def idle_s(self, values: Sequence[str]) -> float:
         """How long the connection may be used again, after an answer with these `Keep-Alive` values; 0: never."""
         if self._left is not None:
             self._left -= 1
-        for name, number in _PARAMETER.findall(",".join(values)):
+        for name, number in _PARAMETER.findall(",".join(values)) if values else ():
             if name.lower() == "timeout":
                 self._idle_s = min(self._longest_s, int(number) - MARGIN_S)
             else:

@@ -6,6 +6,7 @@ from typing import Any
 from hookd.delivery.http import Sender
 from hookd.domain.definitions import Secret, WebhookDef
 from hookd.domain.deliveries import Outcome
+from tests.kit.sending import attempt
 
 BODY = b'{"text": "Webhook"}'
 NOW = 1_700_000_000.0
@@ -28,4 +29,4 @@ class Attempts:
         return await self.to(webhook(url, **fields), body=body)
 
     async def to(self, definition: WebhookDef, *, body: bytes = BODY) -> Outcome:
-        return await self.sender.attempt(definition, delivery_id="dlv_1", body=body, now=NOW)
+        return await attempt(self.sender, definition, delivery_id="dlv_1", body=body, now=NOW)

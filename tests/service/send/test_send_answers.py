@@ -80,6 +80,67 @@ async def test_of_repeated_retry_after_the_largest_counts(send: Attempts) -> Non
         assert (await send(receiver.to())).retry_after_s == 9
 
 
+async def test_retry_after_of_a_head_that_is_known_counts_anew(send: Attempts) -> None:
+    script = [answer(503, f"Retry-After: {asked}", "Date: now") for asked in (5, 9, 5)]
+    async with Receiver(*script, answer(503, "Date: now")) as receiver:
+        asked = [(await send(receiver.to())).retry_after_s for _ in range(4)]
+        assert (asked, receiver.connections) == ([5, 9, 5, None], 1)
+
+
+async def test_heads_that_differ_in_date_and_id_alone_are_answers_like_any_other(send: Attempts) -> None:
+    script = [
+        answer(status, f"Date: {n}", f"X-Request-Id: {n}", body=f"body {n}".encode())
+        for n, status in enumerate((200, 200, 500, 200, 500))
+    ]
+    async with Receiver(*script) as receiver:
+        outcomes = [await send(receiver.to()) for _ in script]
+        assert [outcome.status for outcome in outcomes] == [200, 200, 500, 200, 500]
+        assert [outcome.response for outcome in outcomes] == [f"body {n}".encode() for n in range(5)]
+        assert receiver.connections == 1
+
+
+HEAD = OK_HEAD + b"Date: now\r\nContent-Length: 4\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "body", "connections"),
+    [
+        (raw(HEAD + b"body"), b"body", 1),
+        (raw(HEAD[:30], HEAD[30:], b"bo", b"dy", pause_s=0.01), b"body", 1),
+        (raw(HEAD, b"body", pause_s=0.01), b"body", 1),
+        (raw(HEAD + b"body and more"), b"body", 2),
+        (raw(HEAD + b"bo", then_close=True), b"bo", 2),
+        (raw(HEAD.replace(b"now", b"a\r\n b") + b"body"), b"body", 1),
+        (raw(b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"body"), b"body", 1),
+        (raw(b"\r\n" + HEAD + b"body"), b"body", 1),
+        (raw(HEAD.replace(b"Date: now", b"Connection: close") + b"body"), b"body", 2),
+        (raw(HEAD.replace(b"Date: now", b"Keep-Alive: timeout=1") + b"body"), b"body", 2),
+    ],
+    ids=[
+        "at once",
+        "in pieces",
+        "head and body",
+        "more",
+        "cut off",
+        "folded",
+        "interim answer before",
+        "empty line before",
+        "close",
+        "ends soon",
+    ],
+)
+async def test_after_an_answer_with_a_known_head_any_other_is_read_as_ever(
+    send: Attempts, script: Script, body: bytes, connections: int
+) -> None:
+    async with Receiver(raw(HEAD + b"body"), raw(HEAD + b"body"), script, answer(204)) as receiver:
+        for _ in range(2):
+            assert (await send(receiver.to())).response == b"body"
+        outcome = await send(receiver.to())
+        assert (outcome.reason, outcome.status, outcome.response) == (Reason.OK, 200, body)
+        assert (await send(receiver.to())).status == 204
+        assert receiver.connections == connections
+
+
 async def test_a_compressed_answer_is_not_expanded(send: Attempts) -> None:
     packed = gzip.compress(bytes(10_000_000))
     async with Receiver(answer(200, "Content-Encoding: gzip", body=packed)) as receiver:

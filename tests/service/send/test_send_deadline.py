@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hookd.delivery.http.deadline import LATE_S
+from hookd.delivery.http.deadlines import LATE_S
 from hookd.domain.deliveries import Reason
 from tests.kit.loop_time import LoopClock
 from tests.service.send.attempts import Attempts

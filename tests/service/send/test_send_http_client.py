@@ -1,13 +1,17 @@
 """What stands on the wire, byte for byte, and which connection it stands on."""
 
 import asyncio
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from hookd import __version__
+from hookd.delivery.http.line import KEEPALIVE_S
+from hookd.domain.clock import Clock
 from hookd.domain.definitions import Method, Secret
 from hookd.domain.deliveries import Reason
+from tests.kit.loop_time import LoopClock
 from tests.kit.receiver import Exchange, Receiver, Script, answer, close, hang, raw, reset, response
 from tests.kit.waiting import until
 from tests.service.send.attempts import BODY, Attempts, webhook
@@ -242,6 +246,25 @@ async def test_a_connection_is_not_used_later_than_a_second_before_the_receivers
         assert [request.connection for request in receiver.requests] == [0, 0, 1]
 
 
+async def test_what_is_idle_is_closed_in_time(send: Attempts, clock: Clock) -> None:
+    async with Receiver() as receiver:
+        await asyncio.gather(*(send(receiver.to()) for _ in range(5)))
+        with clock.skipping() if isinstance(clock, LoopClock) else nullcontext():
+            began = asyncio.get_running_loop().time()
+            await receiver.quiet()
+            assert asyncio.get_running_loop().time() - began < KEEPALIVE_S + 2
+        assert (await send(receiver.to())).reason is Reason.OK
+
+
+async def test_webhooks_share_connections_to_one_origin_alone(send: Attempts) -> None:
+    async with Receiver() as receiver:
+        for name, path in (("a", "/a"), ("b", "/b"), ("c", "")):
+            await send(receiver.to(path), name=name)
+        assert receiver.connections == 1
+        await send(receiver.to(host="localhost"), name="d")
+        assert receiver.connections == 2
+
+
 async def test_bytes_that_came_unasked_are_no_answer(send: Attempts) -> None:
     """Some servers say 408 on a connection they are about to close."""
     late = asyncio.Event()
@@ -254,15 +277,15 @@ async def test_bytes_that_came_unasked_are_no_answer(send: Attempts) -> None:
     async with Receiver(twice, answer(201)) as receiver:
         await send(receiver.to())
         late.set()
-        await until(lambda: _pooled_bytes(send))
+        await until(lambda: _nothing_is_idle(send))
         assert (await send(receiver.to())).status == 201
         assert [request.connection for request in receiver.requests] == [0, 1]
 
 
-def _pooled_bytes(send: Attempts) -> bool:
-    assert send.sender._client is not None
-    pool = send.sender._client._pool
-    return any(protocol.should_close for kept in pool._conns.values() for protocol, _ in kept)
+def _nothing_is_idle(send: Attempts) -> bool:
+    assert send.sender._means is not None
+    now = asyncio.get_running_loop().time()
+    return not any(line.is_usable(now) for line in send.sender._means.client._lines)
 
 
 async def test_many_at_once(send: Attempts) -> None:
