@@ -17,6 +17,7 @@ INSERT_ATTEMPTS = ManyRows(
 
 _TOKEN_SHIFT = 32
 UNRECORDED = "interrupted: the answer was not recorded"
+UNANSWERED = "hookd lost what it had claimed before the request was made"
 
 
 def token_of(seq: int, number: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hookd.domain.json_text import compact_json
-from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, UNRECORDED, interrupted_row
+from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, UNANSWERED, UNRECORDED, interrupted_row
 from hookd.store.sqlite.backlog_index import BacklogDelta
 from hookd.store.sqlite.encoding import micros
 from hookd.store.sqlite.operations import ClaimOperation, Enqueue, Operation
@@ -59,8 +59,6 @@ _HASTEN = """
 _SET_BACK_HOLDS = """
     UPDATE lanes SET hold_until = max(?, hold_until - ?) WHERE hold_until > ? RETURNING webhook, hold_until
 """
-UNANSWERED = "hookd lost what it had claimed before the request was made"
-
 _NOTE_CLOCK = "UPDATE clock SET seen_at = max(seen_at, ?)"
 
 

@@ -128,13 +128,14 @@ class EnqueuePlan:
 
         Args:
             calls: in the order they were made.
-            check_all: look for duplicates of events without a digest too (their ids are hookd's own and new).
+            check_all: look for duplicates of events without a digest too (their ids are hookd's own and new, unless the
+                call is in doubt).
         """
         self._look_up(
             submission.event.id
             for call in calls
             for submission in call.batch
-            if check_all or submission.event.digest is not None
+            if check_all or call.in_doubt or submission.event.digest is not None
         )
         if keys := {each.moment[0] for call in calls for each in call.batch if each.moment is not None}:
             self._dealt_until = dealt_until(self._connection, keys)
@@ -189,10 +190,8 @@ class EnqueuePlan:
                 receipts.append(Receipt(event.id, False, refs))
                 if (reported := submission.dead_letters) is not None:
                     reports.append((reported[0], call.now, micros(reported[1])))
-            elif event.digest is None or kept.digest != event.digest:
-                raise IdConflict(event.id, index)
             else:
-                receipts.append(Receipt(event.id, True, kept.deliveries))
+                receipts.append(_receipt_of(submission, kept, index, in_doubt=call.in_doubt))
         self._take_room(sum([len(deliveries) for _, deliveries, _, _ in fresh]), call.limit)
         call.tokens = {}
         for submitted in fresh:
@@ -277,6 +276,23 @@ class EnqueuePlan:
             return lease_end
         lanes.close(delivery.webhook)
         return None
+
+
+def _receipt_of(submission: Submission, kept: _Kept, index: int, *, in_doubt: bool) -> Receipt:
+    """The receipt of an event whose id is kept; raises IdConflict where that is another event's."""
+    event = submission.event
+    if in_doubt and _is_stored(submission, kept):
+        return Receipt(event.id, False, kept.deliveries)
+    if event.digest is None or kept.digest != event.digest:
+        raise IdConflict(event.id, index)
+    return Receipt(event.id, True, kept.deliveries)
+
+
+def _is_stored(submission: Submission, kept: _Kept) -> bool:
+    """Whether what is kept under an event's id is this very submission: nobody else makes these ids."""
+    if submission.event.digest is None:
+        return True
+    return not {ref.id for ref in kept.deliveries}.isdisjoint([each.id for each in submission.deliveries])
 
 
 def _lanes_with_seats(calls: Iterable[Enqueue]) -> set[str]:

@@ -162,6 +162,7 @@ def _enqueue(call: Enqueue) -> Request:
         call.limit,
         [_submission(each) for each in call.batch],
         call.lease_ends,
+        call.in_doubt,
     )
 
 
@@ -199,6 +200,7 @@ def _settle(call: Settle) -> Request:
         attempt.error, attempt.response, attempt.insecure, attempt.resent,
         None if generation is None else (generation.number, generation.hash, generation.commit, generation.dirty),
         settlement.state._value_, settlement.counted, settlement.due_at, settlement.detail, settlement.hold_until,
+        call.in_doubt,
     )  # fmt: skip
 
 
@@ -251,6 +253,7 @@ class RequestReader:
         (
             _, now, webhook, token, lease_attempt, failures, number, started_at, duration_s, status, reason,
             error, response, insecure, resent, generation, state, counted, due_at, detail, hold_until,
+            in_doubt,
         ) = request  # fmt: skip
         if generation != self._plain:
             self._plain = generation
@@ -262,7 +265,9 @@ class RequestReader:
             self._generation, resent,
         )  # fmt: skip
         settlement = Settlement(_STATES[state], counted, due_at, detail, hold_until)
-        return Settle(NOBODY, lease, attempt, settlement, now=now)
+        call = Settle(NOBODY, lease, attempt, settlement, now=now)
+        call.in_doubt = in_doubt
+        return call
 
 
 _KINDS = {kind.value: kind for kind in Kind}
@@ -281,9 +286,12 @@ _RARE: dict[int, Callable[..., Operation]] = {
 }
 
 
-def _as_enqueue(now: float, limit: int, batch: list[tuple[Any, ...]], lease_ends: dict[str, int]) -> Enqueue:
+def _as_enqueue(
+    now: float, limit: int, batch: list[tuple[Any, ...]], lease_ends: dict[str, int], in_doubt: bool
+) -> Enqueue:
     call = Enqueue(NOBODY, [_as_submission(each) for each in batch], now=now, limit=limit)
     call.lease_ends = lease_ends
+    call.in_doubt = in_doubt
     return call
 
 

@@ -37,12 +37,14 @@ class Operation:
         future: what the caller awaits; touched in the event loop only.
         result: what the call returns.
         error: what it raises instead, or None.
+        in_doubt: it was asked of a process that died before it answered, so it may be done already.
     """
 
-    __slots__ = ("error", "future", "result")
+    __slots__ = ("error", "future", "in_doubt", "result")
 
     def __init__(self, future: "Future[Any]") -> None:
         self.future = future
+        self.in_doubt = False
         self.result: Any = None
         self.error: BaseException | None = None
 

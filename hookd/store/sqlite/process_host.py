@@ -1,9 +1,10 @@
 """The host that is a process of its own: the same work as the thread's, without sharing the interpreter's lock.
 
 One socket pair, made before the process is started and inherited by it alone; a part is one write, and all that has
-come back is one read a turn of the loop. Where the process dies, every call under way is refused as in any outage of
-the store, another is started, and what is known of the file is read anew; the leases of attempts under way are in the
-file and settle with the new one. What only the dead one knew it had leased is given back.
+come back is one read a turn of the loop. Where the process dies, another is started, and what is known of the file is
+read anew; the leases of attempts under way are in the file and settle with the new one. What only the dead one knew it
+had leased is given back. Of what was asked of it and not answered nobody knows whether it is done: events and results
+are asked again, once, and the new one finds out; all else is refused as in any outage of the store.
 
 Must never: wait for the process in the loop, or leave one behind.
 """
@@ -30,7 +31,7 @@ from hookd.store.sqlite.host import Host, resolve
 from hookd.store.sqlite.host_child import AGAIN, IGNORED
 from hookd.store.sqlite.lock import FileLock
 from hookd.store.sqlite.open import lock_database
-from hookd.store.sqlite.operations import Echo, Operation, Write
+from hookd.store.sqlite.operations import Echo, Enqueue, Operation, Settle, Write
 
 _CODE = "import sys; sys.path.append(sys.argv.pop()); from hookd.store.sqlite.host_child import main; main()"
 _PACKAGES = str(Path(__file__).parents[3])
@@ -66,7 +67,7 @@ class ProcessHost(Host):
         self._has_spoken = False
         self._started_at = self._worked_at = loop.time()
         self._reason = ""
-        self._echoes: list[Operation] = []
+        self._for_next: list[Operation] = []  # what the next process is asked
         self._unclaimed: list[due_times.ClaimedBy] = []
 
     @property
@@ -111,8 +112,9 @@ class ProcessHost(Host):
         self._loop.add_reader(ours.fileno(), self._readable)
 
     def _send(self, part: list[Operation]) -> None:
-        if self._socket is None:
-            self._refuse_all()
+        if self._socket is None:  # none of them was asked of any process
+            self._unanswered.remove(part)
+            self._refuse_or_keep(part, kept=(Echo,))
             return
         requests = []
         for call in part:
@@ -186,8 +188,15 @@ class ProcessHost(Host):
         elif self._child is None:
             self._release()
 
+    def _fail(self, error: BaseException) -> None:
+        kept = self._take_kept()
+        super()._fail(error)
+        if kept:
+            self._refuse(kept, self.failed.result())
+
     def _release(self) -> None:
         """Nothing uses the file any more."""
+        self._refuse(self._take_kept(), StoreUnavailable(self._reason))
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -213,7 +222,7 @@ class ProcessHost(Host):
         self._reason = f"the process that writes {self._path} has ended ({_cause(code)})"
         if not self._opened.done():
             self._opened.set_exception(StoreFailed(self._reason))
-        self._refuse_all()
+        self._refuse_or_keep(self._take_unanswered(), kept=(Echo, Enqueue, Settle))
         if self._closing or self.failed.done() or self._opened.exception() is not None:
             self._release()
             return
@@ -222,19 +231,22 @@ class ProcessHost(Host):
         self._answer(BatchResult([], wrote=True, fault=self._reason))
         self._start_soon()
 
-    def _refuse_all(self) -> None:
-        """Refuse what waits: all that changes something may be done, or not. Whether a process answers can wait."""
-        calls = self._take_unanswered()
-        self._echoes += [call for call in calls if isinstance(call, Echo)]
+    def _refuse_or_keep(self, calls: list[Operation], *, kept: tuple[type[Operation], ...]) -> None:
+        """Keep calls of these kinds for the next process, and refuse the others, and what two processes died of."""
+        refused: list[Operation] = []
         for call in calls:
             self._unclaimed += due_times.claimed_by(call)
-        self._refuse([call for call in calls if not isinstance(call, Echo)], StoreUnavailable(self._reason))
+            if isinstance(call, kept) and not call.in_doubt:
+                call.in_doubt = not isinstance(call, Echo)
+                self._for_next.append(call)
+            else:
+                refused.append(call)
+        self._refuse(refused, StoreUnavailable(self._reason))
 
     def _start_soon(self) -> None:
         now = self._loop.time()
         if now - self._worked_at > GIVE_UP_S:
             self._fail(StoreFailed(self._reason))
-            self._refuse(self._echoes, StoreFailed(str(self.failed.result())))
             return
         self._loop.call_later(max(0.0, self._started_at + _RESTART_PAUSE_S - now), self._start_again)
 
@@ -247,20 +259,20 @@ class ProcessHost(Host):
         except OSError as error:
             self._reason = f"no process to write {self._path} can be started ({error_text(error)})"
             self._start_soon()
-            return
-        if self._echoes:
-            part, self._echoes = self._echoes, []
-            self._unanswered.append(part)
-            self._send(part)
+
+    def _take_kept(self) -> list[Operation]:
+        kept, self._for_next = self._for_next, []
+        return kept
 
     def _give_back(self) -> None:
-        """Give back what was leased to calls that were refused; this also has the file opened and read anew."""
+        """Give back what was leased to calls that got no answer; this also has the file opened and read anew."""
         if self._closing or self.failed.done() or self._socket is None:
             return
         gone = tuple(dict.fromkeys(self._unclaimed))
         call = Write(self._loop.create_future(), partial(due_times.give_back, claims=gone))
         call.future.add_done_callback(partial(self._gave_back, gone))
         self.submit(call)
+        self._inbox += self._take_kept()
 
     def _gave_back(self, gone: tuple[due_times.ClaimedBy, ...], done: asyncio.Future[None]) -> None:
         if done.cancelled() or done.exception() is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hookd.domain.deliveries import TRANSITIONS, Settlement, State
 from hookd.domain.json_text import compact_json
-from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, attempt_row, seq_of
+from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, UNANSWERED, UNRECORDED, attempt_row, seq_of
 from hookd.store.sqlite.backlog_index import BacklogDelta
 from hookd.store.sqlite.encoding import CODES, ManyRows, micros
 from hookd.store.sqlite.generations import GenerationKeys
@@ -27,6 +27,9 @@ _UPDATE = ManyRows(
 _HELD = """
     SELECT json_group_array(json_array(seq, attempt)) FROM deliveries
     WHERE seq IN (SELECT value FROM json_each(?)) AND state = 1
+"""
+_RECORDED = """
+    SELECT EXISTS (SELECT 1 FROM attempts WHERE delivery_seq = ? AND number = ? AND error NOT IN (?, ?))
 """
 _HOLD = """
     INSERT INTO lanes (webhook, hold_until) VALUES (?, ?)
@@ -66,7 +69,9 @@ class Settling:
         for call in calls:
             seq = seq_of(call.lease.token)
             call.result = held.get(seq) == call.lease.attempt
-            if call.result:
+            if not call.result and call.in_doubt:
+                call.result = self._is_recorded(seq, call.lease.attempt)
+            elif call.result:
                 del held[seq]
                 generation = self._generations.key_of(self._connection, call.attempt.generation)
                 attempts += attempt_row(seq, call.lease.attempt, call.attempt, generation)
@@ -75,6 +80,11 @@ class Settling:
         _UPDATE.run(self._connection, updates)
         if self._change.holds:
             self._connection.executemany(_HOLD, self._change.holds.items())
+
+    def _is_recorded(self, seq: int, number: int) -> bool:
+        """Whether an attempt was recorded by whoever made it, and not given up by another."""
+        row = self._connection.execute(_RECORDED, (seq, number, UNRECORDED, UNANSWERED)).fetchone()
+        return bool(row[0])
 
     def _held(self, calls: list[Settle]) -> dict[int, int]:
         """The keys that are being sent, with the numbers of their attempts."""
