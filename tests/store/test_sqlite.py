@@ -22,6 +22,7 @@ from hookd.domain.clock import Clock
 from hookd.domain.deliveries import GenerationRef, State
 from hookd.domain.errors import StoreUnusable
 from hookd.domain.history import DeliveryFilter, LaneStats
+from hookd.store.paging import END
 from hookd.store.sqlite import queries
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.claim import NEXT_DUE
@@ -609,7 +610,7 @@ class TestQueries:
         connection = open_database(path)
         plans: list[str] = []
         connection.set_trace_callback(plans.append)
-        queries.matching(connection, DeliveryFilter(**where), queries.END, 10)
+        queries.matching(connection, DeliveryFilter(**where), END, 10)
         connection.set_trace_callback(None)
         steps = [
             row[3]

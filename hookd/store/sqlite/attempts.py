@@ -6,7 +6,8 @@ Must never: begin or end a transaction.
 from typing import Any
 
 from hookd.domain.deliveries import Attempt, Reason
-from hookd.store.sqlite.encoding import ManyRows, micros
+from hookd.store.sqlite.encoding import ManyRows
+from hookd.store.stored_values import micros
 
 INSERT_ATTEMPTS = ManyRows(
     """INSERT INTO attempts (

@@ -18,8 +18,9 @@ from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, interrupted_row, token_of
 from hookd.store.sqlite.backlog_index import BacklogDelta
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
-from hookd.store.sqlite.encoding import SENDING, ManyRows, micros, trace_of
+from hookd.store.sqlite.encoding import ManyRows
 from hookd.store.sqlite.operations import ClaimOperation
+from hookd.store.stored_values import SENDING, micros, trace_of
 
 _AT_MOST = 1000
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from hookd.domain.history import DeadLetter, UnreportedDeadLetters
-from hookd.store.sqlite.encoding import DEAD, seconds
+from hookd.store.stored_values import DEAD, seconds
 
 _REPORT = """
     INSERT INTO lanes (webhook, hold_until, reported_at, reported_until) VALUES (?, 0, ?, ?)

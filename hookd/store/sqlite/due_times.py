@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, UNANSWERED, UNRECORDED, interrupted_row
 from hookd.store.sqlite.backlog_index import BacklogDelta
-from hookd.store.sqlite.encoding import micros
 from hookd.store.sqlite.operations import ClaimOperation, Enqueue, Operation
+from hookd.store.stored_values import micros
 
 STEP = 5_000
 """How many deliveries one transaction looks at."""

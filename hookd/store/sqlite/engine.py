@@ -15,7 +15,7 @@ from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex, OneShot
 from hookd.store.sqlite.body_cache import BodyCache
 from hookd.store.sqlite.claim import Leasing
 from hookd.store.sqlite.due_times import end_leases
-from hookd.store.sqlite.encoding import SENDING, ManyRows, seconds
+from hookd.store.sqlite.encoding import ManyRows
 from hookd.store.sqlite.enqueue import EnqueuePlan, Keys
 from hookd.store.sqlite.generations import GenerationKeys
 from hookd.store.sqlite.open import close_as_it_is, damaged, finding_of, open_database, unusable
@@ -32,6 +32,7 @@ from hookd.store.sqlite.operations import (
 )
 from hookd.store.sqlite.prune import prune, vacuum
 from hookd.store.sqlite.settle import Settling
+from hookd.store.stored_values import SENDING, seconds
 
 _UNFINISHED = """
     SELECT webhook, count(*), sum(state), min(due_at) FROM deliveries INDEXED BY deliveries_due

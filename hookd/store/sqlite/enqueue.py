@@ -13,17 +13,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, TaskSpent
-from hookd.domain.events import DeliveryRef, Event, EventObject, Kind, NewDelivery, Receipt, Submission
+from hookd.domain.events import DeliveryRef, Event, Kind, NewDelivery, Receipt, Submission
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.attempts import token_of
 from hookd.store.sqlite.backlog_index import BacklogDelta, OneShotKey
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.dead_letter_reports import report
-from hookd.store.sqlite.encoding import ManyRows, micros, trace_text
+from hookd.store.sqlite.encoding import ManyRows
 from hookd.store.sqlite.event_deliveries import refs_of
 from hookd.store.sqlite.open_lanes import OpenLanes
 from hookd.store.sqlite.operations import Enqueue
 from hookd.store.sqlite.schedule_cursors import deal_with, dealt_until
+from hookd.store.stored_values import data_text, micros, object_text, trace_text
 
 _INSERT_EVENTS = ManyRows(
     """INSERT INTO events (
@@ -186,7 +187,7 @@ class EnqueuePlan:
                         break
                 refs = tuple([delivery.ref for delivery in deliveries])
                 planned[event.id] = _Kept(event.digest, refs)
-                fresh.append((event, deliveries, _object_text(event.object), _data_text(event.data)))
+                fresh.append((event, deliveries, object_text(event.object), data_text(event.data)))
                 receipts.append(Receipt(event.id, False, refs))
                 if (reported := submission.dead_letters) is not None:
                     reports.append((reported[0], call.now, micros(reported[1])))
@@ -305,11 +306,3 @@ def _lanes_with_seats(calls: Iterable[Enqueue]) -> set[str]:
         for delivery in submission.deliveries
         if delivery.id in call.lease_ends
     }
-
-
-def _object_text(obj: EventObject | None) -> str | None:
-    return None if obj is None else compact_json({"id": obj.id, "name": obj.name, "tags": obj.tags})
-
-
-def _data_text(data: Mapping[str, Any]) -> str | None:
-    return compact_json(dict(data)) if data else None

@@ -15,8 +15,8 @@ from hookd.domain.history import DeliveryFilter
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite import queries
 from hookd.store.sqlite.backlog_index import BacklogDelta
-from hookd.store.sqlite.encoding import CANCELLED, CODES, PENDING, SENDING, STATES, seconds
 from hookd.store.sqlite.queries import MatchedDelivery
+from hookd.store.stored_values import CANCELLED, CODES, PENDING, SENDING, STATES, seconds
 
 AT_MOST = 1_000
 """How many deliveries one transaction makes due."""

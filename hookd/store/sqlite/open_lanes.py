@@ -11,7 +11,7 @@ from collections.abc import Collection, Container, Mapping
 from math import inf
 
 from hookd.domain.json_text import compact_json
-from hookd.store.sqlite.encoding import micros
+from hookd.store.stored_values import micros
 
 _EARLIEST = """
     SELECT value, (

@@ -14,7 +14,7 @@ from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, Lease, Settl
 from hookd.domain.events import Receipt, Submission
 from hookd.domain.seats import SeatsTaken
 from hookd.store.sqlite.backlog_index import BacklogDelta
-from hookd.store.sqlite.encoding import micros
+from hookd.store.stored_values import micros
 
 if TYPE_CHECKING:
     from asyncio import Future

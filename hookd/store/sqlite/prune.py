@@ -8,8 +8,8 @@ import sqlite3
 
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.backlog_index import BacklogDelta
-from hookd.store.sqlite.encoding import CANCELLED, DEAD, DELIVERED
 from hookd.store.sqlite.operations import Prune
+from hookd.store.stored_values import CANCELLED, DEAD, DELIVERED
 
 _EXPIRED = """
     SELECT json_group_array(json_array(seq, event_seq)) FROM (

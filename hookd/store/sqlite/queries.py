@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hookd.domain.deliveries import Attempt, Reason, State
-from hookd.domain.events import Event, EventObject, Kind, SpentMark
+from hookd.domain.events import Event, Kind, SpentMark
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite import generations
-from hookd.store.sqlite.encoding import CODES, STATES, micros, optional_seconds, seconds, trace_of
 from hookd.store.sqlite.event_deliveries import refs_of
+from hookd.store.stored_values import CODES, STATES, micros, object_of, optional_seconds, seconds, trace_of
 
 STEP = 1_000
 """How many rows a listing looks at in one step."""
@@ -29,9 +29,6 @@ FEW = 5_000
 
 EVENTS_STEP = 20
 """How many events one step reads, with their deliveries."""
-
-END = 1 << 62
-"""A key above all keys: where a listing begins."""
 
 _COLUMNS = """
     d.seq, d.id, e.id, e.kind, d.rule, d.task, d.webhook, d.state, d.attempt, d.failures, d.created_at,
@@ -301,14 +298,10 @@ def _event_record(connection: sqlite3.Connection, row: Sequence[Any]) -> EventRe
         kind=Kind(kind),
         type=type_,
         event=name,
-        object=None if obj is None else _object(json.loads(obj)),
+        object=None if obj is None else object_of(json.loads(obj)),
         time=time,
         data={} if data is None else json.loads(data),
         digest=digest,
         trace=trace_of(trace),
     )
     return EventRecord(kept, seconds(received_at), refs_of(connection, seq, first, count))
-
-
-def _object(value: dict[str, Any]) -> EventObject:
-    return EventObject(id=value["id"], name=value["name"], tags=tuple(value["tags"]))

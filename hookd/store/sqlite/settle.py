@@ -10,13 +10,13 @@ import json
 import sqlite3
 from typing import Any
 
-from hookd.domain.deliveries import TRANSITIONS, Settlement, State
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.attempts import INSERT_ATTEMPTS, UNANSWERED, UNRECORDED, attempt_row, seq_of
 from hookd.store.sqlite.backlog_index import BacklogDelta
-from hookd.store.sqlite.encoding import CODES, ManyRows, micros
+from hookd.store.sqlite.encoding import ManyRows
 from hookd.store.sqlite.generations import GenerationKeys
 from hookd.store.sqlite.operations import Settle
+from hookd.store.stored_values import CODES, micros
 
 _UPDATE = ManyRows(
     """UPDATE deliveries SET claimed_at = NULL, state = v.column2, failures = v.column3, due_at = v.column4,
@@ -35,14 +35,6 @@ _HOLD = """
     INSERT INTO lanes (webhook, hold_until) VALUES (?, ?)
     ON CONFLICT (webhook) DO UPDATE SET hold_until = max(hold_until, excluded.hold_until)
 """
-
-
-def refuse_unfit(settlement: Settlement) -> None:
-    """Raise ValueError for a settlement that no attempt can lead to."""
-    if settlement.state not in TRANSITIONS[State.SENDING] - {State.SENDING}:
-        raise ValueError(f"an attempt cannot lead to {settlement.state}")
-    if (settlement.state is State.PENDING) != (settlement.due_at is not None):
-        raise ValueError("due_at belongs to a pending delivery, and to no other")
 
 
 class Settling:

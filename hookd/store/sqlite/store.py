@@ -27,11 +27,11 @@ from hookd.domain.history import (
 )
 from hookd.domain.seats import SeatsTaken
 from hookd.store.contract import StoreDescription
+from hookd.store.paging import key_of
 from hookd.store.sqlite import dead_letter_reports, due_times, manual_operations, queries, schedule_cursors
 from hookd.store.sqlite.attempts import seq_of
 from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex
 from hookd.store.sqlite.commit import BatchResult
-from hookd.store.sqlite.encoding import micros, optional_seconds, seconds
 from hookd.store.sqlite.host import Host
 from hookd.store.sqlite.operations import (
     ClaimOperation,
@@ -45,11 +45,10 @@ from hookd.store.sqlite.operations import (
     Vacuum,
     Write,
 )
-from hookd.store.sqlite.paging import key_of
 from hookd.store.sqlite.process_host import ProcessHost
-from hookd.store.sqlite.settle import refuse_unfit
 from hookd.store.sqlite.thread_host import ThreadHost
 from hookd.store.sqlite.walks import Walks
+from hookd.store.stored_values import micros, optional_seconds, refuse_unfit, seconds
 
 T = TypeVar("T")
 

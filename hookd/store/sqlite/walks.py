@@ -13,9 +13,9 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord, Page, RetriedPart
+from hookd.store.paging import cursor_of, delivery_bytes, event_bytes, page_of
 from hookd.store.sqlite import manual_operations, queries
 from hookd.store.sqlite.backlog_index import BacklogDelta
-from hookd.store.sqlite.paging import cursor_of, delivery_bytes, event_bytes, page_of
 
 T = TypeVar("T")
 

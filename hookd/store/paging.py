@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from hookd.domain.history import DeliveryRecord, EventRecord, Page
-from hookd.store.sqlite import queries
 
 T = TypeVar("T")
+
+END = 1 << 62
+"""A key above all keys: where a listing begins."""
 
 MOST_BYTES = 1 << 20
 """Bytes of a page, about; a larger record has a page of its own."""
@@ -28,7 +30,7 @@ def key_of(cursor: str | None) -> int:
         ValueError: the cursor is not one of ours.
     """
     if cursor is None:
-        return queries.END
+        return END
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
         raise ValueError(f"not a cursor: {cursor!r}")
     return int(cursor)
