@@ -6,6 +6,8 @@ Must never: drop a result, or decide one.
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 from hookd.delivery.clock_steps import ClockCompensator
 from hookd.delivery.store_outage import StoreOutage
@@ -15,6 +17,21 @@ from hookd.store.contract import Queue
 
 STORE_RETRY_S = 1.0
 """Pause before asking a store again that could not write."""
+
+
+Recorded = Callable[[bool | Exception | None], None]
+"""Takes whether the lease was still held; an exception where recording failed for good, None where it was given up.
+Must not raise."""
+
+
+class _Result(NamedTuple):
+    """A result on its way into the store."""
+
+    lease: Lease
+    attempt: Attempt
+    settlement: Settlement
+    now: float
+    recorded: Recorded
 
 
 class ResultRecorder:
@@ -33,29 +50,51 @@ class ResultRecorder:
         self._outage = outage
         self._clock = clock
         self._on_recorded = on_recorded
+        self._later: set[asyncio.Task[bool | Exception]] = set()
         self.waiting = 0
 
-    async def record(self, lease: Lease, attempt: Attempt, settlement: Settlement, *, now: float) -> bool:
-        """Settle; returns whether the lease was still held.
+    def record(
+        self, lease: Lease, attempt: Attempt, settlement: Settlement, *, now: float, recorded: Recorded
+    ) -> None:
+        """Settle.
 
         Args:
             lease: of the attempt.
             attempt: its record.
             settlement: what follows from it.
             now: when that was decided, seconds since the epoch.
+            recorded: called once, it may be at once.
         """
+        result = _Result(lease, attempt, settlement, now, recorded)
+        then = partial(self._answered, result)
         try:
-            return await self._store.settle(lease, attempt, settlement, now=now)
-        except StoreUnavailable as exc:
-            self._outage.began(exc)
-        self.waiting += 1
-        try:
-            return await self._record_later(lease, attempt, settlement, now)
-        finally:
-            self.waiting -= 1
-            self._on_recorded()
+            self._store.begin_settle(lease, attempt, settlement, now=now, then=then)
+        except Exception as exc:  # noqa: BLE001  it is the caller's to say what becomes of the attempt
+            then(exc)
 
-    async def _record_later(self, lease: Lease, attempt: Attempt, settlement: Settlement, now: float) -> bool:
+    def give_up(self) -> None:
+        """Record nothing more of what the store has refused so far."""
+        for task in self._later:
+            task.cancel()
+
+    def _answered(self, result: _Result, held: bool | Exception) -> None:
+        if not isinstance(held, StoreUnavailable):
+            result.recorded(held)
+            return
+        self._outage.began(held)
+        self.waiting += 1
+        task = asyncio.create_task(self._record_later(result))
+        self._later.add(task)
+        task.add_done_callback(partial(self._ended, result))
+
+    def _ended(self, result: _Result, task: asyncio.Task[bool | Exception]) -> None:
+        self._later.discard(task)
+        self.waiting -= 1
+        self._on_recorded()
+        result.recorded(None if task.cancelled() else task.result())
+
+    async def _record_later(self, result: _Result) -> bool | Exception:
+        lease, attempt, settlement, now, _ = result
         compensated_s = self._clock.compensated_s
         while True:
             await asyncio.sleep(STORE_RETRY_S)
@@ -65,6 +104,8 @@ class ResultRecorder:
                 return await self._store.settle(lease, attempt, _sooner(settlement, by_s), now=now - by_s)
             except StoreUnavailable as exc:
                 self._outage.began(exc)
+            except Exception as exc:  # noqa: BLE001  as in `record`
+                return exc
 
 
 def _sooner(settlement: Settlement, by_s: float) -> Settlement:

@@ -1,15 +1,14 @@
-"""The loop that empties the queue: plan, claim, attempt, decide, record; one lane per webhook.
+"""The loop that empties the queue: plan, claim, begin; one lane per webhook.
 
-It carries values from one step to the next and decides nothing itself: what to claim is `dispatch`'s, retries are
-`retry_policy`'s, the order of deliveries is the store's. Between two steps it lets `clock_steps` follow the clock and
-renew the leases of attempts that are still under way.
+It carries values from one step to the next and decides nothing itself: what to claim is `dispatch`'s, the order of
+deliveries is the store's, and what becomes of what is claimed is up to `attempts`. Between two steps it lets
+`clock_steps` follow the clock and renew the leases of attempts that are still under way.
 
 Must never: open a connection before its claim is durable, call a receiver that is parked, or drop a result that is not
 recorded yet.
 """
 
 import asyncio
-import random
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -17,21 +16,21 @@ from itertools import count
 from math import inf
 
 from hookd.config.generation import CurrentConfig
-from hookd.delivery import dispatch, retry_policy
+from hookd.delivery import dispatch
+from hookd.delivery.attempts import Attempts
 from hookd.delivery.clock_steps import ClockCompensator, DeliveryStore
-from hookd.delivery.dispatch import DispatchPlan, LocalLack
+from hookd.delivery.dispatch import DispatchPlan
 from hookd.delivery.http import Sender
-from hookd.delivery.lane import BegunAttempt, Lane, Lanes, LaneState
+from hookd.delivery.lane import Lanes, LaneState
 from hookd.delivery.leases import Leases
-from hookd.delivery.outcome_log import OutcomeLog, attempt_record
+from hookd.delivery.outcome_log import OutcomeLog
 from hookd.delivery.parking import ParkedLanes
 from hookd.delivery.recording import STORE_RETRY_S, ResultRecorder
 from hookd.delivery.store_outage import StoreOutage
 from hookd.delivery.under_way import AttemptsUnderWay
 from hookd.domain.backlog import Backlog
 from hookd.domain.clock import ClockStepDetector
-from hookd.domain.definitions import Config, WebhookDef
-from hookd.domain.deliveries import GenerationRef, Lease, Outcome, Reason, Settlement, State
+from hookd.domain.definitions import Config
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.operator_events import Emit, discard
 from hookd.observability.metrics import Metrics
@@ -51,12 +50,10 @@ class Worker:
         emit: Emit = discard,
     ) -> None:
         self._store = store
-        self._sender = sender
         self._current_config = current_config
         self._clock = store.clock
         self._lanes = Lanes()
         self._parked = ParkedLanes()
-        self._lack = dispatch.NO_LACK
         self._turns = count(1)
         self._under_way = AttemptsUnderWay(Leases(store.renew_ahead_s))
         self._compensator = ClockCompensator(store, clock_steps, self._lanes, self._under_way)
@@ -65,6 +62,17 @@ class Worker:
         self._log = OutcomeLog(metrics, emit)
         self._wake = asyncio.Event()
         self._recorder = ResultRecorder(store, self._outage, self._compensator, on_recorded=self._wake.set)
+        self._attempts = Attempts(
+            sender,
+            current_config,
+            store.clock,
+            lanes=self._lanes,
+            under_way=self._under_way,
+            compensator=self._compensator,
+            recorder=self._recorder,
+            log=self._log,
+            on_ended=self._wake.set,
+        )
         self._stopping = False
         self._ended = asyncio.Event()
         current_config.on_swap(self._wake.set)
@@ -96,7 +104,10 @@ class Worker:
             async with asyncio.timeout(grace_s):
                 await self._ended.wait()
                 await self._under_way.all_ended()
-        return await self._under_way.interrupt(STORE_RETRY_S)
+        self._recorder.give_up()
+        interrupted = await self._under_way.interrupt(STORE_RETRY_S)
+        self._recorder.give_up()
+        return interrupted
 
     def lane_names(self) -> Iterator[str]:
         """The webhooks that are configured, and those whose lane has been used and is still known."""
@@ -167,7 +178,7 @@ class Worker:
             self._lanes,
             config,
             parked=self._parked.by_operator,
-            lack=self._lack,
+            lack=self._attempts.lack,
             turn=next(self._turns),
         )
 
@@ -218,122 +229,4 @@ class Worker:
             webhook = generation.config.webhooks.get(lease.webhook)
             probes = lease.webhook in plan.probing
             attempt = self._lanes.begin(lane, webhook, mono=mono, may_probe=probes)
-            self._under_way.begin(lease, self._deliver(lease, lane, attempt))
-
-    async def _deliver(self, lease: Lease, lane: Lane, attempt: BegunAttempt) -> None:
-        generation = self._current_config.generation
-        webhook = generation.config.webhooks.get(lease.webhook)
-        try:
-            outcome = await self._attempt(lease, lane, webhook, attempt)
-            if self._under_way.has_lost(lease):
-                self._lanes.probe_ended(lane, attempt, mono=self._clock.monotonic())
-                self._log.lease_lost()
-                return
-            now = await self._now_compensated()
-            settlement = self._decide(lease, lane, outcome, attempt, webhook=webhook, now=now)
-            await self._record(lease, outcome, settlement, generation.ref, now)
-        except Exception as exc:  # noqa: BLE001  an attempt without a record would be made again at each lease's end
-            self._lanes.probe_ended(lane, attempt, mono=self._clock.monotonic())
-            await self._record_failure(lease, exc, generation.ref)
-        finally:
-            lane.lacks_probe = False
-            self._under_way.end(lease)
-
-    async def _record(
-        self, lease: Lease, outcome: Outcome, settlement: Settlement, generation: GenerationRef, now: float
-    ) -> None:
-        attempt = attempt_record(lease, outcome, generation)
-        if await self._recorder.record(lease, attempt, settlement, now=now):
-            self._log.attempt_recorded(lease, outcome, settlement, now=now)
-        else:
-            self._log.lease_lost()
-
-    async def _record_failure(self, lease: Lease, exc: Exception, generation: GenerationRef) -> None:
-        """Record an attempt of which nothing is known but that hookd failed at it, with nothing of what it held."""
-        outcome, now = self._log.attempt_broke(lease, exc), self._clock.now()
-        settlement = Settlement(State.PENDING, counted=False, due_at=now + retry_policy.UNFORESEEN_PAUSE_S)
-        try:
-            await self._record(lease, outcome, settlement, generation, now)
-        except Exception as again:  # noqa: BLE001  its lease ends by itself; the log line is all that can be had
-            self._log.attempt_broke(lease, again)
-
-    async def _attempt(
-        self, lease: Lease, lane: Lane, webhook: WebhookDef | None, attempt: BegunAttempt
-    ) -> Outcome:
-        """Make the attempt, or say why it was not made; the lane's slot is free afterwards."""
-        try:
-            if webhook is None:
-                return _not_made("the webhook left the configuration")
-            if lane.is_down() and not attempt.is_probe:  # since it was planned
-                return _not_made("the webhook was parked")
-            return await self._send(lease, webhook)
-        finally:
-            self._lanes.end(lane, attempt)
-            self._wake.set()
-
-    async def _send(self, lease: Lease, webhook: WebhookDef) -> Outcome:
-        ended: asyncio.Future[Outcome | Exception] = asyncio.get_running_loop().create_future()
-        attempt = self._sender.begin(
-            webhook,
-            delivery_id=lease.delivery_id,
-            body=lease.body,
-            now=self._clock.now(),
-            trace=lease.trace,
-            done=ended.set_result,
-        )
-        try:
-            outcome = await ended
-        except asyncio.CancelledError:
-            attempt.cancel()
-            _absorb_cancellation()
-            return Outcome(Reason.INTERRUPTED, error="hookd stopped before the answer came")
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    async def _now_compensated(self) -> float:
-        """What the wall clock shows; where it was set, that is followed before anything is reckoned by it."""
-        if self._compensator.is_pending():
-            with suppress(StoreUnavailable):
-                await self._compensator.compensate()
-        return self._clock.now()
-
-    def _decide(
-        self,
-        lease: Lease,
-        lane: Lane,
-        outcome: Outcome,
-        attempt: BegunAttempt,
-        *,
-        webhook: WebhookDef | None,
-        now: float,
-    ) -> Settlement:
-        """What becomes of the delivery; what follows for its lane, and for all of them, is noted."""
-        mono = self._clock.monotonic()
-        self._lack = LocalLack.shown_by(outcome, mono)
-        rate_limited = self._lanes.record(lane, outcome, attempt, now=now, mono=mono)
-        if webhook is None:
-            return Settlement(State.PENDING, counted=False, due_at=now)
-        settlement = retry_policy.decide(
-            outcome,
-            webhook=webhook,
-            failures=lease.failures,
-            now=now,
-            jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
-            probe=attempt.is_probe,
-            rate_limited=rate_limited,
-        )
-        if settlement.hold_until is not None:
-            self._lanes.hold(lane, settlement.hold_until)
-        return settlement
-
-
-def _not_made(why: str) -> Outcome:
-    return Outcome(Reason.INTERRUPTED, error=f"{why} before the request was made")
-
-
-def _absorb_cancellation() -> None:
-    """Take note of the cancellation (only `drain` cancels an attempt) so that the result can still be recorded."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
+            self._attempts.begin(lease, lane, attempt)

@@ -11,7 +11,7 @@ become of them, `Housekeeping` is for what is kept beside them. `Store` is all t
 Must never: know HTTP, the configuration, or retry rules.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from hookd.domain.backlog import Backlog
@@ -102,6 +102,21 @@ class Queue(Protocol):
         Raises:
             ValueError: no attempt can lead to this settlement.
             StoreUnavailable: nothing can be written now; the lease is still held, call again.
+        """
+        ...
+
+    def begin_settle(
+        self,
+        lease: Lease,
+        attempt: Attempt,
+        settlement: Settlement,
+        *,
+        now: float,
+        then: Callable[[bool | Exception], None],
+    ) -> None:
+        """`settle` for one who does not wait: `then` is called in the event loop, once, with what came of it.
+
+        That is what `settle` returns or raises. `then` must not raise. What is known at once is raised at once.
         """
         ...
 

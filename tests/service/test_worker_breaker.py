@@ -297,14 +297,14 @@ async def test_where_the_record_itself_fails_it_is_logged_and_the_lease_ends(
     logged: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.setattr(log, "error", lambda fact, **facts: logged.append((fact, facts)))
     raised = [ValueError("a text that may hold a secret"), KeyError("a text that may hold a secret")]
-    settle = stage.store.settle
+    begin_settle = stage.store.begin_settle
 
-    async def failing(*args: Any, **facts: Any) -> bool:
+    def failing(*args: Any, **facts: Any) -> None:
         if raised:
             raise raised.pop(0)
-        return await settle(*args, **facts)
+        begin_settle(*args, **facts)
 
-    monkeypatch.setattr(stage.store, "settle", failing)
+    monkeypatch.setattr(stage.store, "begin_settle", failing)
     await stage.take_in(1)
     await stage.until(lambda: len(logged) == 2 and not stage.lane.in_flight)
     assert [(fact, facts["exception"]) for fact, facts in logged] == [

@@ -179,12 +179,12 @@ async def test_set_back_while_a_result_cannot_be_recorded(
     receiver.reply = busy
     async with at_work(tmp_path, f"{receiver.url}/w") as stage:
 
-        async def refused(*_: Any, **__: Any) -> bool:
+        def refused(*_: Any, **__: Any) -> None:
             monkeypatch.undo()
             stage.set_clock(-HOUR_S)
             raise StoreUnavailable("the disk is full")
 
-        monkeypatch.setattr(stage.store, "settle", refused)
+        monkeypatch.setattr(stage.store, "begin_settle", refused)
         await stage.take_in(1)
 
         async def recorded() -> bool:

@@ -30,6 +30,27 @@ class _Nobody:
 NOBODY = cast("Future[Any]", _Nobody())
 
 
+class Callback:
+    """Stands for the future of a caller who does not wait, and gives him what it would have come to."""
+
+    __slots__ = ("_then",)
+
+    def __init__(self, then: Callable[[Any], None]) -> None:
+        self._then = then
+
+    def done(self) -> bool:
+        """Whether he has gone: he has not."""
+        return False
+
+    def set_result(self, result: object) -> None:
+        """Give him what the call returns."""
+        self._then(result)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Give him what the call raises."""
+        self._then(error)
+
+
 class Operation:
     """A call on its way to the database and back.
 

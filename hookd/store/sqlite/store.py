@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from hookd.domain.backlog import Backlog
 from hookd.domain.clock import Clock
@@ -34,6 +34,7 @@ from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex
 from hookd.store.sqlite.commit import BatchResult
 from hookd.store.sqlite.host import Host
 from hookd.store.sqlite.operations import (
+    Callback,
     ClaimOperation,
     Echo,
     Enqueue,
@@ -152,6 +153,21 @@ class SqliteStore:
         self._calls += 1
         held: bool = await self._do(Settle(self._future(), lease, attempt, settlement, now=micros(now)))
         return held
+
+    def begin_settle(
+        self,
+        lease: Lease,
+        attempt: Attempt,
+        settlement: Settlement,
+        *,
+        now: float,
+        then: Callable[[bool | Exception], None],
+    ) -> None:
+        """See `Store.begin_settle`."""
+        refuse_unfit(settlement)
+        self._calls += 1
+        waiting = cast("asyncio.Future[Any]", Callback(then))
+        self._writer.submit(Settle(waiting, lease, attempt, settlement, now=micros(now)))
 
     async def renew(self, leases: Sequence[Lease]) -> Collection[str]:
         """See `Store.renew`."""
