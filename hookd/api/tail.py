@@ -10,7 +10,6 @@ Must never: keep anything for a reader but how far it has come.
 """
 
 import asyncio
-import json
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
@@ -20,6 +19,7 @@ from typing import Any
 from hookd.api import delivery_filters, views
 from hookd.api.services import Services
 from hookd.domain.deliveries import State
+from hookd.domain.json_text import json_encoder
 from hookd.domain.value_class import value_class
 from hookd.observability.log_tail import LogRecord, LogTail
 from hookd.server.body import NDJSON
@@ -51,7 +51,7 @@ STATES: Mapping[str, State] = {
 
 _HEADERS = (("Vary", "Accept"),)
 _CURSOR = re.compile(r"([0-9a-f]{12})-(\d{1,18})", re.ASCII)
-_encode = json.JSONEncoder(default=str, separators=(",", ":")).encode
+_encode = json_encoder(default=str, separators=(",", ":"))
 """As the log writes a fact, whose values may be no JSON, but without spaces: every reader is sent each line."""
 
 

@@ -5,7 +5,6 @@ Values are taken as `parse_json` returns them: every text in them is valid UTF-8
 Must never: stop at the first fault, or change what was posted.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import field
 from hashlib import sha256
@@ -13,6 +12,7 @@ from typing import Any
 
 from hookd.domain.definitions import TypeDef
 from hookd.domain.events import Event, EventObject
+from hookd.domain.json_text import json_encoder
 from hookd.domain.operator_events import OWN, OWN_TYPES, is_own_id
 from hookd.domain.times import LONGEST_DATE_TIME, is_date_time
 from hookd.domain.value_class import value_class
@@ -32,7 +32,7 @@ _CLOUDEVENT = (
 
 OWN_TYPE = f'a type that begins with "{OWN}" is hookd\'s own'
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_canonical = json_encoder(sort_keys=True, separators=(",", ":"))
 """One text for one content, whatever the order of its keys. Its digests are kept in the store: it must not change."""
 
 Types = Mapping[str, TypeDef] | None

@@ -10,7 +10,6 @@ Must never: know what the facts mean.
 """
 
 import asyncio
-import json
 import logging
 import sys
 import traceback
@@ -22,6 +21,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
+from hookd.domain.json_text import json_encoder
 from hookd.domain.text import printable
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -29,7 +29,7 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 Follower = Callable[[str, str, dict[str, Any]], None]
 """Takes each fact: its level, its name, its keys and values. From any thread; must neither raise nor wait."""
 
-_encode = json.JSONEncoder(default=str).encode
+_encode = json_encoder(default=str)
 """The form that log lines are read in: a space behind each comma and colon, ASCII, and as text what is no JSON."""
 
 
