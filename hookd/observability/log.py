@@ -1,4 +1,4 @@
-"""Logging: structlog set up once, one line per fact, JSON or console; modules write `log.info("fact.happened", key=…)`.
+"""Logging: one line per fact, JSON or console; modules write `log.info("fact.happened", key=…)`.
 
 Keys are the words of spec section 0. Nothing here may print a secret: exceptions are logged by type and place, without
 their message or local variables (an HTTP client's messages hold URLs), and control characters never reach a terminal
@@ -12,14 +12,13 @@ Must never: know what the facts mean.
 import asyncio
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TextIO
-
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from hookd.domain.json_text import json_encoder
 from hookd.domain.text import printable
@@ -40,7 +39,7 @@ class Lines:
         self._stream = stream
         self._waiting: list[str] = []
 
-    def msg(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """Take a line; it is written before the loop goes on waiting, or now where no loop runs."""
         self._waiting.append(line)
         if len(self._waiting) == 1:
@@ -49,60 +48,59 @@ class Lines:
             except RuntimeError:
                 self._write()
 
-    debug = info = warning = error = msg
-
     def _write(self) -> None:
         lines, self._waiting = self._waiting, []
         self._stream.write("\n".join(lines) + "\n")
         self._stream.flush()
 
 
+_Facts = dict[str, Any]
+_Form = Callable[[str, str, _Facts], str]
+"""Makes a line of a level, a fact's name, its keys and values."""
+
+
+@dataclass(slots=True)
 class _Voice:
-    """The logger in use, replaced as a whole by `configure`; and the follower."""
+    """What is written, how and where, as `configure` set it; and the follower."""
 
-    logger: FilteringBoundLogger
+    threshold: int
+    form: _Form
+    write: Callable[[str], None]
     follower: Follower | None = None
-
-
-def _speak(level: int, stream: TextIO, processors: list[Callable[..., Any]]) -> None:
-    wrapper: Callable[..., FilteringBoundLogger] = structlog.make_filtering_bound_logger(level)
-    _Voice.logger = wrapper(Lines(stream), processors, {})
 
 
 def debug(fact: str, **facts: Any) -> None:
     """Log what only matters when looking for a fault."""
-    _tell("debug", fact, facts)
-    _Voice.logger.debug(fact, **facts)
+    _say(10, "debug", fact, facts)
 
 
 def info(fact: str, **facts: Any) -> None:
     """Log what an operator may want to know."""
-    _tell("info", fact, facts)
-    _Voice.logger.info(fact, **facts)
+    _say(20, "info", fact, facts)
 
 
 def warning(fact: str, **facts: Any) -> None:
     """Log what an operator should look at some day."""
-    _tell("warning", fact, facts)
-    _Voice.logger.warning(fact, **facts)
+    _say(30, "warning", fact, facts)
 
 
 def error(fact: str, **facts: Any) -> None:
     """Log what an operator should look at now. `exc_info` takes an exception."""
-    _tell("error", fact, facts)
-    _Voice.logger.error(fact, **facts)
+    _say(40, "error", fact, facts)
+
+
+def _say(severity: int, level: str, fact: str, facts: _Facts) -> None:
+    if "exc_info" in facts:
+        _put_exception(facts)
+    if _voice.follower is not None:
+        _voice.follower(level, fact, facts)
+    if severity >= _voice.threshold:
+        _voice.write(_voice.form(level, fact, facts))
 
 
 def follow(follower: Follower | None) -> None:
     """Pass every fact on, also those below the level that is written; None ends that."""
-    _Voice.follower = follower
-
-
-def _tell(level: str, fact: str, facts: dict[str, Any]) -> None:
-    if "exc_info" in facts:
-        _put_exception(facts)
-    if _Voice.follower is not None:
-        _Voice.follower(level, fact, facts)
+    _voice.follower = follower
 
 
 def configure(*, level: str, form: str, stream: TextIO | None = None) -> None:
@@ -115,17 +113,35 @@ def configure(*, level: str, form: str, stream: TextIO | None = None) -> None:
     """
     out = stream or sys.stderr
     console = form == "console" or (form == "auto" and out.isatty())
-    processors: list[Callable[..., Any]] = [_in_order, _json]
-    if console:
-        processors = [_in_order, _escape_control, structlog.dev.ConsoleRenderer(colors=out.isatty())]
-    _speak(LEVELS[level], out, processors)
+    _voice.threshold = LEVELS[level]
+    _voice.form = _console(colors=out.isatty()) if console else _json
+    _voice.write = Lines(out).write
     _adopt_libraries(LEVELS[level])
 
 
-def _in_order(_logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
-    now = datetime.now(tz=UTC)
-    stamp = f"{_second(int(now.timestamp()))}.{now.microsecond:06d}Z"
-    return {"timestamp": stamp, "level": method, "event": line.pop("event"), **line}
+def _json(level: str, fact: str, facts: _Facts) -> str:
+    return _encode({"timestamp": _now(), "level": level, "event": fact, **facts})
+
+
+def _console(*, colors: bool) -> _Form:
+    from structlog.dev import ConsoleRenderer  # noqa: PLC0415  # a tenth of a daemon's start, which JSON spares
+
+    render = ConsoleRenderer(colors=colors)
+
+    def line(level: str, fact: str, facts: _Facts) -> str:
+        shown = {"timestamp": _now(), "level": level, "event": fact, **facts}
+        return str(render(None, level, {key: _escaped(value) for key, value in shown.items()}))
+
+    return line
+
+
+def _escaped(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
+
+
+def _now() -> str:
+    epoch_s, rest_ns = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_second(epoch_s)}.{rest_ns // 1000:06d}Z"
 
 
 @lru_cache(maxsize=4)
@@ -133,7 +149,7 @@ def _second(epoch_s: int) -> str:
     return datetime.fromtimestamp(epoch_s, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _put_exception(line: EventDict) -> None:
+def _put_exception(line: _Facts) -> None:
     given = line.pop("exc_info")
     exc = given[1] if isinstance(given, tuple) else given
     if isinstance(exc, BaseException):
@@ -142,14 +158,6 @@ def _put_exception(line: EventDict) -> None:
             f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}"
             for frame in traceback.extract_tb(exc.__traceback__)[-8:]
         ]
-
-
-def _json(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
-    return _encode(line)
-
-
-def _escape_control(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    return {key: printable(value) if isinstance(value, str) else value for key, value in line.items()}
 
 
 class _Adopted(logging.Handler):
@@ -167,4 +175,4 @@ def _adopt_libraries(level: int) -> None:
     root.setLevel(max(level, logging.WARNING))
 
 
-_speak(LEVELS["warning"], sys.stderr, [_in_order, _json])
+_voice = _Voice(LEVELS["warning"], _json, Lines(sys.stderr).write)
