@@ -3,22 +3,25 @@
 Must never: answer before the store has committed, or hold a rule about what an event is (`intake` does).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from hookd import intake
 from hookd.api import lookups, views
 from hookd.api.request_bodies import decoded_json, trace_of
 from hookd.api.services import Services
 from hookd.domain.errors import EventRejected, Fault, IdConflict
-from hookd.domain.events import Event
+from hookd.domain.events import Event, Receipt
+from hookd.domain.tracing import read_trace
+from hookd.intake.plain_event import PlainEventReader
 from hookd.observability import log
 from hookd.server import body
 from hookd.server.long_json import LongList, long_json_response
-from hookd.server.memory_budget import BudgetExceeded
-from hookd.server.messages import JSON_TYPE, Request, Response
+from hookd.server.memory_budget import BudgetExceeded, estimated_size
+from hookd.server.messages import JSON_TYPE, KnownRequest, Request, Response
 from hookd.server.problems import Problem, json_response, unavailable
-from hookd.server.router import Router
+from hookd.server.router import Router, problem_of
 
 CLOUDEVENT = "application/cloudevents+json"
 CLOUDEVENTS = "application/cloudevents-batch+json"
@@ -29,11 +32,19 @@ PER_EVENT = 1024
 """Bytes that an event with its deliveries takes in memory until it is stored, about."""
 
 
+PLAIN = 16 * 1024
+"""Bytes of a body above which reading, rendering and storing it is not quick."""
+
+_TELLING = frozenset({"idempotency-key", "expect", "tracestate", "transfer-encoding", "content-encoding"})
+"""Headers that say something of the event, or of how it is to be taken in."""
+
+
 class EventRoutes:
     """`POST /v1/events` and `POST /v1/tasks/{name}/trigger`."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._plain = PlainEventReader()
         self._rejected = services.metrics.events.labels("rejected")
         self._unavailable = services.metrics.events.labels("unavailable")
 
@@ -54,10 +65,7 @@ class EventRoutes:
             hold(PER_EVENT * len(events))
             receipts = await services.intake.accept(events, generation, hold=hold) if events else ()
         except IdConflict as exc:
-            where = f"/{exc.index}/id" if batch else "/id"
-            raise Problem(
-                409, str(exc), faults=[Fault(where, "is taken by an event with other content")]
-            ) from None
+            raise _conflict(exc, f"/{exc.index}/id" if batch else "/id") from None
         except (EventRejected, Problem) as exc:
             (self._unavailable if exc.status == 503 else self._rejected).inc()
             raise
@@ -67,11 +75,40 @@ class EventRoutes:
         status = 200 if all(receipt.duplicate for receipt in receipts) else 202
         if batch:
             return await long_json_response({"events": LongList(map(views.receipt, receipts))}, status)
-        return json_response(views.receipt(receipts[0]), status)
+        return Response(status, views.receipt_json(receipts[0]))
+
+    def _post_again(self, request: KnownRequest) -> bool:
+        """Take one plain event in by a head that `post` has taken one in by; False: `post` must look."""
+        services, raw = self._services, request.body
+        generation = services.current_config.generation
+        if services.stopping or len(raw) > min(PLAIN, generation.config.daemon.event_size):
+            return False
+        try:
+            event = self._plain.read(raw, generation.config.types, services.intake.make_event_id)
+            if event is None:
+                return False
+            if request.traceparent is not None:
+                event = replace(event, trace=read_trace((request.traceparent,), ()))
+            reservation, at = request.reservation, request.arrived_at
+            reservation.admit(estimated_size(raw) + PER_EVENT, since=at, now=at)
+            done = partial(self._answer, request.answer)
+            return services.intake.accept_plainly(event, generation, hold=reservation.hold, done=done)
+        except Exception:  # noqa: BLE001 - nothing was handed over yet; what is wrong shows on the whole way
+            return False
+
+    def _answer(self, answer: Callable[[Response], None], outcome: Receipt | Exception) -> None:
+        if isinstance(outcome, IdConflict):
+            answer(_conflict(outcome, "/id").response())
+        elif isinstance(outcome, Exception):
+            answer(problem_of(outcome).response())
+        else:
+            answer(Response(200 if outcome.duplicate else 202, views.receipt_json(outcome)))
 
     async def _events(self, request: Request, limit: int) -> tuple[list[Event], bool]:
         """The events of a request, and whether they are a batch."""
         kind = _kind(request)
+        if kind == JSON_TYPE and _TELLING.isdisjoint(map(str.lower, request.headers)):
+            request.again = self._post_again
         raw = await body.read(request, limit)
         trace = trace_of(request)
 
@@ -159,6 +196,10 @@ def _kind(request: Request) -> str:
 def _has_attributes(request: Request) -> bool:
     width = len(intake.HEADER_PREFIX)
     return any(name[:width].lower() == intake.HEADER_PREFIX for name in request.headers)
+
+
+def _conflict(exc: IdConflict, where: str) -> Problem:
+    return Problem(409, str(exc), faults=[Fault(where, "is taken by an event with other content")])
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -14,6 +14,7 @@ from hookd.domain.definitions import Config, EventDef, ScheduleDef, TaskDef, mas
 from hookd.domain.deliveries import Attempt, State
 from hookd.domain.events import DeliveryRef, EventObject, Receipt, SpentMark
 from hookd.domain.history import DeliveryRecord, EventRecord, LaneStats
+from hookd.domain.json_text import json_string
 from hookd.domain.reload_result import Changes, ReloadResult
 from hookd.domain.times import date_time
 from hookd.rules.templates import shown_body
@@ -40,6 +41,17 @@ def receipt(given: Receipt) -> JsonObject:
         "duplicate": given.duplicate,
         "deliveries": [reference(delivery) for delivery in given.deliveries],
     }
+
+
+def receipt_json(given: Receipt) -> bytes:
+    """The same as JSON, made in the fewest steps: it is written for every event."""
+    deliveries = [
+        f'{{"id":{json_string(each.id)},"task":{json_string(each.task)},"webhook":{json_string(each.webhook)}}}'
+        for each in given.deliveries
+    ]
+    duplicate = "true" if given.duplicate else "false"
+    head = f'{{"id":{json_string(given.event_id)},"duplicate":{duplicate},"deliveries":['
+    return f"{head}{','.join(deliveries)}]}}".encode()
 
 
 def reference(given: DeliveryRef) -> JsonObject:

@@ -50,3 +50,6 @@ def json_encoder(
 
 compact_json = json_encoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 """One line without spaces, keys in the order they have."""
+
+json_string: Callable[[str], str] = encode_basestring
+"""A text as a JSON string, quotes and all; only what JSON requires is escaped."""

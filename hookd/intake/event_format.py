@@ -25,6 +25,9 @@ _OBJECT_FIELDS = ("id", "name", "tags")
 LONGEST_ID = 256
 """Characters of an event's id."""
 
+LONGEST_NAME = 256
+"""Characters of an object's name, and of its id."""
+
 _CLOUDEVENT = (
     "this is a CloudEvent: it is posted with Content-Type: application/cloudevents+json, "
     "an array of them with application/cloudevents-batch+json"
@@ -206,6 +209,15 @@ def check_type(type_name: str, event_name: str, types: Types, places: Places, fa
             _check_catalogued(known, event_name, places, faults)
 
 
+def are_good_names(type_name: str, event_name: str, has_object: bool, types: Types) -> bool:
+    """Whether an event of this type and name may be posted, with an object or without."""
+    faults = Faults("Invalid event")
+    names = {"type": type_name, "event": event_name}
+    places = Places("/type", "/event", "/object" if has_object else "")
+    check_type(_name(names, "type", "", faults), _name(names, "event", "", faults), types, places, faults)
+    return not faults
+
+
 def _check_catalogued(known: TypeDef, event_name: str, places: Places, faults: Faults) -> None:
     if event_name and event_name not in known.events:
         message = faults.unknown(f"event of type {known.name}", event_name, known.events)
@@ -234,7 +246,7 @@ def _object(value: dict[str, Any], pointer: str, faults: Faults) -> EventObject 
         return None
     pointer, obj = f"{pointer}/object", value["object"]
     if isinstance(obj, str):
-        return EventObject(name=faults.text(pointer, obj, 256))
+        return EventObject(name=faults.text(pointer, obj, LONGEST_NAME))
     if not isinstance(obj, dict):
         faults.add(pointer, f"must be a name or an object with id, name and tags, not {kind(obj)}")
         return None
@@ -243,8 +255,8 @@ def _object(value: dict[str, Any], pointer: str, faults: Faults) -> EventObject 
     if "id" not in obj and "name" not in obj:
         faults.add(pointer, "must have an id or a name")
     return EventObject(
-        id=faults.text(f"{pointer}/id", obj["id"], 256) if "id" in obj else None,
-        name=faults.text(f"{pointer}/name", obj["name"], 256) if "name" in obj else None,
+        id=faults.text(f"{pointer}/id", obj["id"], LONGEST_NAME) if "id" in obj else None,
+        name=faults.text(f"{pointer}/name", obj["name"], LONGEST_NAME) if "name" in obj else None,
         tags=_tags(obj.get("tags", []), f"{pointer}/tags", faults),
     )
 

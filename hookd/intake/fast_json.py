@@ -22,7 +22,7 @@ UNREAD: Final = object()
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
-_FAILURES = (msgspec.MsgspecError, RecursionError, ValueError)
+FAILURES = (msgspec.MsgspecError, RecursionError, ValueError)
 """What msgspec raises for a text that it does not take, or cannot write again, as integers of hundreds of digits."""
 
 
@@ -56,7 +56,7 @@ def read_plain(raw: bytes) -> Any:
     try:
         value = without_collecting(_decode, raw)
         return value if has_every_key(raw, value) else UNREAD
-    except _FAILURES:
+    except FAILURES:
         return UNREAD
 
 

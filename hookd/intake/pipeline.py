@@ -10,12 +10,20 @@ import hashlib
 import os
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from hookd.config.generation import Generation
 from hookd.domain.clock import Clock
-from hookd.domain.definitions import ScheduleDef, TaskDef, WebhookDef
-from hookd.domain.errors import EventRejected, IdConflict, PendingLimitReached, StoreUnavailable, TaskSpent
+from hookd.domain.definitions import EventDef, ScheduleDef, TaskDef, WebhookDef
+from hookd.domain.errors import (
+    EventRejected,
+    HookdError,
+    IdConflict,
+    PendingLimitReached,
+    StoreUnavailable,
+    TaskSpent,
+)
 from hookd.domain.events import Event, EventObject, Kind, NewDelivery, Receipt, Submission
 from hookd.domain.ids import new_id
 from hookd.domain.message_templates import Template
@@ -42,6 +50,9 @@ LARGE = 64 * 1024
 
 LONGEST_BREATH_S = 0.05
 """How long no further large body is read after one, at most."""
+
+MOST_PARTS_AT_ONCE = 64
+"""Pieces of the messages of one event that are rendered without a pause; each may hold all of its data."""
 
 MOST_PARTS = 1000
 """Pieces of a message that a client sent, above which it is rendered in a thread."""
@@ -192,6 +203,55 @@ class Intake:
         """The second half of `accept`; with `again`, that they are turned away is not counted: it was before."""
         return await self._enqueue(*prepared, again=again)
 
+    def accept_plainly(
+        self,
+        event: Event,
+        generation: Generation,
+        *,
+        hold: Callable[[int], None],
+        done: Callable[[Receipt | Exception], None],
+    ) -> bool:
+        """As `accept`, for one event and without a task, where matching and rendering take little time.
+
+        Args:
+            event: it.
+            generation: whose rules count.
+            hold: as there; what it raises is raised.
+            done: called once, later, with the receipt, or with what `accept` would raise.
+
+        Returns:
+            False where it may take long; then nothing was done, and `done` is not called.
+
+        Raises:
+            EventRejected: as `accept`; nothing was done.
+        """
+        rules = generation.matcher.matching_plainly(event)
+        if rules is None:
+            return False
+        tasks = self._enabled(rules, generation)
+        if sum([len(task.template.parts) for task, _ in tasks]) > MOST_PARTS_AT_ONCE:
+            return False
+        now = self._clock.now()
+        rendering = _Rendering(hold, generation.config.daemon.message_size)
+        batch = (Submission(event, tuple(self._fire(event, tasks, generation, now, rendering))),)
+        answer = partial(self._stored_plainly, batch, done)
+        self._store.begin_enqueue(batch, now=now, limit=generation.config.daemon.pending, then=answer)
+        return True
+
+    def _stored_plainly(
+        self,
+        batch: tuple[Submission, ...],
+        done: Callable[[Receipt | Exception], None],
+        outcome: tuple[Receipt, ...] | Exception,
+    ) -> None:
+        if isinstance(outcome, Exception):
+            self._count_refused(outcome, 1)
+            done(outcome)
+            return
+        for submission, receipt in zip(batch, outcome, strict=True):
+            self._note_stored(submission.event, receipt)
+            done(receipt)
+
     async def trigger(
         self,
         task: TaskDef,
@@ -305,7 +365,11 @@ class Intake:
             self._metrics.rule_error(place)
             log.warning("rule.error", rule=place, event_id=event.id, error=error)
             await pace.rest()
-        fired = ((generation.config.tasks[name], place) for name, place in firings(found.rules))
+        return self._enabled(found.rules, generation)
+
+    def _enabled(self, rules: Iterable[EventDef], generation: Generation) -> list[tuple[TaskDef, str]]:
+        """The enabled tasks that rules fire, each with the place of its rule."""
+        fired = [(generation.config.tasks[name], place) for name, place in firings(rules)]
         return [(task, place) for task, place in fired if task.enabled]
 
     def _fire(
@@ -343,18 +407,25 @@ class Intake:
         turned_away = 0 if again else len(batch)
         try:
             receipts = await self._store.enqueue(batch, now=now, limit=generation.config.daemon.pending)
-        except (IdConflict, TaskSpent):
-            self._conflict.inc(turned_away)
-            raise
-        except (PendingLimitReached, StoreUnavailable):
-            self._unavailable.inc(turned_away)
+        except HookdError as error:
+            self._count_refused(error, turned_away)
             raise
         turn = _Turn(self._clock)
         for submission, receipt in zip(batch, receipts, strict=True):
-            (self._duplicate if receipt.duplicate else self._accepted).inc()
-            _tell(submission.event, receipt)
+            self._note_stored(submission.event, receipt)
             await turn.rest()
         return receipts
+
+    def _count_refused(self, error: Exception, events: int) -> None:
+        match error:
+            case IdConflict() | TaskSpent():
+                self._conflict.inc(events)
+            case PendingLimitReached() | StoreUnavailable():
+                self._unavailable.inc(events)
+
+    def _note_stored(self, event: Event, receipt: Receipt) -> None:
+        (self._duplicate if receipt.duplicate else self._accepted).inc()
+        _tell(event, receipt)
 
 
 def _tell(event: Event, receipt: Receipt) -> None:

@@ -12,6 +12,9 @@ from hookd.domain.text import listed, near, shown
 MOST_FAULTS = 1000
 """The most that are listed in one refusal: an answer is never much larger than its request."""
 
+LONGEST_TAG = 128
+"""Characters of a tag."""
+
 _MOST_HINTS = 5
 """Faults that say what was meant; finding it costs time in proportion to the choices."""
 
@@ -33,6 +36,10 @@ class Faults:
         self._title = title
         self._found: list[Fault] = []
         self._more = False
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._found)
 
     @property
     def full(self) -> bool:
@@ -58,23 +65,23 @@ class Faults:
 
     def text(self, pointer: str, value: Any, longest: int, *, trimmed: bool = False) -> str:
         """A string of 1 to `longest` printable characters; with `trimmed`, no space at either end."""
+        if isinstance(value, str) and fits(value, longest) and not (trimmed and value != value.strip()):
+            return value
         if not isinstance(value, str):
             self.add(pointer, f"must be a string, not {kind(value)}")
         elif not 1 <= len(value) <= longest:
             self.add(pointer, f"must have 1 to {longest} characters, not {len(value)}")
         elif not value.isprintable():
             self.add(pointer, f'must be printable characters only: "{shown(value)}"')
-        elif trimmed and value != value.strip():
-            self.add(pointer, "must not begin or end with a space")
         else:
-            return value
+            self.add(pointer, "must not begin or end with a space")
         return ""
 
     def tags(self, given: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
         """Tags, each with its pointer: short texts, none of them twice."""
         seen: dict[str, None] = {}
         for pointer, item in given:
-            tag = self.text(pointer, item, 128)
+            tag = self.text(pointer, item, LONGEST_TAG)
             if tag and tag in seen:
                 self.add(pointer, f'the tag "{tag}" is there twice')
             seen[tag] = None
@@ -100,6 +107,11 @@ class Faults:
             return said
         meant = "".join(f'did you mean "{choice}"? ' for choice in near(word, choices))
         return f"{said}; {meant}valid: {listed(sorted(choices))}"
+
+
+def fits(text: str, longest: int) -> bool:
+    """Whether a text has 1 to `longest` characters, all of them printable."""
+    return 1 <= len(text) <= longest and text.isprintable()
 
 
 def kind(value: Any) -> str:

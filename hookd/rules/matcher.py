@@ -15,6 +15,11 @@ from hookd.rules.steps import at_once
 _Rules = list[tuple[int, EventDef]]
 """Rules with their position in the declaration."""
 
+_NONE: _Rules = []
+
+MOST_AT_ONCE = 32
+"""Rules of one event above which firing them is no quick matter."""
+
 
 @dataclass(slots=True)
 class _Bucket:
@@ -32,13 +37,13 @@ class _Bucket:
         else:
             self.any.append((position, rule))
 
-    def naming(self, obj: EventObject) -> Iterable[tuple[int, EventDef]]:
+    def naming(self, obj: EventObject) -> list[_Rules]:
         """The rules that name this object or one of its tags; a rule may come twice."""
-        for name in (obj.name, obj.id):
-            if name is not None:
-                yield from self.objects.get(name, ())
-        for tag in obj.tags:
-            yield from self.tags.get(tag, ())
+        objects, tags = self.objects, self.tags
+        named = (
+            [objects.get(name, _NONE) for name in (obj.name, obj.id) if name is not None] if objects else []
+        )
+        return named + [tags.get(tag, _NONE) for tag in obj.tags] if tags else named
 
 
 class Matches(NamedTuple):
@@ -89,16 +94,30 @@ class Matcher:
             yield
         return Matches(tuple(rules), tuple(failures))
 
+    def matching_plainly(self, event: Event) -> tuple[EventDef, ...] | None:
+        """The rules that match, in order, where that is quick to tell; None where it takes steps (`matching`)."""
+        rules = self._indexed(event)
+        if len(rules) > MOST_AT_ONCE:
+            return None
+        conditions = self._conditions
+        if conditions and any(position in conditions for position, _ in rules):
+            return None
+        return tuple([rule for _, rule in rules])
+
     def _indexed(self, event: Event) -> _Rules:
         """The rules of the event's type, event and object, in order; `where` apart."""
         bucket = self._buckets.get((event.type, event.event))
         if bucket is None:
             return []
-        if event.object is None:
+        obj = event.object
+        if obj is None or not (bucket.objects or bucket.tags):
             return bucket.any
-        found = dict(bucket.naming(event.object))
-        found.update(bucket.any)
-        return sorted(found.items())
+        lists = [rules for rules in bucket.naming(obj) if rules]
+        if bucket.any:
+            lists.append(bucket.any)
+        if len(lists) < 2:
+            return lists[0] if lists else []
+        return sorted({position: rule for rules in lists for position, rule in rules}.items())
 
 
 def firings(rules: Iterable[EventDef]) -> tuple[tuple[str, str], ...]:

@@ -10,8 +10,9 @@ Must never: look at what a request asks for, or know of other connections.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
+from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp import StreamReader
@@ -23,9 +24,10 @@ from aiohttp.web_protocol import RequestPayloadError
 from hookd.domain.clock import Clock
 from hookd.server import connection_state as states
 from hookd.server.connection_state import BUSY, DEADLINES, ConnectionInput, next_state
+from hookd.server.known_heads import KnownHeads, WholeRequest, lacking, whole_request
 from hookd.server.limits import Limits
 from hookd.server.memory_budget import BudgetExceeded, MemoryBudget, Reservation
-from hookd.server.messages import Request, Response
+from hookd.server.messages import Again, KnownRequest, Request, Response
 from hookd.server.peers import Peer, peer_of
 from hookd.server.problems import Problem, unavailable
 from hookd.server.request_head import is_last, refusal, target_of
@@ -34,13 +36,16 @@ from hookd.server.unserved import UnservedConnections, UnservedKind
 Serve = Callable[[Request], Awaitable[Response]]
 """Makes the response to a request; must not raise."""
 
+_UNSERVED = frozenset({states.HEAD, states.IDLE})
+"""Where no request is being served."""
+
 READ_BYTES = 64 * 1024
 
 LARGE_ANSWER = 64 * 1024
 """Answers of more bytes count until they are read; of others, a connection holds no more than this."""
 
-_Queued = tuple[RawRequestMessage, StreamReader] | Problem
-"""A request, or the refusal of what is not one."""
+_Queued = tuple[RawRequestMessage, StreamReader, WholeRequest | None] | Problem
+"""A request, as it came in one piece if it did; or the refusal of what is not one."""
 
 
 class ConnectionRegistry(Protocol):
@@ -52,6 +57,7 @@ class ConnectionRegistry(Protocol):
     limits: Limits
     memory: MemoryBudget
     unserved: UnservedConnections
+    known_heads: KnownHeads[Again]
 
     def add(self, connection: "Connection") -> None:
         """Count a new connection, or refuse it."""
@@ -70,10 +76,13 @@ class Connection(BaseProtocol):
         "_eof",
         "_fed_at",
         "_keep_alive",
+        "_known",
+        "_left",
         "_listener",
         "_payload",
         "_peer",
         "_queue",
+        "_scope",
         "_since",
         "_state",
         "_task",
@@ -106,6 +115,9 @@ class Connection(BaseProtocol):
         self._discarded = 0
         self._fed_at = 0.0
         self._peer: Peer | None = None
+        self._left = 0  # bytes that the parser lacks of a request; 0: the next byte begins one; -1: not known
+        self._scope: tuple[str, Peer | None] | None = None  # of `known_heads`
+        self._known: Reservation | None = None  # of a request that is served without a task
         self._answer: Reservation | None = None  # of a large answer that is not read yet
 
     def _advance(self, given: ConnectionInput) -> None:
@@ -131,10 +143,12 @@ class Connection(BaseProtocol):
             return
         if self._parser is None or self._state is states.CLOSING:
             return
+        if self._left == 0 and self._state in _UNSERVED and self._serve_known(data):
+            return
         self._feed(data)
-        if data and self._task is not None and self._body_is_complete() and not self._buffer_paused:
+        if data and self._is_serving and self._body_is_complete() and not self._buffer_paused:
             self._pause_reading_for_buffer()  # the next request waits in the kernel
-        if self._queue and self._task is None:
+        if self._queue and not self._is_serving:
             self._begin()
             self._task = self._loop.create_task(self._serve_all())
         elif data:
@@ -235,7 +249,7 @@ class Connection(BaseProtocol):
         """Close after what is being served; at once where nothing is."""
         self._accounted = True
         self.disable_keep_alive()
-        if self._task is None and self.transport is not None:
+        if not self._is_serving and self.transport is not None:
             self._advance(states.CLOSE)
             self.transport.close()
 
@@ -245,12 +259,18 @@ class Connection(BaseProtocol):
 
     # Serving.
 
+    @property
+    def _is_serving(self) -> bool:
+        return self._task is not None or self._known is not None
+
     def _begin(self) -> None:
         """From now on the first of the queue is served."""
         self._accounted = True
         queued = self._queue[0]
-        whole = isinstance(queued, Problem) or queued[1].is_eof()
-        self._advance(states.REQUEST_COMPLETE if whole else states.HEAD_COMPLETE)
+        is_whole = isinstance(queued, Problem) or queued[1].is_eof()
+        self._advance(states.REQUEST_COMPLETE if is_whole else states.HEAD_COMPLETE)
+        if not is_whole and self._buffer_paused:
+            self._resume_reading_for_buffer()  # the rest of its body is still to come
 
     async def _serve_all(self) -> None:
         try:
@@ -264,6 +284,14 @@ class Connection(BaseProtocol):
             self._task = None
             self._advance(states.SERVED)
             self._after_serving()
+
+    async def _go_on(self) -> None:
+        """What is left to do behind an answer that was written without a task."""
+        if self._paused and self._state is states.DRAINING:
+            await self._drain()
+        if self._queue:
+            self._begin()
+        await self._serve_all()
 
     def _after_serving(self) -> None:
         state, transport = self._state, self.transport
@@ -282,7 +310,7 @@ class Connection(BaseProtocol):
         if isinstance(queued, Problem):
             self._refuse(queued)
             return
-        message, payload = queued
+        message, payload, whole = queued
         if message.version not in (HttpVersion10, HttpVersion11):
             self._refuse(Problem(505, "HTTP/1.1 and HTTP/1.0 are spoken here"))
             return
@@ -308,6 +336,55 @@ class Connection(BaseProtocol):
             self._finish(linger=unread_body or bool(self._queue) or self._buffer_paused)
         else:
             self._advance(states.RESPONSE)
+            if whole is not None and request.again is not None and response.status == HTTPStatus.ACCEPTED:
+                self._listener.known_heads.learn(self._found_scope(), whole.key, request.again)
+
+    def _serve_known(self, data: bytes) -> bool:
+        """Serve a whole request whose head is known; False where it goes the whole way, and nothing was done."""
+        if not self._keep_alive or self._eof or self._queue or self._paused:
+            return False
+        request = whole_request(data)
+        if request is None:
+            return False
+        listener = self._listener
+        again = listener.known_heads.recall(self._found_scope(), request.key)
+        if again is None:
+            return False
+        reservation, now = listener.memory.reserve(), listener.clock.monotonic()
+        known = KnownRequest(request.body, request.traceparent, reservation, now, self._answer_known)
+        if not again(known):
+            reservation.release()
+            return False
+        self._known = reservation
+        self._accounted = True
+        self._advance(states.REQUEST_COMPLETE)
+        return True
+
+    def _answer_known(self, response: Response) -> None:
+        """Write the response to a request that is served without a task, and go on."""
+        if self._known is not None:
+            self._known.release()
+            self._known = None
+        if self._state is not states.SERVING:  # the client is gone
+            self._advance(states.SERVED)
+            self._after_serving()
+            return
+        close = response.close or not self._keep_alive or (self._eof and not self._queue)
+        self._write(response, "close" if close else "")
+        if close:
+            self._finish(linger=bool(self._queue) or self._buffer_paused)
+        else:
+            self._advance(states.RESPONSE)
+            if self._queue or self._paused:
+                self._task = self._loop.create_task(self._go_on())
+                return
+        self._advance(states.SERVED)
+        self._after_serving()
+
+    def _found_scope(self) -> tuple[str, Peer | None]:
+        if self._scope is None:
+            self._scope = (self._local_address(), self._peer)
+        return self._scope
 
     async def _stream(
         self, response: Response, stream: AsyncGenerator[bytes, None], *, chunked: bool
@@ -379,6 +456,7 @@ class Connection(BaseProtocol):
         """The local user at the other end, who stays the same as long as the connection does."""
         if self._peer is None and self.transport is not None:
             self._peer = await peer_of(self.transport)
+            self._scope = None
         return self._peer
 
     def _local_address(self) -> str:
@@ -418,6 +496,7 @@ class Connection(BaseProtocol):
         if self._parser is None:
             return
         self._fed_at = self._listener.clock.monotonic()  # the loop's own time stands still while it is busy
+        whole = whole_request(data) if data and self._left == 0 else None
         try:
             messages, _upgraded, _tail = self._parser.feed_data(data)
         except HttpProcessingError as problem:
@@ -425,11 +504,24 @@ class Connection(BaseProtocol):
             self._cut_payload()
             self._queue.append(refusal(problem, self._listener.limits))
             return
+        if messages:
+            self._payload = messages[-1][1]
+        if data:
+            self._left = self._left_behind(data, messages)
         for message, payload in messages:
-            self._payload = payload
-            self._queue.append((message, payload))
+            self._queue.append((message, payload, whole if self._left == 0 else None))
         if self._state is states.BODY and self._body_is_complete():
             self._advance(states.BODY_COMPLETE)
+
+    def _left_behind(self, data: bytes, messages: Sequence[tuple[RawRequestMessage, StreamReader]]) -> int:
+        """What the parser lacks of a request once it has read `data`; -1 where that cannot be told for sure."""
+        if self._left > 0:
+            left = self._left - len(data)
+        elif self._left < 0 or len(messages) != 1 or is_last(messages[0][0]):
+            return -1
+        else:
+            left = lacking(data, messages[0][0].raw_headers)
+        return left if left > 0 or self._body_is_complete() else -1
 
     def _take_next(self) -> None:
         """Queue the next request, if the parser holds the whole of its head."""

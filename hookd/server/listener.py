@@ -11,8 +11,10 @@ from heapq import nlargest
 
 from hookd.domain.clock import Clock
 from hookd.server.connection import Connection, Serve
+from hookd.server.known_heads import KnownHeads
 from hookd.server.limits import Limits
 from hookd.server.memory_budget import MemoryBudget
+from hookd.server.messages import Again
 from hookd.server.unserved import UnservedConnections, UnservedKind
 
 AT_ONCE = 64
@@ -36,6 +38,7 @@ class Listener:
         self.software = software
         self.limits = limits
         self.memory = memory
+        self.known_heads: KnownHeads[Again] = KnownHeads()
         self.unserved = UnservedConnections(clock)
         self._open: set[Connection] = set()
         self._closing: set[Connection] = set()

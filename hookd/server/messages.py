@@ -23,6 +23,28 @@ _UNKNOWN = Principal("an unknown user", frozenset())
 
 
 @dataclass(slots=True)
+class KnownRequest:
+    """One request whose head is known (`known_heads`), with its body.
+
+    Attributes:
+        traceparent: as it came, or None.
+        reservation: the memory it takes; released once it is answered.
+        arrived_at: when it had come (monotonic seconds).
+        answer: takes the response, once, and never before the function that it was handed to has returned.
+    """
+
+    body: bytes
+    traceparent: str | None
+    reservation: Reservation
+    arrived_at: float
+    answer: "Callable[[Response], None]"
+
+
+Again = Callable[[KnownRequest], bool]
+"""Serves a further request with a known head, without a task. False: it goes the whole way, and nothing was done."""
+
+
+@dataclass(slots=True)
 class Request:
     """One request, its head complete.
 
@@ -38,6 +60,7 @@ class Request:
         listener: the address of the listener that it came by; `router` says so.
         guarded: whether the listener asks for a token; `router` says so.
         principal: who sent it; `router` says so.
+        again: serves requests with the same head, where the route says that it may; it counts if this one is taken.
     """
 
     method: str
@@ -54,6 +77,7 @@ class Request:
     listener: str = ""
     guarded: bool = False
     principal: Principal = _UNKNOWN
+    again: Again | None = None
 
     def query(self) -> list[tuple[str, str]]:
         """The query's names and values, decoded, in order."""

@@ -19,7 +19,7 @@ from hookd.server.problems import Problem, busy, unavailable
 from hookd.server.query import parse_query
 
 RouteFunction = Callable[[Request, Mapping[str, str]], Awaitable[Response]]
-"""A route: the request and the path's variables in, the response out. May raise what `_problem_of` knows."""
+"""A route: the request and the path's variables in, the response out. May raise what `problem_of` knows."""
 
 
 class Routed(NamedTuple):
@@ -135,10 +135,11 @@ class App:
                 request.parameters = parse_query(request, query)
             return await route(request, variables)
         except Exception as exc:  # noqa: BLE001 - the boundary: every failure becomes a response
-            return _problem_of(exc).response()
+            return problem_of(exc).response()
 
 
-def _problem_of(exc: Exception) -> Problem:
+def problem_of(exc: Exception) -> Problem:
+    """The refusal that a failure of a route is answered with."""
     match exc:
         case Problem():
             return exc

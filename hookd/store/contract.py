@@ -75,6 +75,27 @@ class Queue(Protocol):
         """
         ...
 
+    def begin_enqueue(
+        self,
+        batch: Sequence[Submission],
+        *,
+        now: float,
+        limit: int,
+        seats: SeatsTaken | None = None,
+        then: Callable[[tuple[Receipt, ...] | Exception], None],
+    ) -> None:
+        """As `enqueue`, for who has a function called rather than waits: a task a call costs more than the rest of it.
+
+        Args:
+            batch: as there.
+            now: as there.
+            limit: as there.
+            seats: as there.
+            then: called once, with what `enqueue` would return or raise, in the event loop and after this has
+                returned; in the order of the calls among those that share a commit. It must not raise.
+        """
+        ...
+
     async def claim(self, wants: Sequence[ClaimRequest], *, now: float) -> Claimed:
         """Lease due deliveries, oldest due first, at most `slots` for each want; at most 1,000 in one call.
 

@@ -47,8 +47,10 @@ NOW = 1760629087.9
 
 
 def names(event: Event, rules: Iterable[EventDef] = RULES) -> list[str]:
-    found = Matcher(rules).match(event, NOW)
+    matcher = Matcher(rules)
+    found = matcher.match(event, NOW)
     assert found.failures == ()
+    assert matcher.matching_plainly(event) in (None, found.rules)
     return [rule.place.removeprefix("events.") for rule in found.rules]
 
 
@@ -209,3 +211,12 @@ def test_a_type_and_event_are_known_where_an_enabled_rule_is_about_them() -> Non
     assert matcher.knows("vm", "off")
     assert not matcher.knows("volume", "off")
     assert not Matcher([rule("off", enabled=False)]).knows("vm", "on")
+
+
+def test_what_takes_steps_is_not_matched_plainly() -> None:
+    event = Event("e", type="vm", event="on", object=EventObject(name="web-01"))
+    assert Matcher(RULES).matching_plainly(event) is not None
+    assert Matcher([*RULES, rule("asks", where="true")]).matching_plainly(event) is None
+    assert Matcher([*RULES, rule("asks", tag="x", where="true")]).matching_plainly(event) is not None
+    many = [rule(f"r{number}") for number in range(matcher.MOST_AT_ONCE + 1)]
+    assert Matcher(many).matching_plainly(event) is None

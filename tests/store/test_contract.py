@@ -40,6 +40,31 @@ def ids(leases: Iterable[Lease]) -> list[str]:
     return [lease.delivery_id for lease in leases]
 
 
+class TestBeginEnqueue:
+    async def test_the_function_is_called_with_what_enqueue_would_return(self, store: Store) -> None:
+        answered: asyncio.Queue[Any] = asyncio.Queue()
+        batches = [to("w", event=posted("a")), to("w", event=posted("a", "two")), to("w", event=posted("a"))]
+        for batch in batches:
+            store.begin_enqueue([batch], now=T0, limit=100, then=answered.put_nowait)
+            assert answered.empty()
+        (first,), refused, (again,) = [await asyncio.wait_for(answered.get(), 5) for _ in batches]
+        assert not first.duplicate
+        assert isinstance(refused, IdConflict)
+        assert again.duplicate
+        assert again.deliveries == first.deliveries
+        assert [lease.delivery_id for lease in await claim(store)] == [first.deliveries[0].id]
+
+    async def test_what_cannot_be_stored_is_said_later_too(self, store: Store) -> None:
+        answered: asyncio.Queue[Any] = asyncio.Queue()
+        store.begin_enqueue([to("w"), to("w")], now=T0, limit=1, then=answered.put_nowait)
+        assert answered.empty()
+        assert isinstance(await asyncio.wait_for(answered.get(), 5), PendingLimitTooSmall)
+        await store.close()
+        store.begin_enqueue([to("w")], now=T0, limit=1, then=answered.put_nowait)
+        assert answered.empty()
+        assert isinstance(await asyncio.wait_for(answered.get(), 5), StoreUnavailable)
+
+
 class TestEnqueue:
     async def test_receipt_and_record_hold_what_was_given(self, store: Store) -> None:
         event = Event(

@@ -9,9 +9,10 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
+from hookd.domain.json_text import json_string
 from hookd.domain.message_templates import BodyFormat, Escaping, Placeholder, Template
 from hookd.domain.text import is_utf8, shown
-from hookd.rules.templates.escapes import inside, json_string
+from hookd.rules.templates.escapes import inside
 from hookd.rules.templates.form_template import form
 from hookd.rules.templates.json_template import MAX_DEPTH, json_lines, json_text
 from hookd.rules.templates.renderer import SECRET

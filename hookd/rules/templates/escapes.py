@@ -4,16 +4,12 @@ Must never: let a text end what it stands in, or become more than one value.
 """
 
 from collections.abc import Callable, Mapping
-from json.encoder import encode_basestring
 from urllib.parse import quote
 
+from hookd.domain.json_text import json_string
 from hookd.domain.message_templates import Escaping
 
 _TEXT, _IN_STRING = Escaping.TEXT, Escaping.IN_STRING
-
-json_string: Callable[[str], str] = encode_basestring
-"""A text as a JSON string, quotes and all; only what JSON requires is escaped."""
-
 
 _MARKUP = {
     **{ord(char): f"&#{ord(char)};" for char in "\t\n\r'"},

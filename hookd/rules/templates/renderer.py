@@ -8,11 +8,11 @@ from datetime import datetime, tzinfo
 from functools import lru_cache
 
 from hookd.domain.events import Event
-from hookd.domain.json_text import compact_json
+from hookd.domain.json_text import compact_json, json_string
 from hookd.domain.message_templates import Escaping, Placeholder, Template
 from hookd.domain.times import date_time, read_seconds
 from hookd.domain.value_class import value_class
-from hookd.rules.templates.escapes import escaped, json_string
+from hookd.rules.templates.escapes import escaped
 from hookd.rules.templates.lookup import MISSING, look_up
 from hookd.rules.templates.secret_marks import mark
 from hookd.rules.templates.size_bound import in_place_of

@@ -55,7 +55,7 @@ class Operation:
     """A call on its way to the database and back.
 
     Attributes:
-        future: what the caller awaits; touched in the event loop only.
+        future: what the caller awaits, or has called; touched in the event loop only.
         result: what the call returns.
         error: what it raises instead, or None.
         in_doubt: it was asked of a process that died before it answered, so it may be done already.

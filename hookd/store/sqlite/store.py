@@ -135,6 +135,24 @@ class SqliteStore:
         receipts: tuple[Receipt, ...] = await operation.future
         return receipts
 
+    def begin_enqueue(
+        self,
+        batch: Sequence[Submission],
+        *,
+        now: float,
+        limit: int,
+        seats: SeatsTaken | None = None,
+        then: Callable[[tuple[Receipt, ...] | Exception], None],
+    ) -> None:
+        """See `Store.begin_enqueue`."""
+        self._calls += 1
+        waiting = cast("asyncio.Future[Any]", Callback(then))
+        operation = Enqueue(waiting, batch, now=now, limit=limit, seats=seats)
+        try:
+            self._writer.submit(operation)
+        except StoreUnavailable as error:
+            self._loop.call_soon(operation.refuse, error)
+
     async def claim(self, wants: Sequence[ClaimRequest], *, now: float) -> Claimed:
         """See `Store.claim`."""
         if len({want.webhook for want in wants}) < len(wants):

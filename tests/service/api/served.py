@@ -11,7 +11,7 @@ from typing import cast
 from hookd.domain.clock import Clock
 from hookd.server import body
 from hookd.server.limits import BODY_S
-from hookd.server.messages import Request, Response
+from hookd.server.messages import KnownRequest, Request, Response
 from hookd.server.router import Router
 from hookd.server.sockets import Listeners
 from tests.kit.loop_time import LoopClock
@@ -98,6 +98,7 @@ class Routes:
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
+    held: list[KnownRequest] = field(default_factory=list)
     body_s: float = BODY_S
     flood: bool = False
     flooded: int = 0
@@ -110,6 +111,7 @@ class Routes:
         router.add("GET", "/pieces", self._pieces)
         router.add("GET", "/echo/{name}", self._echo, None)
         router.add("POST", "/body", self._body)
+        router.add("POST", "/known", self._known)
         router.add("POST", "/ignore", self._hello)
         return router
 
@@ -158,6 +160,25 @@ class Routes:
             self.left.set()
         self.seen.append(request.path)
         return Response(200, raw)
+
+    async def _known(self, request: Request, _variables: Mapping[str, str]) -> Response:
+        """Serves the first request with a head; `_again` those that follow."""
+        raw = await body.read(request, LIMIT, self.body_s)
+        self.seen.append("whole way")
+        request.again = self._again
+        return Response(200 if raw == b"not taken" else 202, raw)
+
+    def _again(self, request: KnownRequest) -> bool:
+        """Answers at once, or where the body asks for it once the test does."""
+        if request.body == b"odd":
+            return False
+        self.seen.append("known")
+        request.reservation.hold(len(request.body))
+        if request.body == b"hold":
+            self.held.append(request)
+        else:
+            asyncio.get_running_loop().call_soon(request.answer, Response(202, request.body))
+        return True
 
 
 @dataclass

@@ -425,3 +425,15 @@ async def test_ipv6_hosts(serving: Serving) -> None:
     server = await serving(HttpListen("::1", 0))
     for host, status in [("[::1]", 200), (f"[::1]:{server.port}", 200), ("localhost", 200), ("[::2]", 421)]:
         assert (await server.ask(get().replace(b"localhost", host.encode()))).status == status, host
+
+
+async def test_the_last_of_several_requests_may_come_in_pieces(serving: Serving) -> None:
+    server = await serving()
+    client = await server.connect()
+    client.send(get("/gate"))
+    await server.routes.entered.wait()
+    client.send(post(b"behind") + get() + post(b"last")[:-2])
+    await asyncio.sleep(0.02)
+    server.routes.gate.set()
+    assert [(await client.answer()).body for _ in range(3)] == [b"passed", b"behind", b"hello"]
+    assert (await client.ask(post(b"last")[-2:])).body == b"last"
