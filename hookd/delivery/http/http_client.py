@@ -27,7 +27,7 @@ from yarl import URL
 from hookd.delivery.http.destination import Destination
 from hookd.delivery.http.failures import NeverCalled, Phase
 from hookd.delivery.http.known_heads import KnownHeads
-from hookd.delivery.http.line import Ended, Line
+from hookd.delivery.http.line import Ended, Line, TlsLine
 from hookd.delivery.http.receiver_response import ReceiverResponse
 from hookd.delivery.http.resolver import ThreadResolver
 from hookd.domain.blocked_addresses import is_never_called
@@ -38,6 +38,9 @@ _SWEEP_S = 1.0
 
 _CLOSING_S = 1.0
 """How long a receiver may take to agree to the end of an idle connection with TLS, when hookd stops."""
+
+_BUFFER_BYTES = 64 * 1024
+"""As much is taken at once from lines with TLS."""
 
 _NO_LIMITS = aiohttp.ClientTimeout()
 
@@ -50,6 +53,7 @@ class HttpClient:
         self._connector = _Connector(resolver)
         self._destinations: WeakValueDictionary[ConnectionKey, Destination] = WeakValueDictionary()
         self._known = KnownHeads()
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._lines: WeakSet[Line] = WeakSet()
         self._with_idle: set[Destination] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -102,7 +106,10 @@ class HttpClient:
         await self._connector.close()
 
     def _new_line(self, destination: Destination) -> Line:
-        line = Line(self.loop, self._known, destination.give_back)
+        if destination.request.is_ssl():
+            line: Line = TlsLine(self.loop, self._known, destination.give_back, self._buffer)
+        else:
+            line = Line(self.loop, self._known, destination.give_back)
         self._lines.add(line)
         return line
 

@@ -31,7 +31,7 @@ Ended = Callable[[Exception | None], None]
 """Takes what an exchange failed with, or None: the answer was received as far as it is wanted. Must not raise."""
 
 
-class Line(asyncio.Protocol):
+class Line(asyncio.BaseProtocol):
     """Our end of a connection. Belongs to one event loop.
 
     Attributes:
@@ -141,6 +141,9 @@ class Line(asyncio.Protocol):
         except Exception as exc:  # noqa: BLE001  who waits for the answer must learn of it
             self._end(exc)
 
+    def eof_received(self) -> None:
+        """Let the connection end, as the receiver has ended its side of it."""
+
     def resume_writing(self) -> None:
         """Note that a large message goes on."""
         self.written_at = self._loop.time()
@@ -198,3 +201,28 @@ class Line(asyncio.Protocol):
         idle_s = self._keep_alive.idle_s(response.values("Keep-Alive"))
         self.usable_until = self._loop.time() + idle_s
         return idle_s > 0
+
+
+class TlsLine(Line, asyncio.BufferedProtocol):
+    """A line with TLS: what is decrypted goes into a buffer of ours, which all such lines of a loop share.
+
+    An event loop that makes the buffer itself makes one of 256 KiB for each read, which the system has to clear.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        known: KnownHeads,
+        on_idle: Callable[["Line"], None],
+        buffer: memoryview,
+    ) -> None:
+        super().__init__(loop, known, on_idle)
+        self._buffer = buffer
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Where to put what was received; it is taken from there at once."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Read what was received."""
+        self.data_received(bytes(self._buffer[:nbytes]))

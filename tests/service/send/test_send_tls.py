@@ -4,14 +4,15 @@ import asyncio
 import socket
 import ssl
 import warnings
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hookd.domain.definitions import Tls, WebhookDef
+from hookd.domain.definitions import Secret, Tls, WebhookDef
 from hookd.domain.deliveries import Reason
-from tests.kit.receiver import Receiver
+from tests.kit.receiver import Receiver, answer
 from tests.kit.tls import Authority, Pair, encrypted, issued_by, self_signed, server_context
 from tests.kit.tls_servers import PlainServer, Strict
 from tests.service.send.attempts import Attempts, webhook
@@ -45,6 +46,31 @@ async def test_the_right_authority_is_trusted(send: Attempts, good: Pair, trusti
         assert (outcome.reason, outcome.insecure) == (Reason.OK, False)
         outcome = await send(receiver.to(host="localhost"), tls=trusting)
         assert outcome.reason is Reason.OK
+
+
+async def test_answers_of_any_size_that_come_together_are_not_mixed_up(
+    send: Attempts, good: Pair, trusting: Tls
+) -> None:
+    sizes = (0, 1, 3000, 16_385, 65_536, 65_537, 100_000)
+    definition = webhook("https://unused.example", tls=trusting)
+    async with AsyncExitStack() as open_receivers:
+        receivers = [
+            await open_receivers.enter_async_context(
+                Receiver(answer(200, body=f"{size};".encode() * (size // 6 + 1)), tls=server_context(good))
+            )
+            for size in sizes
+        ]
+        for _ in range(2):
+            outcomes = await asyncio.gather(
+                *(
+                    send.to(replace(definition, name=receiver.to(), url=Secret(receiver.to())))
+                    for receiver in receivers
+                    for _ in range(5)
+                )
+            )
+            expected = [(f"{size};".encode() * (size // 6 + 1))[:4096] for size in sizes for _ in range(5)]
+            assert [outcome.response for outcome in outcomes] == expected
+            assert {outcome.reason for outcome in outcomes} == {Reason.OK}
 
 
 @pytest.mark.parametrize(
