@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
-from hookd.domain.definitions import Config, Revision
+from hookd.domain.definitions import Config, Revision, TaskDef
 from hookd.domain.deliveries import GenerationRef
 from hookd.domain.value_class import value_class
 from hookd.rules.matcher import Matcher
+from hookd.rules.templates import Renderer
 
 
 @value_class
@@ -30,6 +31,7 @@ class Generation:
     loaded_at: float
     matcher: Matcher
     timezone: ZoneInfo
+    _renderers: dict[str, Renderer] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def number(self) -> int:
@@ -42,6 +44,15 @@ class Generation:
         if self.ref.commit is None:
             return None
         return Revision(self.ref.commit, dirty=bool(self.ref.dirty))
+
+    def renderer_of(self, task: TaskDef) -> Renderer:
+        """What fills the messages of a task; of one of its own, it is made when it is first asked for, and kept."""
+        renderer = self._renderers.get(task.name)
+        if renderer is None:
+            renderer = Renderer(task.template)
+            if self.config.tasks.get(task.name) is task:
+                self._renderers[task.name] = renderer
+        return renderer
 
     @classmethod
     def of(cls, config: Config, *, number: int, now: float, revision: Revision | None = None) -> "Generation":

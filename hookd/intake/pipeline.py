@@ -244,13 +244,15 @@ class Intake:
         done: Callable[[Receipt | Exception], None],
         outcome: tuple[Receipt, ...] | Exception,
     ) -> None:
-        if isinstance(outcome, Exception):
-            self._count_refused(outcome, 1)
-            done(outcome)
-            return
-        for submission, receipt in zip(batch, outcome, strict=True):
-            self._note_stored(submission.event, receipt)
-            done(receipt)
+        try:
+            if isinstance(outcome, Exception):
+                self._count_refused(outcome, 1)
+                done(outcome)
+            else:
+                self._note_stored(batch[0].event, outcome[0])
+                done(outcome[0])
+        except Exception as exc:  # noqa: BLE001 - of one answer; the store and other clients have no part in it
+            log.error("request.failed", exc_info=exc)
 
     async def trigger(
         self,
@@ -389,7 +391,7 @@ class Intake:
                 timezone=generation.timezone,
                 random=random.getrandbits(31),
             )
-            body = templates.fill(task.template, values, generation.config.daemon.message_size)
+            body = generation.renderer_of(task).fill(values, generation.config.daemon.message_size)
             if rendering is not None:
                 rendering.add(body)
             yield NewDelivery(

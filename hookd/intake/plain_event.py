@@ -48,8 +48,7 @@ class _PlainEvent(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     data: dict[str, Any] | None = None
 
 
-_name_fits = partial(fits, longest=LONGEST_NAME)
-_tag_fits = partial(fits, longest=LONGEST_TAG)
+_fits_tag = partial(fits, longest=LONGEST_TAG)
 _decode = msgspec.json.Decoder(_PlainEvent).decode
 
 
@@ -109,10 +108,14 @@ def _object(given: _PlainObject | str | None) -> EventObject | None:
         return None
     if isinstance(given, str):
         return EventObject(name=given) if fits(given, LONGEST_NAME) else None
-    names = [each for each in (given.id, given.name) if each is not None]
-    tags = given.tags or []
-    if not names or len(set(tags)) < len(tags):
+    object_id, name, tags = given.id, given.name, given.tags
+    if object_id is None and name is None:
         return None
-    if all(map(_name_fits, names)) and all(map(_tag_fits, tags)):
-        return EventObject(given.id, given.name, tuple(tags))
-    return None
+    if not (
+        (object_id is None or fits(object_id, LONGEST_NAME)) and (name is None or fits(name, LONGEST_NAME))
+    ):
+        return None
+    if not tags:
+        return EventObject(object_id, name)
+    are_tags = len(set(tags)) == len(tags) and all(map(_fits_tag, tags))
+    return EventObject(object_id, name, tuple(tags)) if are_tags else None

@@ -8,7 +8,7 @@ Must never: do I/O, read a clock or draw a random number; they come in as `Value
 """
 
 from hookd.rules.templates.compiler import DEFAULT_MESSAGE, advice, compile_message
-from hookd.rules.templates.renderer import Values, fill
+from hookd.rules.templates.renderer import Renderer, Values, fill
 from hookd.rules.templates.secret_marks import UnknownSecret, fill_secrets, shown_body
 from hookd.rules.templates.size_bound import MessageTooLarge, is_missing
 from hookd.rules.templates.variables import (
@@ -22,6 +22,7 @@ from hookd.rules.templates.variables import (
 __all__ = [
     "DEFAULT_MESSAGE",
     "MessageTooLarge",
+    "Renderer",
     "Source",
     "TemplateError",
     "UnknownSecret",

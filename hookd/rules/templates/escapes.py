@@ -9,8 +9,6 @@ from urllib.parse import quote
 from hookd.domain.json_text import json_string
 from hookd.domain.message_templates import Escaping
 
-_TEXT, _IN_STRING = Escaping.TEXT, Escaping.IN_STRING
-
 _MARKUP = {
     **{ord(char): f"&#{ord(char)};" for char in "\t\n\r'"},
     **{ord(char): entity for char, entity in zip('&<>"', ("&amp;", "&lt;", "&gt;", "&quot;"), strict=True)},
@@ -18,7 +16,15 @@ _MARKUP = {
 }
 """References for what XML and HTML take for markup or, in an attribute, change; U+FFFD for what XML cannot hold."""
 
+
+def inside(text: str) -> str:
+    """Text escaped to stand inside a JSON string."""
+    return json_string(text)[1:-1]
+
+
 _ESCAPES: Mapping[Escaping, Callable[[str], str]] = {
+    Escaping.TEXT: str,
+    Escaping.IN_STRING: inside,
     Escaping.STRING: json_string,
     Escaping.VALUE: json_string,
     Escaping.FORM: lambda text: quote(text, safe=""),
@@ -26,13 +32,11 @@ _ESCAPES: Mapping[Escaping, Callable[[str], str]] = {
 }
 
 
+def escape_for(fill: Escaping) -> Callable[[str], str]:
+    """How a text is written where it stands."""
+    return _ESCAPES[fill]
+
+
 def escaped(text: str, fill: Escaping) -> str:
     """A text as it is written where it stands."""
-    if fill is _TEXT:
-        return text
-    return json_string(text)[1:-1] if fill is _IN_STRING else _ESCAPES[fill](text)
-
-
-def inside(text: str) -> str:
-    """Text escaped to stand inside a JSON string."""
-    return json_string(text)[1:-1]
+    return _ESCAPES[fill](text)

@@ -6,13 +6,14 @@ Must never: search for variables, or fail on values that came through `intake` a
 from collections.abc import Callable, Mapping
 from datetime import datetime, tzinfo
 from functools import lru_cache
+from typing import Any
 
 from hookd.domain.events import Event
 from hookd.domain.json_text import compact_json, json_string
 from hookd.domain.message_templates import Escaping, Placeholder, Template
 from hookd.domain.times import date_time, read_seconds
 from hookd.domain.value_class import value_class
-from hookd.rules.templates.escapes import escaped
+from hookd.rules.templates.escapes import escape_for
 from hookd.rules.templates.lookup import MISSING, look_up
 from hookd.rules.templates.secret_marks import mark
 from hookd.rules.templates.size_bound import in_place_of
@@ -41,41 +42,6 @@ class Values:
     now: float
     timezone: tzinfo
     random: int
-
-
-def fill(template: Template, values: Values, limit: int) -> bytes:
-    """The message's bytes; of one that would have more than `limit`, what stands in its place (`size_bound`).
-
-    Never fails on values that came through `intake` and `config`, and never holds much more than `limit`.
-    """
-    written, size = [], 0
-    for part in template.parts:
-        if isinstance(part, str):
-            text = part
-        elif part.name == SECRET:
-            return _with_secrets(template, values, limit)
-        else:
-            text = _write(part, values)
-        written.append(text)
-        size += len(text)
-        if size > limit:
-            return in_place_of(limit)
-    body = "".join(written).encode()
-    return body if len(body) <= limit else in_place_of(limit)
-
-
-def _with_secrets(template: Template, values: Values, limit: int) -> bytes:
-    written, size = [], 0
-    for part in template.parts:
-        if isinstance(part, str):
-            raw = part.encode()
-        else:
-            raw = mark(part) if part.name == SECRET else _write(part, values).encode()
-        written.append(raw)
-        size += len(raw)
-        if size > limit:
-            return in_place_of(limit)
-    return b"".join(written)
 
 
 @lru_cache(maxsize=16)
@@ -125,26 +91,105 @@ SECRET = "secret"  # noqa: S105 - a name in the grammar
 _NUMBERS = frozenset({"TIMESTAMP", "TIMESTAMP_MS", "RANDOM"})
 
 
-def _write(slot: Placeholder, values: Values) -> str:
-    fill = slot.fill
-    if slot.name != "data":
-        text = TEXTS[slot.name](values)
-        if fill is _VALUE:
-            return text if slot.name in _NUMBERS else json_string(text)
-        if slot.prefix == "json" and slot.name not in _NUMBERS:
-            text = json_string(text)
-    else:
-        value = look_up(values.event.data, slot.steps)
-        if value is MISSING:
-            if isinstance(slot.default, Placeholder):
-                return _write(slot.default, values)
-            value = slot.default
-        if fill is _VALUE:
-            return compact_json(value)
-        if slot.prefix == "json":
-            text = compact_json(value)
-        elif isinstance(value, str):
-            text = value
-        else:
-            text = "" if value is None else compact_json(value)
-    return escaped(text, fill)
+_Write = Callable[[Values], str]
+"""Writes what stands in a placeholder's place."""
+
+
+class Renderer:
+    """Fills one template: what is to be written where is decided once, here, and not for each event."""
+
+    def __init__(self, template: Template) -> None:
+        self._template = template
+        self._pieces = tuple(part if isinstance(part, str) else _writer(part) for part in template.parts)
+        self._length = sum(len(part) for part in template.parts if isinstance(part, str))
+        self._writers = tuple(each for each in self._pieces if not isinstance(each, str))
+        literals = (part.replace("%", "%%") if isinstance(part, str) else "%s" for part in template.parts)
+        self._format = "".join(literals)
+
+    def fill(self, values: Values, limit: int) -> bytes:
+        """The message's bytes; of one that would have more than `limit`, what stands in its place (`size_bound`).
+
+        Never fails on values that came through `intake` and `config`, and never holds much more than `limit`.
+        """
+        if self._template.secrets:
+            return self._with_secrets(values, limit)
+        texts, size = [], self._length
+        for write in self._writers:
+            text = write(values)
+            texts.append(text)
+            size += len(text)
+            if size > limit:
+                return in_place_of(limit)
+        body = (self._format % tuple(texts)).encode()
+        return body if len(body) <= limit else in_place_of(limit)
+
+    def _with_secrets(self, values: Values, limit: int) -> bytes:
+        written, size = [], 0
+        for part, piece in zip(self._template.parts, self._pieces, strict=True):
+            if isinstance(piece, str):
+                raw = piece.encode()
+            elif isinstance(part, Placeholder) and part.name == SECRET:
+                raw = mark(part)
+            else:
+                raw = piece(values).encode()
+            written.append(raw)
+            size += len(raw)
+            if size > limit:
+                return in_place_of(limit)
+        return b"".join(written)
+
+
+def fill(template: Template, values: Values, limit: int) -> bytes:
+    """As `Renderer.fill`, for a template that is filled once."""
+    return Renderer(template).fill(values, limit)
+
+
+def _writer(slot: Placeholder) -> _Write:
+    """What writes the value of one placeholder."""
+    if slot.name == SECRET:
+        return _nothing
+    if slot.name == "data":
+        return _data_writer(slot)
+    text_of, fill = TEXTS[slot.name], slot.fill
+    is_number = slot.name in _NUMBERS
+    if is_number and fill is _VALUE:
+        return text_of
+    escape = escape_for(fill)
+    if slot.prefix == "json" and not is_number and fill is not _VALUE:
+        return lambda values: escape(json_string(text_of(values)))
+    return lambda values: escape(text_of(values))
+
+
+def _data_writer(slot: Placeholder) -> _Write:
+    steps, default = slot.steps, slot.default
+    otherwise = _writer(default) if isinstance(default, Placeholder) else None
+    write = _value_writer(slot)
+
+    def written(values: Values) -> str:
+        value = look_up(values.event.data, steps)
+        if value is not MISSING:
+            return write(value)
+        return write(default) if otherwise is None else otherwise(values)
+
+    return written
+
+
+def _value_writer(slot: Placeholder) -> Callable[[Any], str]:
+    """What writes a value of an event's data, whatever it is."""
+    if slot.fill is _VALUE:
+        return compact_json
+    escape = escape_for(slot.fill)
+    if slot.prefix == "json":
+        return lambda value: escape(compact_json(value))
+
+    def as_text(value: Any) -> str:
+        if isinstance(value, str):
+            return escape(value)
+        return escape("" if value is None else compact_json(value))
+
+    return as_text
+
+
+def _nothing(_values: Values) -> str:
+    """For a secret: a mark stands for it."""
+    return ""
