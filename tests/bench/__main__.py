@@ -4,24 +4,34 @@ import argparse
 import json
 import sys
 
-from tests.bench import emit, latency, listings, memory, rate_limit, throughput, webhooks
+from tests.bench import emit, instructions, latency, listings, memory, rate_limit, throughput, webhooks
 
 BENCHES = {
-    "throughput": throughput.main,
-    "latency": latency.main,
-    "memory": memory.main,
-    "emit": emit.main,
-    "webhooks": webhooks.main,
-    "rate_limit": rate_limit.main,
-    "listings": listings.main,
+    "throughput": throughput,
+    "instructions": instructions,
+    "latency": latency,
+    "memory": memory,
+    "emit": emit,
+    "webhooks": webhooks,
+    "rate_limit": rate_limit,
+    "listings": listings,
 }
 
 
 def main() -> int:
+    """Run one. A figure named `failed` says what is wrong, and ends with 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("bench", choices=sorted(BENCHES))
-    print(json.dumps(BENCHES[parser.parse_args().bench](), indent=2))
-    return 0
+    commands = parser.add_subparsers(required=True, metavar="NAME")
+    for name, bench in BENCHES.items():
+        command = commands.add_parser(
+            name, help=(bench.__doc__ or "").splitlines()[0], description=bench.__doc__
+        )
+        command.set_defaults(main=bench.main)
+        getattr(bench, "options", lambda _command: None)(command)
+    asked = parser.parse_args()
+    found = asked.main(asked)
+    print(json.dumps(found, indent=2))
+    return 1 if "failed" in found else 0
 
 
 if __name__ == "__main__":

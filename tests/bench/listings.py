@@ -5,6 +5,7 @@
 machine the truth is between that and `longest`.
 """
 
+import argparse
 import asyncio
 import os
 import tempfile
@@ -59,7 +60,7 @@ _RARE = {
 """Filters that nothing matches, each over the whole history."""
 
 
-def main() -> dict[str, Any]:
+def main(_asked: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds."""
     return uvloop.run(_measure())
 

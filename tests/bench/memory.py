@@ -1,7 +1,9 @@
 """Resident memory of the idle daemon, and with 100,000 pending deliveries of 1 KiB."""
 
+import argparse
 import asyncio
 import tempfile
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ events:
 """
 
 
-def main() -> dict[str, Any]:
+def main(_asked: argparse.Namespace) -> dict[str, Any]:
     """MiB."""
     return uvloop.run(_measure())
 
@@ -41,7 +43,7 @@ async def _measure() -> dict[str, Any]:
         async with DaemonProcess(directory) as daemon:
             await daemon.get("/v1/status")
             idle = memory_mib(daemon.pid)
-            await flood(str(daemon.socket), request_bytes(event), count=PENDING, connections=16)
+            await flood(str(daemon.socket), repeat(request_bytes(event), PENDING), connections=16)
             totals = (await daemon.get("/v1/status"))["deliveries"]
             full = memory_mib(daemon.pid)
         async with DaemonProcess(directory) as daemon:

@@ -4,6 +4,7 @@ Once with a limit that is reported as 503, nginx's own way, and once as 429; nev
 is as hookd's defaults have it.
 """
 
+import argparse
 import asyncio
 import tempfile
 import time
@@ -31,7 +32,7 @@ events:
 """
 
 
-def main() -> dict[str, Any]:
+def main(_asked: argparse.Namespace) -> dict[str, Any]:
     """Seconds, and requests a delivery, by the status that the receiver refuses with."""
     return {
         "deliveries": DELIVERIES,

@@ -1,5 +1,6 @@
 """Events per second through the whole daemon, against a bare client loop sending the same requests, in one run."""
 
+import argparse
 import asyncio
 import statistics
 import subprocess
@@ -11,39 +12,17 @@ from typing import Any
 
 import uvloop
 
-from tests.bench.load import flood, request_bytes
+from tests.bench.load import flood
 from tests.bench.nginx import nginx
+from tests.bench.workloads import CONCURRENCY, PLAIN
 from tests.kit.daemon import DaemonProcess
 
 EVENTS = 20_000
 CONNECTIONS = 64
-CONCURRENCY = 130
 ROUNDS = 3
 
-EVENT = {
-    "type": "virtual_machine",
-    "event": "powered_on",
-    "object": {"id": "42", "name": "web-01", "tags": ["production"]},
-    "data": {"used_pct": 81, "note": "hello"},
-}
 
-_CONFIG = """
-daemon:
-  listen: [{{unix: h.sock}}]
-  store: h.db
-  log: {{level: info, format: json}}
-webhooks:
-  w:
-    url: {url}
-    concurrency: {concurrency}
-tasks:
-  t: {{webhook: w, message: {{text: "${{NAME}} is on at ${{DATE}}", used: "${{data.used_pct}}"}}}}
-events:
-  e: {{type: virtual_machine, event: powered_on, tag: production, task: t}}
-"""
-
-
-def main() -> dict[str, Any]:
+def main(_asked: argparse.Namespace) -> dict[str, Any]:
     """Alternate both sides and print medians and their ratio."""
     rounds = []
     with tempfile.TemporaryDirectory(prefix="hookd-bench-") as name, nginx(Path(name)) as url:
@@ -69,12 +48,12 @@ def main() -> dict[str, Any]:
 
 
 async def _through_hookd(directory: Path, url: str) -> float:
-    (directory / "hookd.yaml").write_text(_CONFIG.format(url=url, concurrency=CONCURRENCY))
-    async with DaemonProcess(directory) as daemon:
-        await flood(str(daemon.socket), request_bytes(EVENT), count=200, connections=4)
+    config = PLAIN.configure(directory, url)
+    async with DaemonProcess(directory, config=config) as daemon:
+        await flood(str(daemon.socket), PLAIN.take(200), connections=4)
         await _delivered(daemon, 200)
         began = time.perf_counter()
-        await flood(str(daemon.socket), request_bytes(EVENT), count=EVENTS, connections=CONNECTIONS)
+        await flood(str(daemon.socket), PLAIN.take(EVENTS), connections=CONNECTIONS)
         await _delivered(daemon, 200 + EVENTS)
         return EVENTS / (time.perf_counter() - began)
 
