@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from watchfiles import Change, awatch
+
 from hookd import config as configuration
 from hookd.config import Loaded, Severity
 from hookd.config.candidate import Candidate, load_checkout, load_commit
 from hookd.config.diff import Comparison, compare, differences
-from hookd.config.file_watch import watching
 from hookd.config.generation import CurrentConfig, Generation
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import Config, DaemonDef, Revision
@@ -190,7 +191,7 @@ class Reloader:
                 try:
                     await self._watch_once(directories)
                     self._blind = False
-                except OSError as exc:
+                except (OSError, RuntimeError, ExceptionGroup) as exc:  # such as of a name that is not UTF-8
                     self._say_blind(exc)
                 self._bell.set()
             await asyncio.sleep(DEBOUNCE_S)
@@ -201,24 +202,29 @@ class Reloader:
             log.warning("config.watch_failed", path=str(self._path), error=type(exc).__name__)
         self._blind = True
 
-    async def _watch_once(self, directories: dict[Path, tuple[int, int]]) -> None:
+    async def _watch_once(self, directories: frozenset[Path]) -> None:
         """Watch until these are no longer the directories to watch."""
-        stirred = asyncio.Event()
+        watching = False
+        async for changes in awatch(
+            *directories,
+            watch_filter=self._is_foreign,
+            debounce=int(DEBOUNCE_S * 1000),
+            rust_timeout=int(DEBOUNCE_S * 1000),
+            yield_on_timeout=True,
+            recursive=False,
+        ):
+            if changes or not watching:
+                watching = True
+                self._bell.set()  # the first time, for what changed before the watch began
+                if await self._directories() != directories:
+                    return
 
-        def ring() -> None:
-            stirred.set()
-            self._bell.set()
-
-        # The store's own files may lie beside the configuration.
-        with watching(directories, ring, ignored=self._started_with.store.files) as watch:
-            self._bell.set()  # for what changed before the watch began
-            while not watch.lost and await self._directories() == directories:
-                await stirred.wait()
-                await asyncio.sleep(DEBOUNCE_S)
-                stirred.clear()
-
-    async def _directories(self) -> dict[Path, tuple[int, int]]:
+    async def _directories(self) -> frozenset[Path]:
         return await asyncio.to_thread(_existing_directories, self._path)
+
+    def _is_foreign(self, _change: Change, path: str) -> bool:
+        """Whether a changed file is not the store's own, which may lie beside the configuration."""
+        return path not in self._started_with.store.files
 
     async def _follow(self) -> None:
         while True:
@@ -348,14 +354,8 @@ def faults_of(loaded: Loaded) -> list[str]:
     return [*told, f"and {more:,} more; hookd check lists them"] if more else told
 
 
-def _existing_directories(path: Path) -> dict[Path, tuple[int, int]]:
-    """The directories to watch, and what tells each from another one of its name."""
-    found = {}
-    for directory in configuration.watch_dirs(path):
-        with suppress(OSError):
-            facts = directory.stat()
-            found[directory] = (facts.st_dev, facts.st_ino)
-    return found
+def _existing_directories(path: Path) -> frozenset[Path]:
+    return frozenset(d for d in configuration.watch_dirs(path) if d.is_dir())
 
 
 def _is_same(path: Path, own: Path) -> bool:
