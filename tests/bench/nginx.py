@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.kit.ports import free_port, wait_until_listening
+from tests.kit.tls import Pair
 
 _CONF = """
 worker_processes 1; daemon off; pid {d}/nginx.pid; error_log {d}/nginx.err;
@@ -19,7 +20,9 @@ http {{
 }}
 """
 
-_AT_ONCE = "  server {{ listen 127.0.0.1:{port}; location / {{ return 204; }} }}"
+_AT_ONCE = "  server {{ listen 127.0.0.1:{port}{tls}; location / {{ {header} return 204; }} }}"
+_TLS = " ssl; ssl_certificate {pair.cert}; ssl_certificate_key {pair.key}"
+_OWN_ID = "add_header X-Request-Id $request_id;"
 
 _LIMITED = """
   limit_req_zone $binary_remote_addr zone=hooks:1m rate={rate}r/s;
@@ -36,11 +39,19 @@ _LIMITED = """
 
 
 @contextmanager
-def nginx(directory: Path) -> Iterator[str]:
-    """Run nginx; yields its URL."""
+def nginx(directory: Path, *, own_ids: bool = False, pair: Pair | None = None) -> Iterator[str]:
+    """Run nginx; yields its URL.
+
+    Args:
+        directory: for its files.
+        own_ids: whether each answer has another `X-Request-Id`.
+        pair: with it, it speaks HTTPS alone.
+    """
     port = free_port()
-    with _running(directory, _AT_ONCE.format(port=port), port) as url:
-        yield url
+    tls = _TLS.format(pair=pair) if pair else ""
+    servers = _AT_ONCE.format(port=port, tls=tls, header=_OWN_ID if own_ids else "")
+    with _running(directory, servers, port) as url:
+        yield url.replace("http:", "https:") if pair else url
 
 
 @contextmanager

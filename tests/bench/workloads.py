@@ -39,7 +39,7 @@ events:
 """
 
 _SIGNED = '    signing: {style: standard, secret: "a plain text as secret, 32 bytes"}'
-_WORDS = (
+_WORDS = [
     "disk",
     "full",
     "of",
@@ -53,7 +53,7 @@ _WORDS = (
     "ok",
     "näher",
     "<b>",
-)
+]
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,21 @@ class Workload:
         """The first requests, as bytes."""
         return list(islice(self.requests(), count))
 
-    def configure(self, directory: Path, url: str, *, daemon: str = "") -> Path:
+    def configure(self, directory: Path, url: str, *, ca: Path | None = None, daemon: str = "") -> Path:
         """Write a configuration that sends them on, with further lines of the daemon.
 
         It has a folder of its own, as where hookd is installed: what a daemon writes is not what it watches.
         """
         path = directory / "config" / "hookd.yaml"
         path.parent.mkdir()
+        webhook = f"{self.webhook}\n    tls: {{ca: {ca}}}" if ca else self.webhook
         path.write_text(
             _CONFIG.format(
-                directory=directory, url=url, concurrency=CONCURRENCY, webhook=self.webhook, daemon=daemon
+                directory=directory,
+                url=url,
+                concurrency=CONCURRENCY,
+                webhook=webhook,
+                daemon=f"  {daemon}",
             )
         )
         return path

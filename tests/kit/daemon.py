@@ -60,7 +60,7 @@ class DaemonProcess:
     """One hookd on a configuration in `directory` (file `hookd.yaml`, unless `config` names another path).
 
     `wrap` is a command that runs it as its child, such as `strace … --`; `module` with its words is what runs in place
-    of `hookd`. Both may be changed between two starts.
+    of `hookd`. Both may be changed between two starts. `python` runs it: another venv's runs another build.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class DaemonProcess:
         env: Mapping[str, str] | None = None,
         wrap: Sequence[str] = (),
         module: Sequence[str] = ("hookd",),
+        python: str = sys.executable,
     ) -> None:
         self.directory = directory
         self.config = config or directory / "hookd.yaml"
@@ -80,6 +81,7 @@ class DaemonProcess:
         self.notifications = Notifications(directory / "notify.sock")
         self.wrap = wrap
         self.module = module
+        self._python = python
         self._env = dict(env or {})
         self._session: aiohttp.ClientSession | None = None
 
@@ -102,7 +104,7 @@ class DaemonProcess:
         env = {**os.environ, **TRACEABLE, **self._env, "NOTIFY_SOCKET": str(self.notifications.path)}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *self.wrap, sys.executable, "-m", *self.module, "run", "-c", str(self.config),
+                *self.wrap, self._python, "-m", *self.module, "run", "-c", str(self.config),
                 cwd=self.directory, env=env, stdout=log, stderr=log,
             )  # fmt: skip
 

@@ -49,7 +49,16 @@ def children(pid: int) -> list[int]:
 
 def cpu_s(pid: int) -> float:
     """Processor time it has used, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return _cpu_s(Path(f"/proc/{pid}/stat"))
+
+
+def cpu_by_thread(pid: int) -> dict[int, float]:
+    """The same, by the id of each thread; the main thread has the process's own."""
+    return {thread: _cpu_s(Path(f"/proc/{pid}/task/{thread}/stat")) for thread in threads(pid)}
+
+
+def _cpu_s(stat: Path) -> float:
+    fields = stat.read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
