@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hookd.config.quick_lookup import first_unix_socket, names_at, spool_directory, why_unread
 from hookd.config.yaml.files import default_path
 
 if TYPE_CHECKING:
     from hookd.config.fingerprint import tree_hash, watch_dirs
     from hookd.config.git import revision_of
     from hookd.config.isolated import isolated_load
+    from hookd.config.quick_lookup import first_unix_socket, names_at, spool_directory, why_unread
     from hookd.config.yaml.diagnostics import Diagnostic, Loaded, Severity
     from hookd.domain.definitions import Config
 
@@ -45,15 +45,19 @@ _LATER = {
     "Diagnostic": "yaml.diagnostics",
     "Loaded": "yaml.diagnostics",
     "Severity": "yaml.diagnostics",
+    "first_unix_socket": "quick_lookup",
     "isolated_load": "isolated",
+    "names_at": "quick_lookup",
     "revision_of": "git",
+    "spool_directory": "quick_lookup",
     "tree_hash": "fingerprint",
     "watch_dirs": "fingerprint",
+    "why_unread": "quick_lookup",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what only the daemon and `check` need when it is first asked for (PEP 562): `emit` is quick."""
+    """Import when it is first asked for (PEP 562) what not all need: `emit` is quick, the daemon reads no YAML."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)

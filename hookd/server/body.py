@@ -7,7 +7,6 @@ import asyncio
 import time
 
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestPayloadError
 
 from hookd.server.limits import BODY_S
 from hookd.server.memory_budget import estimated_size
@@ -15,6 +14,10 @@ from hookd.server.messages import Request
 from hookd.server.problems import Problem, busy
 
 NDJSON = "application/x-ndjson"
+
+
+class BodyBroken(Exception):
+    """What aiohttp's parser, or the connection, leaves in a body's stream where its framing is broken."""
 
 
 def media_type(request: Request) -> str:
@@ -76,7 +79,7 @@ async def read(request: Request, limit: int, within_s: float = BODY_S) -> bytes:
         if request.reservation.evicted:
             raise busy(close=True) from None
         raise Problem(408, f"the body did not arrive within {within_s:.0f} seconds", close=True) from None
-    except (HttpProcessingError, RequestPayloadError):
+    except (HttpProcessingError, BodyBroken):
         raise Problem(400, "the body's framing is broken", close=True) from None
     if len(raw) > limit:
         raise _too_large(limit)

@@ -19,10 +19,10 @@ from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestPayloadError
 
 from hookd.domain.clock import Clock
 from hookd.server import connection_state as states
+from hookd.server.body import BodyBroken
 from hookd.server.connection_state import BUSY, DEADLINES, ConnectionInput, next_state
 from hookd.server.known_heads import KnownHeads, WholeRequest, lacking, whole_request
 from hookd.server.limits import Limits
@@ -98,7 +98,7 @@ class Connection(BaseProtocol):
             max_line_size=limits.head_line,
             max_field_size=limits.head_line,
             max_headers=limits.headers,
-            payload_exception=RequestPayloadError,
+            payload_exception=BodyBroken,
             auto_decompress=False,
             max_msg_queue_size=1,  # a bad request makes the parser forget good ones returned with it
         )
@@ -545,7 +545,7 @@ class Connection(BaseProtocol):
 
     def _cut_payload(self) -> None:
         if self._payload is not None and not self._payload.is_eof():
-            self._payload.set_exception(RequestPayloadError("the body was cut off"))
+            self._payload.set_exception(BodyBroken("the body was cut off"))
 
     def _unread(self) -> bool:
         return self.transport is not None and self.transport.get_write_buffer_size() > 0

@@ -228,3 +228,20 @@ def test_ctrl_c_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
         writer.close()
     assert (running.returncode, err) == (130, b"")
     assert out == b"taken: 0 events, 0 deliveries\n"
+
+
+def test_the_daemon_is_imported_without_a_look_at_the_systems_authorities() -> None:
+    """aiohttp's own contexts, which nothing uses, trust nobody then; those made later trust the system's."""
+    code = (
+        "import ssl, json\n"
+        "from hookd.cli.commands.run import _no_authorities_read\n"
+        "read = ssl.SSLContext.set_default_verify_paths\n"
+        "with _no_authorities_read():\n"
+        "    import hookd.daemon\n"
+        "from aiohttp import connector\n"
+        "own = connector._SSL_CONTEXT_VERIFIED\n"
+        "print(json.dumps([own.cert_store_stats(), own.verify_mode, own.check_hostname,\n"
+        "    ssl.SSLContext.set_default_verify_paths == read]))\n"
+    )
+    told = json.loads(subprocess.check_output([sys.executable, "-c", code]))
+    assert told == [{"x509": 0, "crl": 0, "x509_ca": 0}, 2, True, True]

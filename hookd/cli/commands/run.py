@@ -6,6 +6,8 @@ Must never: do anything of the daemon's; it hands over, and until then answers t
 import argparse
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hookd.cli.config_option import add_config
 
@@ -33,10 +35,31 @@ def run(options: argparse.Namespace) -> int:
     path = options.config or default_path()
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(isolated_load, path)  # by a child process, while this one imports the daemon
-        from hookd.daemon import run as run_daemon
+        with _no_authorities_read():
+            from hookd.daemon import run as run_daemon
 
         loaded = loading.result()
     return run_daemon(path, loaded)
+
+
+@contextmanager
+def _no_authorities_read() -> Iterator[None]:
+    """While this lasts, a TLS context reads none of the system's authorities, and so trusts nobody.
+
+    aiohttp makes two when it is imported, a third of what the daemon imports for. No connection of hookd's uses them:
+    each gets a context of hookd's own.
+    """
+    import ssl
+
+    ssl.SSLContext.set_default_verify_paths = _read_none  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        del ssl.SSLContext.set_default_verify_paths  # and the inherited method is in its place again
+
+
+def _read_none(_context: object) -> None:
+    """Stand in for `SSLContext.set_default_verify_paths`."""
 
 
 def _leave(_number: int, _frame: object) -> None:
