@@ -45,8 +45,8 @@ class EventRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._plain = PlainEventReader()
-        self._rejected = services.metrics.events.labels("rejected")
-        self._unavailable = services.metrics.events.labels("unavailable")
+        self._rejected = services.metrics.events["rejected"]
+        self._unavailable = services.metrics.events["unavailable"]
 
     def register(self, router: Router) -> None:
         """Add the routes."""

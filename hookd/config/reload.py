@@ -291,7 +291,7 @@ class Reloader:
 
     def _refuse(self, faults: Sequence[str]) -> ReloadResult:
         now = self._clock.now()
-        self._metrics.reloads.labels("rejected").inc()
+        self._metrics.reloads["rejected"].inc()
         self._metrics.config_rejected(now)
         log.error("config.rejected", path=str(self._path), faults=list(faults))
         return ReloadResult(at=now, faults=tuple(faults))
@@ -316,7 +316,7 @@ class Reloader:
             self._take_note(generation.revision)
             if not self._last.ok:
                 log.info("config.mended", **asdict(self._current_config.generation.ref))
-        self._metrics.reloads.labels("applied").inc()
+        self._metrics.reloads["applied"].inc()
         self._measure(config, now)
         for warning in config.warnings:
             log.warning("config.warning", finding=warning)

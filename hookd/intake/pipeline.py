@@ -143,10 +143,10 @@ class Intake:
         self._clock = clock
         self._entropy = _Entropy()
         self._decoding = asyncio.Lock()
-        self._accepted = metrics.events.labels("accepted")
-        self._duplicate = metrics.events.labels("duplicate")
-        self._conflict = metrics.events.labels("conflict")
-        self._unavailable = metrics.events.labels("unavailable")
+        self._accepted = metrics.events["accepted"]
+        self._duplicate = metrics.events["duplicate"]
+        self._conflict = metrics.events["conflict"]
+        self._unavailable = metrics.events["unavailable"]
         self._metrics = metrics
 
     def make_event_id(self) -> str:

@@ -118,8 +118,8 @@ async def test_every_metric_of_the_table_is_there_after_traffic_of_every_kind(
     assert 'hookd_rule_errors_total{rule="events.h"} 2\n' in text
     assert 'hookd_parked{webhook="parked"} 1\n' in text
     assert 'hookd_webhook_breaker_open{webhook="good"} 0\n' in text
-    assert "hookd_config_last_reload_success 0.0\n" in text
-    assert 'hookd_config_reloads_total{result="rejected"} 1.0\n' in text
+    assert "hookd_config_last_reload_success 0\n" in text
+    assert 'hookd_config_reloads_total{result="rejected"} 1\n' in text
     assert (await daemon.request("GET", "/v1/status"))[1]["config"]["hash"] in text
 
 

@@ -120,7 +120,7 @@ class WorkerStage:
 
     @property
     def leases_lost(self) -> float:
-        return self._metrics.registry.get_sample_value("hookd_leases_lost_total") or 0.0
+        return self._metrics.leases_lost.value
 
     async def until(self, condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
         await until(condition, every_s=0.005)

@@ -260,9 +260,9 @@ class SpoolReader:
             if kept:
                 path = str(self._directory / kept)
                 log.warning("spool.rejected", file=verdict.name, path=path, reason=verdict.refused)
-                self._metrics.spool_files.labels("rejected").inc()
+                self._metrics.spool_files["rejected"].inc()
             elif not (verdict.refused or verdict.gone):
-                self._metrics.spool_files.labels("taken").inc()
+                self._metrics.spool_files["taken"].inc()
 
     def _leave(self, verdict: FileResult, mark: FileIdentity | None, error: str) -> None:
         """Let a file lie that can be neither removed nor moved: taken in over and over, it is sent anew one day."""
