@@ -25,6 +25,9 @@ MAX_DEPTH = 100
 _SMALL = 4096
 """Characters or bytes of a text too short for the looks for garbage to matter."""
 
+_LOOKED_AT = 10 * MAX_DEPTH
+"""Brackets that are counted one by one before any is taken out."""
+
 _PEELED = 6
 """How often the innermost brackets are taken out before they are counted one by one."""
 
@@ -132,6 +135,8 @@ def depth_of(raw: bytes) -> int:
     """
     structure = _ESCAPE.sub(b"", raw).translate(_ONE_KIND, _NOT_STRUCTURE)
     brackets = b"".join(structure.split(b'"')[::2])
+    if max(accumulate(map(_STEP.__getitem__, brackets[:_LOOKED_AT])), default=0) > MAX_DEPTH:
+        return MAX_DEPTH + 1  # told at once of a text that does nothing but open
     for peeled in range(
         _PEELED
     ):  # most texts are wide and not deep, and taking the innermost pairs out is quick

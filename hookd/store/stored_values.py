@@ -6,6 +6,7 @@ Must never: decide anything about deliveries, but which settlements there can be
 from collections.abc import Mapping
 from typing import Any
 
+from hookd.domain.data_json import data_json
 from hookd.domain.deliveries import TRANSITIONS, Settlement, State
 from hookd.domain.events import EventObject
 from hookd.domain.json_text import compact_json
@@ -57,7 +58,7 @@ def object_of(value: dict[str, Any]) -> EventObject:
 
 def data_text(data: Mapping[str, Any]) -> str | None:
     """An event's data as the JSON that is stored; None where there is none."""
-    return compact_json(dict(data)) if data else None
+    return data_json(dict(data)) if data else None
 
 
 def refuse_unfit(settlement: Settlement) -> None:

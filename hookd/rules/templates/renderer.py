@@ -8,8 +8,9 @@ from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any
 
+from hookd.domain.data_json import data_json
 from hookd.domain.events import Event
-from hookd.domain.json_text import compact_json, json_string
+from hookd.domain.json_text import json_string
 from hookd.domain.message_templates import Escaping, Placeholder, Template
 from hookd.domain.times import date_time, read_seconds
 from hookd.domain.value_class import value_class
@@ -177,15 +178,15 @@ def _data_writer(slot: Placeholder) -> _Write:
 def _value_writer(slot: Placeholder) -> Callable[[Any], str]:
     """What writes a value of an event's data, whatever it is."""
     if slot.fill is _VALUE:
-        return compact_json
+        return data_json
     escape = escape_for(slot.fill)
     if slot.prefix == "json":
-        return lambda value: escape(compact_json(value))
+        return lambda value: escape(data_json(value))
 
     def as_text(value: Any) -> str:
         if isinstance(value, str):
             return escape(value)
-        return escape("" if value is None else compact_json(value))
+        return escape("" if value is None else data_json(value))
 
     return as_text
 
