@@ -4,13 +4,26 @@ import argparse
 import json
 import sys
 
-from tests.bench import emit, instructions, latency, listings, memory, rate_limit, throughput, webhooks
+from tests.bench import (
+    drain,
+    emit,
+    instructions,
+    latency,
+    listings,
+    memory,
+    rate_limit,
+    start,
+    throughput,
+    webhooks,
+)
 
 BENCHES = {
     "throughput": throughput,
     "instructions": instructions,
     "latency": latency,
     "memory": memory,
+    "start": start,
+    "drain": drain,
     "emit": emit,
     "webhooks": webhooks,
     "rate_limit": rate_limit,

@@ -1,8 +1,6 @@
 """Events a second through the whole daemon, against a bare client loop sending the same requests, in one run.
 
-What is compared takes turns in each round: the bare loop; this build in one process; this build with the store in a
-process of its own; and with `--base PYTHON` an older build, which is whatever `hookd` that Python has: make a venv,
-install the release in it, and name its `bin/python`. Processor time is for one event, by thread and process.
+The bare loop and the builds take turns in each round. Processor time is for one event, by thread and process.
 """
 
 import argparse
@@ -21,6 +19,8 @@ from typing import Any
 
 import uvloop
 
+from tests.bench import builds
+from tests.bench.builds import Build
 from tests.bench.load import flood
 from tests.bench.nginx import nginx
 from tests.bench.workloads import CONCURRENCY, WORKLOADS, Workload
@@ -33,17 +33,7 @@ CONNECTIONS = 64
 ROUNDS = 5
 WARM = 500
 
-SCHEMA = Path(__file__).parents[2] / "schema" / "hookd.schema.json"
-
 Row = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Build:
-    """A hookd to measure: the Python that has it, and lines of its configuration."""
-
-    python: str = sys.executable
-    daemon: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,15 +47,14 @@ class Receiver:
 def options(parser: argparse.ArgumentParser) -> None:
     """What it can be asked for."""
     parser.add_argument("--workload", nargs="+", choices=sorted(WORKLOADS), default=["plain"])
-    parser.add_argument("--only", nargs="+", metavar="BUILD", help="of one_process, store_process, base")
-    parser.add_argument("--base", metavar="PYTHON", help="the Python of a venv with an older build")
+    builds.add_options(parser)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--events", type=int, default=EVENTS)
 
 
 def main(asked: argparse.Namespace) -> dict[str, Any]:
     """Medians over the rounds, for each workload."""
-    chosen = {name: build for name, build in builds(asked.base).items() if name in (asked.only or [name])}
+    chosen = builds.asked_for(asked)
     rows: dict[str, dict[str, list[Row]]] = {
         workload: {name: [] for name in ("bare", *chosen)} for workload in asked.workload
     }
@@ -80,17 +69,6 @@ def main(asked: argparse.Namespace) -> dict[str, Any]:
         "rounds": asked.rounds,
         **{workload: _medians(own, rows.get("plain")) for workload, own in rows.items()},
     }
-
-
-def builds(base: str | None) -> dict[str, Build]:
-    """What there is to compare."""
-    found = {"one_process": Build()}
-    if "store_process" in SCHEMA.read_text():
-        found = {
-            "one_process": Build(daemon="store_process: false"),
-            "store_process": Build(daemon="store_process: true"),
-        }
-    return {**found, "base": Build(python=base)} if base else found
 
 
 @contextmanager
@@ -114,7 +92,7 @@ def _round(
         for build in chosen:
             own = Path(name) / build
             own.mkdir()
-            rows[build].append(uvloop.run(_through(chosen[build], workload, own, to, events)))
+            rows[build].append(uvloop.run(through(chosen[build], workload, own, to, events)))
 
 
 def _medians(rows: Mapping[str, list[Row]], plain: Mapping[str, list[Row]] | None) -> dict[str, Row]:
@@ -128,9 +106,8 @@ def _medians(rows: Mapping[str, list[Row]], plain: Mapping[str, list[Row]] | Non
         if plain and plain is not rows:
             others["plain"] = plain[name]
         for other, its in others.items():
-            for key, ratio in (("per_s", f"to_{other}"), ("cpu_us", f"cpu_to_{other}")):
-                ratios = [row[key] / than[key] for row, than in zip(own, its, strict=True)]
-                found[name][ratio] = round(statistics.median(ratios), 3)
+            for key, called in (("per_s", f"to_{other}"), ("cpu_us", f"cpu_to_{other}")):
+                found[name][called] = builds.ratio([row[key] for row in own], [row[key] for row in its])
     return found
 
 
@@ -140,7 +117,8 @@ def _bare(to: Receiver, events: int) -> Row:
     return found
 
 
-async def _through(build: Build, workload: Workload, directory: Path, to: Receiver, events: int) -> Row:
+async def through(build: Build, workload: Workload, directory: Path, to: Receiver, events: int) -> Row:
+    """Take in, and deliver."""
     config = workload.configure(directory, to.url, ca=to.ca, daemon=build.daemon)
     requests = workload.take(WARM + events)
     async with DaemonProcess(directory, config=config, python=build.python) as daemon:

@@ -1,0 +1,60 @@
+"""Which hookd a benchmark runs: this build, with its store in one process or in one of its own, and an older build.
+
+`--base PYTHON` names the Python of a venv with an older build: make a venv, install the release in it, and give its
+`bin/python`. What is measured of several builds takes turns, so that a busy machine is as busy for each.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SCHEMA = Path(__file__).parents[2] / "schema" / "hookd.schema.json"
+
+
+@dataclass(frozen=True)
+class Build:
+    """A hookd to measure: the Python that has it, and a line of its configuration."""
+
+    python: str = sys.executable
+    daemon: str = ""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What can be asked for."""
+    parser.add_argument("--only", nargs="+", metavar="BUILD", help="of one_process, store_process, base")
+    parser.add_argument("--base", metavar="PYTHON", help="the Python of a venv with an older build")
+
+
+def asked_for(asked: argparse.Namespace) -> dict[str, Build]:
+    """What is to be compared."""
+    found = {"one_process": Build()}
+    if "store_process" in SCHEMA.read_text():
+        found = {
+            "one_process": Build(daemon="store_process: false"),
+            "store_process": Build(daemon="store_process: true"),
+        }
+    if asked.base:
+        found["base"] = Build(python=asked.base)
+    return {name: build for name, build in found.items() if name in (asked.only or [name])}
+
+
+def ratio(own: Sequence[float], other: Sequence[float]) -> float:
+    """The median of the ratios in the same round."""
+    return round(statistics.median(a / b for a, b in zip(own, other, strict=True)), 3)
+
+
+def medians(rows: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """Of each build's rounds, with the ratio of each figure to the older build's."""
+    found: dict[str, dict[str, float]] = {}
+    for name, own in rows.items():
+        found[name] = {key: round(statistics.median(row[key] for row in own), 3) for key in own[0]}
+        if "base" in rows and name != "base":
+            base = rows["base"]
+            found[name] |= {
+                f"{key}_to_base": ratio([row[key] for row in own], [row[key] for row in base])
+                for key in own[0]
+            }
+    return found
