@@ -202,7 +202,9 @@ class Daemon:
         """Start every stage, serve until a stop is asked for, and stop them in the reverse order."""
         targets = self._listen_targets()
         daemon = self._current_config.generation.config.daemon
-        store = await open_store(daemon.store, on_commit=self._metrics.commit_duration.observe)
+        store = await open_store(
+            daemon.store, in_process=daemon.store_process, on_commit=self._metrics.commit_duration.observe
+        )
         gc.freeze()  # what is there now stays; the collector need not walk it again and again
         gc.set_threshold(GC_THRESHOLD)
         async with AsyncExitStack() as started:

@@ -102,6 +102,7 @@ class AdminRoutes:
                     "path": described.target,
                     "size_bytes": described.size_bytes,
                     "error": backlog.fault,
+                    "pid": described.pid,
                 },
                 "spool": services.spool()._asdict(),
                 "deliveries": {state: totals.get(state, 0) for state in State},

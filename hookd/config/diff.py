@@ -260,7 +260,7 @@ def _daemon(given: DaemonDef) -> dict[str, Any]:
     return {
         "listen": [_listen(listen) for listen in given.listen],
         "store": given.store.target,
-        **_kept(given, ("spool", "timezone")),
+        **_kept(given, ("store_process", "spool", "timezone")),
         "limits": {
             "event_size": _size(given.event_size),
             "message_size": _size(given.message_size),

@@ -44,7 +44,7 @@ MOST_FAULTS = 100
 REHASH_S = 30.0
 """The content is compared this often without any sign of a change (inotify can overflow in silence)."""
 
-RESTART_KEYS = ("listen", "store")
+RESTART_KEYS = ("listen", "store", "store_process")
 
 
 class Reloader:

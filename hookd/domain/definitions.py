@@ -373,6 +373,7 @@ class DaemonDef:
     Attributes:
         listen: where to take events in.
         store: where events and deliveries are kept.
+        store_process: whether that has a process of its own; `auto` where two cores or more may be used.
         timezone: IANA name.
         spool: absolute path of the directory in which events wait that were posted while hookd did not answer.
         event_size: largest request body.
@@ -395,6 +396,7 @@ class DaemonDef:
     log_level: str = "info"
     log_format: str = "auto"
     spool: str = spool_layout.DEFAULT
+    store_process: bool | str = "auto"
 
 
 @value_class

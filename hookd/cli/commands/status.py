@@ -147,9 +147,18 @@ def _each_bullet(kinds: list[Concern], most: int) -> Iterator[str]:
             yield shortened(printable(line if line.startswith("  ") else f"- {line}"))
 
 
+def _store(store: Mapping[str, Any]) -> str:
+    size, pid = store["size_bytes"], store.get("pid")
+    facts = [store["path"]]
+    if size is not None:
+        facts.append(f"{size / (1 << 20):.1f} MiB")
+    if pid is not None:
+        facts.append(f"process {pid}")
+    return ", ".join(facts)
+
+
 def _facts(status: Status, width: int) -> list[str]:
-    config, store = status["config"], status["store"]
-    size = store["size_bytes"]
+    config = status["config"]
     counts = ", ".join(f"{number} {state}" for state, number in status["deliveries"].items())
     facts = (
         ("hookd", f"{status['version']}, pid {status['pid']}, up {format_span(status['uptime_s'])}"),
@@ -157,7 +166,7 @@ def _facts(status: Status, width: int) -> list[str]:
         ("loaded", to_the_second(config["loaded_at"])),
         ("listen", _listen(status)),
         ("connections", unserved(status)),
-        ("store", store["path"] + (f", {size / (1 << 20):.1f} MiB" if size is not None else "")),
+        ("store", _store(status["store"])),
         ("deliveries", counts),
         ("spool", _spool(status.get("spool"))),
         ("spent", _spent(status.get("spent", ()), width - FACTS_AT)),

@@ -36,6 +36,7 @@ def build_daemon(cursor: Cursor | None, env: Mapping[str, str]) -> DaemonDef:
     return DaemonDef(
         listen=read_listeners(cursor.get("listen"), defaults.listen),
         store=_read_store(cursor.get("store"), defaults.store),
+        store_process=_read_store_process(cursor, defaults.store_process),
         timezone=read_timezone(cursor.get("timezone"), defaults.timezone),
         event_size=_read_size(limits, "event_size", defaults.event_size),
         message_size=_read_size(limits, "message_size", defaults.message_size),
@@ -66,6 +67,11 @@ def _default_store(env: Mapping[str, str]) -> StoreDef:
 def _first_directory(env: Mapping[str, str], name: str) -> str:
     """The directory systemd gave; where it gave several, colons separate them."""
     return env.get(name, "").split(":", 1)[0]
+
+
+def _read_store_process(cursor: Cursor, default: bool | str) -> bool | str:
+    value: bool | str = cursor.plain("store_process", default)
+    return value
 
 
 def _plain(cursor: Cursor | None, key: str, default: float | str) -> float | str:

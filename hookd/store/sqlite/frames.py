@@ -60,9 +60,6 @@ CLOSE: list[Any] = []
 """The part after which the process closes the file and ends."""
 
 _HEAD = struct.Struct("!Q")
-_FORMAT = 2
-"""Of `marshal`: the later ones look up whether a value was written before, which costs more than it saves."""
-
 _ENQUEUE, _CLAIM, _SETTLE, _PROBE, _PRUNE, _VACUUM, _ECHO, _READ, _WRITE, _PICKLED = range(10)
 
 Request = tuple[Any, ...]
@@ -121,7 +118,7 @@ NOTHING: Request = (_ECHO,)
 
 def framed(content: Any) -> bytes:
     """A frame; raises ValueError for anything but plain values."""
-    body = marshal.dumps(content, _FORMAT)
+    body = marshal.dumps(content)
     return _HEAD.pack(len(body)) + body
 
 
@@ -337,7 +334,7 @@ def _result_of(call: Operation) -> Any:
 def _receipts(call: Enqueue) -> list[Any] | None:
     """The receipts; None where all is stored as it was submitted."""
     for submission, receipt in zip(call.batch, call.result, strict=True):
-        if receipt.duplicate or len(receipt.deliveries) != len(submission.deliveries):
+        if receipt != _receipt_of(submission):
             break
     else:
         return None
@@ -388,18 +385,14 @@ def _made(kind: Any, values: dict[Any, Any]) -> Any:
 
 
 def _take_result(call: Operation, result: Any) -> None:
-    match call:
-        case Enqueue():
-            if result is not None:
-                _take_receipts(call, *result)
-        case Settle():
-            call.result = result
-        case ClaimOperation():
-            call.result = Claimed() if result is None else _as_claimed(*result)
-        case Read() | Write() if type(result) is tuple:
-            call.result = _unpickled(result[0])
-        case _:
-            call.result = result
+    kind = type(call)
+    if kind is Enqueue or kind is ClaimOperation:
+        if result is not None:
+            _TAKE[kind](call, *result)
+    elif type(result) is tuple:
+        call.result = _unpickled(result[0])
+    else:
+        call.result = result
 
 
 def _take_receipts(call: Enqueue, receipts: list[Any] | None, tokens: dict[str, int] | None) -> None:
@@ -414,12 +407,15 @@ def _receipt_of(submission: Submission) -> Receipt:
     return Receipt(submission.event.id, False, tuple([delivery.ref for delivery in submission.deliveries]))
 
 
+def _take_claimed(call: ClaimOperation, leases: list[tuple[Any, ...]], waits: dict[str, float]) -> None:
+    call.result = Claimed(tuple([_as_lease(each) for each in leases]), waits)
+
+
+_TAKE: dict[type[Operation], Callable[..., None]] = {Enqueue: _take_receipts, ClaimOperation: _take_claimed}
+
+
 def _as_receipt(event_id: str, duplicate: bool, deliveries: list[tuple[str, str, str]]) -> Receipt:
     return Receipt(event_id, duplicate, tuple([DeliveryRef(*each) for each in deliveries]))
-
-
-def _as_claimed(leases: list[tuple[Any, ...]], waits: dict[str, float]) -> Claimed:
-    return Claimed(tuple([_as_lease(each) for each in leases]), waits)
 
 
 def _as_lease(plain: tuple[Any, ...]) -> Lease:
