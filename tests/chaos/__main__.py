@@ -11,6 +11,7 @@ PROOFS = {
     "soak": "random faults under load, then three books are reconciled (the default)",
     "mutants": "the soak against daemons with a fault built in: each must be caught",
     "crash": "SIGKILL at random and at every system call that matters; the order of fsync and 202",
+    "storing": "the process of the store killed, stopped and out of memory while hookd lives on",
     "disk": "full, failing, read-only and slow disks; damaged files; migrations cut off",
     "backlog": "a million pending deliveries",
     "receivers": "every status, hostile answers, dead names",

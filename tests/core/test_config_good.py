@@ -157,6 +157,7 @@ def test_every_key_of_daemon(good: Path) -> None:
     assert daemon == DaemonDef(
         listen=daemon.listen,
         store=SqliteDef(str(good / "state/hookd.db")),
+        store_process=False,
         timezone="Europe/Berlin",
         event_size=65536,
         message_size=131072,

@@ -19,8 +19,9 @@ KILLS = int(os.environ.get("HOOKD_KILLS", "20"))
 
 
 @pytest.mark.parametrize("kills", [pytest.param(3, marks=pytest.mark.promise), KILLS])
-async def test_nothing_acknowledged_is_lost(tmp_path: Path, kills: int) -> None:
-    found = await kill_at_random(tmp_path, kills=kills, chance=random.Random(7))
+@pytest.mark.parametrize("store_process", ["false", "true"])
+async def test_nothing_acknowledged_is_lost(tmp_path: Path, kills: int, store_process: str) -> None:
+    found = await kill_at_random(tmp_path, kills=kills, chance=random.Random(7), store_process=store_process)
     print(found.figures)
     assert not found.violations
 

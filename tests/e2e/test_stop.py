@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.daemon import DaemonProcess
-from tests.kit.procfs import catches, children, runs
+from tests.kit.procfs import catches, loaders, runs
 from tests.kit.receiver import Receiver
 from tests.kit.strace import Injection
 from tests.kit.tools import needs
@@ -64,7 +64,7 @@ async def test_a_reload_under_way_does_not_hold_it_up(tmp_path: Path) -> None:
         )
         daemon.signal(signal.SIGHUP)
         await daemon.notifications.wait_for("RELOADING")
-        loading = await until(lambda: children(pid))
+        loading = await until(lambda: loaders(pid))
         assert await daemon.stop() == 0
         assert runs(loading[0]), "it waited for the files to be loaded"
 

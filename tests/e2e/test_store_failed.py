@@ -18,7 +18,7 @@ EVENT = {"type": "vm", "event": "up"}
 async def test_the_daemon_ends_with_1_and_the_next_one_goes_on(tmp_path: Path) -> None:
     async with Receiver(hang(), answer()) as receiver:
         (tmp_path / "hookd.yaml").write_text(
-            "daemon: {listen: [{unix: h.sock}], store: h.db, shutdown_grace: 1h}\n"
+            "daemon: {listen: [{unix: h.sock}], store: h.db, store_process: false, shutdown_grace: 1h}\n"
             f"webhooks: {{w: {{url: {receiver.url}, timeout: 120}}}}\n"
             "tasks: {t: {webhook: w}}\nevents: {e: {type: vm, event: up, task: t}}\n"
         )

@@ -59,6 +59,26 @@ def children(pid: int) -> list[int]:
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
+def store_process(pid: int) -> int | None:
+    """The process of a hookd's store, where it has one of its own."""
+    for child in children(pid):
+        with suppress(FileNotFoundError):
+            if Path(f"/proc/{child}/comm").read_text().strip() == "hookd-store":
+                return child
+    return None
+
+
+def processes(pid: int) -> list[int]:
+    """A hookd, and the process of its store where it has one of its own."""
+    store = store_process(pid)
+    return [pid] if store is None else [pid, store]
+
+
+def loaders(pid: int) -> list[int]:
+    """The processes of a hookd that load its configuration."""
+    return [child for child in children(pid) if child != store_process(pid)]
+
+
 def cpu_s(pid: int) -> float:
     """Processor time it has used, in seconds."""
     return _cpu_s(Path(f"/proc/{pid}/stat"))

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Self
 
+from tests.kit.procfs import processes
+
 
 def under(*faults: str, paths: Iterable[object] = ()) -> tuple[str, ...]:
     """A command that runs the one that follows it under these faults; on these paths only, if any are given."""
@@ -27,8 +29,8 @@ class Injection:
     def __init__(
         self, pid: int, *faults: str, threads: Iterable[int] | None = None, paths: Iterable[object] = ()
     ) -> None:
-        """Trace all threads of the process, or those that are given; all files, or those of these paths."""
-        self._traced = [pid] if threads is None else list(threads)
+        """Trace all threads of hookd and its store, or those that are given; all files, or those of these paths."""
+        self._traced = processes(pid) if threads is None else list(threads)
         self._command = ["strace", *(["-f"] if threads is None else []), *_options(faults, paths)]
         self._command += [f"-p{each}" for each in self._traced]
         self.tracer: asyncio.subprocess.Process

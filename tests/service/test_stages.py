@@ -17,7 +17,7 @@ from hookd.store.sqlite.store import SqliteStore
 from tests.kit.deadly import deadly
 
 CONFIG = """
-daemon: {listen: [{unix: h.sock}], store: h.db, shutdown_grace: 1h}
+daemon: {listen: [{unix: h.sock}], store: h.db, store_process: false, shutdown_grace: 1h}
 webhooks: {w: {url: "http://127.0.0.1:9/"}}
 tasks: {t: {webhook: w}}
 """

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.activation import post_once
+from tests.kit.procfs import processes
 from tests.kit.receiver import Receiver
 from tests.systemd.machine import eventually
 from tests.systemd.service import CONFIG, SOCKET, STORE, TCP, MachinePosters, Service
@@ -142,18 +143,20 @@ async def test_a_frozen_loop_is_restarted(service: Service) -> None:
 
 
 async def test_a_frozen_store_is_restarted(service: Service) -> None:
-    """The loop lives on, and feeds nothing while the store's thread does not answer."""
+    """The loop lives on, and feeds nothing while the store does not answer."""
     if shutil.which("strace") is None:
         pytest.skip("strace, which makes the disk hang, is not installed")
     service.drop_in("WatchdogSec=2")
     service.start()
     pid = service.pid
+    traced = processes(_outside(service, pid))
     tracer = await asyncio.create_subprocess_exec(
-        "strace", "-f", "-o", os.devnull, "-e", "trace=fdatasync",
-        "-e", "inject=fdatasync:delay_enter=90s", "-p", str(_outside(service, pid)), stderr=asyncio.subprocess.PIPE,
+        "strace", "-f", "-o", os.devnull, "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=90s",
+        *(f"-p{each}" for each in traced), stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert tracer.stderr is not None
-    await tracer.stderr.readline()
+    for _ in traced:
+        await tracer.stderr.readline()
     posting = asyncio.create_task(service.post(EVENT))
     try:
         await eventually(lambda: service.show("Result")["Result"] == "watchdog")

@@ -24,7 +24,12 @@ GONE = (OSError, RuntimeError, aiohttp.ClientError)
 TASKS = ("one", "two")
 
 CONFIG = """
-daemon: {{listen: [{{unix: h.sock}}], store: h.db, log: {{level: warning}}, shutdown_grace: {grace}}}
+daemon:
+  listen: [{{unix: h.sock}}]
+  store: h.db
+  store_process: {store_process}
+  log: {{level: warning}}
+  shutdown_grace: {grace}
 webhooks:
   w: {{url: {url}, timeout: {timeout}, backoff: [100ms], retries: 20, concurrency: {concurrency}}}
 tasks:
@@ -41,10 +46,18 @@ Record = Mapping[str, Any]
 
 
 def write_config(
-    directory: Path, url: str, *, grace_s: float = 20, timeout_s: float = 3, concurrency: int = 20
+    directory: Path,
+    url: str,
+    *,
+    grace_s: float = 20,
+    timeout_s: float = 3,
+    concurrency: int = 20,
+    store_process: str = "auto",
 ) -> None:
     """Write `hookd.yaml`: two tasks, which each event fires, on one webhook."""
-    text = CONFIG.format(url=url, grace=grace_s, timeout=timeout_s, concurrency=concurrency)
+    text = CONFIG.format(
+        url=url, grace=grace_s, timeout=timeout_s, concurrency=concurrency, store_process=store_process
+    )
     (directory / "hookd.yaml").write_text(text)
 
 

@@ -117,7 +117,7 @@ class Scene:
     async def __aenter__(self) -> Self:
         await self.receiver.__aenter__()
         self.receiver.reply = self._reply
-        write_config(self.place, self.receiver.url)
+        write_config(self.place, self.receiver.url, store_process="false")
         self.daemon = DaemonProcess(self.place)
         return self
 

@@ -82,10 +82,12 @@ class Siege:
                 return
 
 
-async def kill_at_random(directory: Path, *, kills: int, chance: random.Random) -> Findings:
+async def kill_at_random(
+    directory: Path, *, kills: int, chance: random.Random, store_process: str = "auto"
+) -> Findings:
     """Kill a daemon so often, then let it finish what it has; returns the figures and what is wrong."""
     async with Receiver() as receiver:
-        write_config(directory, receiver.url)
+        write_config(directory, receiver.url, store_process=store_process)
         daemon = DaemonProcess(directory)
         siege = Siege(daemon, chance)
         receiver.reply = siege.reply

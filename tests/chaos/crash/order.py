@@ -19,6 +19,7 @@ from tests.bench.load import request_bytes
 from tests.chaos.crash.books import write_config
 from tests.chaos.proof import Findings
 from tests.kit.daemon import DaemonProcess
+from tests.kit.procfs import processes
 from tests.kit.receiver import Receiver
 
 READS = frozenset({"read", "readv", "recvfrom", "recvmsg"})
@@ -135,12 +136,14 @@ async def watch_accepts(directory: Path, *, accepts: int, connections: int = 16)
     async with Receiver() as receiver:
         write_config(directory, receiver.url)
         async with DaemonProcess(directory) as daemon:
+            traced = processes(daemon.pid)
             tracer = await asyncio.create_subprocess_exec(
                 "strace", "-f", "-y", "-s", "5000", "-o", str(trace), "-e", f"trace={','.join(CALLS)}",
-                "-p", str(daemon.pid), stderr=asyncio.subprocess.PIPE,
+                *(f"-p{pid}" for pid in traced), stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
             assert tracer.stderr is not None
-            assert b"attached" in await tracer.stderr.readline()
+            for _ in traced:
+                assert b"attached" in await tracer.stderr.readline()
             answered = await _post_all(daemon.socket, accepts, connections)
             await receiver.wait_for(2 * answered, within_s=60)
             code = await daemon.stop()

@@ -15,7 +15,7 @@ from tests.chaos.reload.bombs import FILES, SHORT
 from tests.chaos.reload.lag import Watcher
 from tests.kit.commands import hookd
 from tests.kit.daemon import DaemonProcess
-from tests.kit.procfs import children, memory_mib, open_files
+from tests.kit.procfs import loaders, memory_mib, open_files
 
 VERDICT_S = 10.0
 LAG_MS = 50.0
@@ -73,7 +73,7 @@ class _Hostile:
             await self._show(name)
         self._memory_mib = int(memory_mib(self._daemon.pid, "VmHWM"))
         expect = self._found.expect
-        left = children(self._daemon.pid)
+        left = loaders(self._daemon.pid)
         expect(not left, f"children left behind: {left}")
         more = len(open_files(self._daemon.pid)) - descriptors
         expect(more < 5, f"{more} more descriptors than before")  # a leak would be one for each file at least
