@@ -35,6 +35,7 @@ from hookd.domain.errors import ListenFailed, SocketsUnfit, StoreFailed, StoreUn
 from hookd.domain.reload_result import ReloadResult
 from hookd.domain.value_class import value_class
 from hookd.intake.pipeline import Intake
+from hookd.malloc import give_large_blocks_back
 from hookd.observability import log
 from hookd.observability.log_tail import LogTail
 from hookd.observability.metrics import Metrics
@@ -86,6 +87,7 @@ def run(path: Path, loaded: Loaded) -> int:
         not fit it, 74 for an unusable store, 1 when an address cannot be listened on (spec 8).
     """
     refuse_dumps()
+    give_large_blocks_back()
     if loaded.config is None:
         for diagnostic in loaded.diagnostics:
             sys.stderr.write(f"{diagnostic}\n")

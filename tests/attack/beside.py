@@ -17,9 +17,9 @@ from tests.kit import procfs
 from tests.kit.daemon import DaemonProcess
 
 EVERY_S = 0.005
-MOST_LAG_MS = 120.0
+MOST_LAG_MS = 80.0
 MOST_GROWTH_MIB = 96.0
-"""What is judged a failure. The aim is 50 ms and 64 MiB, which `docs/proofs.md` says where it is missed."""
+"""What is judged a failure. The aim is 50 ms and 64 MiB, and a machine that is shared takes more."""
 
 
 @dataclass
