@@ -153,7 +153,7 @@ async def test_a_child_that_is_ended_for_memory(service: Service) -> None:
     reloading = asyncio.create_task(
         asyncio.to_thread(service.machine.systemctl, "reload", "hookd.service", check=False)
     )
-    await eventually(lambda: _end_child(service, pid))
+    await eventually(lambda: _end_child(service, pid, "-f", "isolated_child"))
     refused = await reloading
     assert refused.returncode == 1
     shown = service.show("ActiveState", "MainPID", "StatusText")
@@ -161,6 +161,22 @@ async def test_a_child_that_is_ended_for_memory(service: Service) -> None:
     assert "loading was ended by SIGKILL" in shown["StatusText"]
 
 
-def _end_child(service: Service, pid: int) -> bool:
-    """Do to the child that loads what the kernel does when memory is out."""
-    return service.machine.run("pkill", "-KILL", "-P", str(pid), check=False).returncode == 0
+async def test_a_store_process_that_is_ended_for_memory(service: Service) -> None:
+    """Another takes its place; the service goes on, and stops as ever."""
+    service.configure(f"daemon: {{store_process: true}}\n{CONFIG}")
+    service.start()
+    pid = service.pid
+    for _ in range(2):
+        await eventually(lambda: _end_child(service, pid, "-x", "hookd-store"))
+        while (status := await service.post(EVENT)) != 202:
+            assert status == 503
+            await asyncio.sleep(0.1)
+    shown = service.show("ActiveState", "MainPID", "NRestarts")
+    assert shown == {"ActiveState": "active", "MainPID": str(pid), "NRestarts": "0"}
+    service.machine.systemctl("stop", "hookd.service")
+    assert service.show("Result")["Result"] == "success"
+
+
+def _end_child(service: Service, pid: int, *which: str) -> bool:
+    """Do to a child what the kernel does when memory is out."""
+    return service.machine.run("pkill", "-KILL", "-P", str(pid), *which, check=False).returncode == 0
