@@ -9,6 +9,8 @@ from hookd.domain.operator_events import DeliveryDead, Emit, WebhookParked, Webh
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 
+_ABOUT = ("delivery_id", "webhook", "task", "attempt")
+
 
 def attempt_record(lease: Lease, outcome: Outcome, generation: GenerationRef) -> Attempt:
     """The attempt's record."""
@@ -37,25 +39,31 @@ class OutcomeLog:
         """Log and count an attempt whose result is recorded; a dead delivery is an operator event, too."""
         lane = self._metrics.lane(lease.webhook)
         lane.attempt(outcome.reason, outcome.duration_s, resent=outcome.resent)
-        about = {
+        facts = {
             "delivery_id": lease.delivery_id,
             "webhook": lease.webhook,
             "task": lease.task,
             "attempt": lease.attempt,
+            "status": outcome.status,
+            "duration_s": round(outcome.duration_s, 4),
         }
-        traced = {} if lease.trace is None else {"trace_id": lease.trace.trace_id}
-        facts = {**about, "status": outcome.status, "duration_s": round(outcome.duration_s, 4), **traced}
+        if lease.trace is not None:
+            facts["trace_id"] = lease.trace.trace_id
         if outcome.resent:
             facts["resent"] = True
         if settlement.state is State.DELIVERED:
             lane.delivery("delivered")
-            log.info("delivery.delivered", **facts, **({"error": outcome.error} if outcome.error else {}))
+            if outcome.error:
+                facts["error"] = outcome.error
+            log.info("delivery.delivered", **facts)
             return
         log.warning(
             "attempt.failed", **facts, state=settlement.state, reason=outcome.reason, error=outcome.error
         )
         if settlement.state is State.DEAD:
             lane.delivery("dead")
+            about = {key: facts[key] for key in _ABOUT}
+            traced = {} if lease.trace is None else {"trace_id": lease.trace.trace_id}
             log.error("delivery.dead", **about, detail=settlement.detail, **traced)
             self._emit(_dead(lease, outcome, settlement, now))
 

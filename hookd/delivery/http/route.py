@@ -53,7 +53,7 @@ class WebhookRoute:
         )
         if self._draft.has_body:
             own.append(("Content-Length", str(len(sent))))
-        return b"".join((self._opening, _lines(own), b"\r\n", sent))
+        return self._opening + _lines(own) + b"\r\n" + sent
 
 
 def parts_of(url: str) -> tuple[URL, str]:

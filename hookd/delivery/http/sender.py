@@ -251,13 +251,15 @@ def _answered(
     status = response.status
     assert status is not None
     delivered = 200 <= status <= 299
-    asked_s = None
+    error, asked_s = note, None
+    if not delivered:
+        error = f"{_status_text(status)}; {note}" if note else _status_text(status)
     if status in _ASKING_FOR_TIME:
         asked_s = retry_after(response.values("Retry-After"), now=now + duration_s)
     return Outcome(
         Reason.OK if delivered else Reason.STATUS,
         status,
-        error="; ".join(filter(None, ("" if delivered else _status_text(status), note))),
+        error=error,
         response=route.redactor.excerpt(response.body, whole=response.whole),
         duration_s=duration_s,
         retry_after_s=asked_s,
