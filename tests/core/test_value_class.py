@@ -4,6 +4,7 @@ import copy
 import pickle
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,45 @@ def test_fields_left_out_of_comparison_and_text_stay_out() -> None:
     assert Secret(1, url="https://a/", count=1) == Secret(1, url="https://a/", count=2)
     assert hash(Secret(1, count=1)) == hash(Secret(1, count=2))
     assert "https" not in repr(Secret(1, url="https://a/"))
+
+
+@value_class
+class Base:
+    x: int
+
+
+@value_class
+class Derived(Base):
+    y: int = 0
+
+
+class Plain(Base):
+    pass
+
+
+@value_class
+class Empty:
+    pass
+
+
+def test_a_class_and_those_derived_from_it_each_compare_their_own_fields() -> None:
+    for _ in range(2):  # the first use compiles
+        assert Derived(1, 2) != Derived(1, 3)
+        assert Base(1) == Base(1)
+        assert Base(1) != Derived(1)
+        assert Plain(1) == Plain(1)
+        assert hash(Plain(1)) == hash(Base(1)) == hash((1,))
+        assert hash(Derived(1, 2)) == hash((1, 2))
+        assert Empty() == Empty()
+        assert hash(Empty()) == hash(())
+    assert (repr(Plain(1)), repr(Empty())) == ("Plain(x=1)", "Empty()")
+
+
+def test_a_value_that_contains_itself_can_be_printed() -> None:
+    names: list[Any] = []
+    holder = Holder(names)
+    names.append(holder)
+    assert repr(holder) == "Holder(names=[...])"
 
 
 def test_a_value_that_holds_a_list_has_no_hash() -> None:
