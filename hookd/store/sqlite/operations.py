@@ -31,24 +31,26 @@ NOBODY = cast("Future[Any]", _Nobody())
 
 
 class Callback:
-    """Stands for the future of a caller who does not wait, and gives him what it would have come to."""
+    """Stands for the future of a caller who does not wait, and gives him what it would have come to, once."""
 
-    __slots__ = ("_then",)
+    __slots__ = ("_is_called", "_then")
 
     def __init__(self, then: Callable[[Any], None]) -> None:
         self._then = then
+        self._is_called = False
 
     def done(self) -> bool:
-        """Whether he has gone: he has not."""
-        return False
+        """Whether he knows: where the store fails over a batch, what is answered by then is refused once more."""
+        return self._is_called
 
     def set_result(self, result: object) -> None:
         """Give him what the call returns."""
+        self._is_called = True
         self._then(result)
 
     def set_exception(self, error: BaseException) -> None:
         """Give him what the call raises."""
-        self._then(error)
+        self.set_result(error)
 
 
 class Operation:
