@@ -176,15 +176,32 @@ MUTANTS = (
         (
             Patch(
                 "intake/pipeline.py",
-                "        except (PendingLimitReached, StoreUnavailable):\n",
-                """        except StoreUnavailable:
-            from hookd.domain.events import DeliveryRef
-            return tuple(
-                Receipt(s.event.id, False, tuple(DeliveryRef(d.id, d.task, d.webhook) for d in s.deliveries))
-                for s in batch
-            )
-        except PendingLimitReached:
+                "            if isinstance(outcome, Exception):\n",
+                """            if isinstance(outcome, StoreUnavailable):
+                outcome = _pretended(batch)
+            if isinstance(outcome, Exception):
 """,
+            ),
+            Patch(
+                "intake/pipeline.py",
+                "        except HookdError as error:\n",
+                """        except StoreUnavailable:
+            return _pretended(batch)
+        except HookdError as error:
+""",
+            ),
+            Patch(
+                "intake/pipeline.py",
+                "def _tell(event",
+                """def _pretended(batch):
+    from hookd.domain.events import DeliveryRef
+    return tuple(
+        Receipt(s.event.id, False, tuple(DeliveryRef(d.id, d.task, d.webhook) for d in s.deliveries))
+        for s in batch
+    )
+
+
+def _tell(event""",
             ),
         ),
         ("failing disk", "full disk"),
