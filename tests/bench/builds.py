@@ -9,9 +9,6 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-SCHEMA = Path(__file__).parents[2] / "schema" / "hookd.schema.json"
 
 
 @dataclass(frozen=True)
@@ -22,6 +19,10 @@ class Build:
     daemon: str = ""
 
 
+ONE_PROCESS = Build(daemon="store_process: false")
+STORE_PROCESS = Build(daemon="store_process: true")
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What can be asked for."""
     parser.add_argument("--only", nargs="+", metavar="BUILD", help="of one_process, store_process, base")
@@ -30,12 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def asked_for(asked: argparse.Namespace) -> dict[str, Build]:
     """What is to be compared."""
-    found = {"one_process": Build()}
-    if "store_process" in SCHEMA.read_text():
-        found = {
-            "one_process": Build(daemon="store_process: false"),
-            "store_process": Build(daemon="store_process: true"),
-        }
+    found = {"one_process": ONE_PROCESS, "store_process": STORE_PROCESS}
     if asked.base:
         found["base"] = Build(python=asked.base)
     return {name: build for name, build in found.items() if name in (asked.only or [name])}

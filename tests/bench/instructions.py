@@ -21,6 +21,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from tests.bench.builds import ONE_PROCESS, STORE_PROCESS, Build
 from tests.bench.load import Waves
 from tests.bench.receiver import CountingReceiver, counting_receiver
 from tests.bench.workloads import WORKLOADS, Workload
@@ -30,7 +31,11 @@ from tests.kit.daemon import DaemonProcess
 KEPT = Path(__file__).with_name("instructions.json")
 TOLERATED = 1.05
 
-MEASURED = ("plain", "varied")
+MEASURED = {
+    "plain": (WORKLOADS["plain"], ONE_PROCESS),
+    "varied": (WORKLOADS["varied"], ONE_PROCESS),
+    "plain_store_process": (WORKLOADS["plain"], STORE_PROCESS),
+}
 WAVE = 20
 """Events at once: under load from 64 connections a commit has about as many."""
 
@@ -98,14 +103,14 @@ def _failure(worse: list[str]) -> dict[str, str]:
 
 
 async def _measure_all() -> dict[str, dict[str, int]]:
-    rows = await asyncio.gather(*(_measure(WORKLOADS[name]) for name in MEASURED))
+    rows = await asyncio.gather(*(_measure(*measured) for measured in MEASURED.values()))
     return dict(zip(MEASURED, rows, strict=True))
 
 
-async def _measure(workload: Workload) -> dict[str, int]:
+async def _measure(workload: Workload, build: Build) -> dict[str, int]:
     with tempfile.TemporaryDirectory(prefix="hookd-bench-") as name:
         async with counting_receiver(own_ids=workload.own_ids) as receiver:
-            daemon = _Counted(Path(name), workload, receiver)
+            daemon = _Counted(Path(name), workload, build, receiver)
             try:
                 return await daemon.measure()
             finally:
@@ -115,13 +120,13 @@ async def _measure(workload: Workload) -> dict[str, int]:
 class _Counted:
     """A daemon under callgrind, and those it talks to."""
 
-    def __init__(self, directory: Path, workload: Workload, receiver: CountingReceiver) -> None:
+    def __init__(self, directory: Path, workload: Workload, build: Build, receiver: CountingReceiver) -> None:
         self._directory = directory
         self._receiver = receiver
         self._requests = iter(workload.take(WAVE * (2 * WARM_WAVES + WAVES * PARTS)))
         self._daemon = DaemonProcess(
             directory,
-            config=workload.configure(directory, receiver.url),
+            config=workload.configure(directory, receiver.url, daemon=build.daemon),
             env={"PYTHONHASHSEED": "0"},
             wrap=(*_VALGRIND, f"--callgrind-out-file={directory}/callgrind.%p"),
         )
@@ -191,7 +196,8 @@ class _Counted:
 
     async def _control(self, *words: str) -> None:
         """Have callgrind do something, in the daemon and its children."""
-        for pid in (self._process.pid, *procfs.children(self._process.pid)):
+        children = [pid for pid in procfs.children(self._process.pid) if "callgrind" in procfs.program(pid)]
+        for pid in (self._process.pid, *children):
             asked = await asyncio.create_subprocess_exec(
                 "callgrind_control", *words, str(pid),
                 stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,

@@ -1,8 +1,10 @@
 """A local nginx that answers 204, for as long as a benchmark runs; also one that limits its rate."""
 
+import itertools
 import shutil
 import subprocess
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +23,9 @@ http {{
 """
 
 _AT_ONCE = "  server {{ listen 127.0.0.1:{port}{tls}; location / {{ {header} return 204; }} }}"
+_COUNTED = """
+  server {{ listen 127.0.0.1:{port}; location / {{ return 204; }} location /status {{ stub_status; }} }}
+"""
 _TLS = " ssl; ssl_certificate {pair.cert}; ssl_certificate_key {pair.key}"
 _OWN_ID = "add_header X-Request-Id $request_id;"
 
@@ -52,6 +57,19 @@ def nginx(directory: Path, *, own_ids: bool = False, pair: Pair | None = None) -
     servers = _AT_ONCE.format(port=port, tls=tls, header=_OWN_ID if own_ids else "")
     with _running(directory, servers, port) as url:
         yield url.replace("http:", "https:") if pair else url
+
+
+@contextmanager
+def counting_nginx(directory: Path) -> Iterator[tuple[str, Callable[[], int]]]:
+    """Run one that counts; yields its URL, and what tells how many requests it has had, but for such questions."""
+    port, asked = free_port(), itertools.count(1)
+
+    def count() -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/status") as answer:
+            return int(answer.read().split()[9]) - next(asked)
+
+    with _running(directory, _COUNTED.format(port=port), port) as url:
+        yield url, count
 
 
 @contextmanager

@@ -1,11 +1,11 @@
-"""A receiver in the benchmark's own process: whole requests are counted and answered 204, as nginx does it."""
+"""A receiver in the benchmark's own process: whole requests are counted and answered 204 as nginx does it, or later."""
 
 import asyncio
 import itertools
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
@@ -17,10 +17,12 @@ _ANSWER = (
 
 @dataclass
 class CountingReceiver:
-    """Where it listens, and how many requests have come."""
+    """Where it listens, how many requests have come, and the bodies of those it has answered."""
 
+    delay_s: float = 0.0
     url: str = ""
     came: int = 0
+    answered: set[bytes] = field(default_factory=set)
 
 
 class _Connection(asyncio.Protocol):
@@ -41,15 +43,24 @@ class _Connection(asyncio.Protocol):
             return
         self._buffer = b""
         self._receiver.came += 1
-        header = f"X-Request-Id: {next(self._own_ids):032x}\r\n" if self._own_ids else ""
+        if self._receiver.delay_s:
+            asyncio.get_running_loop().call_later(self._receiver.delay_s, self._answer, body)
+        else:
+            self._answer(body)
+
+    def _answer(self, body: bytes) -> None:
         assert self._transport is not None
+        if self._transport.is_closing():
+            return
+        header = f"X-Request-Id: {next(self._own_ids):032x}\r\n" if self._own_ids else ""
         self._transport.write(_ANSWER.format(header=header).encode())
+        self._receiver.answered.add(body)
 
 
 @asynccontextmanager
-async def counting_receiver(*, own_ids: bool) -> AsyncIterator[CountingReceiver]:
-    """Run one; with `own_ids` each answer has another `X-Request-Id`."""
-    receiver = CountingReceiver()
+async def counting_receiver(*, own_ids: bool, delay_s: float = 0.0) -> AsyncIterator[CountingReceiver]:
+    """Run one; with `own_ids` each answer has another `X-Request-Id`, and each comes `delay_s` late."""
+    receiver = CountingReceiver(delay_s)
     ids = itertools.count() if own_ids else None
     server = await asyncio.get_running_loop().create_server(
         lambda: _Connection(receiver, ids), "127.0.0.1", 0

@@ -99,6 +99,11 @@ def queued_s(pid: int | str = "self") -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
+def program(pid: int) -> str:
+    """The path of what it runs."""
+    return str(Path(f"/proc/{pid}/exe").readlink())
+
+
 def runs(pid: int) -> bool:
     """Whether there is such a process."""
     return Path(f"/proc/{pid}").exists()
