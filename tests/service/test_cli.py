@@ -1,5 +1,6 @@
 """The command line as a whole: help, wrong usage, exit codes, output that cannot harm a terminal."""
 
+import argparse
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hookd import __version__
-from hookd.cli.main import COMMANDS, main
+from hookd.cli.main import COMMANDS, main, parser_of
 from hookd.cli.output.terminal import Table, as_json, columns_of, fitted, pretty_body, visible_block
 from hookd.domain.text import printable
 
@@ -18,7 +19,7 @@ HOOKD = [sys.executable, "-m", "hookd"]
 
 HEAVY = {
     "aiohttp", "asyncio", "dataclasses", "email", "hookd.config", "hookd.domain.definitions", "http.client", "inspect",
-    "jsonschema", "ssl", "structlog", "unicodedata", "urllib.parse", "uvloop", "yaml",
+    "jsonschema", "shutil", "ssl", "structlog", "unicodedata", "urllib.parse", "uvloop", "yaml",
 }  # fmt: skip
 
 
@@ -182,6 +183,14 @@ def test_emit_imports_nothing_heavy(tmp_path: Path) -> None:
     code, *modules = ran.stdout.split()
     assert code == "3"
     assert HEAVY.isdisjoint(modules)
+
+
+@pytest.mark.parametrize("columns", ["", "0", "x", "60", "132", "-5"])
+def test_help_is_as_wide_as_argparse_makes_it(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    usual = parser_of("deliveries")
+    usual.formatter_class = argparse.RawDescriptionHelpFormatter
+    assert parser_of("deliveries").format_help() == usual.format_help()
 
 
 def test_a_reader_that_goes_away_ends_quietly() -> None:
