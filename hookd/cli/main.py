@@ -7,16 +7,36 @@ Must never: import what a command needs before it is that command's turn; `hookd
 here.
 """
 
+from __future__ import annotations
+
 import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Protocol
 
 from hookd import __version__
 from hookd.cli.failure import Failure
 from hookd.cli.options import Parser
 from hookd.domain.text import error_text, near, printable
+
+TYPE_CHECKING = False  # the checker's True; importing `typing` would be a tenth of all that `hookd emit` does
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Command(Protocol):
+        """What a module of `hookd.cli.commands` offers."""
+
+        DESCRIPTION: str
+        EXAMPLE: str
+
+        def arguments(self, parser: Parser) -> None:
+            """Add the command's arguments."""
+            ...
+
+        def run(self, options: object) -> int:
+            """Do it; the exit code."""
+            ...
+
 
 COMMANDS = {
     "run": "run the daemon in the foreground",
@@ -57,21 +77,6 @@ INTERRUPTED = 130
 
 PIPE_CLOSED = 141
 """Exit code where the reader of our output went away: 128 + SIGPIPE."""
-
-
-class Command(Protocol):
-    """What a module of `hookd.cli.commands` offers."""
-
-    DESCRIPTION: str
-    EXAMPLE: str
-
-    def arguments(self, parser: Parser) -> None:
-        """Add the command's arguments."""
-        ...
-
-    def run(self, options: object) -> int:
-        """Do it; the exit code."""
-        ...
 
 
 def main(words: Sequence[str] | None = None) -> int:

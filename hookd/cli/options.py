@@ -5,16 +5,21 @@ A value that does not fit ends with argparse's message and exit code 2 (spec 8).
 Must never: import more than the start of `hookd emit` can bear.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn
 
 from hookd.domain.json_text import json_fault
 from hookd.domain.text import is_utf8, printable, shown, without_surrogates
+
+TYPE_CHECKING = False  # the checker's True; importing `typing` would be a tenth of all that `hookd emit` does
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

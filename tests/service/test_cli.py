@@ -19,7 +19,7 @@ HOOKD = [sys.executable, "-m", "hookd"]
 
 HEAVY = {
     "aiohttp", "asyncio", "dataclasses", "email", "hookd.config", "hookd.domain.definitions", "http.client", "inspect",
-    "jsonschema", "shutil", "ssl", "structlog", "unicodedata", "urllib.parse", "uvloop", "yaml",
+    "jsonschema", "shutil", "ssl", "structlog", "typing", "unicodedata", "urllib.parse", "uvloop", "yaml",
 }  # fmt: skip
 
 

@@ -6,14 +6,16 @@ else `/run/hookd/hookd.sock`.
 Must never: import anything of the configuration unless it is needed for that.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
-from typing import TYPE_CHECKING
 
 from hookd.cli.client.api_client import Client
 from hookd.cli.failure import USAGE, Failure
 from hookd.domain.text import error_text
 
+TYPE_CHECKING = False  # the checker's True; importing `typing` would be a tenth of all that `hookd emit` does
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -92,7 +94,7 @@ def _token(name: str | None) -> str | None:
     return token
 
 
-def config_path(config: str | None) -> "Path":
+def config_path(config: str | None) -> Path:
     """Where the config is: `config` as `--config` names it, else as everywhere (spec 1).
 
     Raises:

@@ -3,14 +3,19 @@
 Must never: print, or import aiohttp.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
 
 from hookd.cli.client import exchange
 from hookd.cli.failure import REFUSED, UNREACHABLE, Failure
 from hookd.domain.text import error_text
+
+TYPE_CHECKING = False  # the checker's True; importing `typing` would be a tenth of all that `hookd emit` does
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
 
 TIMEOUT_S = 30.0
 
@@ -20,7 +25,7 @@ _TOKEN_NEEDED = 401
 NOBODY_THERE = frozenset({502, 503, 504})
 """Statuses that say, from hookd or from a proxy in front of it, that it cannot take anything now."""
 
-DeliveryData = Mapping[str, Any]
+DeliveryData: TypeAlias = "Mapping[str, Any]"
 """A delivery as the API has it."""
 
 
@@ -52,7 +57,7 @@ class Foreign(Failure):
         self.status = status
 
 
-class Client(NamedTuple):
+class Client:
     """Asks one daemon.
 
     Attributes:
@@ -61,9 +66,10 @@ class Client(NamedTuple):
         doubt: why it may be the wrong address, said where nobody is there.
     """
 
-    address: str
-    token: str | None = None
-    doubt: str = ""
+    def __init__(self, address: str, token: str | None = None, doubt: str = "") -> None:
+        self.address = address
+        self.token = token
+        self.doubt = doubt
 
     def get(self, path: str, query: Mapping[str, str] | None = None, *, timeout_s: float = TIMEOUT_S) -> Any:
         """Read what is at `path`; raises as `send` does."""
@@ -127,7 +133,11 @@ class Client(NamedTuple):
     def _ask(self, request: exchange.ApiRequest, timeout_s: float) -> Any:
         headers = {**self._headers(), **request.headers}
         with self._wire_errors(request, timeout_s):
-            answer = exchange.exchanged(self.address, request._replace(headers=headers), timeout_s)
+            answer = exchange.exchanged(
+                self.address,
+                exchange.ApiRequest(request.method, request.path, headers, request.body),
+                timeout_s,
+            )
         return judged(answer, self.address)
 
     def _headers(self) -> dict[str, str]:

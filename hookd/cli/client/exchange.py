@@ -7,11 +7,16 @@ connection, no chunks, the end of the answer is the end of the connection.
 Must never: interpret an answer, retry, follow a redirect or use a proxy.
 """
 
+from __future__ import annotations
+
 import contextlib
 import socket
 import time
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+
+TYPE_CHECKING = False  # the checker's True; importing `typing` would be a tenth of all that `hookd emit` does
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 NDJSON = "application/x-ndjson"
 """JSON a line; asked for where an answer has no end."""
@@ -20,21 +25,23 @@ _LONGEST_HEAD = 1 << 16
 """Bytes of an answer's status line and headers."""
 
 
-class ApiRequest(NamedTuple):
+class ApiRequest:
     """What is asked: a method, a path with its query in ASCII, headers, and a body that may be empty."""
 
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes = b""
+    def __init__(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.body = body
 
 
-class ApiResponse(NamedTuple):
+class ApiResponse:
     """What came back; names of headers are in lower case."""
 
-    status: int
-    headers: dict[str, str]
-    body: bytes
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
 
 
 class NoAnswer(Exception):

@@ -5,9 +5,10 @@ Made for scripts and cron: its start-up time matters (spec 8).
 Must never: import more than it needs, or judge an event; the daemon does.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
 
 from hookd.cli.client import address
 from hookd.cli.failure import Failure
@@ -16,7 +17,10 @@ from hookd.cli.output.receipts import receipt_lines
 from hookd.cli.output.terminal import as_json
 from hookd.domain.text import printable
 
+TYPE_CHECKING = False  # the checker's True; importing `typing` would be a tenth of all that `hookd emit` does
 if TYPE_CHECKING:
+    from typing import Any
+
     from hookd.cli.client.api_client import Client
     from hookd.cli.client.batches import Taken
     from hookd.cli.client.spool_writer import SpoolWriter
@@ -161,11 +165,11 @@ def _file(options: argparse.Namespace) -> int:
     return follow(client, taken.answers, options.wait, as_answer=whole)
 
 
-def _counted(taken: "Taken", spool: "SpoolWriter | None") -> str:
+def _counted(taken: Taken, spool: SpoolWriter | None) -> str:
     return as_json({"events": taken.answers, **({"spooled": spool.kept} if spool else {})})
 
 
-def _ways(options: argparse.Namespace) -> "tuple[Client, SpoolWriter | None]":
+def _ways(options: argparse.Namespace) -> tuple[Client, SpoolWriter | None]:
     if options.spool is None:
         return address.from_options(options), None
     from hookd.cli.client.spool_writer import SpoolWriter
@@ -174,5 +178,5 @@ def _ways(options: argparse.Namespace) -> "tuple[Client, SpoolWriter | None]":
     return client, SpoolWriter(client, options.spool, options.config)
 
 
-def _say_spooled(spool: "SpoolWriter", events: int = 1) -> None:
+def _say_spooled(spool: SpoolWriter, events: int = 1) -> None:
     print(f"hookd: {printable(spool.remark(events))}", file=sys.stderr)

@@ -3,10 +3,15 @@
 Must never: print.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
 
 from hookd.domain.text import printable
+
+TYPE_CHECKING = False  # the checker's True; importing `typing` would be a tenth of all that `hookd emit` does
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def receipt_lines(answer: Mapping[str, Any]) -> list[str]:

@@ -6,13 +6,18 @@ its way out, so that it can neither forge a line nor drive a terminal (spec 12).
 Must never: print by itself, or import more than the start of `hookd emit` can bear.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from hookd.domain.text import printable
+
+TYPE_CHECKING = False  # the checker's True; importing `typing` would be a tenth of all that `hookd emit` does
+if TYPE_CHECKING:
+    from typing import Any
 
 UNBOUNDED = 1 << 20
 """The width, in columns, of output that does not go to a terminal; as many rows it has."""
