@@ -24,7 +24,7 @@ Recorded = Callable[[bool | Exception | None], None]
 Must not raise."""
 
 
-class _Result(NamedTuple):
+class _UnrecordedResult(NamedTuple):
     """A result on its way into the store."""
 
     lease: Lease
@@ -65,7 +65,7 @@ class ResultRecorder:
             now: when that was decided, seconds since the epoch.
             recorded: called once, it may be at once.
         """
-        result = _Result(lease, attempt, settlement, now, recorded)
+        result = _UnrecordedResult(lease, attempt, settlement, now, recorded)
         then = partial(self._answered, result)
         try:
             self._store.begin_settle(lease, attempt, settlement, now=now, then=then)
@@ -77,7 +77,7 @@ class ResultRecorder:
         for task in self._later:
             task.cancel()
 
-    def _answered(self, result: _Result, held: bool | Exception) -> None:
+    def _answered(self, result: _UnrecordedResult, held: bool | Exception) -> None:
         if not isinstance(held, StoreUnavailable):
             result.recorded(held)
             return
@@ -87,13 +87,13 @@ class ResultRecorder:
         self._later.add(task)
         task.add_done_callback(partial(self._ended, result))
 
-    def _ended(self, result: _Result, task: asyncio.Task[bool | Exception]) -> None:
+    def _ended(self, result: _UnrecordedResult, task: asyncio.Task[bool | Exception]) -> None:
         self._later.discard(task)
         self.waiting -= 1
         self._on_recorded()
         result.recorded(None if task.cancelled() else task.result())
 
-    async def _record_later(self, result: _Result) -> bool | Exception:
+    async def _record_later(self, result: _UnrecordedResult) -> bool | Exception:
         lease, attempt, settlement, now, _ = result
         compensated_s = self._clock.compensated_s
         while True:

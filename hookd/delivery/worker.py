@@ -1,7 +1,7 @@
 """The loop that empties the queue: plan, claim, begin; one lane per webhook.
 
 It carries values from one step to the next and decides nothing itself: what to claim is `dispatch`'s, the order of
-deliveries is the store's, and what becomes of what is claimed is up to `attempts`. Between two steps it lets
+deliveries is the store's, and what becomes of what is claimed is up to `attempt_runs`. Between two steps it lets
 `clock_steps` follow the clock and renew the leases of attempts that are still under way.
 
 Must never: open a connection before its claim is durable, call a receiver that is parked, or drop a result that is not
@@ -17,7 +17,7 @@ from math import inf
 
 from hookd.config.generation import CurrentConfig
 from hookd.delivery import dispatch
-from hookd.delivery.attempts import Attempts
+from hookd.delivery.attempt_runs import Attempts
 from hookd.delivery.clock_steps import ClockCompensator, DeliveryStore
 from hookd.delivery.dispatch import DispatchPlan
 from hookd.delivery.http import Sender

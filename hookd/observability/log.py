@@ -54,8 +54,8 @@ class Lines:
         self._stream.flush()
 
 
-_Facts = dict[str, Any]
-_Form = Callable[[str, str, _Facts], str]
+_Fields = dict[str, Any]
+_Form = Callable[[str, str, _Fields], str]
 """Makes a line of a level, a fact's name, its keys and values."""
 
 
@@ -89,7 +89,7 @@ def error(fact: str, **facts: Any) -> None:
     _say(40, "error", fact, facts)
 
 
-def _say(severity: int, level: str, fact: str, facts: _Facts) -> None:
+def _say(severity: int, level: str, fact: str, facts: _Fields) -> None:
     if "exc_info" in facts:
         _put_exception(facts)
     if _voice.follower is not None:
@@ -119,7 +119,7 @@ def configure(*, level: str, form: str, stream: TextIO | None = None) -> None:
     _adopt_libraries(LEVELS[level])
 
 
-def _json(level: str, fact: str, facts: _Facts) -> str:
+def _json(level: str, fact: str, facts: _Fields) -> str:
     return _encode({"timestamp": _now(), "level": level, "event": fact, **facts})
 
 
@@ -128,7 +128,7 @@ def _console(*, colors: bool) -> _Form:
 
     render = ConsoleRenderer(colors=colors)
 
-    def line(level: str, fact: str, facts: _Facts) -> str:
+    def line(level: str, fact: str, facts: _Fields) -> str:
         shown = {"timestamp": _now(), "level": level, "event": fact, **facts}
         return str(render(None, level, {key: _escaped(value) for key, value in shown.items()}))
 
@@ -149,7 +149,7 @@ def _second(epoch_s: int) -> str:
     return datetime.fromtimestamp(epoch_s, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _put_exception(line: _Facts) -> None:
+def _put_exception(line: _Fields) -> None:
     given = line.pop("exc_info")
     exc = given[1] if isinstance(given, tuple) else given
     if isinstance(exc, BaseException):

@@ -2,8 +2,8 @@
 
 A head is learned when a request that came whole in one read has gone the whole way: parser, access policy, route. A
 later one with the same bytes, but for the values of Content-Length and traceparent, has the same verdict, as long as it
-comes by the same listener, to the same local address and from the same local user (`Scope`): nothing else is looked at
-by parser and policy. What came of the request's right to the route is a function that the route gave, and whatever
+comes by the same listener, to the same local address and from the same local user (`HeadScope`): nothing else is looked
+at by parser and policy. What came of the request's right to the route is a function that the route gave, and whatever
 depends on more than the head (the body, the configuration in force, whether hookd stops) that function looks at.
 
 Verdicts live as long as their listener, whose demands never change while it is open.
@@ -28,10 +28,10 @@ _VARYING = re.compile(
 )
 """The fields whose values may differ. In the second, upper case is let through here and refused by who reads it."""
 
-Scope: TypeAlias = Hashable
+HeadScope: TypeAlias = Hashable
 """What a verdict depends on besides the head's bytes."""
 
-Key: TypeAlias = tuple[bytes | bool, ...]
+HeadKey: TypeAlias = tuple[bytes | bool, ...]
 """A head without what may differ."""
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class WholeRequest(NamedTuple):
         traceparent: its trace, or None.
     """
 
-    key: Key
+    key: HeadKey
     body: bytes
     traceparent: str | None
 
@@ -59,7 +59,7 @@ def whole_request(data: bytes) -> WholeRequest | None:
     pieces = _VARYING.split(data[: begin + 2])
     if len(pieces) == 4:
         before, length, parent, after = pieces
-        key: Key = (before, after)
+        key: HeadKey = (before, after)
     elif len(pieces) == 7 and (pieces[1] is None) is not (pieces[4] is None):
         key = (pieces[0], pieces[3], pieces[6], pieces[1] is None)
         length, parent = pieces[1] or pieces[4], pieces[2] or pieces[5]
@@ -92,13 +92,13 @@ class KnownHeads(Generic[T]):
     """What the heads of one listener led to, by scope and head."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Scope, Key], T] = {}
+        self._known: dict[tuple[HeadScope, HeadKey], T] = {}
 
-    def recall(self, scope: Scope, key: Key) -> T | None:
+    def recall(self, scope: HeadScope, key: HeadKey) -> T | None:
         """What a head led to before; None where it is not known."""
         return self._known.get((scope, key))
 
-    def learn(self, scope: Scope, key: Key, led_to: T) -> None:
+    def learn(self, scope: HeadScope, key: HeadKey, led_to: T) -> None:
         """Remember what a head led to."""
         if len(self._known) >= MOST:
             self._known.clear()

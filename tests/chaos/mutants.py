@@ -142,13 +142,13 @@ MUTANTS = (
         "settles before it sends",
         (
             Patch(
-                "delivery/worker.py",
-                "            outcome = await self._attempt(",
-                """            await self._store.settle(
-                lease, attempt_record(lease, Outcome(Reason.OK, 200), generation.ref),
-                Settlement(State.DELIVERED, counted=False), now=self._clock.now(),
-            )
-            outcome = await self._attempt(""",
+                "delivery/attempt_runs.py",
+                "            try:\n                attempt.on_wire = self._sender.begin(",
+                """            try:
+                self._record(
+                    attempt, Outcome(Reason.OK, 200), Settlement(State.DELIVERED, counted=False), self._clock.now()
+                )
+                attempt.on_wire = self._sender.begin(""",
             ),
         ),
         ("kill", "receiver down"),
@@ -225,9 +225,9 @@ def _tell(event""",
         "gives each attempt an id of its own",
         (
             Patch(
-                "delivery/worker.py",
-                "=lease.delivery_id,\n                body=lease.body,\n",
-                '=f"{lease.delivery_id}-{lease.attempt}",\n                body=lease.body,\n',
+                "delivery/attempt_runs.py",
+                "=lease.delivery_id,\n                    body=lease.body,\n",
+                '=f"{lease.delivery_id}-{lease.attempt}",\n                    body=lease.body,\n',
             ),
         ),
         ("edit",),

@@ -32,15 +32,18 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 @pytest.fixture
 def deaf(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How often the process is still killed when it has done a batch, before anybody hears of it."""
-    left = [0]
+    left, killed = [0], set()
     take_over = ProcessHost._take_over
 
     def killed_or_heard(self: ProcessHost, frame: Any) -> None:
+        if self.pid in killed:  # it had done more before the signal came
+            return
         if not left[0]:
             take_over(self, frame)
             return
         left[0] -= 1
         assert self.pid is not None
+        killed.add(self.pid)
         os.kill(self.pid, signal.SIGKILL)
 
     monkeypatch.setattr(ProcessHost, "_take_over", killed_or_heard)

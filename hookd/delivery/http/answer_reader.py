@@ -16,7 +16,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from hookd.delivery.http.failures import HEAD_TOO_LONG, Phase
-from hookd.delivery.http.known_heads import JudgedHead, KnownHeads
+from hookd.delivery.http.known_answers import JudgedHead, KnownAnswers
 from hookd.delivery.http.receiver_response import ReceiverResponse
 from hookd.delivery.http.response_head import HeadReader
 
@@ -66,7 +66,7 @@ class AnswerReader:
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, known: KnownHeads, response: ReceiverResponse, keep: int
+        self, loop: asyncio.AbstractEventLoop, known: KnownAnswers, response: ReceiverResponse, keep: int
     ) -> None:
         """Fill in `response`, with the first `keep` bytes of the body; remember the head in `known`."""
         self._loop = loop

@@ -23,7 +23,7 @@ READING_S = 1.0
 """So long may then still be read what came meanwhile: it is no reason to ask for it a second time."""
 
 
-class Timed(Protocol):
+class BoundInTime(Protocol):
     """Something that takes a bounded time."""
 
     def expire(self) -> None:
@@ -35,12 +35,14 @@ class Deadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._running: dict[float, dict[Timed, float]] = {}  # by bound; with the instant at which each is up
-        self._late: dict[Timed, float] = {}  # was up while the loop was frozen
+        self._running: dict[
+            float, dict[BoundInTime, float]
+        ] = {}  # by bound; with the instant at which each is up
+        self._late: dict[BoundInTime, float] = {}  # was up while the loop was frozen
         self._timer: asyncio.TimerHandle | None = None
         self._look_at = inf
 
-    def begin(self, timed: Timed, seconds: float) -> None:
+    def begin(self, timed: BoundInTime, seconds: float) -> None:
         """Let the time of something begin."""
         up_at = self._loop.time() + seconds
         running = self._running.get(seconds)
@@ -50,7 +52,7 @@ class Deadlines:
         if up_at < self._look_at:
             self._look(up_at)
 
-    def end(self, timed: Timed, seconds: float) -> None:
+    def end(self, timed: BoundInTime, seconds: float) -> None:
         """Take note that something is over; `seconds` as it began. Again: nothing."""
         running = self._running.get(seconds)
         if running is None or running.pop(timed, None) is None:
@@ -92,7 +94,7 @@ class Deadlines:
             self._look(max(min(firsts), now + INTERVAL_S))
 
 
-def _up(running: dict[Timed, float], now: float) -> list[Timed]:
+def _up(running: dict[BoundInTime, float], now: float) -> list[BoundInTime]:
     """Those whose time is up, which stand first."""
     up = []
     for timed, up_at in running.items():

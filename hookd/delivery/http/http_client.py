@@ -26,7 +26,7 @@ from yarl import URL
 
 from hookd.delivery.http.destination import Destination
 from hookd.delivery.http.failures import NeverCalled, Phase
-from hookd.delivery.http.known_heads import KnownHeads
+from hookd.delivery.http.known_answers import KnownAnswers
 from hookd.delivery.http.line import Ended, Line, TlsLine
 from hookd.delivery.http.receiver_response import ReceiverResponse
 from hookd.delivery.http.resolver import ThreadResolver
@@ -52,7 +52,7 @@ class HttpClient:
         self.loop = asyncio.get_running_loop()
         self._connector = _Connector(resolver)
         self._destinations: WeakValueDictionary[ConnectionKey, Destination] = WeakValueDictionary()
-        self._known = KnownHeads()
+        self._known = KnownAnswers()
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._lines: WeakSet[Line] = WeakSet()
         self._with_idle: set[Destination] = set()

@@ -16,7 +16,7 @@ import aiohttp
 from hookd.delivery.http.answer_reader import HEAD_BYTES, AnswerReader
 from hookd.delivery.http.failures import Phase
 from hookd.delivery.http.keep_alive import KeepAlive
-from hookd.delivery.http.known_heads import KnownHeads
+from hookd.delivery.http.known_answers import KnownAnswers
 from hookd.delivery.http.receiver_response import ReceiverResponse
 
 RACE_S = 0.5
@@ -44,7 +44,7 @@ class Line(asyncio.BaseProtocol):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        known: KnownHeads,
+        known: KnownAnswers,
         on_idle: Callable[["Line"], None],
     ) -> None:
         """Make an end that is not connected yet; `on_idle` is called when a message may be sent again."""
@@ -212,7 +212,7 @@ class TlsLine(Line, asyncio.BufferedProtocol):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        known: KnownHeads,
+        known: KnownAnswers,
         on_idle: Callable[["Line"], None],
         buffer: memoryview,
     ) -> None:

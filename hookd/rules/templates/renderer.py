@@ -92,7 +92,7 @@ SECRET = "secret"  # noqa: S105 - a name in the grammar
 _NUMBERS = frozenset({"TIMESTAMP", "TIMESTAMP_MS", "RANDOM"})
 
 
-_Write = Callable[[Values], str]
+_WriteSlot = Callable[[Values], str]
 """Writes what stands in a placeholder's place."""
 
 
@@ -145,7 +145,7 @@ def fill(template: Template, values: Values, limit: int) -> bytes:
     return Renderer(template).fill(values, limit)
 
 
-def _writer(slot: Placeholder) -> _Write:
+def _writer(slot: Placeholder) -> _WriteSlot:
     """What writes the value of one placeholder."""
     if slot.name == SECRET:
         return _nothing
@@ -161,7 +161,7 @@ def _writer(slot: Placeholder) -> _Write:
     return lambda values: escape(text_of(values))
 
 
-def _data_writer(slot: Placeholder) -> _Write:
+def _data_writer(slot: Placeholder) -> _WriteSlot:
     steps, default = slot.steps, slot.default
     otherwise = _writer(default) if isinstance(default, Placeholder) else None
     write = _value_writer(slot)

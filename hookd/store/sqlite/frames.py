@@ -62,7 +62,7 @@ CLOSE: list[Any] = []
 _HEAD = struct.Struct("!Q")
 _ENQUEUE, _CLAIM, _SETTLE, _PROBE, _PRUNE, _VACUUM, _ECHO, _READ, _WRITE, _PICKLED = range(10)
 
-Request = tuple[Any, ...]
+PlainCall = tuple[Any, ...]
 """A call as plain values; the first says which kind it is."""
 
 
@@ -112,7 +112,7 @@ class FrameReader:
         del buffer[:begin]
 
 
-NOTHING: Request = (_ECHO,)
+NOTHING: PlainCall = (_ECHO,)
 """Stands for a call that is answered already."""
 
 
@@ -122,7 +122,7 @@ def framed(content: Any) -> bytes:
     return _HEAD.pack(len(body)) + body
 
 
-def part_frame(requests: list[Request]) -> bytes:
+def part_frame(requests: list[PlainCall]) -> bytes:
     """The frame of a part."""
     try:
         return framed(requests)
@@ -147,12 +147,12 @@ def first_word(frame: Any) -> FirstWord:
 # From hookd to the process.
 
 
-def request_of(call: Operation) -> Request:
+def request_of(call: Operation) -> PlainCall:
     """A call as plain values; raises what `pickle` does where it is to run something that has no name."""
     return _REQUESTS[type(call)](call)
 
 
-def _enqueue(call: Enqueue) -> Request:
+def _enqueue(call: Enqueue) -> PlainCall:
     return (
         _ENQUEUE,
         call.started_at,
@@ -180,11 +180,11 @@ def _trace(trace: Trace) -> tuple[str, str, str]:
     return (trace.trace_id, trace.flags, trace.state)
 
 
-def _claim(call: ClaimOperation) -> Request:
+def _claim(call: ClaimOperation) -> PlainCall:
     return (_CLAIM, call.now, [(want.webhook, want.slots, want.lease_s) for want in call.wants])
 
 
-def _settle(call: Settle) -> Request:
+def _settle(call: Settle) -> PlainCall:
     lease, attempt, settlement, generation = (
         call.lease,
         call.attempt,
@@ -201,11 +201,11 @@ def _settle(call: Settle) -> Request:
     )  # fmt: skip
 
 
-def _prune(call: Prune) -> Request:
+def _prune(call: Prune) -> PlainCall:
     return (_PRUNE, call.delivered_before, call.dead_before, call.limit)
 
 
-_REQUESTS: dict[type[Operation], Callable[[Any], Request]] = {
+_REQUESTS: dict[type[Operation], Callable[[Any], PlainCall]] = {
     Enqueue: _enqueue,
     ClaimOperation: _claim,
     Settle: _settle,
@@ -228,11 +228,11 @@ class RequestReader:
         self._plain: tuple[Any, ...] | None = None
         self._generation: GenerationRef | None = None
 
-    def calls(self, part: Sequence[Request]) -> list[Operation]:
+    def calls(self, part: Sequence[PlainCall]) -> list[Operation]:
         """The calls of a part."""
         return [self._call(request) for request in part]
 
-    def _call(self, request: Request) -> Operation:
+    def _call(self, request: PlainCall) -> Operation:
         match request[0]:
             case int(kind) if kind == _ENQUEUE:
                 return _as_enqueue(*request[1:])
@@ -246,7 +246,7 @@ class RequestReader:
             case kind:
                 return _RARE[kind](*request[1:])
 
-    def _as_settle(self, request: Request) -> Settle:
+    def _as_settle(self, request: PlainCall) -> Settle:
         (
             _, now, webhook, token, lease_attempt, failures, number, started_at, duration_s, status, reason,
             error, response, insecure, resent, generation, state, counted, due_at, detail, hold_until,

@@ -49,7 +49,7 @@ class JudgedHead:
     fields: CIMultiDictProxy[str]
 
 
-class KnownHeads:
+class KnownAnswers:
     """The heads that are known, as they stand and without the values that decide nothing."""
 
     def __init__(self) -> None:

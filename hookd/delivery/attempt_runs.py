@@ -27,7 +27,7 @@ from hookd.domain.deliveries import Lease, Outcome, Reason, Settlement, State
 from hookd.domain.errors import StoreUnavailable
 
 
-class _Attempt:
+class _AttemptRun:
     """One attempt under way; `stopped` is called with what it comes to when it is stopped."""
 
     __slots__ = (
@@ -49,7 +49,7 @@ class _Attempt:
         lane: Lane,
         begun: BegunAttempt,
         generation: Generation,
-        stopped: Callable[["_Attempt", Outcome], None],
+        stopped: Callable[["_AttemptRun", Outcome], None],
     ) -> None:
         self.lease = lease
         self.lane = lane
@@ -105,7 +105,7 @@ class Attempts:
 
     def begin(self, lease: Lease, lane: Lane, begun: BegunAttempt) -> None:
         """Begin the attempt of a lease that is durable, in a slot that its lane has given."""
-        attempt = _Attempt(lease, lane, begun, self._current_config.generation, self._ended)
+        attempt = _AttemptRun(lease, lane, begun, self._current_config.generation, self._ended)
         self._under_way.begin(lease, attempt)
         if attempt.webhook is None:
             came: Outcome | Exception = _not_made("the webhook left the configuration")
@@ -127,7 +127,7 @@ class Attempts:
                 return
         self._loop.call_soon(self._ended, attempt, came)
 
-    def _ended(self, attempt: _Attempt, came: Outcome | Exception) -> None:
+    def _ended(self, attempt: _AttemptRun, came: Outcome | Exception) -> None:
         """Take what the attempt came to; its slot is free."""
         attempt.on_wire = None
         self._lanes.end(attempt.lane, attempt.begun)
@@ -146,7 +146,7 @@ class Attempts:
         except Exception as exc:  # noqa: BLE001  an attempt without a record would be made at each lease's end
             self._broke(attempt, exc)
 
-    async def _conclude_later(self, attempt: _Attempt, outcome: Outcome) -> None:
+    async def _conclude_later(self, attempt: _AttemptRun, outcome: Outcome) -> None:
         """Follow the wall clock, which was set, before anything is reckoned by it."""
         with suppress(StoreUnavailable):
             await self._compensator.compensate()
@@ -155,11 +155,11 @@ class Attempts:
         except Exception as exc:  # noqa: BLE001  as in `_ended`
             self._broke(attempt, exc)
 
-    def _conclude(self, attempt: _Attempt, outcome: Outcome) -> None:
+    def _conclude(self, attempt: _AttemptRun, outcome: Outcome) -> None:
         now = self._clock.now()
         self._record(attempt, outcome, self._decide(attempt, outcome, now), now)
 
-    def _record(self, attempt: _Attempt, outcome: Outcome, settlement: Settlement, now: float) -> None:
+    def _record(self, attempt: _AttemptRun, outcome: Outcome, settlement: Settlement, now: float) -> None:
         self._recorder.record(
             attempt.lease,
             attempt_record(attempt.lease, outcome, attempt.generation),
@@ -170,7 +170,7 @@ class Attempts:
 
     def _recorded(
         self,
-        attempt: _Attempt,
+        attempt: _AttemptRun,
         outcome: Outcome,
         settlement: Settlement,
         now: float,
@@ -188,7 +188,7 @@ class Attempts:
             self._log.attempt_broke(attempt.lease, exc)
         self._close(attempt)
 
-    def _broke(self, attempt: _Attempt, exc: Exception) -> None:
+    def _broke(self, attempt: _AttemptRun, exc: Exception) -> None:
         """Record an attempt of which nothing is known but that hookd failed at it, with nothing of what it held."""
         outcome = self._log.attempt_broke(attempt.lease, exc)
         if not attempt.broke:
@@ -204,11 +204,11 @@ class Attempts:
                 return
         self._close(attempt)  # its lease ends by itself; the log line is all that can be had
 
-    def _close(self, attempt: _Attempt) -> None:
+    def _close(self, attempt: _AttemptRun) -> None:
         attempt.lane.lacks_probe = False
         self._under_way.end(attempt.lease)
 
-    def _decide(self, attempt: _Attempt, outcome: Outcome, now: float) -> Settlement:
+    def _decide(self, attempt: _AttemptRun, outcome: Outcome, now: float) -> Settlement:
         """What becomes of the delivery; what follows for its lane, and for all of them, is noted."""
         mono = self._clock.monotonic()
         lane, webhook = attempt.lane, attempt.webhook
