@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import os
 import sys
+import tempfile
 
 from tests.bench import (
     drain,
@@ -44,7 +46,11 @@ def main() -> int:
         command.set_defaults(main=bench.main)
         getattr(bench, "options", lambda _command: None)(command)
     asked = parser.parse_args()
-    found = asked.main(asked)
+    with tempfile.TemporaryDirectory(prefix="hookd-bench-") as compiled:
+        # As those of an installed hookd are, and whatever this environment says of it.
+        os.environ["PYTHONPYCACHEPREFIX"] = compiled
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        found = asked.main(asked)
     print(json.dumps(found, indent=2))
     return 1 if "failed" in found else 0
 
