@@ -23,14 +23,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 from hookd.domain.clock import Clock
 from hookd.server import connection_state as states
 from hookd.server.body import BodyBroken
+from hookd.server.client_end import ClientEnd
 from hookd.server.connection_state import BUSY, DEADLINES, ConnectionInput, next_state
 from hookd.server.known_heads import KnownHeads, WholeRequest, lacking, whole_request
 from hookd.server.limits import Limits
-from hookd.server.memory_budget import BudgetExceeded, MemoryBudget, Reservation
+from hookd.server.memory_budget import MemoryBudget, Reservation
 from hookd.server.messages import Again, KnownRequest, Request, Response
-from hookd.server.peers import Peer, peer_of
 from hookd.server.problems import Problem, unavailable
 from hookd.server.request_head import is_last, refusal, target_of
+from hookd.server.unread_answer import UnreadAnswer
 from hookd.server.unserved import UnservedConnections, UnservedKind
 
 Serve = Callable[[Request], Awaitable[Response]]
@@ -40,9 +41,6 @@ _UNSERVED = frozenset({states.HEAD, states.IDLE})
 """Where no request is being served."""
 
 READ_BYTES = 64 * 1024
-
-LARGE_ANSWER = 64 * 1024
-"""Answers of more bytes count until they are read; of others, a connection holds no more than this."""
 
 _Queued = tuple[RawRequestMessage, StreamReader, WholeRequest | None] | Problem
 """A request, as it came in one piece if it did; or the refusal of what is not one."""
@@ -72,6 +70,7 @@ class Connection(BaseProtocol):
     __slots__ = (
         "_accounted",
         "_answer",
+        "_client_end",
         "_discarded",
         "_eof",
         "_fed_at",
@@ -80,9 +79,7 @@ class Connection(BaseProtocol):
         "_left",
         "_listener",
         "_payload",
-        "_peer",
         "_queue",
-        "_scope",
         "_since",
         "_state",
         "_task",
@@ -114,11 +111,10 @@ class Connection(BaseProtocol):
         self._accounted = False  # it has asked for something, or its end is hookd's own doing
         self._discarded = 0
         self._fed_at = 0.0
-        self._peer: Peer | None = None
+        self._client_end = ClientEnd()
         self._left = 0  # bytes that the parser lacks of a request; 0: the next byte begins one; -1: not known
-        self._scope: tuple[str, Peer | None] | None = None  # of `known_heads`
         self._known: Reservation | None = None  # of a request that is served without a task
-        self._answer: Reservation | None = None  # of a large answer that is not read yet
+        self._answer = UnreadAnswer(listener.memory)
 
     def _advance(self, given: ConnectionInput) -> None:
         """Go on to the next state; with it the client's time starts anew, unless the connection only closes."""
@@ -133,6 +129,7 @@ class Connection(BaseProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin: the first head must come within its time."""
         super().connection_made(transport)
+        self._client_end.connected(transport)
         self._since = self._loop.time()
         self._listener.add(self)
 
@@ -171,7 +168,8 @@ class Connection(BaseProtocol):
         if not self._accounted:
             self._listener.unserved.note(UnservedKind.NO_REQUEST, self.client)
         super().connection_lost(exc)
-        self._forget_answer()
+        self._client_end.connected(None)
+        self._answer.forget()
         self._parser = None
         self._cut_payload()
         self._queue.clear()
@@ -191,7 +189,7 @@ class Connection(BaseProtocol):
     @property
     def client(self) -> object:
         """The client's address as the socket has it; None where it is gone."""
-        return None if self.transport is None else self.transport.get_extra_info("peername")
+        return self._client_end.address
 
     @property
     def idle(self) -> bool:
@@ -328,16 +326,16 @@ class Connection(BaseProtocol):
             self._take_next()
             close = self._eof and not self._queue
         connection = "close" if close else "keep-alive" if message.version == HttpVersion10 else ""
-        response = self._within_budget(response, message.method)
+        response = self._answer.within_budget(response, message.method)
         self._write(response, connection, head_only=message.method == "HEAD")
         if not self._unread():
-            self._forget_answer()
+            self._answer.forget()
         if close:
             self._finish(linger=unread_body or bool(self._queue) or self._buffer_paused)
         else:
             self._advance(states.RESPONSE)
             if whole is not None and request.again is not None and response.status == HTTPStatus.ACCEPTED:
-                self._listener.known_heads.learn(self._found_scope(), whole.key, request.again)
+                self._listener.known_heads.learn(self._client_end.scope, whole.key, request.again)
 
     def _serve_known(self, data: bytes) -> bool:
         """Serve a whole request whose head is known; False where it goes the whole way, and nothing was done."""
@@ -347,7 +345,7 @@ class Connection(BaseProtocol):
         if request is None:
             return False
         listener = self._listener
-        again = listener.known_heads.recall(self._found_scope(), request.key)
+        again = listener.known_heads.recall(self._client_end.scope, request.key)
         if again is None:
             return False
         reservation, now = listener.memory.reserve(), listener.clock.monotonic()
@@ -381,11 +379,6 @@ class Connection(BaseProtocol):
         self._advance(states.SERVED)
         self._after_serving()
 
-    def _found_scope(self) -> tuple[str, Peer | None]:
-        if self._scope is None:
-            self._scope = (self._local_address(), self._peer)
-        return self._scope
-
     async def _stream(
         self, response: Response, stream: AsyncGenerator[bytes, None], *, chunked: bool
     ) -> None:
@@ -414,26 +407,7 @@ class Connection(BaseProtocol):
         self._since = self._loop.time()
         with suppress(ConnectionError):
             await self._drain_helper()
-        self._forget_answer()
-
-    def _within_budget(self, response: Response, method: str) -> Response:
-        """A response that memory has room for until it is read: this one, or a refusal where nothing was changed."""
-        self._forget_answer()
-        size = len(response.body)
-        if size <= LARGE_ANSWER:
-            return response
-        answer = self._listener.memory.reserve()
-        try:
-            answer.hold_answer(size, refusable=method == "GET")
-        except BudgetExceeded:
-            return unavailable("too many answers wait to be read by their clients; ask again").response()
-        self._answer = answer
-        return response
-
-    def _forget_answer(self) -> None:
-        if self._answer is not None:
-            self._answer.release()
-            self._answer = None
+        self._answer.forget()
 
     def _request(self, message: RawRequestMessage, payload: StreamReader) -> Request:
         path, query, headers = target_of(message)
@@ -445,23 +419,12 @@ class Connection(BaseProtocol):
             query,
             headers,
             payload,
-            self._local_address,
+            self._client_end.local_address,
             send_now,
             reservation,
             self._fed_at,
-            self._find_peer,
+            self._client_end.find_peer,
         )
-
-    async def _find_peer(self) -> Peer | None:
-        """The local user at the other end, who stays the same as long as the connection does."""
-        if self._peer is None and self.transport is not None:
-            self._peer = await peer_of(self.transport)
-            self._scope = None
-        return self._peer
-
-    def _local_address(self) -> str:
-        own = self.transport.get_extra_info("sockname") if self.transport is not None else None
-        return str(own[0]) if isinstance(own, tuple) else ""
 
     def _send_now(self, data: bytes) -> None:
         if not self.gone and self.transport is not None:
