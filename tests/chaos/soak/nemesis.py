@@ -20,6 +20,7 @@ from tests.chaos.soak import power
 from tests.chaos.soak.books import Fault
 from tests.chaos.soak.site import TIMEOUT_S, WEBHOOKS, Site
 from tests.kit.disk import can_mount
+from tests.kit.procfs import store_process
 from tests.kit.strace import Injection
 from tests.kit.wall_clock import installed
 
@@ -95,6 +96,25 @@ async def freeze(site: Site, chance: random.Random) -> None:
     site.daemon.signal(signal.SIGSTOP)
     await asyncio.sleep(chance.uniform(0.1, 1))
     site.daemon.signal(signal.SIGCONT)
+    await asyncio.sleep(0.5)
+
+
+async def kill_store(site: Site, chance: random.Random) -> None:
+    """SIGKILL for the process of the store, where there is one: hookd lives on, and nothing is sent again."""
+    await asyncio.sleep(chance.uniform(0, 0.5))
+    for _ in range(chance.randint(1, 2)):
+        if (pid := store_process(site.pid)) is not None:
+            os.kill(pid, signal.SIGKILL)
+        await asyncio.sleep(chance.uniform(0.1, 2))
+    await asyncio.sleep(1.5)
+
+
+async def freeze_store(site: Site, chance: random.Random) -> None:
+    """SIGSTOP for the process of the store, then SIGCONT."""
+    if (pid := store_process(site.pid)) is not None:
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(chance.uniform(0.1, 2))
+        os.kill(pid, signal.SIGCONT)
     await asyncio.sleep(0.5)
 
 
@@ -227,6 +247,8 @@ ACTIONS: dict[str, Action] = {
     "kill in a commit": kill_in_commit,
     "power cut": power_cut,
     "freeze": freeze,
+    "store killed": kill_store,
+    "store frozen": freeze_store,
     "stop": stop,
     "full disk": fill_disk,
     "failing disk": fail_disk,
