@@ -60,8 +60,9 @@ class Cost:
 async def beside(daemon: DaemonProcess) -> AsyncIterator[Cost]:
     """Ask for `/healthz` on the Unix socket all the time, and look at memory, while the block runs."""
     cost = Cost()
-    idle = procfs.memory_mib(daemon.pid)
-    procfs.forget_peak(daemon.pid)
+    idle = sum(map(procfs.memory_mib, procfs.processes(daemon.pid)))
+    for pid in procfs.processes(daemon.pid):
+        procfs.forget_peak(pid)
     reader, writer = await asyncio.open_unix_connection(str(daemon.socket))
     asking = asyncio.create_task(_ask(daemon.pid, reader, writer, cost))
     try:
@@ -71,7 +72,7 @@ async def beside(daemon: DaemonProcess) -> AsyncIterator[Cost]:
         with suppress(asyncio.CancelledError):
             await asking
         writer.close()
-        cost.growth_mib = procfs.memory_mib(daemon.pid, "VmHWM") - idle
+        cost.growth_mib = sum(procfs.memory_mib(pid, "VmHWM") for pid in procfs.processes(daemon.pid)) - idle
 
 
 async def _ask(pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cost: Cost) -> None:
