@@ -1,7 +1,7 @@
 """What crosses to the process of the store and back arrives as it was: laws over every kind of call."""
 
 import marshal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from types import NoneType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -79,18 +79,31 @@ leases = st.builds(
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True, scope="module")
+def small() -> Iterator[None]:
+    """Messages of five bytes are large ones here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frames, "LARGE", 5)
+        yield
+
+
 def there(*calls: Operation) -> list[Operation]:
     """The calls as the process has them."""
-    reader = frames.FrameReader()
-    [part] = reader.feed(frames.part_frame([frames.request_of(call) for call in calls]))
-    return frames.RequestReader().calls(part)
+    large: list[bytes] = []
+    requests = [frames.request_of(call, large) for call in calls]
+    *apart, part = frames.FrameReader().feed(b"".join(frames.part_frames(requests, large)))
+    reader = frames.RequestReader()
+    reader.large += apart
+    found = reader.calls(part)
+    assert not reader.large
+    return found
 
 
 def back(done: Sequence[Operation], waiting: Sequence[Operation], **more: Any) -> BatchResult:
     """What hookd has of a batch."""
-    [frame] = frames.FrameReader().feed(frames.batch_frame(BatchResult(done, **more)))
+    *apart, frame = frames.FrameReader().feed(b"".join(frames.batch_frames(BatchResult(done, **more))))
     assert frames.answered(frame) == len(done)
-    return frames.take_over(frame, waiting)
+    return frames.take_over(frame, waiting, apart)
 
 
 @given(st.lists(submissions, max_size=3), floats, st.dictionaries(texts, micros, max_size=2))

@@ -14,7 +14,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from hookd import __version__
 from hookd.domain.deliveries import (
@@ -60,6 +60,12 @@ CLOSE: list[Any] = []
 """The part after which the process closes the file and ends."""
 
 _HEAD = struct.Struct("!Q")
+_APART = 1 << 63
+"""Added to the length of a frame that is no marshalled value, but the bytes of one large message, as they are."""
+
+LARGE = 1 << 16
+"""Bytes from which on a message crosses apart, before the frame that it belongs to: nobody copies it in between."""
+
 _ENQUEUE, _CLAIM, _SETTLE, _PROBE, _PRUNE, _VACUUM, _ECHO, _READ, _WRITE, _PICKLED = range(10)
 
 PlainCall = tuple[Any, ...]
@@ -98,18 +104,23 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, chunk: bytes) -> Iterator[Any]:
-        """The frames that are whole with this chunk, as they were made by `framed`."""
+        """The frames that are whole with this chunk: what was `framed`, and large messages as bytes."""
         buffer = self._buffer
         buffer += chunk
         begin = 0
         with memoryview(buffer) as view:
             while len(view) - begin >= _HEAD.size:
-                end = begin + _HEAD.size + _HEAD.unpack_from(view, begin)[0]
+                size = _HEAD.unpack_from(view, begin)[0]
+                end = begin + _HEAD.size + (size & ~_APART)
                 if end > len(view):
                     break
-                yield marshal.loads(view[begin + _HEAD.size : end])  # noqa: S302 - see the module
+                yield _content(view[begin + _HEAD.size : end], is_message=bool(size & _APART))
                 begin = end
         del buffer[:begin]
+
+
+def _content(view: memoryview, *, is_message: bool) -> Any:
+    return bytes(view) if is_message else marshal.loads(view)  # noqa: S302 - see the module
 
 
 NOTHING: PlainCall = (_ECHO,)
@@ -122,12 +133,27 @@ def framed(content: Any) -> bytes:
     return _HEAD.pack(len(body)) + body
 
 
-def part_frame(requests: list[PlainCall]) -> bytes:
-    """The frame of a part."""
+def part_frames(requests: list[PlainCall], large: list[bytes]) -> list[bytes]:
+    """The frames of a part, as pieces to be written one after the other."""
     try:
-        return framed(requests)
+        frame = framed(requests)
     except ValueError:  # a value of a kind of its own, or a very deep one
-        return framed([(_PICKLED, _pickled(request)) for request in requests])
+        frame = framed([(_PICKLED, _pickled(request)) for request in requests])
+    return [*_apart(large), frame] if large else [frame]
+
+
+def _apart(large: list[bytes]) -> Iterator[bytes]:
+    for message in large:
+        yield _HEAD.pack(len(message) | _APART)
+        yield message
+
+
+def _held(message: bytes, large: list[bytes]) -> bytes | int:
+    """What stands for a message in its frame: itself, or its place among the large ones."""
+    if len(message) < LARGE:
+        return message
+    large.append(message)
+    return len(large) - 1
 
 
 def first_word_frame(word: FirstWord) -> bytes:
@@ -147,23 +173,30 @@ def first_word(frame: Any) -> FirstWord:
 # From hookd to the process.
 
 
-def request_of(call: Operation) -> PlainCall:
-    """A call as plain values; raises what `pickle` does where it is to run something that has no name."""
+def request_of(call: Operation, large: list[bytes]) -> PlainCall:
+    """A call as plain values; raises what `pickle` does where it is to run something that has no name.
+
+    Args:
+        call: what is asked.
+        large: takes the messages that cross apart.
+    """
+    if type(call) is Enqueue:
+        return _enqueue(call, large)
     return _REQUESTS[type(call)](call)
 
 
-def _enqueue(call: Enqueue) -> PlainCall:
+def _enqueue(call: Enqueue, large: list[bytes]) -> PlainCall:
     return (
         _ENQUEUE,
         call.started_at,
         call.limit,
-        [_submission(each) for each in call.batch],
+        [_submission(each, large) for each in call.batch],
         call.lease_ends,
         call.in_doubt,
     )
 
 
-def _submission(submission: Submission) -> tuple[Any, ...]:
+def _submission(submission: Submission, large: list[bytes]) -> tuple[Any, ...]:
     event = submission.event
     obj, trace = event.object, event.trace
     return (
@@ -171,7 +204,10 @@ def _submission(submission: Submission) -> tuple[Any, ...]:
         None if obj is None else (obj.id, obj.name, obj.tags),
         event.time, event.data, event.digest,
         None if trace is None else _trace(trace),
-        [(d.id, d.task, d.webhook, d.body, d.rule, d.one_shot_digest) for d in submission.deliveries],
+        [
+            (d.id, d.task, d.webhook, _held(d.body, large), d.rule, d.one_shot_digest)
+            for d in submission.deliveries
+        ],
         submission.moment, submission.dead_letters,
     )  # fmt: skip
 
@@ -206,7 +242,6 @@ def _prune(call: Prune) -> PlainCall:
 
 
 _REQUESTS: dict[type[Operation], Callable[[Any], PlainCall]] = {
-    Enqueue: _enqueue,
     ClaimOperation: _claim,
     Settle: _settle,
     Probe: lambda _: (_PROBE,),
@@ -222,20 +257,29 @@ _REQUESTS: dict[type[Operation], Callable[[Any], PlainCall]] = {
 
 
 class RequestReader:
-    """Makes calls of requests. Remembers the last generation: the one that makes attempts is nearly always the same."""
+    """Makes calls of requests.
+
+    It remembers the last generation: the one that makes attempts is nearly always the same.
+
+    Attributes:
+        large: the messages that came apart, for the next part.
+    """
 
     def __init__(self) -> None:
+        self.large: list[bytes] = []
         self._plain: tuple[Any, ...] | None = None
         self._generation: GenerationRef | None = None
 
     def calls(self, part: Sequence[PlainCall]) -> list[Operation]:
-        """The calls of a part."""
-        return [self._call(request) for request in part]
+        """The calls of a part, of which the large messages have come before."""
+        calls = [self._call(request) for request in part]
+        self.large.clear()
+        return calls
 
     def _call(self, request: PlainCall) -> Operation:
         match request[0]:
             case int(kind) if kind == _ENQUEUE:
-                return _as_enqueue(*request[1:])
+                return _as_enqueue(request, self.large)
             case int(kind) if kind == _SETTLE:
                 return self._as_settle(request)
             case int(kind) if kind == _CLAIM:
@@ -283,32 +327,36 @@ _RARE: dict[int, Callable[..., Operation]] = {
 }
 
 
-def _as_enqueue(
-    now: float, limit: int, batch: list[tuple[Any, ...]], lease_ends: dict[str, int], in_doubt: bool
-) -> Enqueue:
-    call = Enqueue(NOBODY, [_as_submission(each) for each in batch], now=now, limit=limit)
+def _as_enqueue(request: PlainCall, large: list[bytes]) -> Enqueue:
+    _, now, limit, batch, lease_ends, in_doubt = request
+    call = Enqueue(NOBODY, [_as_submission(each, large) for each in batch], now=now, limit=limit)
     call.lease_ends = lease_ends
     call.in_doubt = in_doubt
     return call
 
 
-def _as_submission(plain: tuple[Any, ...]) -> Submission:
+def _as_submission(plain: tuple[Any, ...], large: list[bytes]) -> Submission:
     event_id, kind, type_, name, obj, time, data, digest, trace, deliveries, moment, dead_letters = plain
     event = Event(
         event_id, _KINDS[kind], type_, name, None if obj is None else EventObject(*obj), time, data, digest,
         None if trace is None else Trace(*trace),
     )  # fmt: skip
-    return Submission(event, tuple([NewDelivery(*each) for each in deliveries]), moment, dead_letters)
+    made = [
+        NewDelivery(key, task, webhook, large[body] if type(body) is int else body, rule, digest)
+        for key, task, webhook, body, rule, digest in deliveries
+    ]
+    return Submission(event, tuple(made), moment, dead_letters)
 
 
-def batch_frame(report: BatchResult) -> bytes:
-    """The frame of what a batch came to."""
+def batch_frames(report: BatchResult) -> list[bytes]:
+    """The frames of what a batch came to, as pieces to be written one after the other."""
+    large: list[bytes] = []
     errors = {
         place: _pickled_error(call.error) for place, call in enumerate(report.done) if call.error is not None
     }
-    return framed(
+    frame = framed(
         (
-            [None if call.error is not None else _result_of(call) for call in report.done],
+            [None if call.error is not None else _result_of(call, large) for call in report.done],
             errors or None,
             None if report.picture is None else _pickled(report.picture),
             [tuple([dict(getattr(change, name)) for name in _CHANGE]) for change in report.changes],
@@ -317,14 +365,15 @@ def batch_frame(report: BatchResult) -> bytes:
             report.wrote,
         )
     )
+    return [*_apart(large), frame]
 
 
-def _result_of(call: Operation) -> Any:
+def _result_of(call: Operation, large: list[bytes]) -> Any:
     match call:
         case Enqueue():
             return (_receipts(call), call.tokens or None)
         case ClaimOperation():
-            return _claimed(call.result)
+            return _claimed(call.result, large)
         case Read() | Write():
             return call.result if type(call.result) in _PLAIN else (_pickled(call.result),)
         case _:
@@ -344,11 +393,11 @@ def _receipts(call: Enqueue) -> list[Any] | None:
     ]
 
 
-def _claimed(claimed: Claimed) -> tuple[Any, ...]:
+def _claimed(claimed: Claimed, large: list[bytes]) -> tuple[Any, ...]:
     leases = [
         (
-            lease.delivery_id, lease.event_id, lease.task, lease.webhook, lease.body, lease.token, lease.attempt,
-            lease.failures, lease.started_at, lease.expires_at,
+            lease.delivery_id, lease.event_id, lease.task, lease.webhook, _held(lease.body, large), lease.token,
+            lease.attempt, lease.failures, lease.started_at, lease.expires_at,
             None if lease.trace is None else _trace(lease.trace),
         )
         for lease in claimed.leases
@@ -368,11 +417,17 @@ def answered(frame: Any) -> int:
     return len(frame[0])
 
 
-def take_over(frame: Any, done: Sequence[Operation]) -> BatchResult:
-    """Fill in what the calls of a batch came to; they are those that have waited longest."""
+def take_over(frame: Any, done: Sequence[Operation], large: Sequence[bytes]) -> BatchResult:
+    """Fill in what the calls of a batch came to.
+
+    Args:
+        frame: what came.
+        done: the calls, those that have waited longest.
+        large: the messages that came before it.
+    """
     batch = BatchFrame(*frame)
     for call, result in zip(done, batch.results, strict=True):
-        _take_result(call, result)
+        _take_result(call, result, large)
     for place, error in (batch.errors or {}).items():
         done[place].error = _unpickled(error)
     picture = None if batch.picture is None else _unpickled(batch.picture)
@@ -384,11 +439,15 @@ def _made(kind: Any, values: dict[Any, Any]) -> Any:
     return values if kind is dict else kind(values)
 
 
-def _take_result(call: Operation, result: Any) -> None:
+def _take_result(call: Operation, result: Any, large: Sequence[bytes]) -> None:
     kind = type(call)
-    if kind is Enqueue or kind is ClaimOperation:
-        if result is not None:
-            _TAKE[kind](call, *result)
+    if result is None:
+        call.result = None
+    elif kind is Enqueue:
+        _take_receipts(cast("Enqueue", call), *result)
+    elif kind is ClaimOperation:
+        leases, waits = result
+        call.result = Claimed(tuple([_as_lease(each, large) for each in leases]), waits)
     elif type(result) is tuple:
         call.result = _unpickled(result[0])
     else:
@@ -407,23 +466,17 @@ def _receipt_of(submission: Submission) -> Receipt:
     return Receipt(submission.event.id, False, tuple([delivery.ref for delivery in submission.deliveries]))
 
 
-def _take_claimed(call: ClaimOperation, leases: list[tuple[Any, ...]], waits: dict[str, float]) -> None:
-    call.result = Claimed(tuple([_as_lease(each) for each in leases]), waits)
-
-
-_TAKE: dict[type[Operation], Callable[..., None]] = {Enqueue: _take_receipts, ClaimOperation: _take_claimed}
-
-
 def _as_receipt(event_id: str, duplicate: bool, deliveries: list[tuple[str, str, str]]) -> Receipt:
     return Receipt(event_id, duplicate, tuple([DeliveryRef(*each) for each in deliveries]))
 
 
-def _as_lease(plain: tuple[Any, ...]) -> Lease:
+def _as_lease(plain: tuple[Any, ...], large: Sequence[bytes]) -> Lease:
     (
         delivery_id, event_id, task, webhook, body, token, attempt, failures, started_at, expires_at, trace,
     ) = plain  # fmt: skip
     return Lease(
-        delivery_id, event_id, task, webhook, body, token, attempt, failures, started_at, expires_at,
+        delivery_id, event_id, task, webhook, large[body] if type(body) is int else body, token, attempt, failures,
+        started_at, expires_at,
         None if trace is None else Trace(*trace),
     )  # fmt: skip
 

@@ -22,7 +22,7 @@ from hookd.store.sqlite.frames import (
     FirstWord,
     FrameReader,
     RequestReader,
-    batch_frame,
+    batch_frames,
     first_word_frame,
 )
 from hookd.store.sqlite.lock import UseLock
@@ -76,7 +76,7 @@ def _serve(socket: int, path: Path, *, again: bool) -> None:
     try:
         _write(socket, first_word_frame(FirstWord(VERSION, None, picture)))
         for batch in _batches(socket):
-            _write(socket, batch_frame(committer.work(batch)))
+            _write(socket, *batch_frames(committer.work(batch)))
     finally:
         committer.close()
         lock.release()
@@ -88,6 +88,9 @@ def _batches(socket: int) -> Iterator[list[Operation]]:
     while chunk := os.read(socket, _CHUNK):
         batch: list[Operation] = []
         for part in frames.feed(chunk):
+            if isinstance(part, bytes):
+                requests.large.append(part)
+                continue
             if part == CLOSE:
                 if batch:
                     yield batch
@@ -97,7 +100,8 @@ def _batches(socket: int) -> Iterator[list[Operation]]:
             yield batch
 
 
-def _write(socket: int, frame: bytes) -> None:
-    left = memoryview(frame)
-    while left:
-        left = left[os.write(socket, left) :]
+def _write(socket: int, *pieces: bytes) -> None:
+    for piece in pieces:
+        left = memoryview(piece)
+        while left:
+            left = left[os.write(socket, left) :]

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -63,7 +64,8 @@ class ProcessHost(Host):
         self._child: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._frames = frames.FrameReader()
-        self._out = bytearray()
+        self._out: deque[bytes | memoryview] = deque()
+        self._large: list[bytes] = []
         self._has_spoken = False
         self._started_at = self._worked_at = loop.time()
         self._reason = ""
@@ -108,7 +110,7 @@ class ProcessHost(Host):
                 ours.close()
                 raise
         self._socket, self._has_spoken = ours, False
-        self._frames, self._out = frames.FrameReader(), bytearray()
+        self._frames, self._out, self._large = frames.FrameReader(), deque(), []
         self._loop.add_reader(ours.fileno(), self._readable)
 
     def _send(self, part: list[Operation]) -> None:
@@ -116,38 +118,45 @@ class ProcessHost(Host):
             self._unanswered.remove(part)
             self._refuse_or_keep(part, kept=(Echo,))
             return
-        requests = []
+        requests: list[frames.PlainCall] = []
+        large: list[bytes] = []
         for call in part:
             try:
-                requests.append(frames.request_of(call))
+                requests.append(frames.request_of(call, large))
             except Exception as error:  # noqa: BLE001  it has no name by which another process could find it
                 call.refuse(ValueError(f"cannot be done in another process: {error}"))
                 requests.append(frames.NOTHING)
-        self._write(frames.part_frame(requests))
+        self._write(*frames.part_frames(requests, large))
 
-    def _write(self, frame: bytes) -> None:
-        assert self._socket is not None
-        sent = 0
-        if not self._out:
-            with suppress(
-                BlockingIOError, ConnectionError
-            ):  # a connection that is gone is found by the next read
-                sent = self._socket.send(frame)
-            if sent == len(frame):
-                return
+    def _write(self, *pieces: bytes) -> None:
+        is_waiting = bool(self._out)
+        self._out += pieces
+        if not is_waiting and not self._has_written():
+            assert self._socket is not None
             self._loop.add_writer(self._socket.fileno(), self._writable)
-        self._out += memoryview(frame)[sent:]
 
     def _writable(self) -> None:
         assert self._socket is not None
-        try:
-            del self._out[: self._socket.send(self._out)]
-        except BlockingIOError:
-            return
-        except ConnectionError:
-            self._out.clear()
-        if not self._out:
+        if self._has_written():
             self._loop.remove_writer(self._socket.fileno())
+
+    def _has_written(self) -> bool:
+        """Write as much as the socket takes; whether that was all."""
+        assert self._socket is not None
+        out = self._out
+        try:
+            while out:
+                piece = out[0]
+                sent = self._socket.send(piece)
+                if sent < len(piece):
+                    out[0] = memoryview(piece)[sent:]
+                    return False
+                out.popleft()
+        except BlockingIOError:
+            return False
+        except ConnectionError:  # a connection that is gone is found by the next read
+            out.clear()
+        return True
 
     def _readable(self) -> None:
         assert self._socket is not None
@@ -162,7 +171,9 @@ class ProcessHost(Host):
             self._reap()
             return
         for frame in self._frames.feed(chunk):
-            if self._has_spoken:
+            if isinstance(frame, bytes):
+                self._large.append(frame)
+            elif self._has_spoken:
                 self._take_over(frame)
             else:
                 self._has_spoken = True
@@ -170,7 +181,8 @@ class ProcessHost(Host):
 
     def _take_over(self, frame: Any) -> None:
         waiting = chain.from_iterable(self._unanswered)
-        self._answer(frames.take_over(frame, list(islice(waiting, frames.answered(frame)))))
+        large, self._large = self._large, []
+        self._answer(frames.take_over(frame, list(islice(waiting, frames.answered(frame))), large))
 
     def _take_first_word(self, word: frames.FirstWord) -> None:
         if word.version != frames.VERSION:
