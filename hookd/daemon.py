@@ -263,6 +263,7 @@ class Daemon:
         emit = publisher.publish
         config_events = ConfigEvents(config, emit)
         worker = Worker(store, sender, config, metrics, clock_steps=clock_steps, emit=emit)
+        intake.seat_by(worker.seating)
         scheduler = Scheduler(store, intake, config, clock, clock_steps=clock_steps, emit=emit)
         certificates = ServedCertificates()
         spool = SpoolReader(intake, config, clock, metrics)

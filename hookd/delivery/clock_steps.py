@@ -59,8 +59,13 @@ class ClockCompensator:
 
     def is_pending(self) -> bool:
         """Whether the clock was set, either way, and that is not compensated yet."""
-        self._clock_steps.look(now=self._clock.now(), mono=self._clock.monotonic())
-        return self._pending_s != 0.0
+        return self.instant() is None
+
+    def instant(self) -> tuple[float, float] | None:
+        """What the wall clock and the monotonic clock show; None where the former was set: see `is_pending`."""
+        now, mono = self._clock.now(), self._clock.monotonic()
+        self._clock_steps.look(now=now, mono=mono)
+        return (now, mono) if self._pending_s == 0.0 else None
 
     async def compensate(self) -> None:
         """Follow a wall clock that was set back.

@@ -26,6 +26,7 @@ from hookd.delivery.leases import Leases
 from hookd.delivery.outcome_log import OutcomeLog
 from hookd.delivery.parking import ParkedLanes
 from hookd.delivery.recording import STORE_RETRY_S, ResultRecorder
+from hookd.delivery.seating import STOPPED, LaneSeating
 from hookd.delivery.store_outage import StoreOutage
 from hookd.delivery.under_way import AttemptsUnderWay
 from hookd.domain.backlog import Backlog
@@ -75,6 +76,15 @@ class Worker:
         )
         self._stopping = False
         self._ended = asyncio.Event()
+        self.seating = LaneSeating(
+            store,
+            self._lanes,
+            current_config,
+            may_seat=self._may_seat,
+            instant=self._compensator.instant,
+            begin=self._attempts.begin,
+            wake=self._wake.set,
+        )
         current_config.on_swap(self._wake.set)
         clock_steps.on_step(lambda _: self._wake.set())
 
@@ -99,6 +109,7 @@ class Worker:
             How many attempts were interrupted; they are due again at once and not counted.
         """
         self._stopping = True
+        self.seating.stop()
         self._wake.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
@@ -143,7 +154,10 @@ class Worker:
                 mono = self._clock.monotonic()
                 plan = await self._plan(now, mono)
                 if plan.requests:
-                    await self._claim(plan, now, mono)
+                    try:
+                        await self._claim(plan, now, mono)
+                    finally:
+                        self.seating.claimed()
             if not plan.requests:
                 await self._sleep(plan.sleep_s)
         except StoreUnavailable as exc:
@@ -171,7 +185,7 @@ class Worker:
         self._note_parked(backlog, config)
         await self._follow_corrections(backlog, config, now)
         backlog = await self._make_probes_due(backlog, now, mono)
-        return dispatch.plan(
+        plan = dispatch.plan(
             now,
             mono,
             backlog,
@@ -181,6 +195,14 @@ class Worker:
             lack=self._attempts.lack,
             turn=next(self._turns),
         )
+        self.seating.planned(backlog, plan, self._parked.by_operator)
+        return plan
+
+    def _may_seat(self) -> tuple[float, float] | None:
+        """What the clocks show, unless something concerns all lanes and makes them wait for a plan."""
+        if self._recorder.waiting or self._outage.is_on or self._attempts.lack is not dispatch.NO_LACK:
+            return None
+        return self._compensator.instant()
 
     def _note_parked(self, backlog: Backlog, config: Config) -> None:
         change = self._parked.update(
@@ -222,7 +244,7 @@ class Worker:
             if until < inf:  # what is paused, the next snapshot tells
                 self._lanes.hold(self._lanes.of(name), until)
         if self._stopping:
-            await self._store.release(claimed.leases, why="hookd stopped before the request was made")
+            await self._store.release(claimed.leases, why=STOPPED)
             return
         for lease in claimed.leases:
             lane = self._lanes.of(lease.webhook)

@@ -13,13 +13,12 @@ from hookd.domain.events import Submission
 
 
 class SeatsTaken(Protocol):
-    """The seats of one batch on its way into the store.
+    """The seats of one batch on its way into the store."""
 
-    Attributes:
-        lease_s: by delivery, for how many seconds it is to be leased. Those that are not named wait to be claimed.
-    """
-
-    lease_s: Mapping[str, float]
+    @property
+    def lease_s(self) -> Mapping[str, float]:
+        """By delivery, for how many seconds it is to be leased. Those that are not named wait to be claimed."""
+        ...
 
     def end(self, leases: Sequence[Lease]) -> None:
         """Use the seats of these leases, and give all others back.

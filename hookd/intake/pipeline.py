@@ -28,6 +28,7 @@ from hookd.domain.events import Event, EventObject, Kind, NewDelivery, Receipt, 
 from hookd.domain.ids import new_id
 from hookd.domain.message_templates import Template
 from hookd.domain.operator_events import ID_PREFIX, EventDraft
+from hookd.domain.seats import NoSeats, Seating
 from hookd.domain.times import date_time
 from hookd.domain.tracing import Trace
 from hookd.observability import log
@@ -148,6 +149,11 @@ class Intake:
         self._conflict = metrics.events["conflict"]
         self._unavailable = metrics.events["unavailable"]
         self._metrics = metrics
+        self._seating: Seating = NoSeats()
+
+    def seat_by(self, seating: Seating) -> None:
+        """Ask this for seats from now on: until then whatever is taken in waits to be claimed."""
+        self._seating = seating
 
     def make_event_id(self) -> str:
         """A fresh event id."""
@@ -235,7 +241,13 @@ class Intake:
         rendering = _Rendering(hold, generation.config.daemon.message_size)
         batch = (Submission(event, tuple(self._fire(event, tasks, generation, now, rendering))),)
         answer = partial(self._stored_plainly, batch, done)
-        self._store.begin_enqueue(batch, now=now, limit=generation.config.daemon.pending, then=answer)
+        self._store.begin_enqueue(
+            batch,
+            now=now,
+            limit=generation.config.daemon.pending,
+            seats=self._seating.take(batch, now=now),
+            then=answer,
+        )
         return True
 
     def _stored_plainly(
@@ -408,7 +420,10 @@ class Intake:
     ) -> tuple[Receipt, ...]:
         turned_away = 0 if again else len(batch)
         try:
-            receipts = await self._store.enqueue(batch, now=now, limit=generation.config.daemon.pending)
+            seats = self._seating.take(batch, now=now)
+            receipts = await self._store.enqueue(
+                batch, now=now, limit=generation.config.daemon.pending, seats=seats
+            )
         except HookdError as error:
             self._count_refused(error, turned_away)
             raise
