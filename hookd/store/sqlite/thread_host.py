@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,11 @@ from hookd.store.sqlite.host import Host, resolve
 from hookd.store.sqlite.lock import UseLock
 from hookd.store.sqlite.open import lock_database
 from hookd.store.sqlite.operations import Operation
+
+PACED_CALLS = 8
+PACE_S = 0.001
+"""After a commit of more calls than `PACED_CALLS` the next waits this long, for more calls to share it: that many come
+soon again, and each commit costs the loop as much as an event does, since this thread runs instead of it."""
 
 
 class ThreadHost(Host):
@@ -55,7 +61,8 @@ class ThreadHost(Host):
             lock, use = lock_database(self._path), UseLock(self._path)
             try:
                 self._in_loop(resolve, self._opened, self._committer.open())
-                while batch := self._take():
+                batch: list[Operation] = []
+                while batch := self._take(paced=len(batch) > PACED_CALLS):
                     self._in_loop(self._answer, self._committer.work(batch))
             finally:
                 self._committer.close()
@@ -66,10 +73,12 @@ class ThreadHost(Host):
         finally:
             self._in_loop(resolve, self._ended, None)
 
-    def _take(self) -> list[Operation]:
+    def _take(self, *, paced: bool) -> list[Operation]:
         """All that is queued, waiting for something; empty when the store is to close."""
         batch: list[Operation] = []
         part = self._queue.get()
+        if paced and part is not None:
+            time.sleep(PACE_S)
         while part is not None:
             batch += part
             if self._queue.empty():
