@@ -31,7 +31,7 @@ from hookd.delivery.http import Sender
 from hookd.delivery.worker import Worker
 from hookd.domain.clock import Clock, ClockStepDetector
 from hookd.domain.definitions import Config, Revision
-from hookd.domain.errors import ListenFailed, SocketsUnfit, StoreFailed, StoreUnusable
+from hookd.domain.errors import ListenFailed, SocketsUnfit, StoreFailed, StoreUnreachable, StoreUnusable
 from hookd.domain.reload_result import ReloadResult
 from hookd.domain.value_class import value_class
 from hookd.intake.pipeline import Intake
@@ -72,6 +72,7 @@ STORE_S = 5.0
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_STORE = 74
+EXIT_STORE_LATER = 75
 EXIT_CONFIG = 78
 
 
@@ -84,7 +85,8 @@ def run(path: Path, loaded: Loaded) -> int:
 
     Returns:
         The process's exit code: 0 after a clean stop, 78 for an invalid configuration or sockets of systemd's that do
-        not fit it, 74 for an unusable store, 1 when an address cannot be listened on (spec 8).
+        not fit it, 74 for an unusable store, 75 for one that cannot be reached now, 1 when an address cannot be
+        listened on (spec 8).
     """
     refuse_dumps()
     give_large_blocks_back()
@@ -98,6 +100,8 @@ def run(path: Path, loaded: Loaded) -> int:
     try:
         revision = configuration.revision_of(path, loaded.hash, loaded.sources)
         uvloop.run(Daemon(path, loaded.config, revision).main())
+    except StoreUnreachable as exc:
+        return _fail(exc, EXIT_STORE_LATER)
     except StoreUnusable as exc:
         return _fail(exc, EXIT_STORE)
     except SocketsUnfit as exc:
@@ -204,9 +208,17 @@ class Daemon:
         """Start every stage, serve until a stop is asked for, and stop them in the reverse order."""
         targets = self._listen_targets()
         daemon = self._current_config.generation.config.daemon
-        store = await open_store(
-            daemon.store, in_process=daemon.store_process, on_commit=self._metrics.commit_duration.observe
-        )
+        try:
+            store = await open_store(
+                daemon.store,
+                in_process=daemon.store_process,
+                on_commit=self._metrics.commit_duration.observe,
+                stopping=self._stopping,
+            )
+        except StoreUnreachable:
+            if self._stopping.is_set():
+                return
+            raise
         gc.freeze()  # what is there now stays; the collector need not walk it again and again
         gc.set_threshold(GC_THRESHOLD)
         async with AsyncExitStack() as started:

@@ -61,6 +61,7 @@ COMMANDS = {
     "rearm": "let a one-shot task that is spent run again",
     "reload": "make the daemon read its config again",
     "diff": "compare a config with the one in force: on disk, elsewhere, or of a commit",
+    "store": "show the database of daemon.store, or bring its tables forward",
     "completion": "print a script that completes commands in bash, zsh or fish",
     "receive": "a test receiver: print what arrives, answer as asked",
     "demo": "show the whole thing working, on temporary state",

@@ -8,7 +8,15 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-from hookd.domain.definitions import Config, DaemonDef, HttpListen, UnixListen, WebhookDef
+from hookd.domain.definitions import (
+    Config,
+    DaemonDef,
+    HttpListen,
+    SqliteDef,
+    StoreDef,
+    UnixListen,
+    WebhookDef,
+)
 
 
 def relocated(config: Config, old: Path, new: Path, relative: Collection[str]) -> Config:
@@ -44,9 +52,13 @@ def _daemon(daemon: DaemonDef, change: Callable[[str], str]) -> DaemonDef:
     return replace(
         daemon,
         listen=tuple(_listen(each, change) for each in daemon.listen),
-        store=replace(daemon.store, path=change(daemon.store.path)),
+        store=_store(daemon.store, change),
         spool=change(daemon.spool),
     )
+
+
+def _store(store: StoreDef, change: Callable[[str], str]) -> StoreDef:
+    return replace(store, path=change(store.path)) if isinstance(store, SqliteDef) else store
 
 
 def _listen(listen: UnixListen | HttpListen, change: Callable[[str], str]) -> UnixListen | HttpListen:

@@ -23,8 +23,12 @@ from hookd.delivery.outcome_log import OutcomeLog, attempt_record
 from hookd.delivery.recording import ResultRecorder
 from hookd.delivery.under_way import AttemptsUnderWay
 from hookd.domain.clock import Clock
+from hookd.domain.definitions import WebhookDef
 from hookd.domain.deliveries import Lease, Outcome, Reason, Settlement, State
 from hookd.domain.errors import StoreUnavailable
+
+RECORDS_S = 5.0
+"""So long before the end of a lease that others may take an attempt must have timed out, to be recorded still."""
 
 
 class _AttemptRun:
@@ -89,8 +93,12 @@ class Attempts:
         recorder: ResultRecorder,
         log: OutcomeLog,
         on_ended: Callable[[], None],
+        may_lose_leases: bool = False,
     ) -> None:
-        """Make attempts; `on_ended` is called when one has left its slot."""
+        """Make attempts.
+
+        `on_ended` is called when one has left its slot; `may_lose_leases`: others claim what a lease that ends holds.
+        """
         self._sender = sender
         self._current_config = current_config
         self._clock = clock
@@ -100,6 +108,7 @@ class Attempts:
         self._recorder = recorder
         self._log = log
         self._on_ended = on_ended
+        self._may_lose_leases = may_lose_leases
         self._loop = asyncio.get_running_loop()
         self.lack = NO_LACK
 
@@ -111,6 +120,8 @@ class Attempts:
             came: Outcome | Exception = _not_made("the webhook left the configuration")
         elif lane.is_down() and not begun.is_probe:  # since it was planned
             came = _not_made("the webhook was parked")
+        elif self._may_lose_leases and not self._lasts(lease, attempt.webhook):
+            came = _not_made("its lease would have ended before the answer came")
         else:
             try:
                 attempt.on_wire = self._sender.begin(
@@ -126,6 +137,10 @@ class Attempts:
             else:
                 return
         self._loop.call_soon(self._ended, attempt, came)
+
+    def _lasts(self, lease: Lease, webhook: WebhookDef) -> bool:
+        """Whether an attempt that begins now can be recorded before anybody else may have the delivery."""
+        return lease.expires_at - self._clock.now() >= webhook.timeout_s + RECORDS_S
 
     def _ended(self, attempt: _AttemptRun, came: Outcome | Exception) -> None:
         """Take what the attempt came to; its slot is free."""

@@ -73,6 +73,7 @@ class Worker:
             recorder=self._recorder,
             log=self._log,
             on_ended=self._wake.set,
+            may_lose_leases=store.is_shared,
         )
         self._stopping = False
         self._ended = asyncio.Event()

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from hookd.domain import spool_layout
+from hookd.domain.database_url import shown_database
 from hookd.domain.message_templates import BodyFormat, Template
 from hookd.domain.principals import EVERY_RIGHT, Right
 from hookd.domain.text import host_and_port
@@ -362,7 +363,34 @@ class SqliteDef:
         return frozenset(self.path + ending for ending in ("", "-wal", "-shm", "-journal", ".lock"))
 
 
-StoreDef: TypeAlias = SqliteDef
+@value_class
+class PostgresDef:
+    """A store in one schema of a PostgreSQL database, for any number of hookd processes.
+
+    Attributes:
+        url: `postgresql://…`, as libpq takes it; may hold a password.
+        schema: where its tables are.
+        migrate: whether a start may make the schema or bring it forward.
+        allow_unsafe: whether it may be used where the server does not wait for its disk.
+    """
+
+    url: Secret
+    schema: str = "hookd"
+    migrate: bool = True
+    allow_unsafe: bool = False
+
+    @property
+    def target(self) -> str:
+        """The store as logs and answers name it; holds no secret."""
+        return f"{shown_database(self.url.value)} (schema {self.schema})"
+
+    @property
+    def files(self) -> frozenset[str]:
+        """None: it is kept elsewhere."""
+        return frozenset()
+
+
+StoreDef: TypeAlias = SqliteDef | PostgresDef
 """What `daemon.store` can name: one kind for each engine."""
 
 

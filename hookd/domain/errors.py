@@ -96,6 +96,10 @@ class StoreUnusable(HookdError):
     """
 
 
+class StoreUnreachable(StoreUnusable):
+    """The store cannot be opened now, but may be in a while: its server does not answer. Exit code 75."""
+
+
 class StoreDamaged(StoreUnusable):
     """What the store's file holds is not what was written to it."""
 

@@ -37,9 +37,11 @@ class Queue(Protocol):
 
     Attributes:
         renew_ahead_s: a lease whose attempt is still under way is best renewed so long before its end.
+        is_shared: other processes may claim as well, so that a lease is nobody's once it has ended.
     """
 
     renew_ahead_s: float
+    is_shared: bool
 
     async def enqueue(
         self, batch: Sequence[Submission], *, now: float, limit: int, seats: SeatsTaken | None = None

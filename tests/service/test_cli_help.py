@@ -173,7 +173,7 @@ def test_the_example_of_hookd_yaml_5_is_valid(tmp_path: Path) -> None:
 def test_the_exit_codes_are_those_of_the_program() -> None:
     codes = {
         0, failure.REFUSED, failure.USAGE, failure.UNREACHABLE, failure.WAITING, main.INTERRUPTED, main.PIPE_CLOSED,
-        daemon.EXIT_OK, daemon.EXIT_FAILED, daemon.EXIT_STORE, daemon.EXIT_CONFIG,
+        daemon.EXIT_OK, daemon.EXIT_FAILED, daemon.EXIT_STORE, daemon.EXIT_STORE_LATER, daemon.EXIT_CONFIG,
     }  # fmt: skip
     assert EXIT_CODES.keys() == codes
 

@@ -8,12 +8,12 @@ import pytest
 
 from hookd.store.contract import Store
 from tests.kit.disk import Disk, small_disk
-from tests.kit.stores import STORES
+from tests.kit.stores import STORES, engines
 
 OpenStore = Callable[[], Awaitable[Store]]
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=engines())
 async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStore]:
     """Opens the same store again and again; the one before must be closed."""
     async with AsyncExitStack() as stack:

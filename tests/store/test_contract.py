@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from math import inf
 from typing import Any
 
@@ -33,6 +34,7 @@ from tests.kit.builders import (
     settle,
     to,
 )
+from tests.kit.seats import seats_for
 from tests.store.conftest import OpenStore
 
 
@@ -246,6 +248,20 @@ class TestLimit:
             await enqueue(store, to("w"), limit=1)
         await settle(store, lease)
         await enqueue(store, to("w"), limit=1)
+
+    async def test_seats_that_are_not_used_are_given_back(self, store: Store) -> None:
+        batches = [[to("w", event=posted("x"))], [to("w", event=posted("x", "other"))]]
+        for batch in batches:
+            seats = seats_for(*batch)
+            with suppress(IdConflict):
+                await store.enqueue(batch, now=T0, limit=9, seats=seats)
+            assert len(seats.used) <= 1
+        await store.close()
+        late = to("w")
+        seats = seats_for(late)
+        with pytest.raises(StoreUnavailable):
+            await store.enqueue([late], now=T0, limit=9, seats=seats)
+        assert seats.used == []
 
     async def test_duplicates_and_lone_events_are_taken_at_the_limit(self, store: Store) -> None:
         await enqueue(store, to("w", event=posted("x")), limit=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.builders import enqueue, to
-from tests.kit.stores import STORES
+from tests.kit.stores import STORES, engines
 
 
 async def opened_by_another(engine: str, directory: Path) -> str:
@@ -19,7 +19,7 @@ async def opened_by_another(engine: str, directory: Path) -> str:
     return said.decode().strip()
 
 
-@pytest.mark.parametrize("engine", STORES)
+@pytest.mark.parametrize("engine", engines())
 async def test_a_second_process_shares_the_store_or_is_refused(engine: str, tmp_path: Path) -> None:
     store = await STORES[engine].open(tmp_path)
     said = await opened_by_another(engine, tmp_path)

@@ -29,7 +29,10 @@ from tests.kit.builders import (
     watch,
 )
 from tests.kit.seats import Seats, seats_for
+from tests.kit.stores import engines
 from tests.store.conftest import OpenStore
+
+pytestmark = pytest.mark.parametrize("open_store", engines(gives_seats=True), indirect=True)
 
 
 async def seated(store: Store, *batch: Submission, now: float = T0, limit: int = LIMIT) -> Seats:

@@ -14,7 +14,7 @@ from hookd.cli.config_option import add_config
 DESCRIPTION = """Run the daemon in the foreground until SIGTERM or Ctrl-C.
 
 Exit codes: 0 stopped as asked, 78 the config is invalid or does not fit the sockets that systemd passes,
-74 the store cannot be used."""
+74 the store cannot be used, 75 its server cannot be reached now."""
 EXAMPLE = "hookd run --config /etc/hookd"
 
 

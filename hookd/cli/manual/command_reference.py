@@ -21,6 +21,7 @@ EXIT_CODES: Mapping[int, str] = {
     3: "the daemon cannot be reached",
     4: "`hookd emit --wait`: a delivery still waits",
     74: "`hookd run`: the store cannot be used",
+    75: "`hookd run`: the store's server cannot be reached now",
     78: "`hookd run`: the configuration is invalid, or does not fit the sockets that systemd passes",
     130: "ended by Ctrl-C",
     141: "the reader of the output has gone away",

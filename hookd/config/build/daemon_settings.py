@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hookd.config.build.listeners import read_listeners
 from hookd.config.build.paths import path_fault
+from hookd.config.build.store import read_store
 from hookd.config.build.unfilled import refuse_in_text
 from hookd.config.build.units import Range, is_zone, read_duration, read_size, read_timezone
 from hookd.config.yaml.cursor import Cursor
@@ -35,7 +36,7 @@ def build_daemon(cursor: Cursor | None, env: Mapping[str, str]) -> DaemonDef:
     limits, retention, log = cursor.get("limits"), cursor.get("retention"), cursor.get("log")
     return DaemonDef(
         listen=read_listeners(cursor.get("listen"), defaults.listen),
-        store=_read_store(cursor.get("store"), defaults.store),
+        store=read_store(cursor.get("store"), defaults.store),
         store_process=_read_store_process(cursor, defaults.store_process),
         timezone=read_timezone(cursor.get("timezone"), defaults.timezone),
         event_size=_read_size(limits, "event_size", defaults.event_size),
@@ -77,24 +78,6 @@ def _read_store_process(cursor: Cursor, default: bool | str) -> bool | str:
 def _plain(cursor: Cursor | None, key: str, default: float | str) -> float | str:
     value: float | str = default if cursor is None else cursor.plain(key, default)
     return value
-
-
-def _read_store(cursor: Cursor | None, default: StoreDef) -> StoreDef:
-    if cursor is None or refuse_in_text(cursor):
-        return default
-    fault = _store_fault(cursor.value) or path_fault(cursor, is_file=True)
-    if fault:
-        cursor.error(fault)
-        return default
-    return SqliteDef(str(cursor.file_of(cursor.value)))
-
-
-def _store_fault(text: str) -> str | None:
-    if "://" in text or "?" in text:
-        return "must be the path of a file, not a URL"
-    if text == ":memory:":
-        return "must be the path of a file, since what is only in memory is lost"
-    return None
 
 
 def _read_spool(cursor: Cursor | None, default: str) -> str:

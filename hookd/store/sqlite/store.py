@@ -75,6 +75,7 @@ class SqliteStore:
     """
 
     renew_ahead_s = 5.0
+    is_shared = False
     prune_step = 30
     """So few that nobody who waits for the same commit notices."""
 

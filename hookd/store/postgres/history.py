@@ -1,0 +1,249 @@
+"""Reading what has become of events and deliveries, each listing in bounded steps.
+
+Must never: write.
+"""
+
+import asyncio
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hookd.domain.deliveries import Attempt, GenerationRef, Reason, State
+from hookd.domain.events import DeliveryRef, Event, Kind, SpentMark
+from hookd.domain.history import (
+    DeadLetter,
+    DeliveryFilter,
+    DeliveryRecord,
+    EventRecord,
+    LaneStats,
+    Page,
+    UnreportedDeadLetters,
+)
+from hookd.store.paging import delivery_bytes, event_bytes, page_of
+from hookd.store.postgres.connection import Link, Row
+from hookd.store.postgres.errors import InDoubt
+from hookd.store.postgres.statements import Statements
+from hookd.store.stored_values import (
+    CODES,
+    STATES,
+    micros,
+    object_of,
+    optional_seconds,
+    seconds,
+    trace_of,
+)
+
+STEP = 1_000
+"""How many rows a listing looks at in one step."""
+
+STEPS = 50
+"""How many steps one call takes."""
+
+EVENTS_STEP = 200
+"""How many events one step reads."""
+
+
+class MatchedDelivery(NamedTuple):
+    """A matching delivery: its key and the number of its state."""
+
+    seq: int
+    state: int
+
+
+class Step(NamedTuple):
+    """What one step of a listing found.
+
+    Attributes:
+        rows: the records with their keys, newest first.
+        before: where the next step goes on, or None at the end.
+    """
+
+    rows: list[tuple[int, DeliveryRecord]]
+    before: int | None
+
+
+class History:
+    """Reads on one connection, `link`; only one step of a walk is under way at a time."""
+
+    def __init__(self, link: Link, statements: Statements) -> None:
+        self.link = link
+        self._sql = statements
+        self._turn = asyncio.Lock()
+
+    async def read(self, sql: str, *args: object) -> list[Row]:
+        """The rows of a query; asked once more where the connection was lost."""
+        try:
+            return await self.link.call(sql, *args)
+        except InDoubt:
+            return await self.link.call(sql, *args)
+
+    async def delivery(self, delivery_id: str) -> DeliveryRecord | None:
+        """One delivery with its body and attempts, or None."""
+        rows = await self.read(self._sql.delivery, delivery_id)
+        if not rows:
+            return None
+        attempts = await self.read(self._sql.attempts, rows[0][0])
+        return _delivery_record(
+            rows[0][:17], body=rows[0][17], attempts=tuple(_attempt(attempt) for attempt in attempts)
+        )
+
+    async def deliveries(self, where: DeliveryFilter, before: int | None, limit: int) -> Page[DeliveryRecord]:
+        """At most `limit` matching deliveries below a key."""
+        found: list[tuple[int, DeliveryRecord]] = []
+        for _ in range(STEPS):
+            if before is None or len(found) > limit:
+                break
+            async with self._turn:
+                step = await self.step(where, before, limit + 1 - len(found))
+            found += step.rows
+            before = step.before
+        return page_of(found, limit, delivery_bytes, before)
+
+    async def step(self, where: DeliveryFilter, before: int, limit: int) -> Step:
+        """Look at the next rows below a key and return at most `limit` that match."""
+        head, *rows = await self.read(
+            self._sql.deliveries,
+            before,
+            STEP,
+            limit,
+            None if where.state is None else CODES[where.state],
+            where.webhook,
+            where.task,
+            where.event_id,
+            None if where.since is None else micros(where.since),
+            None if where.until is None else micros(where.until),
+        )
+        found = [(int(row[0]), _delivery_record(row)) for row in rows]
+        return Step(found, found[-1][0] if len(found) == limit else head[0])
+
+    async def event(self, event_id: str) -> EventRecord | None:
+        """One kept event, or None."""
+        records = await self._event_records(await self.read(self._sql.event, event_id))
+        return records[0][1] if records else None
+
+    async def events(self, before: int, limit: int) -> Page[EventRecord]:
+        """At most `limit` events below a key, without their data."""
+        found: list[tuple[int, EventRecord]] = []
+        while (wanted := min(limit + 1 - len(found), EVENTS_STEP)) > 0:
+            async with self._turn:
+                rows = await self._event_records(await self.read(self._sql.events, before, wanted))
+            found += rows
+            if len(rows) < wanted:
+                break
+            before = rows[-1][0]
+        return page_of(found, limit, event_bytes)
+
+    async def _event_records(self, rows: Sequence[Row]) -> list[tuple[int, EventRecord]]:
+        refs: dict[int, list[DeliveryRef]] = {int(row[0]): [] for row in rows}
+        if rows:
+            for event_seq, *ref in await self.read(self._sql.refs, list(refs)):
+                refs[event_seq].append(DeliveryRef(*ref))
+        return [(int(row[0]), _event_record(row, tuple(refs[row[0]]))) for row in rows]
+
+    async def ids(self, beginning: str, limit: int) -> list[str]:
+        """The first ids of deliveries and then of events that begin so."""
+        rows = await self.read(self._sql.ids, beginning, f"{beginning}\U0010ffff", limit)
+        return [row[0] for row in rows]
+
+    async def lanes(self, of: Collection[str] | None) -> dict[str, LaneStats]:
+        """What waits, by webhook."""
+        rows = await self.read(self._sql.lanes, None if of is None else list(of))
+        return {
+            webhook: LaneStats(pending, sending, optional_seconds(oldest_at))
+            for webhook, pending, sending, oldest_at in rows
+        }
+
+    async def totals(self) -> dict[State, int]:
+        """How many deliveries are in each state."""
+        ((unfinished, sending, *finished),) = await self.read(self._sql.totals)
+        return dict(zip(STATES, (unfinished - sending, sending, *finished), strict=True))
+
+    async def one_shot_marks(self) -> tuple[SpentMark, ...]:
+        """Every mark of a one-shot that has run, the latest first."""
+        rows = await self.read(self._sql.marks)
+        return tuple(SpentMark(task, digest, seconds(at), key) for task, digest, at, key in rows)
+
+    async def last_died(self) -> float | None:
+        """When the latest dead delivery died, or None where there is none."""
+        ((instant,),) = await self.read(self._sql.last_died)
+        return optional_seconds(instant)
+
+    async def unreported(self, *, before: float, within_s: float, limit: int) -> UnreportedDeadLetters:
+        """What died before an instant and stands in no report."""
+        rows = await self.read(self._sql.unreported, micros(before), micros(within_s), limit)
+        reported = {webhook: seconds(at) for webhook, at, key, *_ in rows if key is None}
+        dead = tuple(
+            DeadLetter(key, event_id, webhook, task, seconds(died_at))
+            for webhook, _, key, event_id, task, died_at in rows
+            if key is not None
+        )
+        return UnreportedDeadLetters(reported, dead)
+
+
+def _delivery_record(
+    row: Row, *, body: bytes | None = None, attempts: tuple[Attempt, ...] = ()
+) -> DeliveryRecord:
+    (
+        _, delivery_id, event_id, kind, rule, task, webhook, state, attempt, failures, created_at, due_at,
+        finished_at, detail, last_status, last_error, trace_text,
+    ) = row  # fmt: skip
+    trace = trace_of(trace_text)
+    return DeliveryRecord(
+        id=delivery_id,
+        event_id=event_id,
+        kind=Kind(kind),
+        rule=rule,
+        task=task,
+        webhook=webhook,
+        state=STATES[state],
+        attempt=attempt,
+        failures=failures,
+        created_at=seconds(created_at),
+        due_at=optional_seconds(due_at),
+        finished_at=optional_seconds(finished_at),
+        detail=detail,
+        last_status=last_status,
+        last_error=last_error,
+        trace_id=None if trace is None else trace.trace_id,
+        body=body,
+        attempts=attempts,
+    )
+
+
+def _attempt(row: Row) -> Attempt:
+    number, started_at, duration_s, status, reason, error, response, insecure, resent, *generation = row
+    return Attempt(
+        number=number,
+        started_at=seconds(started_at),
+        duration_s=duration_s,
+        status=status,
+        reason=Reason(reason),
+        error=error,
+        response=response,
+        insecure=insecure,
+        generation=_generation(*generation),
+        resent=resent,
+    )
+
+
+def _generation(number: int | None, content: str, revision: str, dirty: bool) -> GenerationRef | None:
+    if number is None:
+        return None
+    return GenerationRef(number, content, revision, dirty) if revision else GenerationRef(number, content)
+
+
+def _event_record(row: Row, refs: tuple[DeliveryRef, ...]) -> EventRecord:
+    _, event_id, kind, type_, name, obj, time, data, digest, received_at, trace = row
+    content: Mapping[str, Any] = {} if data is None else json.loads(data)
+    kept = Event(
+        id=event_id,
+        kind=Kind(kind),
+        type=type_,
+        event=name,
+        object=None if obj is None else object_of(json.loads(obj)),
+        time=time,
+        data=content,
+        digest=digest,
+        trace=trace_of(trace),
+    )
+    return EventRecord(kept, seconds(received_at), refs)
