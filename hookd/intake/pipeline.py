@@ -7,7 +7,6 @@ Must never: speak HTTP, send anything, or answer before the store has committed.
 
 import asyncio
 import hashlib
-import os
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -17,7 +16,6 @@ from hookd.config.generation import Generation
 from hookd.domain.clock import Clock
 from hookd.domain.definitions import EventDef, ScheduleDef, TaskDef, WebhookDef
 from hookd.domain.errors import (
-    EventRejected,
     HookdError,
     IdConflict,
     PendingLimitReached,
@@ -31,6 +29,8 @@ from hookd.domain.operator_events import ID_PREFIX, EventDraft
 from hookd.domain.seats import NoSeats, Seating
 from hookd.domain.times import date_time
 from hookd.domain.tracing import Trace
+from hookd.intake.bounded_work import Rendering, Turn, hold_nothing
+from hookd.intake.entropy import Entropy
 from hookd.observability import log
 from hookd.observability.metrics import Metrics
 from hookd.rules import templates
@@ -39,12 +39,6 @@ from hookd.rules.matcher import Matches, firings
 from hookd.store.contract import History, Queue
 
 Decoded = TypeVar("Decoded")
-
-MOST_RENDERED = 32 << 20
-"""Bytes that the messages of one request may take, unless a single one may take more."""
-
-SLICE_S = 0.005
-"""After so much work without a pause, what else the loop has to do comes first."""
 
 LARGE = 64 * 1024
 """Bytes of a body above which it is read in a thread: 1 MiB of small events takes hundreds of milliseconds."""
@@ -58,74 +52,9 @@ MOST_PARTS_AT_ONCE = 64
 MOST_PARTS = 1000
 """Pieces of a message that a client sent, above which it is rendered in a thread."""
 
-_WORTH_HOLDING = 4096
-"""Shorter messages are what is held for an event in any case."""
-
 
 class IntakeStore(Queue, History, Protocol):
     """What taking in needs of the store: the queue, and which one-shots have run."""
-
-
-class _Entropy:
-    """The kernel's randomness, fetched for many ids at once."""
-
-    PIECE = 10
-    PIECES = 400
-
-    def __init__(self) -> None:
-        self._left: list[bytes] = []
-
-    def draw(self) -> bytes:
-        """Ten bytes that were never given out before; in any thread."""
-        while True:
-            try:
-                return self._left.pop()
-            except IndexError:
-                raw = os.urandom(self.PIECE * self.PIECES)
-                self._left.extend(raw[at : at + self.PIECE] for at in range(0, len(raw), self.PIECE))
-
-
-def _nothing(_size: int) -> None:
-    """Where no request holds memory."""
-
-
-class _Rendering:
-    """How much the messages of one request take: bounded before they are stored, and held in memory's budget."""
-
-    def __init__(self, hold: Callable[[int], None], largest_message: int) -> None:
-        self._hold = hold
-        self._left = max(MOST_RENDERED, largest_message)
-
-    def add(self, body: bytes) -> None:
-        """Count one message.
-
-        Raises:
-            EventRejected: 413; all of them take too much.
-        """
-        self._left -= len(body)
-        if self._left < 0:
-            raise EventRejected(
-                413,
-                "Too much to store",
-                f"the messages of this request take more than {MOST_RENDERED >> 20} MiB; nothing was stored: "
-                "post fewer events at once, or let fewer or shorter messages hold their data",
-            )
-        if len(body) > _WORTH_HOLDING:
-            self._hold(len(body))
-
-
-class _Turn:
-    """Lets others have the loop between the steps of a long piece of work."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._until = clock.monotonic() + SLICE_S
-
-    async def rest(self) -> None:
-        """Between two steps: make way for others once it is time."""
-        if self._clock.monotonic() >= self._until:
-            await asyncio.sleep(0)
-            self._until = self._clock.monotonic() + SLICE_S
 
 
 class Prepared(NamedTuple):
@@ -142,7 +71,7 @@ class Intake:
     def __init__(self, store: IntakeStore, clock: Clock, metrics: Metrics) -> None:
         self._store = store
         self._clock = clock
-        self._entropy = _Entropy()
+        self._entropy = Entropy()
         self._decoding = asyncio.Lock()
         self._accepted = metrics.events["accepted"]
         self._duplicate = metrics.events["duplicate"]
@@ -176,7 +105,7 @@ class Intake:
             asyncio.get_running_loop().call_later(breath_s, self._decoding.release)
 
     async def accept(
-        self, events: Sequence[Event], generation: Generation, *, hold: Callable[[int], None] = _nothing
+        self, events: Sequence[Event], generation: Generation, *, hold: Callable[[int], None] = hold_nothing
     ) -> tuple[Receipt, ...]:
         """Match, render and store a batch of events, whole or not at all.
 
@@ -195,11 +124,11 @@ class Intake:
         return await self.store(await self.prepare(events, generation, hold=hold))
 
     async def prepare(
-        self, events: Sequence[Event], generation: Generation, *, hold: Callable[[int], None] = _nothing
+        self, events: Sequence[Event], generation: Generation, *, hold: Callable[[int], None] = hold_nothing
     ) -> Prepared:
         """The first half of `accept`, match and render: for who has more to store, and in order."""
-        now, pace = self._clock.now(), _Turn(self._clock)
-        rendering = _Rendering(hold, generation.config.daemon.message_size)
+        now, pace = self._clock.now(), Turn(self._clock)
+        rendering = Rendering(hold, generation.config.daemon.message_size)
         batch = [
             Submission(event, await self._fired(event, generation, now, pace, rendering)) for event in events
         ]
@@ -238,7 +167,7 @@ class Intake:
         if sum([len(task.template.parts) for task, _ in tasks]) > MOST_PARTS_AT_ONCE:
             return False
         now = self._clock.now()
-        rendering = _Rendering(hold, generation.config.daemon.message_size)
+        rendering = Rendering(hold, generation.config.daemon.message_size)
         batch = (Submission(event, tuple(self._fire(event, tasks, generation, now, rendering))),)
         answer = partial(self._stored_plainly, batch, done)
         self._store.begin_enqueue(
@@ -329,7 +258,7 @@ class Intake:
             time=date_time(at),
             data=fact.data,
         )
-        fired = await self._fired(event, generation, now, _Turn(self._clock))
+        fired = await self._fired(event, generation, now, Turn(self._clock))
         if not fired:
             return None
         return (
@@ -352,8 +281,8 @@ class Intake:
         event: Event,
         generation: Generation,
         now: float,
-        pace: _Turn,
-        rendering: _Rendering | None = None,
+        pace: Turn,
+        rendering: Rendering | None = None,
     ) -> tuple[NewDelivery, ...]:
         """The deliveries of the enabled tasks that an event fires."""
         tasks = await self._matched(event, generation, now, pace)
@@ -364,7 +293,7 @@ class Intake:
         return tuple(fired)
 
     async def _matched(
-        self, event: Event, generation: Generation, now: float, pace: _Turn
+        self, event: Event, generation: Generation, now: float, pace: Turn
     ) -> list[tuple[TaskDef, str]]:
         """The enabled tasks that an event fires, each with the place of its rule."""
         matching = generation.matcher.matching(event, now)
@@ -392,7 +321,7 @@ class Intake:
         tasks: Iterable[tuple[TaskDef, str]],
         generation: Generation,
         now: float,
-        rendering: _Rendering | None = None,
+        rendering: Rendering | None = None,
     ) -> Iterable[NewDelivery]:
         for task, rule in tasks:
             values = templates.Values(
@@ -427,7 +356,7 @@ class Intake:
         except HookdError as error:
             self._count_refused(error, turned_away)
             raise
-        turn = _Turn(self._clock)
+        turn = Turn(self._clock)
         for submission, receipt in zip(batch, receipts, strict=True):
             self._note_stored(submission.event, receipt)
             await turn.rest()
