@@ -23,6 +23,7 @@ from tests.chaos.disk.stage import (
 )
 from tests.chaos.proof import Findings, Options
 from tests.kit.daemon import DaemonProcess
+from tests.kit.procfs import processes
 from tests.kit.receiver import Receiver
 from tests.kit.strace import Injection
 
@@ -134,7 +135,7 @@ async def _short_writes(
     before = load.answers.copy()
     load.start()
     await asyncio.sleep(0.3)
-    async with no_file_of(daemon.pid, grows_past=_size_of_log(daemon) + 1001):
+    async with no_file_of(processes(daemon.pid)[-1], grows_past=_size_of_log(daemon) + 1001):
         found.expect(await until_ready(daemon, 503) is not None, "short writes: never answered 503")
         await asyncio.sleep(0.5)
     resumed_s = await resumed(daemon, receiver, "short writes", found)
