@@ -114,7 +114,9 @@ async def test_a_server_that_goes_and_comes_loses_nothing(
             await asyncio.sleep(random.uniform(0.3, 0.8))
             await asyncio.to_thread(cluster.stop)
             await asyncio.sleep(down_s)
+            down = await daemon.status()
             await asyncio.to_thread(cluster.start)
+        assert "cannot reach" in down["store"]["error"]
         events = await loading
         await all_delivered(daemon, events)
         assert daemon.process is process

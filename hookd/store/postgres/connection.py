@@ -29,7 +29,7 @@ CALL_S = 20.0
 """A call that has no answer by then is taken for lost; longer than the server lets a statement run."""
 
 _CONNECT_S = 5.0
-_PAUSES_S = (0.2, 5.0)
+_PAUSES_S = (0.2, 3.0)
 """The shortest and the longest pause between two tries to connect."""
 
 _SESSION = (

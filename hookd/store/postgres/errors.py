@@ -18,8 +18,8 @@ class Declined(StoreUnavailable):
     """The server answered that it cannot do it now; nothing was done."""
 
 
-class RunAgain(Exception):
-    """Two calls were in each other's way and this one gave in; nothing was done."""
+class RunAgain(StoreUnavailable):
+    """Two calls were in each other's way and this one gave in; nothing was done, and soon it can be."""
 
 
 class Overtaken(Exception):

@@ -5,10 +5,11 @@ Must never: write.
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from hookd.domain.deliveries import Attempt, GenerationRef, Reason, State
+from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import DeliveryRef, Event, Kind, SpentMark
 from hookd.domain.history import (
     DeadLetter,
@@ -33,6 +34,8 @@ from hookd.store.stored_values import (
     trace_of,
 )
 
+T = TypeVar("T")
+
 STEP = 1_000
 """How many rows a listing looks at in one step."""
 
@@ -41,6 +44,9 @@ STEPS = 50
 
 EVENTS_STEP = 200
 """How many events one step reads."""
+
+PATIENCE_S = 2.0
+"""So long a status waits for the database before it says what was known last."""
 
 
 class MatchedDelivery(NamedTuple):
@@ -69,6 +75,7 @@ class History:
         self.link = link
         self._sql = statements
         self._turn = asyncio.Lock()
+        self._last: dict[str, Any] = {}
 
     async def read(self, sql: str, *args: object) -> list[Row]:
         """The rows of a query; asked once more where the connection was lost."""
@@ -76,6 +83,17 @@ class History:
             return await self.link.call(sql, *args)
         except InDoubt:
             return await self.link.call(sql, *args)
+
+    async def _or_last(self, what: str, read: Coroutine[Any, Any, T]) -> T:
+        """What is read, or what was known last where the database does not answer: a status is wanted most then."""
+        asked = asyncio.ensure_future(read)
+        await asyncio.wait({asked}, timeout=PATIENCE_S)
+        known: T | None = self._last.get(what)
+        if known is not None and (not asked.done() or isinstance(asked.exception(), StoreUnavailable)):
+            asked.add_done_callback(_pass_over)
+            return known
+        self._last[what] = found = await asked
+        return found
 
     async def delivery(self, delivery_id: str) -> DeliveryRecord | None:
         """One delivery with its body and attempts, or None."""
@@ -145,27 +163,30 @@ class History:
         rows = await self.read(self._sql.ids, beginning, f"{beginning}\U0010ffff", limit)
         return [row[0] for row in rows]
 
+    async def learn(self) -> None:
+        """Read once what a status shows, so that there is something to show when the database does not answer."""
+        await asyncio.gather(self.lanes(None), self.totals(), self.one_shot_marks(), self.last_died())
+
     async def lanes(self, of: Collection[str] | None) -> dict[str, LaneStats]:
-        """What waits, by webhook."""
-        rows = await self.read(self._sql.lanes, None if of is None else list(of))
-        return {
-            webhook: LaneStats(pending, sending, optional_seconds(oldest_at))
-            for webhook, pending, sending, oldest_at in rows
-        }
+        """What waits, by webhook; where the database does not answer, as it was known last."""
+        if of is not None:
+            return _lanes(await self.read(self._sql.lanes, list(of)))
+        return _lanes(await self._or_last("lanes", self.read(self._sql.lanes, None)))
 
     async def totals(self) -> dict[State, int]:
-        """How many deliveries are in each state."""
-        ((unfinished, sending, *finished),) = await self.read(self._sql.totals)
+        """How many deliveries are in each state; where the database does not answer, as was known last."""
+        rows = await self._or_last("totals", self.read(self._sql.totals))
+        ((unfinished, sending, *finished),) = rows
         return dict(zip(STATES, (unfinished - sending, sending, *finished), strict=True))
 
     async def one_shot_marks(self) -> tuple[SpentMark, ...]:
-        """Every mark of a one-shot that has run, the latest first."""
-        rows = await self.read(self._sql.marks)
+        """Every mark of a one-shot that has run, the latest first; as known last where nobody answers."""
+        rows = await self._or_last("marks", self.read(self._sql.marks))
         return tuple(SpentMark(task, digest, seconds(at), key) for task, digest, at, key in rows)
 
     async def last_died(self) -> float | None:
-        """When the latest dead delivery died, or None where there is none."""
-        ((instant,),) = await self.read(self._sql.last_died)
+        """When the latest dead delivery died, or None; where the database does not answer, as was known last."""
+        ((instant,),) = await self._or_last("last_died", self.read(self._sql.last_died))
         return optional_seconds(instant)
 
     async def unreported(self, *, before: float, within_s: float, limit: int) -> UnreportedDeadLetters:
@@ -178,6 +199,19 @@ class History:
             if key is not None
         )
         return UnreportedDeadLetters(reported, dead)
+
+
+def _pass_over(asked: asyncio.Future[Any]) -> None:
+    """Nobody waits for it any more."""
+    if not asked.cancelled():
+        asked.exception()
+
+
+def _lanes(rows: Sequence[Row]) -> dict[str, LaneStats]:
+    return {
+        webhook: LaneStats(pending, sending, optional_seconds(oldest_at))
+        for webhook, pending, sending, oldest_at in rows
+    }
 
 
 def _delivery_record(

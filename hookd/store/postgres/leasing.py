@@ -55,6 +55,7 @@ class Claiming:
         self._link = link
         self._sql = statements
         self._session = session
+        self._in_doubt: list[int] = []
 
     async def work(self, calls: Sequence[ClaimCall]) -> None:
         """Claim for each call, and answer it."""
@@ -75,20 +76,24 @@ class Claiming:
             [micros(want.lease_s) for want in wants],
             [None] * len(wants),
         )
-        while True:
-            fence = secrets.randbits(_SHIFT)
-            ask = partial(self._link.call, self._sql.claim, self._session.node, fence, call.now, *columns)
-            try:
-                rows = await self._session.timed(self._session.again(ask))
-            except InDoubt as error:
-                give_back = partial(self._give_back, fence)
-                await self._session.resolve(error, self._link, give_back)
-            else:
-                return self._take_over(wants, fence, rows)
+        await self._give_back()
+        fence = secrets.randbits(_SHIFT)
+        ask = partial(self._link.call, self._sql.claim, self._session.node, fence, call.now, *columns)
+        try:
+            rows = await self._session.timed(self._session.again(ask))
+        except InDoubt:
+            self._in_doubt.append(fence)
+            raise
+        return self._take_over(wants, fence, rows)
 
-    async def _give_back(self, fence: int) -> None:
-        """Undo a claim whose answer was lost, if it was made."""
-        await self._link.call(self._sql.end_leases, self._session.node, fence, _LOST_CLAIM)
+    async def _give_back(self) -> None:
+        """Undo claims whose answers were lost, if they were made: they were reported as not made."""
+        if self._in_doubt:
+            await self._link.end_last()
+        while self._in_doubt:
+            fence = self._in_doubt[-1]
+            await self._link.call(self._sql.end_leases, self._session.node, fence, _LOST_CLAIM)
+            self._in_doubt.pop()
 
     def _take_over(self, wants: Sequence[ClaimRequest], fence: int, rows: Iterable[Row]) -> Claimed:
         leases: list[Lease] = []

@@ -70,10 +70,7 @@ class Session:
                 return await call()
             except RunAgain:
                 await asyncio.sleep(_AGAIN_PAUSE_S * 2**tries)
-        try:
-            return await call()
-        except RunAgain as error:
-            raise StoreUnavailable(str(error)) from error
+        return await call()
 
     async def resolve(self, error: Exception, link: Link, look: Callable[[], Awaitable[T]]) -> T:
         """Find out what became of a call that is in doubt, however long that takes.
@@ -91,7 +88,7 @@ class Session:
             try:
                 await link.end_last()
                 found = await look()
-            except (StoreUnavailable, Forbidden, RunAgain) as again:
+            except (StoreUnavailable, Forbidden) as again:
                 self.failed(again)
             else:
                 self.works()

@@ -120,6 +120,7 @@ class PostgresStore:
     async def _begin(self) -> None:
         """Look at what waits, and go on looking."""
         await self._upkeep.refresh()
+        await self._history.learn()
         self._background = [asyncio.create_task(each) for each in (self._upkeep.run(), self._ring())]
         for task in self._background:
             task.add_done_callback(self._note_end)
@@ -344,7 +345,7 @@ class PostgresStore:
 
     async def totals(self) -> Mapping[State, int]:
         """See `Store.totals`."""
-        await self.flush()
+        self._refuse_closed()
         return await self._history.totals()
 
     async def one_shot_marks(self) -> tuple[SpentMark, ...]:

@@ -14,7 +14,7 @@ from hookd.store.postgres.batcher import Batcher
 from hookd.store.postgres.by_hand import SET_BACK_STEP, Task
 from hookd.store.postgres.clock import DatabaseClock, boottime
 from hookd.store.postgres.connection import Link
-from hookd.store.postgres.errors import Forbidden, InDoubt, RunAgain
+from hookd.store.postgres.errors import Forbidden, InDoubt
 from hookd.store.postgres.history import History
 from hookd.store.postgres.opening import join
 from hookd.store.postgres.picture import LaneRow
@@ -72,7 +72,7 @@ class Upkeep:
                     seen_mono = began
                     await self._say_seen()
                 await self.refresh()
-            except (StoreUnavailable, Forbidden, RunAgain) as error:
+            except (StoreUnavailable, Forbidden) as error:
                 self._session.failed(error)
             cost = time.monotonic() - began
             await asyncio.sleep(max(POLL_S, cost * _POLLS_PER_COST) * random.uniform(0.8, 1.2))  # noqa: S311  no secret
@@ -146,5 +146,5 @@ class Upkeep:
 
     async def leave(self, why: str) -> None:
         """Say that this process ends: what it still holds is due again."""
-        with suppress(StoreUnavailable, Forbidden, RunAgain):
+        with suppress(StoreUnavailable, Forbidden):
             await self._link.call(self._sql.leave, self._session.node, why, micros(self._clock.now()))
