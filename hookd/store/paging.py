@@ -4,7 +4,7 @@ Must never: touch the database.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from hookd.domain.history import DeliveryRecord, EventRecord, Page
 
@@ -21,6 +21,18 @@ PER_RECORD = 500
 
 PER_REFERENCE = 100
 """Bytes of a delivery's id, task and webhook, about."""
+
+
+class Step(NamedTuple):
+    """What one step of a listing found.
+
+    Attributes:
+        rows: the records with their keys, newest first.
+        before: where the next step goes on, or None at the end.
+    """
+
+    rows: list[tuple[int, DeliveryRecord]]
+    before: int | None
 
 
 def key_of(cursor: str | None) -> int:

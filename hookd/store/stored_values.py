@@ -12,6 +12,9 @@ from hookd.domain.events import EventObject
 from hookd.domain.json_text import compact_json
 from hookd.domain.tracing import Trace
 
+OneShotKey = tuple[str, str]
+"""A one-shot task that has run, by name and digest."""
+
 STATES = (State.PENDING, State.SENDING, State.DELIVERED, State.DEAD, State.CANCELLED)
 """The states in the order of their numbers in the database."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hookd.config.build.listeners import read_listeners
 from hookd.config.build.paths import path_fault
-from hookd.config.build.store import read_store
+from hookd.config.build.store_location import read_store
 from hookd.config.build.unfilled import refuse_in_text
 from hookd.config.build.units import Range, is_zone, read_duration, read_size, read_timezone
 from hookd.config.yaml.cursor import Cursor

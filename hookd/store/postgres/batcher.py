@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from hookd.domain.errors import StoreUnavailable
 
 
-class Call:
+class BatchedCall:
     """What a caller waits for."""
 
     __slots__ = ("future",)
@@ -37,7 +37,7 @@ class Call:
         return 1
 
 
-C = TypeVar("C", bound=Call)
+C = TypeVar("C", bound=BatchedCall)
 
 
 class Batcher(Generic[C]):

@@ -14,10 +14,10 @@ from hookd.domain.deliveries import Lease, State
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.history import DeliveryFilter, RetriedPart
 from hookd.store.paging import cursor_of
-from hookd.store.postgres.batcher import Batcher, Call
-from hookd.store.postgres.connection import Link, Row
-from hookd.store.postgres.history import STEP, STEPS, History
+from hookd.store.postgres.batcher import BatchedCall, Batcher
+from hookd.store.postgres.history_reads import STEP, STEPS, HistoryReads
 from hookd.store.postgres.leasing import fence_of, seq_of
+from hookd.store.postgres.link import Link, Row
 from hookd.store.postgres.session import Session
 from hookd.store.postgres.statements import Statements
 from hookd.store.stored_values import STATES, micros, seconds
@@ -27,7 +27,7 @@ T = TypeVar("T")
 SET_BACK_STEP = 5_000
 
 
-class Task(Call):
+class Task(BatchedCall):
     """Something to be done in its turn; resolves to what it returns."""
 
     __slots__ = ("work",)
@@ -61,7 +61,12 @@ class ByHand:
     """
 
     def __init__(
-        self, link: Link, statements: Statements, session: Session, tasks: Batcher[Task], history: History
+        self,
+        link: Link,
+        statements: Statements,
+        session: Session,
+        tasks: Batcher[Task],
+        history: HistoryReads,
     ) -> None:
         self._link = link
         self._sql = statements

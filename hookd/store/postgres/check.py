@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from hookd.domain.definitions import PostgresDef
 from hookd.domain.errors import StoreUnavailable, StoreUnreachable
-from hookd.store.postgres import schema
-from hookd.store.postgres.connection import Link, Server
-from hookd.store.postgres.errors import Forbidden
+from hookd.store.postgres import schema_migration
+from hookd.store.postgres.call_failures import Forbidden
+from hookd.store.postgres.link import Link, Server
 from hookd.store.postgres.opening import server_of
-from hookd.store.postgres.schema import ServerState, quoted
+from hookd.store.postgres.schema_migration import ServerState, quoted
 
 T = TypeVar("T")
 
@@ -74,9 +74,9 @@ def migrate(definition: PostgresDef) -> str:
 
     async def work(link: Link, _: Server) -> str:
         state = await _fit(link, definition)
-        before = (await schema.versions(link, definition.schema))[0] if state.has_tables else 0
-        await schema.bring_forward(link, state, definition.schema, definition.target, migrate=True)
-        after = (await schema.versions(link, definition.schema))[0]
+        before = (await schema_migration.versions(link, definition.schema))[0] if state.has_tables else 0
+        await schema_migration.bring_forward(link, state, definition.schema, definition.target, migrate=True)
+        after = (await schema_migration.versions(link, definition.schema))[0]
         return f"version {after} already" if after == before else f"brought from version {before} to {after}"
 
     return asyncio.run(_with_link(definition, work))
@@ -90,22 +90,22 @@ def status(definition: PostgresDef) -> dict[str, str | int | bool | None]:
     """
 
     async def work(link: Link, server: Server) -> dict[str, str | int | bool | None]:
-        state = await schema.look(link, definition.schema)
-        version = (await schema.versions(link, definition.schema))[0] if state.has_tables else None
+        state = await schema_migration.look(link, definition.schema)
+        version = (await schema_migration.versions(link, definition.schema))[0] if state.has_tables else None
         return {
             "server": f"PostgreSQL {state.version}",
             "role": state.role,
             "pooled": server.is_pooled,
             "schema_version": version,
-            "newest_version": schema.schema_version(),
+            "newest_version": schema_migration.schema_version(),
         }
 
     return asyncio.run(_with_link(definition, work))
 
 
 async def _fit(link: Link, definition: PostgresDef) -> ServerState:
-    state = await schema.look(link, definition.schema)
-    schema.refuse_unfit(state, definition.target, allow_unsafe=definition.allow_unsafe)
+    state = await schema_migration.look(link, definition.schema)
+    schema_migration.refuse_unfit(state, definition.target, allow_unsafe=definition.allow_unsafe)
     return state
 
 

@@ -15,13 +15,11 @@ from typing import Any
 from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, TaskSpent
 from hookd.domain.events import DeliveryRef, Event, Kind, NewDelivery, Receipt, Submission
 from hookd.domain.seats import SeatsTaken
-from hookd.store.postgres.batcher import Call
-from hookd.store.stored_values import data_text, micros, object_text, trace_text
-
-OneShotKey = tuple[str, str]
+from hookd.store.postgres.batcher import BatchedCall
+from hookd.store.stored_values import OneShotKey, data_text, micros, object_text, trace_text
 
 
-class EnqueueCall(Call):
+class EnqueueCall(BatchedCall):
     """A batch of submissions to be stored; resolves to its receipts."""
 
     __slots__ = ("_seats", "batch", "limit", "now")
@@ -70,7 +68,7 @@ class KeptEvent:
 
 
 @dataclass(slots=True)
-class Known:
+class KnownBefore:
     """What is known to be stored: events, spent tasks, and up to when schedules are dealt with (microseconds)."""
 
     kept: dict[str, KeptEvent] = field(default_factory=dict)
@@ -86,7 +84,7 @@ class _Moment:
     last: int
 
 
-_NewEvent = tuple[Event, Sequence[NewDelivery]]
+_FreshEvent = tuple[Event, Sequence[NewDelivery]]
 
 
 @dataclass(slots=True)
@@ -122,7 +120,7 @@ class IntakePlan:
         ]
 
 
-def plan(calls: Sequence[EnqueueCall], known: Known, *, unfinished: int) -> IntakePlan:
+def plan(calls: Sequence[EnqueueCall], known: KnownBefore, *, unfinished: int) -> IntakePlan:
     """Plan a batch.
 
     Args:
@@ -140,7 +138,7 @@ def plan(calls: Sequence[EnqueueCall], known: Known, *, unfinished: int) -> Inta
 
 
 class _Planner:
-    def __init__(self, known: Known, unfinished: int) -> None:
+    def __init__(self, known: KnownBefore, unfinished: int) -> None:
         self._known = known
         self._kept = dict(known.kept)
         self._spent = set(known.spent)
@@ -153,7 +151,7 @@ class _Planner:
         kept: dict[str, KeptEvent] = {}
         marks: dict[OneShotKey, str] = {}
         moments: dict[str, _Moment] = {}
-        new: list[_NewEvent] = []
+        new: list[_FreshEvent] = []
         reports: list[tuple[str, int, int]] = []
         receipts: list[Receipt] = []
         for index, submission in enumerate(call.batch):
@@ -229,7 +227,7 @@ class _Planner:
             )
         self._unfinished = unfinished
 
-    def _add_rows(self, new: _NewEvent, now: int) -> None:
+    def _add_rows(self, new: _FreshEvent, now: int) -> None:
         event, deliveries = new
         plan_ = self.result
         plan_.events.append((

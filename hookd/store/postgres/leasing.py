@@ -14,9 +14,9 @@ from typing import Any
 
 from hookd.domain.deliveries import Attempt, Claimed, ClaimRequest, GenerationRef, Lease, Settlement
 from hookd.domain.errors import StoreUnavailable
-from hookd.store.postgres.batcher import Call
-from hookd.store.postgres.connection import Link, Row
-from hookd.store.postgres.errors import InDoubt
+from hookd.store.postgres.batcher import BatchedCall
+from hookd.store.postgres.call_failures import InDoubt
+from hookd.store.postgres.link import Link, Row
 from hookd.store.postgres.session import Session
 from hookd.store.postgres.statements import Statements
 from hookd.store.stored_values import CODES, micros, seconds, trace_of
@@ -37,7 +37,7 @@ def fence_of(token: int) -> int:
     return token & _RANDOM
 
 
-class ClaimCall(Call):
+class ClaimCall(BatchedCall):
     """A claim; resolves to what it came to."""
 
     __slots__ = ("now", "wants")
@@ -127,7 +127,7 @@ def _lease(want: ClaimRequest, token: int, columns: Sequence[Any], now: float) -
     )
 
 
-class SettleCall(Call):
+class SettleCall(BatchedCall):
     """A settle; resolves to whether the lease was still held."""
 
     __slots__ = ("attempt", "lease", "now", "seq", "settlement")
@@ -165,7 +165,7 @@ class SettleCall(Call):
         )
 
 
-class Settling:
+class SettlingBatches:
     """Records attempts on one connection, many in one transaction."""
 
     def __init__(self, link: Link, statements: Statements, session: Session) -> None:

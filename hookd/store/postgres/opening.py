@@ -13,9 +13,9 @@ from hookd import __version__
 from hookd.domain.definitions import PostgresDef
 from hookd.domain.errors import StoreUnavailable, StoreUnreachable
 from hookd.domain.value_class import value_class
-from hookd.store.postgres import schema
-from hookd.store.postgres.clock import DatabaseClock, boottime
-from hookd.store.postgres.connection import Link, Server
+from hookd.store.postgres import schema_migration
+from hookd.store.postgres.database_clock import DatabaseClock, boottime
+from hookd.store.postgres.link import Link, Server
 from hookd.store.postgres.statements import Statements
 from hookd.store.stored_values import seconds
 
@@ -88,9 +88,11 @@ def node_name() -> str:
 
 
 async def _prepare(link: Link, definition: PostgresDef) -> None:
-    state = await schema.look(link, definition.schema)
-    schema.refuse_unfit(state, definition.target, allow_unsafe=definition.allow_unsafe)
-    await schema.bring_forward(link, state, definition.schema, definition.target, migrate=definition.migrate)
+    state = await schema_migration.look(link, definition.schema)
+    schema_migration.refuse_unfit(state, definition.target, allow_unsafe=definition.allow_unsafe)
+    await schema_migration.bring_forward(
+        link, state, definition.schema, definition.target, migrate=definition.migrate
+    )
 
 
 async def _join(link: Link, statements: Statements) -> tuple[int, DatabaseClock]:
@@ -102,5 +104,5 @@ async def _join(link: Link, statements: Statements) -> tuple[int, DatabaseClock]
 
 async def join(link: Link, statements: Statements) -> int:
     """Add this process to those that use the schema; its number."""
-    ((node,),) = await link.call(statements.join, node_name(), __version__, schema.schema_version())
+    ((node,),) = await link.call(statements.join, node_name(), __version__, schema_migration.schema_version())
     return int(node)

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TypeVar
 
 from hookd.domain.errors import StoreUnavailable
-from hookd.store.postgres.connection import Link
-from hookd.store.postgres.errors import Forbidden, InDoubt, RunAgain
+from hookd.store.postgres.call_failures import Forbidden, InDoubt, RunAgain
+from hookd.store.postgres.link import Link
 from hookd.store.postgres.picture import Picture
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ Must never: be put together from a value.
 
 import re
 
-from hookd.store.postgres.schema import quoted
+from hookd.store.postgres.schema_migration import quoted
 
 _FUNCTIONS = {
     "enqueue": ("enqueue_v1", 32),

@@ -33,11 +33,11 @@ from hookd.store.contract import StoreDescription
 from hookd.store.paging import key_of
 from hookd.store.postgres.batcher import Batcher
 from hookd.store.postgres.by_hand import ByHand, run_tasks
-from hookd.store.postgres.connection import Link
-from hookd.store.postgres.history import History
-from hookd.store.postgres.intake import Intake
+from hookd.store.postgres.enqueueing import Enqueueing
+from hookd.store.postgres.history_reads import HistoryReads
 from hookd.store.postgres.intake_plan import EnqueueCall
-from hookd.store.postgres.leasing import ClaimCall, Claiming, SettleCall, Settling
+from hookd.store.postgres.leasing import ClaimCall, Claiming, SettleCall, SettlingBatches
+from hookd.store.postgres.link import Link
 from hookd.store.postgres.opening import Opened, open_server
 from hookd.store.postgres.session import Session
 from hookd.store.postgres.upkeep import Upkeep
@@ -74,11 +74,11 @@ class PostgresStore:
         self._failure: asyncio.Future[StoreFailed] = self._loop.create_future()
         links = {name: Link(opened.server) for name in ("intake", "claims", "settles", "changes", "upkeep")}
         self._links = links
-        self._history = History(Link(opened.server), self._sql)
+        self._history = HistoryReads(Link(opened.server), self._sql)
         link, sql, session = links, self._sql, self._session
-        self._intake = self._batcher(Intake(link["intake"], sql, session).work, _BATCH)
+        self._intake = self._batcher(Enqueueing(link["intake"], sql, session).work, _BATCH)
         self._claims = self._batcher(Claiming(link["claims"], sql, session).work, 1)
-        self._settles = self._batcher(Settling(link["settles"], sql, session).work, _SETTLES)
+        self._settles = self._batcher(SettlingBatches(link["settles"], sql, session).work, _SETTLES)
         self._changes = self._batcher(partial(run_tasks, session), 1)
         self._tasks = self._batcher(partial(run_tasks, session), 1)
         self._by_hand = ByHand(link["changes"], sql, session, self._changes, self._history)

@@ -12,13 +12,13 @@ from functools import partial
 from hookd.domain.errors import StoreUnavailable
 from hookd.store.postgres.batcher import Batcher
 from hookd.store.postgres.by_hand import SET_BACK_STEP, Task
-from hookd.store.postgres.clock import DatabaseClock, boottime
-from hookd.store.postgres.connection import Link
-from hookd.store.postgres.errors import Forbidden, InDoubt
-from hookd.store.postgres.history import History
+from hookd.store.postgres.call_failures import Forbidden, InDoubt
+from hookd.store.postgres.database_clock import DatabaseClock, boottime
+from hookd.store.postgres.history_reads import HistoryReads
+from hookd.store.postgres.link import Link
 from hookd.store.postgres.opening import join
 from hookd.store.postgres.picture import LaneRow
-from hookd.store.postgres.schema import quoted
+from hookd.store.postgres.schema_migration import quoted
 from hookd.store.postgres.session import Session
 from hookd.store.postgres.statements import Statements
 from hookd.store.stored_values import micros, seconds
@@ -137,7 +137,7 @@ class Upkeep:
         await self.refresh()
         self._session.doorbell.set()
 
-    async def size_bytes(self, history: History, schema: str) -> int | None:
+    async def size_bytes(self, history: HistoryReads, schema: str) -> int | None:
         """How much the schema takes, as it was within a minute."""
         if time.monotonic() - self._sized_mono >= _SIZE_S:
             self._sized_mono = time.monotonic()

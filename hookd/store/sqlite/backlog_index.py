@@ -11,10 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hookd.domain.deliveries import State
-from hookd.store.stored_values import STATES, seconds
-
-OneShotKey = tuple[str, str]
-"""A one-shot task that has run, by name and digest."""
+from hookd.store.stored_values import STATES, OneShotKey, seconds
 
 
 @dataclass(slots=True)

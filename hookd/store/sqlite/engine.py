@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex, OneShotKey, held_after, paused_after
+from hookd.store.sqlite.backlog_index import BacklogDelta, BacklogIndex, held_after, paused_after
 from hookd.store.sqlite.body_cache import BodyCache
 from hookd.store.sqlite.claim import Leasing
 from hookd.store.sqlite.due_times import end_leases
@@ -32,7 +32,7 @@ from hookd.store.sqlite.operations import (
 )
 from hookd.store.sqlite.prune import prune, vacuum
 from hookd.store.sqlite.settle import Settling
-from hookd.store.stored_values import SENDING, seconds
+from hookd.store.stored_values import SENDING, OneShotKey, seconds
 
 _UNFINISHED = """
     SELECT webhook, count(*), sum(state), min(due_at) FROM deliveries INDEXED BY deliveries_due

@@ -16,7 +16,7 @@ from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitToo
 from hookd.domain.events import DeliveryRef, Event, Kind, NewDelivery, Receipt, Submission
 from hookd.domain.json_text import compact_json
 from hookd.store.sqlite.attempts import token_of
-from hookd.store.sqlite.backlog_index import BacklogDelta, OneShotKey
+from hookd.store.sqlite.backlog_index import BacklogDelta
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
 from hookd.store.sqlite.dead_letter_reports import report
 from hookd.store.sqlite.encoding import ManyRows
@@ -24,7 +24,7 @@ from hookd.store.sqlite.event_deliveries import refs_of
 from hookd.store.sqlite.open_lanes import OpenLanes
 from hookd.store.sqlite.operations import Enqueue
 from hookd.store.sqlite.schedule_cursors import deal_with, dealt_until
-from hookd.store.stored_values import data_text, micros, object_text, trace_text
+from hookd.store.stored_values import OneShotKey, data_text, micros, object_text, trace_text
 
 _INSERT_EVENTS = ManyRows(
     """INSERT INTO events (

@@ -14,6 +14,7 @@ from hookd.domain.deliveries import Attempt, Reason, State
 from hookd.domain.events import Event, Kind, SpentMark
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord
 from hookd.domain.json_text import compact_json
+from hookd.store.paging import Step
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.event_deliveries import refs_of
 from hookd.store.stored_values import CODES, STATES, micros, object_of, optional_seconds, seconds, trace_of
@@ -109,18 +110,6 @@ class MatchedDeliveries(NamedTuple):
     """
 
     rows: list[MatchedDelivery]
-    before: int | None
-
-
-class Step(NamedTuple):
-    """What one step of a listing found.
-
-    Attributes:
-        rows: the records with their keys, newest first.
-        before: where the next step goes on, or None at the end.
-    """
-
-    rows: list[tuple[int, DeliveryRecord]]
     before: int | None
 
 

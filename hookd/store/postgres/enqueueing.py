@@ -10,17 +10,17 @@ from functools import partial
 
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import DeliveryRef
-from hookd.store.postgres.connection import Link
-from hookd.store.postgres.errors import Declined, InDoubt, Overtaken, RunAgain
+from hookd.store.postgres.call_failures import Declined, InDoubt, Overtaken, RunAgain
 from hookd.store.postgres.intake_plan import (
     EnqueueCall,
     IntakePlan,
     KeptEvent,
-    Known,
+    KnownBefore,
     asked_for,
     needs_a_look,
     plan,
 )
+from hookd.store.postgres.link import Link
 from hookd.store.postgres.session import Session
 from hookd.store.postgres.statements import Statements
 
@@ -28,7 +28,7 @@ MOST_TRIES = 20
 """So often other processes may store something in between; a batch that is overtaken more often is refused."""
 
 
-class Intake:
+class Enqueueing:
     """Stores batches of calls on one connection."""
 
     def __init__(self, link: Link, statements: Statements, session: Session) -> None:
@@ -60,7 +60,7 @@ class Intake:
         for _ in range(MOST_TRIES):
             if isinstance(found, IntakePlan):
                 return found
-            planned = plan(calls, found or Known(), unfinished=self._session.picture.total)
+            planned = plan(calls, found or KnownBefore(), unfinished=self._session.picture.total)
             if planned.refuses and found is None:  # what is stored already may take no room
                 found = await self._look(calls, sent)
                 continue
@@ -84,9 +84,11 @@ class Intake:
                 return planned
         raise Declined("other processes store the same events again and again")
 
-    async def _look(self, calls: Sequence[EnqueueCall], sent: Mapping[int, IntakePlan]) -> Known | IntakePlan:
+    async def _look(
+        self, calls: Sequence[EnqueueCall], sent: Mapping[int, IntakePlan]
+    ) -> KnownBefore | IntakePlan:
         """What is stored of what these calls ask for; where that is a plan that was sent, the plan."""
-        known = Known()
+        known = KnownBefore()
         ids = asked_for(calls, lambda each: (each.event.id,))
         for event_id, digest, batch, delivery_id, task, webhook in await self._link.call(self._sql.kept, ids):
             if batch in sent:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from importlib import resources
 
 from hookd.domain.value_class import value_class
-from hookd.store.postgres.connection import Link
-from hookd.store.postgres.errors import Declined, Forbidden
+from hookd.store.postgres.call_failures import Declined, Forbidden
+from hookd.store.postgres.link import Link
 
 OLDEST_SERVER = 140_000
 """PostgreSQL 14: the first that notices a client that is gone while a statement runs."""

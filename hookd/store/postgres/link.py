@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncpg
 
-from hookd.store.postgres.errors import (
+from hookd.store.postgres.call_failures import (
     Declined,
     Forbidden,
     InDoubt,

@@ -20,9 +20,9 @@ from hookd.domain.history import (
     Page,
     UnreportedDeadLetters,
 )
-from hookd.store.paging import delivery_bytes, event_bytes, page_of
-from hookd.store.postgres.connection import Link, Row
-from hookd.store.postgres.errors import InDoubt
+from hookd.store.paging import Step, delivery_bytes, event_bytes, page_of
+from hookd.store.postgres.call_failures import InDoubt
+from hookd.store.postgres.link import Link, Row
 from hookd.store.postgres.statements import Statements
 from hookd.store.stored_values import (
     CODES,
@@ -49,26 +49,14 @@ PATIENCE_S = 2.0
 """So long a status waits for the database before it says what was known last."""
 
 
-class MatchedDelivery(NamedTuple):
+class MatchedRow(NamedTuple):
     """A matching delivery: its key and the number of its state."""
 
     seq: int
     state: int
 
 
-class Step(NamedTuple):
-    """What one step of a listing found.
-
-    Attributes:
-        rows: the records with their keys, newest first.
-        before: where the next step goes on, or None at the end.
-    """
-
-    rows: list[tuple[int, DeliveryRecord]]
-    before: int | None
-
-
-class History:
+class HistoryReads:
     """Reads on one connection, `link`; only one step of a walk is under way at a time."""
 
     def __init__(self, link: Link, statements: Statements) -> None:
