@@ -32,6 +32,10 @@ def post(content: bytes, path: str = "/body", *headers: str) -> bytes:
     return get(path, f"Content-Length: {len(content)}", *headers, method="POST") + content
 
 
+WITHIN_S = 20
+"""So long an answer may take: 20,000 events do, where several test processes share the machine."""
+
+
 @dataclass(frozen=True)
 class Answered:
     """An answer as read."""
@@ -69,7 +73,7 @@ class Client:
 
     async def answer(self, *, of_head: bool = False) -> Answered:
         """The next answer."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WITHIN_S):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
             first, *lines = head.rstrip().split("\r\n")
             headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
@@ -78,7 +82,7 @@ class Client:
 
     async def ended(self) -> bool:
         """Whether the other side ends without a further byte."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WITHIN_S):
             try:
                 return await self.reader.read(1) == b""
             except ConnectionError:
