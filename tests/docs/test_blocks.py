@@ -48,6 +48,7 @@ def test_a_configuration_loads(block: Block, tmp_path: Path) -> None:
     text = block.text + _stubs(yaml.safe_load(block.text)) if "part" in block.words else block.text
     (tmp_path / "hookd.yaml").write_text(text, encoding="utf-8")
     env = dict.fromkeys(re.findall(r"\{env: (\w+)\}", text), "http://127.0.0.1:9/")
+    env["HOOKD_STORE"] = "postgresql://hookd@db1/hookd"
     for name in re.findall(r"\{(?:file|credential): ([\w-]+)\}", text):
         (tmp_path / name).write_text("s3cret\n")
     found = load(tmp_path / "hookd.yaml", env={**env, "CREDENTIALS_DIRECTORY": str(tmp_path)})
