@@ -39,8 +39,8 @@ MEASURED = {
 WAVE = 20
 """Events at once: under load from 64 connections a commit has about as many."""
 
-WARM_WAVES = 4
-WAVES = 4
+WARM_WAVES = 2
+WAVES = 3
 PARTS = 5
 """The figure is the median of so many parts of `WAVES` waves each."""
 
