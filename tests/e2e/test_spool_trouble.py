@@ -59,7 +59,9 @@ async def _what_could_not_be_moved(daemon: DaemonProcess, spool: Path, receiver:
     assert told["waiting"] == 2
     put(spool, "b.json", {**UP, "id": "mended"})
     await receiver.wait_for(1)
-    await until(lambda: left_in(spool) == [spool / "a.json"])  # it goes once its events are stored, as they do
+    await until(
+        lambda: left_in(spool) == [spool / "a.json"]
+    )  # it goes once its events are stored, as they do
     assert daemon.log.read_text().count("spool.left") == 2
     (spool / "rejected").chmod(0o700)
     spooled = await until_settled(daemon, spool)
