@@ -39,6 +39,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="127.0.0.1:9099",
         help="default: %(default)s; port 0 takes a free one",
     )
+    _take_answers(parser)
+    _take_secrets(parser)
+    parser.add_argument(
+        "--count",
+        metavar="N",
+        type=whole_number,
+        default=0,
+        help="end after N requests (0, the default: never)",
+    )
+    add_json(parser)
+
+
+def _take_answers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--status",
         metavar="N[,N…]",
@@ -67,6 +80,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a header of every answer; may be repeated",
     )
+
+
+def _take_secrets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--secret",
         metavar="SECRET",
@@ -88,14 +104,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="how Standard Webhooks secrets are read, as the webhook's signing.secret_format (default: auto)",
     )
-    parser.add_argument(
-        "--count",
-        metavar="N",
-        type=whole_number,
-        default=0,
-        help="end after N requests (0, the default: never)",
-    )
-    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:

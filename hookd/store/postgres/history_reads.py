@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from hookd.domain.deliveries import Attempt, GenerationRef, Reason, State
+from hookd.domain.deliveries import State
 from hookd.domain.errors import StoreUnavailable
 from hookd.domain.events import DeliveryRef, Event, Kind, SpentMark
 from hookd.domain.history import (
@@ -24,6 +24,7 @@ from hookd.store.paging import Step, delivery_bytes, event_bytes, page_of
 from hookd.store.postgres.call_failures import InDoubt
 from hookd.store.postgres.link import Link, Row
 from hookd.store.postgres.statements import Statements
+from hookd.store.stored_records import attempt_record, delivery_record
 from hookd.store.stored_values import (
     CODES,
     STATES,
@@ -89,8 +90,8 @@ class HistoryReads:
         if not rows:
             return None
         attempts = await self.read(self._sql.attempts, rows[0][0])
-        return _delivery_record(
-            rows[0][:17], body=rows[0][17], attempts=tuple(_attempt(attempt) for attempt in attempts)
+        return delivery_record(
+            rows[0][:17], body=rows[0][17], attempts=tuple(attempt_record(attempt) for attempt in attempts)
         )
 
     async def deliveries(self, where: DeliveryFilter, before: int | None, limit: int) -> Page[DeliveryRecord]:
@@ -119,7 +120,7 @@ class HistoryReads:
             None if where.since is None else micros(where.since),
             None if where.until is None else micros(where.until),
         )
-        found = [(int(row[0]), _delivery_record(row)) for row in rows]
+        found = [(int(row[0]), delivery_record(row)) for row in rows]
         return Step(found, found[-1][0] if len(found) == limit else head[0])
 
     async def event(self, event_id: str) -> EventRecord | None:
@@ -200,58 +201,6 @@ def _lanes(rows: Sequence[Row]) -> dict[str, LaneStats]:
         webhook: LaneStats(pending, sending, optional_seconds(oldest_at))
         for webhook, pending, sending, oldest_at in rows
     }
-
-
-def _delivery_record(
-    row: Row, *, body: bytes | None = None, attempts: tuple[Attempt, ...] = ()
-) -> DeliveryRecord:
-    (
-        _, delivery_id, event_id, kind, rule, task, webhook, state, attempt, failures, created_at, due_at,
-        finished_at, detail, last_status, last_error, trace_text,
-    ) = row  # fmt: skip
-    trace = trace_of(trace_text)
-    return DeliveryRecord(
-        id=delivery_id,
-        event_id=event_id,
-        kind=Kind(kind),
-        rule=rule,
-        task=task,
-        webhook=webhook,
-        state=STATES[state],
-        attempt=attempt,
-        failures=failures,
-        created_at=seconds(created_at),
-        due_at=optional_seconds(due_at),
-        finished_at=optional_seconds(finished_at),
-        detail=detail,
-        last_status=last_status,
-        last_error=last_error,
-        trace_id=None if trace is None else trace.trace_id,
-        body=body,
-        attempts=attempts,
-    )
-
-
-def _attempt(row: Row) -> Attempt:
-    number, started_at, duration_s, status, reason, error, response, insecure, resent, *generation = row
-    return Attempt(
-        number=number,
-        started_at=seconds(started_at),
-        duration_s=duration_s,
-        status=status,
-        reason=Reason(reason),
-        error=error,
-        response=response,
-        insecure=insecure,
-        generation=_generation(*generation),
-        resent=resent,
-    )
-
-
-def _generation(number: int | None, content: str, revision: str, dirty: bool) -> GenerationRef | None:
-    if number is None:
-        return None
-    return GenerationRef(number, content, revision, dirty) if revision else GenerationRef(number, content)
 
 
 def _event_record(row: Row, refs: tuple[DeliveryRef, ...]) -> EventRecord:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, TaskSpent
-from hookd.domain.events import DeliveryRef, Event, Kind, NewDelivery, Receipt, Submission
+from hookd.domain.errors import IdConflict
+from hookd.domain.events import DeliveryRef, Event, NewDelivery, Receipt, Submission
 from hookd.domain.seats import SeatsTaken
+from hookd.store.admission import unfinished_after, unspent
 from hookd.store.postgres.batcher import BatchedCall
 from hookd.store.stored_values import OneShotKey, data_text, micros, object_text, trace_text
 
@@ -165,14 +166,15 @@ class _Planner:
             elif is_over:
                 receipts.append(Receipt(event.id, True, ()))
             else:
-                deliveries = self._unspent(submission, marks)
+                deliveries = unspent(submission, marks, self._spent.__contains__)
                 refs = [DeliveryRef(each.id, each.task, each.webhook) for each in deliveries]
                 kept[event.id] = KeptEvent(event.digest, refs)
                 new.append((event, deliveries))
                 receipts.append(Receipt(event.id, False, tuple(refs)))
                 if (report := submission.dead_letters) is not None:
                     reports.append((report[0], call.now, micros(report[1])))
-        self._take_room(sum([len(deliveries) for _, deliveries in new]), call.limit)
+        more = sum([len(deliveries) for _, deliveries in new])
+        self._unfinished = unfinished_after(self._unfinished, more, call.limit)
         for each in new:
             self._add_rows(each, call.now)
         self._kept.update(kept)
@@ -200,32 +202,6 @@ class _Planner:
             self._dealt[key] = moment.last
             before = self.result.moments.get(key)
             self.result.moments[key] = moment if before is None else _Moment(before.first, moment.last)
-
-    def _unspent(self, submission: Submission, marks: dict[OneShotKey, str]) -> Sequence[NewDelivery]:
-        """The deliveries without those of one-shots that have run; adds to `marks` those that run now."""
-        if not any(each.one_shot_digest for each in submission.deliveries):
-            return submission.deliveries
-        unspent: list[NewDelivery] = []
-        for each in submission.deliveries:
-            mark = (each.task, each.one_shot_digest)
-            if not each.one_shot_digest:
-                unspent.append(each)
-            elif mark not in marks and mark not in self._spent:
-                unspent.append(each)
-                marks[mark] = each.id
-            elif submission.event.kind is Kind.TRIGGER:
-                raise TaskSpent(each.task)
-        return unspent
-
-    def _take_room(self, more: int, limit: int) -> None:
-        unfinished = self._unfinished + more
-        if more > limit:
-            raise PendingLimitTooSmall(f"{more} deliveries would be made; daemon.limits.pending is {limit}")
-        if more and unfinished > limit:
-            raise PendingLimitReached(
-                f"{unfinished} deliveries would be waiting; daemon.limits.pending is {limit}"
-            )
-        self._unfinished = unfinished
 
     def _add_rows(self, new: _FreshEvent, now: int) -> None:
         event, deliveries = new

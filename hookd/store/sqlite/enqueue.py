@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hookd.domain.errors import IdConflict, PendingLimitReached, PendingLimitTooSmall, TaskSpent
-from hookd.domain.events import DeliveryRef, Event, Kind, NewDelivery, Receipt, Submission
+from hookd.domain.errors import IdConflict
+from hookd.domain.events import DeliveryRef, Event, NewDelivery, Receipt, Submission
 from hookd.domain.json_text import compact_json
+from hookd.store.admission import unfinished_after, unspent
 from hookd.store.sqlite.attempts import token_of
 from hookd.store.sqlite.backlog_index import BacklogDelta
 from hookd.store.sqlite.body_cache import BodyCache, CachedDelivery
@@ -180,11 +181,7 @@ class EnqueuePlan:
             if kept is None and is_over:
                 receipts.append(Receipt(event.id, True, ()))
             elif kept is None:
-                deliveries = submission.deliveries
-                for delivery in deliveries:
-                    if delivery.one_shot_digest:
-                        deliveries = self._unspent(submission, marks)
-                        break
+                deliveries = unspent(submission, marks, self._is_spent)
                 refs = tuple([delivery.ref for delivery in deliveries])
                 planned[event.id] = _Kept(event.digest, refs)
                 fresh.append((event, deliveries, object_text(event.object), data_text(event.data)))
@@ -193,7 +190,8 @@ class EnqueuePlan:
                     reports.append((reported[0], call.now, micros(reported[1])))
             else:
                 receipts.append(_receipt_of(submission, kept, index, in_doubt=call.in_doubt))
-        self._take_room(sum([len(deliveries) for _, deliveries, _, _ in fresh]), call.limit)
+        more = sum([len(deliveries) for _, deliveries, _, _ in fresh])
+        self._unfinished = unfinished_after(self._unfinished, more, call.limit)
         call.tokens = {}
         for submitted in fresh:
             self._add(submitted, call)
@@ -211,34 +209,13 @@ class EnqueuePlan:
         moments[key] = at if dealt is None else max(at, dealt)
         return dealt is not None and at <= dealt
 
-    def _unspent(self, submission: Submission, marks: dict[OneShotKey, str]) -> tuple[NewDelivery, ...]:
-        """The submission's deliveries without those of one-shots that have run; adds to `marks` those that run now."""
-        unspent: list[NewDelivery] = []
-        for delivery in submission.deliveries:
-            mark = (delivery.task, delivery.one_shot_digest)
-            if not delivery.one_shot_digest:
-                unspent.append(delivery)
-            elif mark not in marks and not self._change.spent.get(mark, mark in self._marks):
-                unspent.append(delivery)
-                marks[mark] = delivery.id
-            elif submission.event.kind is Kind.TRIGGER:
-                raise TaskSpent(delivery.task)
-        return tuple(unspent)
+    def _is_spent(self, mark: OneShotKey) -> bool:
+        return self._change.spent.get(mark, mark in self._marks)
 
     def _spend(self, marks: Mapping[OneShotKey, str], now: int) -> None:
         for mark, delivery_id in marks.items():
             self._rows.spent += (*mark, now, delivery_id)
             self._change.spent[mark] = True
-
-    def _take_room(self, more: int, limit: int) -> None:
-        unfinished = self._unfinished + more
-        if more > limit:
-            raise PendingLimitTooSmall(f"{more} deliveries would be made; daemon.limits.pending is {limit}")
-        if more and unfinished > limit:
-            raise PendingLimitReached(
-                f"{unfinished} deliveries would be waiting; daemon.limits.pending is {limit}"
-            )
-        self._unfinished = unfinished
 
     def _add(self, submitted: _NewEvent, call: Enqueue) -> None:
         event, deliveries, object_text, data_text = submitted

@@ -42,15 +42,6 @@ class GenerationKeys:
         self._last = self._last_key = None
 
 
-def named(number: int | None, content: str, revision: str, dirty: int) -> GenerationRef | None:
-    """The generation of a row of `COLUMNS`; None where they are null."""
-    if number is None:
-        return None
-    if not revision:
-        return GenerationRef(number, content)
-    return GenerationRef(number, content, revision, bool(dirty))
-
-
 def _key_of(connection: sqlite3.Connection, generation: GenerationRef) -> int:
     row = (generation.number, generation.hash, generation.commit or "", int(bool(generation.dirty)))
     is_new = connection.execute(_ADD, row).rowcount > 0

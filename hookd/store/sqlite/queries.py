@@ -10,14 +10,15 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from hookd.domain.deliveries import Attempt, Reason, State
+from hookd.domain.deliveries import State
 from hookd.domain.events import Event, Kind, SpentMark
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord
 from hookd.domain.json_text import compact_json
 from hookd.store.paging import Step
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.event_deliveries import refs_of
-from hookd.store.stored_values import CODES, STATES, micros, object_of, optional_seconds, seconds, trace_of
+from hookd.store.stored_records import attempt_record, delivery_record
+from hookd.store.stored_values import CODES, micros, object_of, optional_seconds, seconds, trace_of
 
 STEP = 1_000
 """How many rows a listing looks at in one step."""
@@ -120,7 +121,7 @@ def delivery(connection: sqlite3.Connection, delivery_id: str) -> DeliveryRecord
         return None
     (body,) = connection.execute("SELECT body FROM messages WHERE seq = ?", row[:1]).fetchone()
     attempts = connection.execute(_ATTEMPTS, row[:1]).fetchall()
-    return _delivery_record(row, body=body, attempts=tuple(_attempt(attempt) for attempt in attempts))
+    return delivery_record(row, body=body, attempts=tuple(attempt_record(attempt) for attempt in attempts))
 
 
 def event(connection: sqlite3.Connection, event_id: str) -> EventRecord | None:
@@ -158,7 +159,7 @@ def deliveries(
         f" WHERE {stretch.condition} ORDER BY d.seq DESC LIMIT ?",
         (*stretch.values, limit),
     ).fetchall()
-    return Step([(row[0], _delivery_record(row)) for row in rows], stretch.before)
+    return Step([(row[0], delivery_record(row)) for row in rows], stretch.before)
 
 
 def matching(
@@ -232,52 +233,6 @@ def _condition(where: DeliveryFilter) -> tuple[str, list[Any]]:
     ]
     asked = [(test, value) for test, value in tests if value is not None]
     return "".join(test for test, _ in asked), [value for _, value in asked]
-
-
-def _delivery_record(
-    row: Sequence[Any], *, body: bytes | None = None, attempts: tuple[Attempt, ...] = ()
-) -> DeliveryRecord:
-    (
-        _, delivery_id, event_id, kind, rule, task, webhook, state, attempt, failures, created_at, due_at,
-        finished_at, detail, last_status, last_error, trace_text,
-    ) = row  # fmt: skip
-    trace = trace_of(trace_text)
-    return DeliveryRecord(
-        id=delivery_id,
-        event_id=event_id,
-        kind=Kind(kind),
-        rule=rule,
-        task=task,
-        webhook=webhook,
-        state=STATES[state],
-        attempt=attempt,
-        failures=failures,
-        created_at=seconds(created_at),
-        due_at=optional_seconds(due_at),
-        finished_at=optional_seconds(finished_at),
-        detail=detail,
-        last_status=last_status,
-        last_error=last_error,
-        trace_id=None if trace is None else trace.trace_id,
-        body=body,
-        attempts=attempts,
-    )
-
-
-def _attempt(row: Sequence[Any]) -> Attempt:
-    number, started_at, duration_s, status, reason, error, response, insecure, resent, *generation = row
-    return Attempt(
-        number=number,
-        started_at=seconds(started_at),
-        duration_s=duration_s,
-        status=status,
-        reason=Reason(reason),
-        error=error,
-        response=response,
-        insecure=bool(insecure),
-        generation=generations.named(*generation),
-        resent=bool(resent),
-    )
 
 
 def _event_record(connection: sqlite3.Connection, row: Sequence[Any]) -> EventRecord:
