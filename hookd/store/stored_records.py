@@ -3,13 +3,14 @@
 Must never: touch the database.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from hookd.domain.deliveries import Attempt, GenerationRef, Reason
-from hookd.domain.events import Kind
-from hookd.domain.history import DeliveryRecord
-from hookd.store.stored_values import STATES, optional_seconds, seconds, trace_of
+from hookd.domain.events import DeliveryRef, Event, Kind
+from hookd.domain.history import DeliveryRecord, EventRecord
+from hookd.store.stored_values import STATES, object_of, optional_seconds, seconds, trace_of
 
 
 def delivery_record(
@@ -58,6 +59,23 @@ def attempt_record(row: Sequence[Any]) -> Attempt:
         generation=generation_of(*generation),
         resent=bool(resent),
     )
+
+
+def event_record(row: Sequence[Any], refs: tuple[DeliveryRef, ...]) -> EventRecord:
+    """The record of a row: its key, then what an event is, when it was received, and its trace, in this order."""
+    _, event_id, kind, type_, name, obj, time, data, digest, received_at, trace = row
+    kept = Event(
+        id=event_id,
+        kind=Kind(kind),
+        type=type_,
+        event=name,
+        object=None if obj is None else object_of(json.loads(obj)),
+        time=time,
+        data={} if data is None else json.loads(data),
+        digest=digest,
+        trace=trace_of(trace),
+    )
+    return EventRecord(kept, seconds(received_at), refs)
 
 
 def generation_of(number: int | None, content: str, revision: str, dirty: int | None) -> GenerationRef | None:

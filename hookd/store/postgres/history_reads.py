@@ -4,13 +4,12 @@ Must never: write.
 """
 
 import asyncio
-import json
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from hookd.domain.deliveries import State
 from hookd.domain.errors import StoreUnavailable
-from hookd.domain.events import DeliveryRef, Event, Kind, SpentMark
+from hookd.domain.events import DeliveryRef, SpentMark
 from hookd.domain.history import (
     DeadLetter,
     DeliveryFilter,
@@ -24,15 +23,13 @@ from hookd.store.paging import Step, delivery_bytes, event_bytes, page_of
 from hookd.store.postgres.call_failures import InDoubt
 from hookd.store.postgres.link import Link, Row
 from hookd.store.postgres.statements import Statements
-from hookd.store.stored_records import attempt_record, delivery_record
+from hookd.store.stored_records import attempt_record, delivery_record, event_record
 from hookd.store.stored_values import (
     CODES,
     STATES,
     micros,
-    object_of,
     optional_seconds,
     seconds,
-    trace_of,
 )
 
 T = TypeVar("T")
@@ -145,7 +142,7 @@ class HistoryReads:
         if rows:
             for event_seq, *ref in await self.read(self._sql.refs, list(refs)):
                 refs[event_seq].append(DeliveryRef(*ref))
-        return [(int(row[0]), _event_record(row, tuple(refs[row[0]]))) for row in rows]
+        return [(int(row[0]), event_record(row, tuple(refs[row[0]]))) for row in rows]
 
     async def ids(self, beginning: str, limit: int) -> list[str]:
         """The first ids of deliveries and then of events that begin so."""
@@ -201,20 +198,3 @@ def _lanes(rows: Sequence[Row]) -> dict[str, LaneStats]:
         webhook: LaneStats(pending, sending, optional_seconds(oldest_at))
         for webhook, pending, sending, oldest_at in rows
     }
-
-
-def _event_record(row: Row, refs: tuple[DeliveryRef, ...]) -> EventRecord:
-    _, event_id, kind, type_, name, obj, time, data, digest, received_at, trace = row
-    content: Mapping[str, Any] = {} if data is None else json.loads(data)
-    kept = Event(
-        id=event_id,
-        kind=Kind(kind),
-        type=type_,
-        event=name,
-        object=None if obj is None else object_of(json.loads(obj)),
-        time=time,
-        data=content,
-        digest=digest,
-        trace=trace_of(trace),
-    )
-    return EventRecord(kept, seconds(received_at), refs)

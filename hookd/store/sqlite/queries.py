@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hookd.domain.deliveries import State
-from hookd.domain.events import Event, Kind, SpentMark
+from hookd.domain.events import SpentMark
 from hookd.domain.history import DeliveryFilter, DeliveryRecord, EventRecord
 from hookd.domain.json_text import compact_json
 from hookd.store.paging import Step
 from hookd.store.sqlite import generations
 from hookd.store.sqlite.event_deliveries import refs_of
-from hookd.store.stored_records import attempt_record, delivery_record
-from hookd.store.stored_values import CODES, micros, object_of, optional_seconds, seconds, trace_of
+from hookd.store.stored_records import attempt_record, delivery_record, event_record
+from hookd.store.stored_values import CODES, micros, optional_seconds, seconds
 
 STEP = 1_000
 """How many rows a listing looks at in one step."""
@@ -236,16 +236,5 @@ def _condition(where: DeliveryFilter) -> tuple[str, list[Any]]:
 
 
 def _event_record(connection: sqlite3.Connection, row: Sequence[Any]) -> EventRecord:
-    seq, event_id, kind, type_, name, obj, time, data, digest, received_at, first, count, trace = row
-    kept = Event(
-        id=event_id,
-        kind=Kind(kind),
-        type=type_,
-        event=name,
-        object=None if obj is None else object_of(json.loads(obj)),
-        time=time,
-        data={} if data is None else json.loads(data),
-        digest=digest,
-        trace=trace_of(trace),
-    )
-    return EventRecord(kept, seconds(received_at), refs_of(connection, seq, first, count))
+    *shown, first, count, trace = row
+    return event_record([*shown, trace], refs_of(connection, shown[0], first, count))
